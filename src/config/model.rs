@@ -1,0 +1,118 @@
+//! The effective configuration: what every other part is given.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::http::{HeaderName, HeaderValue, Uri};
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+
+use crate::event::{Country, SourceName};
+use crate::secret::Secret;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub data_dir: PathBuf,
+    /// Where the provider reaches us, when that is not `http://{listen}`: scheme, host and optional path, no trailing slash.
+    pub public_url: Option<String>,
+    pub http: Http,
+    pub store: Store,
+    pub logs: LogContent,
+    pub otlp: Otlp,
+    pub sources: Vec<Source>,
+}
+
+/// Limits of the webhook listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Http {
+    /// From the opening of a connection, or from the last answer on it, to the end of the next request head.
+    pub header_timeout: Duration,
+    /// From the end of the head to the end of the body.
+    pub body_timeout: Duration,
+    /// How long an answer may wait for the client to read it.
+    pub write_timeout: Duration,
+    /// Bytes of one body, after decompression.
+    pub max_body: usize,
+    pub max_connections: usize,
+    /// How long requests in flight and exporters may take to finish after SIGTERM.
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Store {
+    /// How long raw events are kept.
+    pub retention: Duration,
+    /// How long a message may stay pending.
+    pub horizon: Duration,
+    /// How long events that could not be exported are kept for it.
+    pub export_retention: Duration,
+    pub size_limit: Option<u64>,
+}
+
+/// What log records may say of people. Off unless the operator asked for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogContent {
+    pub include_text: bool,
+    pub include_number: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Otlp {
+    /// `None`: no endpoint is set, or the signal is switched off.
+    pub logs: Option<Endpoint>,
+    pub metrics: Option<Endpoint>,
+    pub metric_interval: Duration,
+    pub service_name: String,
+    /// Further resource attributes, as the operator gave them.
+    pub resource: Vec<(String, String)>,
+}
+
+/// Where one signal goes.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The full URL of the signal, path included.
+    pub url: Uri,
+    /// Values are marked sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub timeout: Duration,
+    pub gzip: bool,
+}
+
+/// One provider account that calls us.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub name: SourceName,
+    pub tokens: Tokens,
+    /// Empty: any address.
+    pub allow: Vec<IpNet>,
+    /// Peers whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Empty: any channel.
+    pub channel_ids: BTreeSet<String>,
+    pub header: Option<(HeaderName, Secret)>,
+    pub basic: Option<Basic>,
+    /// Zone of timestamps without an offset.
+    pub zone: TimeZone,
+    /// Country of numbers in national form.
+    pub region: Country,
+    /// Texts that are an opt-out, upper case without accents.
+    pub stop_keywords: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Tokens {
+    /// Made once and kept in the data directory.
+    Generated,
+    /// Any of these; several at once for rotation.
+    Given(Vec<Secret>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Basic {
+    pub user: String,
+    pub password: Secret,
+}

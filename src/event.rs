@@ -1,0 +1,365 @@
+//! The domain: what a provider tells us, in the field's own words. Plain data, no I/O.
+//!
+//! A *message* goes out (mobile terminated, MT) to a *recipient*; a *receipt* (delivery receipt, DLR) reports its
+//! status; a *reply* comes in (mobile originated, MO).
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The name of one configured provider account: 1 to 32 of `a-z 0-9 - _`, as it stands in the callback URL.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SourceName(Arc<str>);
+
+impl SourceName {
+    /// `None` when `name` is empty, longer than 32 bytes or has other characters than `a-z 0-9 - _`.
+    pub fn new(name: &str) -> Option<Self> {
+        let fits = (1..=32).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+        fits.then(|| Self(name.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Our normalised cause of a failure: a small closed set, so that it can be a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    Credit,
+    Limit,
+    SpamFiltered,
+    Content,
+    InvalidNumber,
+    Blacklisted,
+    HandsetAbsent,
+    HandsetError,
+    Network,
+    Routing,
+    Portability,
+    Roaming,
+    Expired,
+    Cancelled,
+    NotSupported,
+    ProviderError,
+    Unknown,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 17] = [
+        Reason::Credit,
+        Reason::Limit,
+        Reason::SpamFiltered,
+        Reason::Content,
+        Reason::InvalidNumber,
+        Reason::Blacklisted,
+        Reason::HandsetAbsent,
+        Reason::HandsetError,
+        Reason::Network,
+        Reason::Routing,
+        Reason::Portability,
+        Reason::Roaming,
+        Reason::Expired,
+        Reason::Cancelled,
+        Reason::NotSupported,
+        Reason::ProviderError,
+        Reason::Unknown,
+    ];
+
+    /// The label value, for example `spam_filtered`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Credit => "credit",
+            Reason::Limit => "limit",
+            Reason::SpamFiltered => "spam_filtered",
+            Reason::Content => "content",
+            Reason::InvalidNumber => "invalid_number",
+            Reason::Blacklisted => "blacklisted",
+            Reason::HandsetAbsent => "handset_absent",
+            Reason::HandsetError => "handset_error",
+            Reason::Network => "network",
+            Reason::Routing => "routing",
+            Reason::Portability => "portability",
+            Reason::Roaming => "roaming",
+            Reason::Expired => "expired",
+            Reason::Cancelled => "cancelled",
+            Reason::NotSupported => "not_supported",
+            Reason::ProviderError => "provider_error",
+            Reason::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a receipt says of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Scheduled,
+    Enroute,
+    Delivered,
+    Failed(Reason),
+    Read,
+    /// A status that the provider does not document: never taken for a failure.
+    Unknown,
+}
+
+impl Outcome {
+    /// The label value of `sms_receipts_total`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Outcome::Scheduled | Outcome::Enroute => "pending",
+            Outcome::Delivered => "delivered",
+            Outcome::Failed(_) => "failed",
+            Outcome::Read => "read",
+            Outcome::Unknown => "unknown",
+        }
+    }
+}
+
+/// The status part of a receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The provider's own value, as it came: `DELIVERED`, or the legacy code `11`.
+    pub value: String,
+    /// The provider's own detail, as it came: `BLACKLISTED`.
+    pub detail: Option<String>,
+    pub outcome: Outcome,
+    /// When the status was reached, by the provider's clock.
+    pub time: Option<Timestamp>,
+    /// The same as it was written, part of what makes two receipts the same; empty when absent.
+    pub time_text: String,
+}
+
+/// ISO 3166-1 alpha-2.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Country([u8; 2]);
+
+impl Country {
+    /// `None` unless `code` is two upper-case ASCII letters.
+    pub fn new(code: &str) -> Option<Self> {
+        match code.as_bytes() {
+            &[a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Some(Self([a, b])),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("??")
+    }
+}
+
+impl fmt::Debug for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A price in millionths of its currency. `currency` is as the provider writes it (`EUR`), `credits` for legacy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Price {
+    pub micros: i64,
+    pub currency: Option<String>,
+}
+
+/// Where a message went, as far as the provider looked it up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Mobile country code and network code: five or six digits.
+    pub mccmnc: Option<String>,
+    pub name: Option<String>,
+}
+
+/// A receipt: what the provider says of one outbound message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub message_id: String,
+    /// Legacy only: the recipient as written, because one smsID covers many recipients. Empty otherwise.
+    pub message_part: String,
+    /// `SMS`, `RCS`, `WHATSAPP` or whatever came; `None` when nothing came.
+    pub channel: Option<String>,
+    pub channel_id: Option<String>,
+    /// `MARKETING`, `TRANSACTIONAL`, `OTP` or whatever came.
+    pub flow: Option<String>,
+    /// The recipient: digits of the E.164 form without `+` when it could be read as such, else as it came.
+    pub number: Option<String>,
+    pub country: Option<Country>,
+    /// The sender shown to the recipient.
+    pub originator: Option<String>,
+    pub status: Status,
+    pub accepted_at: Option<Timestamp>,
+    pub sent_at: Option<Timestamp>,
+    pub network: Network,
+    pub price: Option<Price>,
+    pub parts: Option<u32>,
+    pub ref_client: Option<String>,
+    pub campaign_id: Option<String>,
+    pub origin_message_id: Option<String>,
+    pub text: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReplyKind {
+    Reply,
+    /// An opt-out: the provider says so, or the text is a stop keyword.
+    Stop,
+}
+
+impl ReplyKind {
+    pub const ALL: [ReplyKind; 2] = [ReplyKind::Reply, ReplyKind::Stop];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReplyKind::Reply => "reply",
+            ReplyKind::Stop => "stop",
+        }
+    }
+}
+
+/// A reply: what a person sent to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// v1: the message id; legacy: responseID, else a hash of all parameters.
+    pub reply_id: String,
+    pub kind: ReplyKind,
+    pub channel: Option<String>,
+    pub channel_id: Option<String>,
+    pub flow: Option<String>,
+    /// The person who wrote, as [`Receipt::number`].
+    pub number: Option<String>,
+    pub country: Option<Country>,
+    /// Our side: the short code or sender that the person wrote to.
+    pub originator: Option<String>,
+    pub time: Option<Timestamp>,
+    pub network: Network,
+    pub ref_client: Option<String>,
+    pub campaign_id: Option<String>,
+    /// The message that this answers.
+    pub origin_message_id: Option<String>,
+    pub text: Option<String>,
+}
+
+/// One thing that a webhook told us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Receipt(Box<Receipt>),
+    Reply(Box<Reply>),
+    /// Authenticated and with content, but not a shape that we know: kept raw.
+    Unrecognised(Unrecognised),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unrecognised {
+    /// SHA-256 of query and body: the same bytes again are the same event.
+    pub digest: [u8; 32],
+    pub channel_id: Option<String>,
+    /// What did not fit, in a few words and without anything of the content: `no messageId`.
+    pub why: &'static str,
+}
+
+impl Event {
+    /// The provider's channel id, where it names one.
+    pub fn channel_id(&self) -> Option<&str> {
+        match self {
+            Event::Receipt(r) => r.channel_id.as_deref(),
+            Event::Reply(r) => r.channel_id.as_deref(),
+            Event::Unrecognised(u) => u.channel_id.as_deref(),
+        }
+    }
+}
+
+/// A W3C trace context, version 00.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceParent {
+    pub trace_id: [u8; 16],
+    pub span_id: [u8; 8],
+    pub flags: u8,
+}
+
+impl TraceParent {
+    /// Reads `00-<32 hex>-<16 hex>-<2 hex>` in lower case. `None` for anything else, all-zero ids included.
+    ///
+    /// Source: W3C Trace Context, section 3.2.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.split('-');
+        let (version, trace, span, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        if version != "00" || fields.next().is_some() {
+            return None;
+        }
+        let parsed = Self { trace_id: hex_bytes(trace)?, span_id: hex_bytes(span)?, flags: hex_bytes::<1>(flags)?[0] };
+        (parsed.trace_id != [0; 16] && parsed.span_id != [0; 8]).then_some(parsed)
+    }
+}
+
+impl fmt::Display for TraceParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{}-{}-{:02x}", hex(&self.trace_id), hex(&self.span_id), self.flags)
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)].into());
+        text.push(DIGITS[usize::from(byte & 15)].into());
+    }
+    text
+}
+
+fn hex_bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != N * 2 || digits.iter().any(|d| d.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = (high * 16 + low) as u8;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_name_is_what_fits_in_a_url() {
+        for good in ["smsmode", "sms-mode_2", "a"] {
+            assert!(SourceName::new(good).is_some(), "{good}");
+        }
+        for bad in ["", "Smsmode", "a/b", "é", "a b", &"x".repeat(33)] {
+            assert!(SourceName::new(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_trace_parent_reads_back_as_it_was_written_and_a_malformed_one_is_none() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(TraceParent::parse(good).map(|t| t.to_string()).as_deref(), Some(good));
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473é-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        ] {
+            assert_eq!(TraceParent::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The durable metrics: their names, labels, units and help texts, in one place.
+//!
+//! The Prometheus name is the contract. The OTLP name is derived from it by [`otlp_name`].
+
+/// What a metric is made of, as both encoders need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only ever grows: `_total` by scrape, a cumulative monotonic sum by OTLP.
+    Counter,
+    Gauge,
+}
+
+/// UCUM units as OpenTelemetry writes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Seconds,
+    Bytes,
+    /// An annotation such as `{message}`: never `1`, which Prometheus exporters turn into `_ratio`.
+    Count(&'static str),
+}
+
+impl Unit {
+    pub fn ucum(self) -> &'static str {
+        match self {
+            Unit::Seconds => "s",
+            Unit::Bytes => "By",
+            Unit::Count(annotation) => annotation,
+        }
+    }
+
+    fn prometheus_suffix(self) -> &'static str {
+        match self {
+            Unit::Seconds => "_seconds",
+            Unit::Bytes => "_bytes",
+            Unit::Count(_) => "",
+        }
+    }
+}
+
+/// The OTLP name of a metric: without `_total` and the unit's suffix, dots for underscores.
+pub fn otlp_name(prometheus_name: &str, unit: Unit) -> String {
+    let name = prometheus_name.strip_suffix("_total").unwrap_or(prometheus_name);
+    name.strip_suffix(unit.prometheus_suffix()).unwrap_or(name).replace('_', ".")
+}
+
+/// Everything fixed about one metric.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Description {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub unit: Unit,
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+    /// How many of the stored integers make one of the metric's unit: 1, or a million for money.
+    pub scale: i64,
+}
+
+/// The metrics that are kept in the store with the events that they count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Metric {
+    Messages,
+    Delivered,
+    Failed,
+    Read,
+    Expired,
+    Corrected,
+    Pending,
+    Receipts,
+    NetworkOutcomes,
+    Replies,
+    Parts,
+    Cost,
+    FailedCost,
+}
+
+const BY_COUNTRY: &[&str] = &["source", "channel", "flow", "country"];
+
+impl Metric {
+    pub const ALL: [Metric; 13] = [
+        Metric::Messages,
+        Metric::Delivered,
+        Metric::Failed,
+        Metric::Read,
+        Metric::Expired,
+        Metric::Corrected,
+        Metric::Pending,
+        Metric::Receipts,
+        Metric::NetworkOutcomes,
+        Metric::Replies,
+        Metric::Parts,
+        Metric::Cost,
+        Metric::FailedCost,
+    ];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.description().name == name)
+    }
+
+    pub fn description(self) -> &'static Description {
+        match self {
+            Metric::Messages => &Description {
+                name: "sms_messages_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: BY_COUNTRY,
+                help: "Distinct outbound messages first seen.",
+                scale: 1,
+            },
+            Metric::Delivered => &Description {
+                name: "sms_messages_delivered_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: BY_COUNTRY,
+                help: "Messages that became delivered.",
+                scale: 1,
+            },
+            Metric::Failed => &Description {
+                name: "sms_messages_failed_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: &["source", "channel", "flow", "country", "reason"],
+                help: "Messages that became failed, by normalised reason.",
+                scale: 1,
+            },
+            Metric::Read => &Description {
+                name: "sms_messages_read_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: BY_COUNTRY,
+                help: "Messages that became read.",
+                scale: 1,
+            },
+            Metric::Expired => &Description {
+                name: "sms_messages_expired_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: BY_COUNTRY,
+                help: "Messages with no final receipt within the horizon.",
+                scale: 1,
+            },
+            Metric::Corrected => &Description {
+                name: "sms_messages_corrected_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: &["source", "channel", "flow", "country", "from"],
+                help: "Messages that left this final state again.",
+                scale: 1,
+            },
+            Metric::Pending => &Description {
+                name: "sms_messages_pending",
+                kind: Kind::Gauge,
+                unit: Unit::Count("{message}"),
+                labels: &["source", "channel", "flow", "country", "state"],
+                help: "Messages between first sight and a final state.",
+                scale: 1,
+            },
+            Metric::Receipts => &Description {
+                name: "sms_receipts_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{receipt}"),
+                labels: &["source", "channel", "status", "outcome"],
+                help: "Distinct receipts by the provider's own status value.",
+                scale: 1,
+            },
+            Metric::NetworkOutcomes => &Description {
+                name: "sms_network_outcomes_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: &["source", "network", "outcome"],
+                help: "Final outcomes by mobile network (MCCMNC), where it is known.",
+                scale: 1,
+            },
+            Metric::Replies => &Description {
+                name: "sms_replies_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{reply}"),
+                labels: &["source", "channel", "kind"],
+                help: "Inbound messages: replies and opt-outs (STOP).",
+                scale: 1,
+            },
+            Metric::Parts => &Description {
+                name: "sms_message_parts_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{part}"),
+                labels: &["source", "channel", "country"],
+                help: "SMS parts, once a message.",
+                scale: 1,
+            },
+            Metric::Cost => &Description {
+                name: "sms_message_cost_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{currency}"),
+                labels: &["source", "channel", "country", "currency"],
+                help: "Price of messages in units of the currency, once a message.",
+                scale: 1_000_000,
+            },
+            Metric::FailedCost => &Description {
+                name: "sms_message_failed_cost_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{currency}"),
+                labels: &["source", "channel", "country", "currency"],
+                help: "Price of messages that failed, in units of the currency, once a message.",
+                scale: 1_000_000,
+            },
+        }
+    }
+}
+
+/// Gauges computed when they are read: from the store's indexes or the exporter's position, never counted up.
+pub mod gauge {
+    use super::{Description, Kind, Unit};
+
+    pub const PENDING_OLDEST: Description = Description {
+        name: "sms_messages_pending_oldest_timestamp_seconds",
+        kind: Kind::Gauge,
+        unit: Unit::Seconds,
+        labels: &["source"],
+        help: "First arrival of the oldest enroute message, as a Unix time; no sample when there is none.",
+        scale: 1_000,
+    };
+    pub const STORE_EVENTS: Description = Description {
+        name: "smscope_store_events",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{event}"),
+        labels: &[],
+        help: "Events in the journal.",
+        scale: 1,
+    };
+    pub const STORE_SIZE: Description = Description {
+        name: "smscope_store_size_bytes",
+        kind: Kind::Gauge,
+        unit: Unit::Bytes,
+        labels: &[],
+        help: "Bytes in use in the database file.",
+        scale: 1,
+    };
+    pub const STORE_LIMIT: Description = Description {
+        name: "smscope_store_limit_bytes",
+        kind: Kind::Gauge,
+        unit: Unit::Bytes,
+        labels: &[],
+        help: "Configured size limit of the store; no sample when there is none.",
+        scale: 1,
+    };
+    pub const EXPORT_BACKLOG: Description = Description {
+        name: "smscope_export_backlog_records",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{record}"),
+        labels: &["signal"],
+        help: "Log records that wait to be exported.",
+        scale: 1,
+    };
+    pub const EXPORT_OLDEST: Description = Description {
+        name: "smscope_export_oldest_timestamp_seconds",
+        kind: Kind::Gauge,
+        unit: Unit::Seconds,
+        labels: &["signal"],
+        help: "Arrival of the oldest event that waits to be exported, as a Unix time; no sample when none waits.",
+        scale: 1_000,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_otlp_name_drops_the_suffixes_that_prometheus_adds() {
+        for (prometheus, unit, otlp) in [
+            ("sms_messages_total", Unit::Count("{message}"), "sms.messages"),
+            ("sms_messages_pending", Unit::Count("{message}"), "sms.messages.pending"),
+            ("sms_messages_pending_oldest_timestamp_seconds", Unit::Seconds, "sms.messages.pending.oldest.timestamp"),
+            ("smscope_store_size_bytes", Unit::Bytes, "smscope.store.size"),
+            ("process_cpu_seconds_total", Unit::Seconds, "process.cpu"),
+        ] {
+            assert_eq!(otlp_name(prometheus, unit), otlp);
+        }
+    }
+
+    #[test]
+    fn a_metric_is_found_by_its_name() {
+        for metric in Metric::ALL {
+            assert_eq!(Metric::from_name(metric.description().name), Some(metric));
+        }
+        assert_eq!(Metric::from_name("sms_nonsense_total"), None);
+    }
+}

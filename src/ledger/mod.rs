@@ -1,0 +1,4 @@
+//! The durable counters.
+
+pub mod catalogue;
+pub mod snapshot;

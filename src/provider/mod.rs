@@ -1,0 +1,30 @@
+//! Decoding what a provider sends: bytes and query in, events out. Pure: nothing here does I/O.
+
+use jiff::tz::TimeZone;
+
+use crate::event::{Country, Event};
+
+pub mod smsmode;
+
+/// What a source's configuration says about reading its events.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// Zone of timestamps without an offset.
+    pub zone: &'a TimeZone,
+    /// Country of numbers in national form.
+    pub region: Country,
+    /// Texts that are an opt-out, upper case without accents.
+    pub stop_keywords: &'a [String],
+}
+
+/// One authenticated webhook, decompressed.
+#[derive(Clone, Copy, Debug)]
+pub struct Webhook<'a> {
+    /// The query string as it came, without `?`, without our own `traceparent` parameter; empty when there is none.
+    pub query: &'a str,
+    pub content_type: Option<&'a str>,
+    pub body: &'a [u8],
+}
+
+/// The events of a webhook, in their order; empty when it has no content (no query and no body).
+pub type Events = Vec<Event>;

@@ -1,0 +1,133 @@
+//! The journal's record of one kept event: what the log record is made from, and what the store shows to a person.
+//!
+//! It is stored as JSON with the raw request, so fields are only ever added, and every one but `kind` and `source` may be absent.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Reason, SourceName};
+
+/// What happened. The names are the OTLP event names without their `sms.` prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    #[serde(rename = "message.scheduled")]
+    Scheduled,
+    #[serde(rename = "message.enroute")]
+    Enroute,
+    #[serde(rename = "message.delivered")]
+    Delivered,
+    #[serde(rename = "message.failed")]
+    Failed,
+    #[serde(rename = "message.read")]
+    Read,
+    #[serde(rename = "message.expired")]
+    Expired,
+    #[serde(rename = "message.unknown")]
+    Unknown,
+    #[serde(rename = "reply.received")]
+    Reply,
+    #[serde(rename = "reply.stop")]
+    Stop,
+    #[serde(rename = "webhook.unrecognised")]
+    Unrecognised,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 10] = [
+        Kind::Scheduled,
+        Kind::Enroute,
+        Kind::Delivered,
+        Kind::Failed,
+        Kind::Read,
+        Kind::Expired,
+        Kind::Unknown,
+        Kind::Reply,
+        Kind::Stop,
+        Kind::Unrecognised,
+    ];
+
+    /// The OTLP `EventName`.
+    pub fn event_name(self) -> &'static str {
+        match self {
+            Kind::Scheduled => "sms.message.scheduled",
+            Kind::Enroute => "sms.message.enroute",
+            Kind::Delivered => "sms.message.delivered",
+            Kind::Failed => "sms.message.failed",
+            Kind::Read => "sms.message.read",
+            Kind::Expired => "sms.message.expired",
+            Kind::Unknown => "sms.message.unknown",
+            Kind::Reply => "sms.reply.received",
+            Kind::Stop => "sms.reply.stop",
+            Kind::Unrecognised => "sms.webhook.unrecognised",
+        }
+    }
+}
+
+/// One kept event, decoded. Labels (`channel`, `flow`, `country`) are those of the message, fixed at its first sight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub kind: Kind,
+    pub source: SourceName,
+    /// When it happened, by the provider.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub occurred_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub channel: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub flow: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub country: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ref_client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin_message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub campaign_id: Option<String>,
+    /// The provider's own status value and detail.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+    /// The normalised cause, on failures.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<Reason>,
+    /// The other person's number: digits of E.164 without `+` where it could be read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub number: Option<String>,
+    /// Our side: sender name or short code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub originator: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mccmnc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub network: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parts: Option<u32>,
+    /// Price in millionths of `currency`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cost_micros: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub currency: Option<String>,
+    /// Sent (else accepted) to delivered, by the provider's clock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivery_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub text: Option<String>,
+    /// Why it was not recognised.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+    /// The W3C traceparent of the request that sent the message.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trace: Option<String>,
+}
+
+/// A record with its place in the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The place: grows by one with each kept event, never used twice.
+    pub position: i64,
+    pub received_at: Timestamp,
+    pub record: Record,
+}

@@ -1,0 +1,1 @@
+//! Events to log records, counters to metrics, and the OTLP sender.
