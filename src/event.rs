@@ -77,6 +77,11 @@ impl Reason {
         Reason::Unknown,
     ];
 
+    /// Reads [`Reason::as_str`] back.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
     /// The label value, for example `spam_filtered`.
     pub fn as_str(self) -> &'static str {
         match self {

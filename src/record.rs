@@ -46,6 +46,12 @@ impl Kind {
         Kind::Unrecognised,
     ];
 
+    /// The word in the journal: the event name without its `sms.` prefix.
+    pub fn as_str(self) -> &'static str {
+        let name = self.event_name();
+        name.strip_prefix("sms.").unwrap_or(name)
+    }
+
     /// The OTLP `EventName`.
     pub fn event_name(self) -> &'static str {
         match self {
@@ -121,6 +127,38 @@ pub struct Record {
     /// The W3C traceparent of the request that sent the message.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trace: Option<String>,
+}
+
+impl Record {
+    /// A record that says nothing yet but what happened and where it was reported.
+    pub fn new(kind: Kind, source: SourceName) -> Self {
+        Self {
+            kind,
+            source,
+            occurred_at: None,
+            channel: None,
+            flow: None,
+            country: None,
+            message_id: None,
+            ref_client: None,
+            origin_message_id: None,
+            campaign_id: None,
+            status: None,
+            detail: None,
+            reason: None,
+            number: None,
+            originator: None,
+            mccmnc: None,
+            network: None,
+            parts: None,
+            cost_micros: None,
+            currency: None,
+            delivery_ms: None,
+            text: None,
+            why: None,
+            trace: None,
+        }
+    }
 }
 
 /// A record with its place in the journal.

@@ -1,4 +1,158 @@
-//! The durable counters.
+//! The durable counters: plain integers by (metric, label values), changed only together with the events that they count.
+//!
+//! The store reads them at start, posts [`Postings`] of a transaction while it is open, saves what they make of each series in
+//! that same transaction, and applies them here once it has committed. So what is shown is always what is on disk.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use catalogue::Metric;
+use snapshot::{Family, LabelValues, Sample};
+
+pub mod accounting;
+pub mod caps;
 pub mod catalogue;
 pub mod snapshot;
+
+/// The name of one series.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Series {
+    pub metric: Metric,
+    /// In the order of the metric's label names.
+    pub labels: LabelValues,
+}
+
+impl Series {
+    /// `labels` in the order of the metric's label names.
+    pub fn new(metric: Metric, labels: &[&str]) -> Self {
+        debug_assert_eq!(metric.description().labels.len(), labels.len());
+        Self { metric, labels: labels.iter().map(|&label| label.into()).collect() }
+    }
+}
+
+/// What one transaction adds to each series it touches; 0 makes a series exist.
+#[derive(Debug, Default)]
+pub struct Postings {
+    amounts: HashMap<Series, i64>,
+}
+
+impl Postings {
+    pub fn add(&mut self, metric: Metric, labels: &[&str], amount: i64) {
+        *self.amounts.entry(Series::new(metric, labels)).or_default() += amount;
+    }
+
+    pub fn contains(&self, series: &Series) -> bool {
+        self.amounts.contains_key(series)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Series, i64)> {
+        self.amounts.iter().map(|(series, amount)| (series, *amount))
+    }
+}
+
+/// All series and their values.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    places: HashMap<Series, usize>,
+    /// Shared with the snapshots taken since it last grew: a scrape copies numbers, not names.
+    series: Arc<Vec<Series>>,
+    values: Vec<i64>,
+}
+
+impl Ledger {
+    pub fn contains(&self, series: &Series) -> bool {
+        self.places.contains_key(series)
+    }
+
+    /// The present value; 0 when there is no such series.
+    pub fn value(&self, series: &Series) -> i64 {
+        self.places.get(series).map_or(0, |&place| self.values[place])
+    }
+
+    pub fn apply(&mut self, postings: Postings) {
+        for (series, amount) in postings.amounts {
+            match self.places.get(&series) {
+                Some(&place) => self.values[place] += amount,
+                None => {
+                    self.places.insert(series.clone(), self.values.len());
+                    Arc::make_mut(&mut self.series).push(series);
+                    self.values.push(amount);
+                }
+            }
+        }
+    }
+
+    /// A copy to be read at leisure: cheap enough to be taken while the writer waits.
+    pub fn reading(&self) -> Reading {
+        Reading { series: self.series.clone(), values: self.values.clone() }
+    }
+}
+
+/// The ledger at one moment.
+#[derive(Debug)]
+pub struct Reading {
+    series: Arc<Vec<Series>>,
+    values: Vec<i64>,
+}
+
+impl Reading {
+    /// Every metric, in the catalogue's order, its series sorted by their labels.
+    pub fn families(&self) -> Vec<Family> {
+        let mut by_metric: HashMap<Metric, Vec<Sample>> = HashMap::new();
+        for (series, &value) in self.series.iter().zip(&self.values) {
+            by_metric.entry(series.metric).or_default().push(Sample { labels: series.labels.clone(), value });
+        }
+        Metric::ALL
+            .into_iter()
+            .map(|metric| {
+                let mut samples = by_metric.remove(&metric).unwrap_or_default();
+                samples.sort_by(|a, b| a.labels.cmp(&b.labels));
+                Family { description: metric.description(), samples }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postings_add_up_and_zero_makes_a_series_exist() {
+        let mut ledger = Ledger::default();
+        for amounts in [[1, 2], [3, -1]] {
+            let mut postings = Postings::default();
+            for amount in amounts {
+                postings.add(Metric::Replies, &["smsmode", "SMS", "reply"], amount);
+            }
+            postings.add(Metric::Replies, &["smsmode", "SMS", "stop"], 0);
+            ledger.apply(postings);
+        }
+        let reply = Series::new(Metric::Replies, &["smsmode", "SMS", "reply"]);
+        assert_eq!(ledger.value(&reply), 5);
+        assert!(ledger.contains(&Series::new(Metric::Replies, &["smsmode", "SMS", "stop"])));
+
+        let families = ledger.reading().families();
+        let replies = families.iter().find(|f| f.description.name == "sms_replies_total").unwrap();
+        let values: Vec<i64> = replies.samples.iter().map(|sample| sample.value).collect();
+        assert_eq!(values, [5, 0]);
+    }
+
+    #[test]
+    fn a_reading_does_not_move_with_the_ledger() {
+        let mut ledger = Ledger::default();
+        let post = |ledger: &mut Ledger, channel| {
+            let mut postings = Postings::default();
+            postings.add(Metric::Replies, &["smsmode", channel, "reply"], 1);
+            ledger.apply(postings);
+        };
+        post(&mut ledger, "SMS");
+        let before = ledger.reading();
+        post(&mut ledger, "SMS");
+        post(&mut ledger, "RCS");
+        let count =
+            |reading: &Reading| reading.families().iter().flat_map(|f| &f.samples).map(|s| s.value).collect::<Vec<_>>();
+        assert_eq!(count(&before), [1]);
+        assert_eq!(count(&ledger.reading()), [1, 2]);
+    }
+}

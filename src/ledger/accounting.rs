@@ -1,0 +1,179 @@
+//! What each change of a message, and each receipt and reply, adds to the ledger.
+
+use crate::event::{Outcome, Price, Reason, ReplyKind};
+use crate::ledger::catalogue::Metric;
+use crate::ledger::{Ledger, Postings, Series};
+use crate::lifecycle::{Change, State};
+
+/// The labels of a message: fixed at its first sight and kept with its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageLabels {
+    pub source: String,
+    pub channel: String,
+    pub flow: String,
+    pub country: String,
+}
+
+impl MessageLabels {
+    fn set(&self) -> [&str; 4] {
+        [&self.source, &self.channel, &self.flow, &self.country]
+    }
+
+    fn set_and<'a>(&'a self, last: &'a str) -> [&'a str; 5] {
+        [&self.source, &self.channel, &self.flow, &self.country, last]
+    }
+}
+
+/// The statuses of smsmode's REST API with their outcomes: they come together, so their series start together.
+const DOCUMENTED_STATUSES: [(&str, &str); 6] = [
+    ("SCHEDULED", "pending"),
+    ("ENROUTE", "pending"),
+    ("DELIVERED", "delivered"),
+    ("UNDELIVERED", "failed"),
+    ("UNDELIVERABLE", "failed"),
+    ("READ", "read"),
+];
+
+/// The open transaction's postings, with the ledger that they will be applied to.
+pub struct Accounts<'a> {
+    pub ledger: &'a Ledger,
+    pub postings: &'a mut Postings,
+}
+
+impl Accounts<'_> {
+    /// Counts what changed of one message. `network`: its MCCMNC label, when the network is known.
+    pub fn message(&mut self, labels: &MessageLabels, network: Option<&str>, changes: &[Change]) {
+        for change in changes {
+            match *change {
+                Change::FirstSeen => {
+                    self.open_label_set(labels);
+                    self.postings.add(Metric::Messages, &labels.set(), 1);
+                }
+                Change::PendingEntered(state) => {
+                    self.postings.add(Metric::Pending, &labels.set_and(state.as_str()), 1);
+                }
+                Change::PendingLeft(state) => {
+                    self.postings.add(Metric::Pending, &labels.set_and(state.as_str()), -1);
+                }
+                Change::Delivered => {
+                    self.postings.add(Metric::Delivered, &labels.set(), 1);
+                    self.network_outcome(labels, network, Outcome::Delivered);
+                }
+                Change::Failed(reason) => {
+                    self.postings.add(Metric::Failed, &labels.set_and(reason.as_str()), 1);
+                    self.network_outcome(labels, network, Outcome::Failed(reason));
+                }
+                Change::Read => self.postings.add(Metric::Read, &labels.set(), 1),
+                Change::Expired => self.postings.add(Metric::Expired, &labels.set(), 1),
+                Change::Corrected { from } => {
+                    self.postings.add(Metric::Corrected, &labels.set_and(from.as_str()), 1);
+                }
+            }
+        }
+    }
+
+    /// Counts one distinct receipt. `status`: the provider's value, as a label.
+    pub fn receipt(&mut self, source: &str, channel: &str, status: &str, outcome: Outcome) {
+        if DOCUMENTED_STATUSES.iter().any(|(documented, _)| *documented == status) {
+            for (documented, outcome) in DOCUMENTED_STATUSES {
+                self.postings.add(Metric::Receipts, &[source, channel, documented, outcome], 0);
+            }
+        }
+        self.postings.add(Metric::Receipts, &[source, channel, status, outcome.label()], 1);
+    }
+
+    /// Counts one reply.
+    pub fn reply(&mut self, source: &str, channel: &str, kind: ReplyKind) {
+        self.open_reply_kinds(source, channel);
+        self.postings.add(Metric::Replies, &[source, channel, kind.as_str()], 1);
+    }
+
+    /// Both kinds exist from the start, so that the first STOP of all is an increase.
+    pub fn open_reply_kinds(&mut self, source: &str, channel: &str) {
+        for kind in ReplyKind::ALL {
+            self.postings.add(Metric::Replies, &[source, channel, kind.as_str()], 0);
+        }
+    }
+
+    pub fn parts(&mut self, labels: &MessageLabels, parts: u32) {
+        self.postings.add(Metric::Parts, &[&labels.source, &labels.channel, &labels.country], parts.into());
+    }
+
+    /// `currency`: the price's, as a label.
+    pub fn cost(&mut self, labels: &MessageLabels, price: &Price, currency: &str) {
+        let set = [&*labels.source, &*labels.channel, &*labels.country, currency];
+        self.postings.add(Metric::Cost, &set, price.micros);
+        self.postings.add(Metric::FailedCost, &set, 0);
+    }
+
+    pub fn failed_cost(&mut self, labels: &MessageLabels, micros: i64, currency: &str) {
+        let set = [&*labels.source, &*labels.channel, &*labels.country, currency];
+        self.postings.add(Metric::FailedCost, &set, micros);
+    }
+
+    fn network_outcome(&mut self, labels: &MessageLabels, network: Option<&str>, outcome: Outcome) {
+        let Some(network) = network else { return };
+        for (other, amount) in [(Outcome::Delivered, 0), (Outcome::Failed(Reason::Unknown), 0), (outcome, 1)] {
+            self.postings.add(Metric::NetworkOutcomes, &[&labels.source, network, other.label()], amount);
+        }
+    }
+
+    /// All series of a label set exist from its first message on: `increase()` does not see a series' first sample.
+    fn open_label_set(&mut self, labels: &MessageLabels) {
+        let first = Series::new(Metric::Messages, &labels.set());
+        if self.ledger.contains(&first) || self.postings.contains(&first) {
+            return;
+        }
+        for metric in [Metric::Messages, Metric::Delivered, Metric::Read, Metric::Expired] {
+            self.postings.add(metric, &labels.set(), 0);
+        }
+        for reason in Reason::ALL {
+            self.postings.add(Metric::Failed, &labels.set_and(reason.as_str()), 0);
+        }
+        for from in [State::Failed(Reason::Unknown), State::Expired] {
+            self.postings.add(Metric::Corrected, &labels.set_and(from.as_str()), 0);
+        }
+        for state in [State::Scheduled, State::Enroute] {
+            self.postings.add(Metric::Pending, &labels.set_and(state.as_str()), 0);
+        }
+        self.postings.add(Metric::Parts, &[&labels.source, &labels.channel, &labels.country], 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels() -> MessageLabels {
+        MessageLabels { source: "smsmode".into(), channel: "SMS".into(), flow: "OTP".into(), country: "FR".into() }
+    }
+
+    #[test]
+    fn the_first_message_of_a_label_set_brings_all_its_series() {
+        let ledger = Ledger::default();
+        let mut postings = Postings::default();
+        let changes = [Change::FirstSeen, Change::PendingEntered(State::Enroute)];
+        Accounts { ledger: &ledger, postings: &mut postings }.message(&labels(), None, &changes);
+        let count = |metric| postings.iter().filter(|(series, _)| series.metric == metric).count();
+        assert_eq!(count(Metric::Failed), 17);
+        assert_eq!(count(Metric::Corrected), 2);
+        assert_eq!(count(Metric::Pending), 2);
+        for metric in [Metric::Messages, Metric::Delivered, Metric::Read, Metric::Expired, Metric::Parts] {
+            assert_eq!(count(metric), 1, "{metric:?}");
+        }
+        let total: i64 = postings.iter().map(|(_, amount)| amount).sum();
+        assert_eq!(total, 2, "one message, one pending, all else 0");
+    }
+
+    #[test]
+    fn an_outcome_counts_for_its_network_where_that_is_known() {
+        let mut ledger = Ledger::default();
+        let mut postings = Postings::default();
+        let mut accounts = Accounts { ledger: &ledger, postings: &mut postings };
+        accounts.message(&labels(), Some("20801"), &[Change::Failed(Reason::Network)]);
+        accounts.message(&labels(), None, &[Change::Delivered]);
+        ledger.apply(postings);
+        let value = |outcome| ledger.value(&Series::new(Metric::NetworkOutcomes, &["smsmode", "20801", outcome]));
+        assert_eq!((value("failed"), value("delivered")), (1, 0));
+    }
+}

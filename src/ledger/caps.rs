@@ -1,0 +1,168 @@
+//! Bounds on label values that come from outside: at most 50 distinct ones a label, remembered durably; past that, `other`.
+//!
+//! The values that the provider documents take the first places, so that junk can never push them out.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+pub const UNKNOWN: &str = "unknown";
+pub const OTHER: &str = "other";
+
+/// Distinct values of one label.
+const CAP: usize = 50;
+/// Bytes of one value. No documented value comes near it.
+const MAX_LENGTH: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Label {
+    Channel,
+    Flow,
+    Status,
+    Network,
+    Currency,
+}
+
+impl Label {
+    pub const ALL: [Label; 5] = [Label::Channel, Label::Flow, Label::Status, Label::Network, Label::Currency];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Label::Channel => "channel",
+            Label::Flow => "flow",
+            Label::Status => "status",
+            Label::Network => "network",
+            Label::Currency => "currency",
+        }
+    }
+
+    /// The values that smsmode documents, places kept for them.
+    fn documented(self) -> &'static [&'static str] {
+        match self {
+            Label::Channel => &["SMS", "RCS", "WHATSAPP"],
+            Label::Flow => &["MARKETING", "TRANSACTIONAL", "OTP"],
+            Label::Status => &["SCHEDULED", "ENROUTE", "DELIVERED", "UNDELIVERED", "UNDELIVERABLE", "READ"],
+            Label::Currency => &["EUR", "credits"],
+            Label::Network => &[],
+        }
+    }
+}
+
+/// The values seen so far.
+#[derive(Debug)]
+pub struct LabelCaps {
+    seen: HashMap<Label, HashSet<String>>,
+    /// Admitted since the last [`LabelCaps::settle`]: to be saved with the transaction, or taken back with it.
+    fresh: Vec<(Label, String)>,
+    capped: Vec<Label>,
+}
+
+impl LabelCaps {
+    /// `saved`: what earlier transactions admitted. Labels that no longer exist are passed over.
+    pub fn new(saved: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut seen: HashMap<Label, HashSet<String>> = Label::ALL
+            .into_iter()
+            .map(|label| (label, label.documented().iter().map(|&value| value.to_owned()).collect()))
+            .collect();
+        for (name, value) in saved {
+            if let Some(label) = Label::ALL.into_iter().find(|label| label.as_str() == name) {
+                seen.entry(label).or_default().insert(value);
+            }
+        }
+        Self { seen, fresh: Vec::new(), capped: Vec::new() }
+    }
+
+    /// The value to count under: itself, `unknown` when absent or empty, `other` past the cap.
+    pub fn admit<'v>(&mut self, label: Label, value: Option<&'v str>) -> Cow<'v, str> {
+        let Some(value) = value.filter(|value| !value.is_empty()) else {
+            return Cow::Borrowed(UNKNOWN);
+        };
+        let seen = self.seen.entry(label).or_default();
+        if seen.contains(value) || value == UNKNOWN || value == OTHER {
+            return Cow::Borrowed(value);
+        }
+        if seen.len() >= CAP || value.len() > MAX_LENGTH || value.chars().any(char::is_control) {
+            self.capped.push(label);
+            return Cow::Borrowed(OTHER);
+        }
+        seen.insert(value.to_owned());
+        self.fresh.push((label, value.to_owned()));
+        Cow::Borrowed(value)
+    }
+
+    /// What the open transaction has to save.
+    pub fn fresh(&self) -> &[(Label, String)] {
+        &self.fresh
+    }
+
+    /// The transaction committed: what it admitted stays. Gives the labels of values that became `other`, one each time.
+    pub fn settle(&mut self) -> Vec<Label> {
+        self.fresh.clear();
+        std::mem::take(&mut self.capped)
+    }
+
+    /// The transaction did not commit: what it admitted is forgotten.
+    pub fn take_back(&mut self) {
+        for (label, value) in self.fresh.drain(..) {
+            self.seen.entry(label).or_default().remove(&value);
+        }
+        self.capped.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none() -> LabelCaps {
+        LabelCaps::new([])
+    }
+
+    #[test]
+    fn fifty_values_are_admitted_and_the_rest_is_other_and_counted() {
+        let mut caps = none();
+        let names: Vec<String> = (0..60).map(|n| format!("20{n:03}")).collect();
+        let admitted: HashSet<String> =
+            names.iter().map(|name| caps.admit(Label::Network, Some(name)).into_owned()).collect();
+        assert_eq!(admitted.len(), 51);
+        assert!(admitted.contains(OTHER));
+        assert_eq!(caps.settle(), vec![Label::Network; 10]);
+        assert_eq!(caps.admit(Label::Network, Some("20000")), "20000", "one of the first stays");
+    }
+
+    #[test]
+    fn documented_values_always_have_a_place() {
+        let mut caps = none();
+        for n in 0..100 {
+            caps.admit(Label::Status, Some(&format!("JUNK{n}")));
+        }
+        assert_eq!(caps.admit(Label::Status, Some("DELIVERED")), "DELIVERED");
+    }
+
+    #[test]
+    fn absent_is_unknown_and_what_is_no_label_is_other() {
+        let mut caps = none();
+        assert_eq!(caps.admit(Label::Flow, None), UNKNOWN);
+        assert_eq!(caps.admit(Label::Flow, Some("")), UNKNOWN);
+        assert_eq!(caps.admit(Label::Flow, Some("a\nb")), OTHER);
+        assert_eq!(caps.admit(Label::Flow, Some(&"x".repeat(65))), OTHER);
+        assert!(caps.fresh().is_empty());
+    }
+
+    #[test]
+    fn a_transaction_that_did_not_commit_leaves_nothing() {
+        let mut caps = none();
+        caps.admit(Label::Channel, Some("PIGEON"));
+        assert_eq!(caps.fresh(), [(Label::Channel, "PIGEON".to_owned())]);
+        caps.take_back();
+        assert!(caps.fresh().is_empty());
+        caps.admit(Label::Channel, Some("PIGEON"));
+        assert_eq!(caps.fresh().len(), 1, "admitted anew, so it will be saved");
+    }
+
+    #[test]
+    fn what_was_saved_is_remembered() {
+        let mut caps = LabelCaps::new((0..50).map(|n| ("network".to_owned(), format!("30{n:03}"))));
+        assert_eq!(caps.admit(Label::Network, Some("30049")), "30049");
+        assert_eq!(caps.admit(Label::Network, Some("20801")), OTHER);
+    }
+}
