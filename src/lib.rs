@@ -1,7 +1,9 @@
 //! smscope: a sidecar that takes an SMS provider's webhooks, keeps them durably, and tells of them in OpenTelemetry logs and
 //! metrics. docs/architecture.md has the map; data flows ingest -> provider -> store (lifecycle) -> telemetry, one way.
 
+pub mod cli;
 pub mod config;
+pub mod diagnostics;
 pub mod event;
 pub mod ledger;
 pub mod lifecycle;

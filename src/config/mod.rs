@@ -1,5 +1,252 @@
 //! What can be set: file, environment, flags, and the errors.
+//!
+//! Flag over environment over file over default. [`Config::load`] reads the configuration file and the files that hold
+//! secrets; it binds nothing and writes nothing. A setting that cannot be used ends in one line that names it under the
+//! name it was given, shows its value (never a secret's), and says what is expected.
 
+mod environment;
+mod file;
 mod model;
+mod otlp;
+mod setting;
+mod source;
+mod value;
 
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use environment::{Environment, Process, VARIABLES};
 pub use model::*;
+pub use value::{show_duration, show_size};
+
+use crate::event::SourceName;
+use file::Table;
+use setting::Setting;
+use value::{DAY, HOUR};
+
+/// The most that smsmode takes for a callback URL, in characters.
+pub const CALLBACK_URL_MAX: usize = 255;
+
+/// Room that is kept in a callback URL for a token that is yet to be made: 256 bits in base64url.
+pub const GENERATED_TOKEN_MAX: usize = 43;
+
+/// What was given on the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    pub config: Option<PathBuf>,
+    pub listen: Option<String>,
+    pub admin_listen: Option<String>,
+    pub data_dir: Option<PathBuf>,
+}
+
+/// A configuration that holds together, and what to tell the operator about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// The configuration file, when there is one.
+    pub file: Option<PathBuf>,
+    /// What was given and not used, one line each. Without secrets.
+    pub warnings: Vec<String>,
+}
+
+/// Why a configuration cannot be used: one line, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl Config {
+    /// Puts the configuration together from flags, environment, file and defaults.
+    pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Loaded, ConfigError> {
+        let mut warnings = environment::unknown_variables(env);
+        let (file, mut root) = configuration_file(flags, env)?;
+        let mut given = Given { env, root: &mut root };
+
+        let listen_given = given.setting(flags.listen.as_deref(), "--listen", "SMSCOPE_LISTEN", "listen");
+        let listen = address(listen_given.as_ref(), DEFAULT_LISTEN)?;
+        let admin_given =
+            given.setting(flags.admin_listen.as_deref(), "--admin-listen", "SMSCOPE_ADMIN_LISTEN", "admin_listen");
+        let admin_listen = address(admin_given.as_ref(), DEFAULT_ADMIN_LISTEN)?;
+        if collide(listen, admin_listen) {
+            let (culprit, other) = match (&admin_given, &listen_given) {
+                (Some(admin), _) => (admin.clone(), "listen"),
+                (None, Some(listen)) => (listen.clone(), "admin_listen"),
+                (None, None) => (Setting::of_flag("admin_listen", DEFAULT_ADMIN_LISTEN), "listen"),
+            };
+            return Err(culprit.wrong(format_args!("takes the port of {other}"), "a port of its own"));
+        }
+
+        let data_dir = data_dir(flags, &mut given)?;
+        let public_given = given.variable_or_key("SMSCOPE_PUBLIC_URL", "public_url").map(Setting::url);
+        let public_url = public_given.as_ref().map(public_url).transpose()?;
+        let http = http(given.root.table("http")?)?;
+        let store = store(given.root.table("store")?, env)?;
+        let logs = log_content(given.root.table("logs")?)?;
+        let otlp = otlp::read(given.root.table("otlp")?, env, &mut warnings)?;
+        let sources = source::read(given.root.tables("source")?, env, &mut warnings)?;
+        root.finish()?;
+
+        let config = Config { listen, admin_listen, data_dir, public_url, http, store, logs, otlp, sources };
+        config.check_callback_urls(public_given.as_ref())?;
+        Ok(Loaded { config, file, warnings })
+    }
+
+    /// The URL that the provider is given for `source`, with `token` as it stands.
+    ///
+    /// Without a public URL this is the listener's own address, an unspecified one written as loopback.
+    pub fn callback_url(&self, source: &SourceName, token: &str) -> String {
+        match &self.public_url {
+            Some(url) => format!("{url}/hooks/{source}/{token}"),
+            None => format!("http://{}/hooks/{source}/{token}", reachable(self.listen)),
+        }
+    }
+
+    fn check_callback_urls(&self, public_url: Option<&Setting>) -> Result<(), ConfigError> {
+        for source in &self.sources {
+            let longest = match &source.tokens {
+                Tokens::Generated => GENERATED_TOKEN_MAX,
+                Tokens::Given(tokens) => tokens.iter().map(|token| token.reveal().len()).max().unwrap_or(0),
+            };
+            let length = self.callback_url(&source.name, "").len() + longest;
+            if length > CALLBACK_URL_MAX {
+                let problem =
+                    format!("the callback URL of source {:?} takes {length} characters", source.name.as_str());
+                let expected = format!("{CALLBACK_URL_MAX} at most, token included");
+                return Err(match public_url {
+                    Some(setting) => setting.wrong(problem, expected),
+                    None => ConfigError(format!("{problem}; expected {expected}")),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:7672";
+const DEFAULT_ADMIN_LISTEN: &str = "127.0.0.1:7673";
+const DEFAULT_DATA_DIR: &str = "./smscope-data";
+
+/// The places that a setting may come from, flags aside.
+struct Given<'a> {
+    env: &'a dyn Environment,
+    root: &'a mut Table,
+}
+
+impl Given<'_> {
+    fn setting(&mut self, flag: Option<&str>, name: &str, variable: &str, key: &'static str) -> Option<Setting> {
+        let given = self.variable_or_key(variable, key);
+        flag.map(|value| Setting::of_flag(name, value)).or(given)
+    }
+
+    fn variable_or_key(&mut self, variable: &str, key: &'static str) -> Option<Setting> {
+        let in_file = self.root.take(key);
+        Setting::of_env(self.env, variable).or(in_file)
+    }
+}
+
+fn configuration_file(flags: &Flags, env: &dyn Environment) -> Result<(Option<PathBuf>, Table), ConfigError> {
+    let (setting, path) = match (&flags.config, Setting::of_env(env, "SMSCOPE_CONFIG")) {
+        (Some(path), _) => (Setting::of_flag("--config", &path.to_string_lossy()), path.clone()),
+        (None, Some(setting)) => {
+            let path = path(&setting)?;
+            (setting, path)
+        }
+        (None, None) => return Ok((None, Table::default())),
+    };
+    let root = Table::read(&setting, &path)?;
+    Ok((Some(path), root))
+}
+
+fn address(setting: Option<&Setting>, default: &str) -> Result<SocketAddr, ConfigError> {
+    let fallback = Setting::of_flag("default", default);
+    let expected = format!("an address and port such as {default}");
+    setting.unwrap_or(&fallback).parse(&expected, |text| text.trim().parse().ok())
+}
+
+/// Whether the two cannot both be bound. Port 0 is a free port each time.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_address = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.port() != 0 && same_address
+}
+
+/// The address under which this machine reaches a listener.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        std::net::IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+fn data_dir(flags: &Flags, given: &mut Given) -> Result<PathBuf, ConfigError> {
+    let setting = given.variable_or_key("SMSCOPE_DATA_DIR", "data_dir");
+    match (&flags.data_dir, setting) {
+        (Some(path), _) => Ok(path.clone()),
+        (None, Some(setting)) => path(&setting),
+        (None, None) => Ok(DEFAULT_DATA_DIR.into()),
+    }
+}
+
+/// A path, as it stands. What was not UTF-8 in the environment is refused, since its bytes are lost.
+fn path(setting: &Setting) -> Result<PathBuf, ConfigError> {
+    let fits = |text: &str| !text.is_empty() && !text.contains([char::REPLACEMENT_CHARACTER, '\0']);
+    setting.parse("a path in UTF-8", |text| fits(text).then(|| Path::new(text).to_path_buf()))
+}
+
+fn public_url(setting: &Setting) -> Result<String, ConfigError> {
+    setting.parse("an http or https URL without user or query, such as https://sms.example.com", |text| {
+        let url = value::web_url(text)?;
+        url.query().is_none().then(|| text.trim_end_matches(['/', '?']).to_owned())
+    })
+}
+
+fn http(mut table: Table) -> Result<Http, ConfigError> {
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    let mut timeout = |key, default| match table.take(key) {
+        Some(setting) => setting.duration(MILLISECOND..=HOUR),
+        None => Ok(Duration::from_secs(default)),
+    };
+    let header_timeout = timeout("header_timeout", 15)?;
+    let body_timeout = timeout("body_timeout", 10)?;
+    let write_timeout = timeout("write_timeout", 10)?;
+    let shutdown_timeout = timeout("shutdown_timeout", 10)?;
+    let max_body = match table.take("max_body") {
+        Some(setting) => setting.size(1 << 10..=16 << 20)? as usize,
+        None => 256 << 10,
+    };
+    let max_connections = table.take("max_connections").map_or(Ok(1024), |setting| setting.number(1..=65_536))?;
+    table.finish()?;
+    Ok(Http { header_timeout, body_timeout, write_timeout, max_body, max_connections, shutdown_timeout })
+}
+
+fn store(mut table: Table, env: &dyn Environment) -> Result<Store, ConfigError> {
+    const SECOND: Duration = Duration::from_secs(1);
+    let mut given = Given { env, root: &mut table };
+    let retention = match given.variable_or_key("SMSCOPE_STORE_RETENTION", "retention") {
+        Some(setting) => setting.duration(SECOND..=3650 * DAY)?,
+        None => 30 * DAY,
+    };
+    let horizon = match given.variable_or_key("SMSCOPE_STORE_HORIZON", "horizon") {
+        Some(setting) => setting.duration(SECOND..=365 * DAY)?,
+        None => 72 * HOUR,
+    };
+    let size_limit = given.variable_or_key("SMSCOPE_STORE_SIZE_LIMIT", "size_limit");
+    let size_limit = size_limit.map(|setting| setting.size(1 << 20..=1 << 50)).transpose()?;
+    let export_retention = match table.take("export_retention") {
+        Some(setting) => setting.duration(SECOND..=3650 * DAY)?,
+        None => 7 * DAY,
+    };
+    table.finish()?;
+    Ok(Store { retention, horizon, export_retention, size_limit })
+}
+
+fn log_content(mut table: Table) -> Result<LogContent, ConfigError> {
+    let mut on = |key| table.take(key).map_or(Ok(false), |setting| setting.boolean());
+    let content = LogContent { include_text: on("include_text")?, include_number: on("include_number")? };
+    table.finish()?;
+    Ok(content)
+}

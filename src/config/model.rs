@@ -1,6 +1,7 @@
 //! The effective configuration: what every other part is given.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,14 +73,33 @@ pub struct Otlp {
 }
 
 /// Where one signal goes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Endpoint {
-    /// The full URL of the signal, path included.
+    /// The full URL of the signal, path included: scheme http, with a host, without a user.
     pub url: Uri,
     /// Values are marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub timeout: Duration,
     pub gzip: bool,
+}
+
+impl Endpoint {
+    /// The URL without its query, which may hold a key: for people to read.
+    pub fn shown_url(&self) -> String {
+        self.url.to_string().split('?').next().unwrap_or_default().to_owned()
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Endpoint")
+            .field("url", &self.shown_url())
+            .field("headers", &headers)
+            .field("timeout", &self.timeout)
+            .field("gzip", &self.gzip)
+            .finish()
+    }
 }
 
 /// One provider account that calls us.

@@ -1,0 +1,207 @@
+//! The command line: what is asked for, and how the process ends when that cannot be had.
+
+mod describe;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{ConfigError, Flags};
+
+pub use describe::describe;
+
+/// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
+pub const EXIT_USAGE: u8 = 64;
+
+/// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
+pub const EXIT_CONFIGURATION: u8 = 78;
+
+/// What smscope is asked to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Take webhooks, keep them, and tell of them in logs and metrics (the default)
+    #[default]
+    Serve,
+    /// Print the callback URLs to give to the provider, with their tokens
+    Url,
+    /// Check the configuration and print what it means; nothing is started or written
+    Check,
+}
+
+/// Why the process ends early.
+#[derive(Debug)]
+pub enum Exit {
+    /// Help and version as well as usage errors: clap words them all.
+    CommandLine(clap::Error),
+    Configuration(ConfigError),
+}
+
+impl Exit {
+    /// 0 for help and version, else [`EXIT_USAGE`] or [`EXIT_CONFIGURATION`].
+    pub fn code(&self) -> u8 {
+        match self {
+            Exit::CommandLine(error) if error.use_stderr() => EXIT_USAGE,
+            Exit::CommandLine(_) => 0,
+            Exit::Configuration(_) => EXIT_CONFIGURATION,
+        }
+    }
+
+    /// Tells the operator: help and version on stdout, an error on stderr.
+    pub fn report(&self) -> ExitCode {
+        match self {
+            // A closed stdout or stderr leaves nobody to tell.
+            Exit::CommandLine(error) => drop(error.print()),
+            Exit::Configuration(error) => eprintln!("smscope: {error}"),
+        }
+        self.code().into()
+    }
+}
+
+impl From<ConfigError> for Exit {
+    fn from(error: ConfigError) -> Self {
+        Exit::Configuration(error)
+    }
+}
+
+/// Reads the command line; the first of `args` is the program's name.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Flags, Command), Exit> {
+    let line = CommandLine::try_parse_from(args).map_err(Exit::CommandLine)?;
+    let GlobalFlags { config, listen, admin_listen, data_dir } = line.flags;
+    Ok((Flags { config, listen, admin_listen, data_dir }, line.command.unwrap_or_default()))
+}
+
+#[derive(Parser)]
+#[command(
+    name = "smscope",
+    version,
+    about = "A sidecar that turns SMS provider webhooks into OpenTelemetry logs and metrics",
+    after_help = AFTER_HELP,
+    disable_help_subcommand = true
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: GlobalFlags,
+}
+
+#[derive(Args)]
+struct GlobalFlags {
+    /// Configuration file, in TOML [default: none]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where webhooks are taken [default: 127.0.0.1:7672]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Where metrics and health are shown [default: 127.0.0.1:7673]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    admin_listen: Option<String>,
+    /// Where events are kept [default: ./smscope-data]
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+Without any configuration there is one source, smsmode, with a token that is made once and kept.
+A flag wins over the environment, the environment over the file, the file over the default.
+
+Environment:
+  SMSCOPE_CONFIG              configuration file
+  SMSCOPE_LISTEN              where webhooks are taken
+  SMSCOPE_ADMIN_LISTEN        where metrics and health are shown
+  SMSCOPE_DATA_DIR            where events are kept
+  SMSCOPE_PUBLIC_URL          where the provider reaches smscope, such as https://sms.example.com
+  SMSCOPE_TOKEN               token of the source; several, with commas between them, for rotation
+  SMSCOPE_TOKEN_FILE          the same from a file, one token a line
+  SMSCOPE_STORE_RETENTION     how long events are kept [default: 30d]
+  SMSCOPE_STORE_HORIZON       how long a message may stay pending [default: 72h]
+  SMSCOPE_STORE_SIZE_LIMIT    most that the store may take, such as 10GiB [default: none]
+  RUST_LOG                    level of the diagnostics on stderr [default: info]
+  OTEL_EXPORTER_OTLP_ENDPOINT where logs and metrics are sent, such as http://collector:4318
+  OTEL_*                      the others, as the OpenTelemetry specification says:
+                              OTEL_EXPORTER_OTLP_{ENDPOINT,HEADERS,TIMEOUT,COMPRESSION,PROTOCOL},
+                              OTEL_EXPORTER_OTLP_{LOGS,METRICS}_*, OTEL_SERVICE_NAME,
+                              OTEL_RESOURCE_ATTRIBUTES, OTEL_METRIC_EXPORT_INTERVAL,
+                              OTEL_{LOGS,METRICS}_EXPORTER, OTEL_SDK_DISABLED
+
+Exit codes:
+  0   done, or stopped by SIGTERM or SIGINT
+  1   it could not go on
+  64  the command line makes no sense
+  78  the configuration cannot be used; nothing was started or written";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<(Flags, Command), Exit> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <CommandLine as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_what_is_done_when_nothing_is_asked_for() {
+        for (line, command) in [
+            ("smscope", Command::Serve),
+            ("smscope serve", Command::Serve),
+            ("smscope --listen 127.0.0.1:1", Command::Serve),
+            ("smscope url", Command::Url),
+            ("smscope check", Command::Check),
+        ] {
+            assert_eq!(parsed(line).unwrap().1, command, "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_may_stand_before_or_after_the_command() {
+        for line in [
+            "smscope --config a.toml --listen l --admin-listen m --data-dir d check",
+            "smscope check --config a.toml --listen l --admin-listen m --data-dir d",
+        ] {
+            let (flags, _) = parsed(line).unwrap();
+            assert_eq!(flags.config, Some("a.toml".into()), "{line}");
+            assert_eq!(flags.listen.as_deref(), Some("l"), "{line}");
+            assert_eq!(flags.admin_listen.as_deref(), Some("m"), "{line}");
+            assert_eq!(flags.data_dir, Some("d".into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_end_well_and_a_bad_command_line_ends_with_64() {
+        for (line, code) in [
+            ("smscope --help", 0),
+            ("smscope check -h", 0),
+            ("smscope --version", 0),
+            ("smscope --lisen x", EXIT_USAGE),
+            ("smscope --listen", EXIT_USAGE),
+            ("smscope dance", EXIT_USAGE),
+            ("smscope check again", EXIT_USAGE),
+        ] {
+            assert_eq!(parsed(line).unwrap_err().code(), code, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_version_is_name_and_number() {
+        let Err(Exit::CommandLine(version)) = parsed("smscope --version") else { panic!("no version") };
+        assert_eq!(version.to_string(), format!("smscope {}\n", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn help_names_every_variable_and_exit_code() {
+        let Err(Exit::CommandLine(help)) = parsed("smscope --help") else { panic!("no help") };
+        let help = help.to_string();
+        for variable in crate::config::VARIABLES {
+            assert!(help.contains(variable), "{variable}");
+        }
+        for code in [EXIT_USAGE, EXIT_CONFIGURATION] {
+            assert!(help.contains(&code.to_string()), "{code}");
+        }
+    }
+}

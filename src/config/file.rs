@@ -1,0 +1,83 @@
+//! The reader of the TOML file: a table whose keys are taken one by one, and that complains of what is left over.
+
+use std::path::Path;
+
+use super::ConfigError;
+use super::setting::Setting;
+
+/// A table of the file, and the keys that have been asked for so far.
+#[derive(Default)]
+pub(super) struct Table {
+    /// `store.` or `source[0].`; empty at the top.
+    prefix: String,
+    entries: toml::Table,
+    known: Vec<&'static str>,
+}
+
+impl Table {
+    /// Reads the file that `named` names.
+    pub fn read(named: &Setting, path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| named.wrong(format_args!("cannot be read: {error}"), "a TOML file in UTF-8"))?;
+        let entries = text.parse::<toml::Table>().map_err(|error| {
+            // The error's own form quotes the line, and that may hold a token.
+            let line = error.span().map_or(1, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
+            named.wrong(format_args!("line {line}: {}", error.message().replace('\n', ", ")), "a TOML file")
+        })?;
+        Ok(Self { entries, ..Self::default() })
+    }
+
+    /// A table of one entry.
+    pub fn with(key: &str, value: &str) -> Self {
+        Self { entries: toml::Table::from_iter([(key.to_owned(), value.into())]), ..Self::default() }
+    }
+
+    pub fn take(&mut self, key: &'static str) -> Option<Setting> {
+        self.known.push(key);
+        let value = self.entries.remove(key)?;
+        Some(Setting::of_file(format!("{}{key}", self.prefix), value))
+    }
+
+    /// The table under `key`, empty when there is none.
+    pub fn table(&mut self, key: &'static str) -> Result<Table, ConfigError> {
+        Ok(self.optional_table(key)?.unwrap_or_default())
+    }
+
+    pub fn optional_table(&mut self, key: &'static str) -> Result<Option<Table>, ConfigError> {
+        self.take(key).map(Table::of).transpose()
+    }
+
+    /// The tables under `key`, each written as `[[key]]`.
+    pub fn tables(&mut self, key: &'static str) -> Result<Vec<Table>, ConfigError> {
+        let Some(setting) = self.take(key) else { return Ok(Vec::new()) };
+        setting.secret().items("tables")?.into_iter().map(Table::of).collect()
+    }
+
+    fn of(setting: Setting) -> Result<Table, ConfigError> {
+        let prefix = format!("{}.", setting.key);
+        Ok(Table { prefix, entries: setting.into_table()?, known: Vec::new() })
+    }
+
+    /// Every entry, for a table whose keys are the operator's own.
+    pub fn into_entries(self) -> Vec<(String, Setting)> {
+        let named = |key: &String| format!("{}{key}", self.prefix);
+        self.entries.into_iter().map(|(key, value)| (key.clone(), Setting::of_file(named(&key), value))).collect()
+    }
+
+    /// The error for a key that has to be there.
+    pub fn missing(&self, key: &str, expected: &str) -> ConfigError {
+        ConfigError(format!("{}{key}: missing; expected {expected}", self.prefix))
+    }
+
+    /// An error if a key is left that nobody asked for.
+    pub fn finish(self) -> Result<(), ConfigError> {
+        match self.entries.keys().next() {
+            None => Ok(()),
+            Some(key) => Err(ConfigError(format!(
+                "{}{key}: unknown key; expected one of {}",
+                self.prefix,
+                self.known.join(", ")
+            ))),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! One setting as it was given, with the name it was given under: so that an error can say both.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::value::{self, show_duration, show_size};
+use super::{ConfigError, Environment};
+
+/// A value and where it came from: a key of the file, an environment variable or a flag.
+#[derive(Clone)]
+pub(super) struct Setting {
+    /// `store.retention`, `SMSCOPE_LISTEN`, `--listen`.
+    pub key: String,
+    value: Value,
+    show: Show,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Show {
+    Plain,
+    /// Without what may be secret in a URL.
+    Url,
+    /// Not at all.
+    Nothing,
+}
+
+impl Setting {
+    pub fn of_file(key: String, value: Value) -> Self {
+        Self { key, value, show: Show::Plain }
+    }
+
+    pub fn of_flag(flag: &str, value: &str) -> Self {
+        Self::of_file(flag.to_owned(), Value::String(value.to_owned()))
+    }
+
+    /// `None` when the variable is unset or empty, which the OpenTelemetry specification takes to be the same.
+    pub fn of_env(env: &dyn Environment, variable: &str) -> Option<Self> {
+        let value = env.get(variable).filter(|value| !value.trim().is_empty())?;
+        Some(Self::of_file(variable.to_owned(), Value::String(value)))
+    }
+
+    /// The same, with a value that no error shows.
+    pub fn secret(self) -> Self {
+        Self { show: Show::Nothing, ..self }
+    }
+
+    /// The same, with a value that errors show without user, password and query.
+    pub fn url(self) -> Self {
+        Self { show: Show::Url, ..self }
+    }
+
+    /// `listen = "foo": expected an address`.
+    pub fn bad(&self, expected: impl Display) -> ConfigError {
+        ConfigError(format!("{}: expected {expected}", self.named()))
+    }
+
+    /// `source[0].name = "unknown": reserved; expected another name`.
+    pub fn wrong(&self, problem: impl Display, expected: impl Display) -> ConfigError {
+        ConfigError(format!("{}: {problem}; expected {expected}", self.named()))
+    }
+
+    fn named(&self) -> String {
+        match (self.show, &self.value) {
+            (Show::Nothing, _) => self.key.clone(),
+            (Show::Url, Value::String(text)) => format!("{} = {:?}", self.key, shortened(&value::show_url(text))),
+            (_, Value::String(text)) => format!("{} = {:?}", self.key, shortened(text)),
+            (_, Value::Integer(number)) => format!("{} = {number}", self.key),
+            (_, Value::Float(number)) => format!("{} = {number}", self.key),
+            (_, Value::Boolean(truth)) => format!("{} = {truth}", self.key),
+            (_, Value::Datetime(time)) => format!("{} = {time}", self.key),
+            (_, Value::Array(_)) => format!("{} = […]", self.key),
+            (_, Value::Table(_)) => format!("{} = {{…}}", self.key),
+        }
+    }
+
+    pub fn text(&self, expected: impl Display) -> Result<&str, ConfigError> {
+        self.value.as_str().ok_or_else(|| self.bad(expected))
+    }
+
+    /// The text as `read` takes it; `None` from it is an error.
+    pub fn parse<T>(&self, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
+        read(self.text(expected)?).ok_or_else(|| self.bad(expected))
+    }
+
+    pub fn boolean(&self) -> Result<bool, ConfigError> {
+        self.value.as_bool().ok_or_else(|| self.bad("true or false"))
+    }
+
+    pub fn number(&self, range: RangeInclusive<usize>) -> Result<usize, ConfigError> {
+        let number = self.value.as_integer().and_then(|number| usize::try_from(number).ok());
+        let fits = number.filter(|number| range.contains(number));
+        fits.ok_or_else(|| self.bad(format_args!("a number from {} to {}", range.start(), range.end())))
+    }
+
+    pub fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
+        let duration = self.value.as_str().and_then(value::duration).filter(|duration| range.contains(duration));
+        let (start, end) = (show_duration(*range.start()), show_duration(*range.end()));
+        duration.ok_or_else(|| self.bad(format_args!("a duration such as 500ms, 15s or 72h, from {start} to {end}")))
+    }
+
+    /// A whole number of milliseconds, as the OpenTelemetry variables have it.
+    pub fn millis(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
+        let duration = self.value.as_str().and_then(|text| text.trim().parse().ok()).map(Duration::from_millis);
+        let (start, end) = (range.start().as_millis(), range.end().as_millis());
+        let fits = duration.filter(|duration| range.contains(duration));
+        fits.ok_or_else(|| self.bad(format_args!("a number of milliseconds from {start} to {end}")))
+    }
+
+    pub fn size(&self, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
+        let size = match &self.value {
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            Value::String(text) => value::size(text),
+            _ => None,
+        };
+        let (start, end) = (show_size(*range.start()), show_size(*range.end()));
+        let fits = size.filter(|size| range.contains(size));
+        fits.ok_or_else(|| self.bad(format_args!("a size such as 262144, 256KiB or 10GiB, from {start} to {end}")))
+    }
+
+    /// The items of a list, each under its own name (`source[0].allow[1]`).
+    pub fn items(self, expected: &str) -> Result<Vec<Setting>, ConfigError> {
+        let Value::Array(values) = self.value else {
+            return Err(self.bad(format_args!("a list of {expected}")));
+        };
+        let name = |at| format!("{}[{at}]", self.key);
+        let items = values.into_iter().enumerate();
+        Ok(items.map(|(at, value)| Setting { key: name(at), value, show: self.show }).collect())
+    }
+
+    pub fn into_table(self) -> Result<toml::Table, ConfigError> {
+        match self.value {
+            Value::Table(table) => Ok(table),
+            // What stands in a table's place may be what should stand inside it, a password for example.
+            _ => Err(self.secret().bad("a table")),
+        }
+    }
+}
+
+/// One line has to stay readable whatever was pasted into it.
+fn shortened(text: &str) -> String {
+    const MAX: usize = 120;
+    match text.char_indices().nth(MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}

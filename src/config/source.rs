@@ -1,0 +1,232 @@
+//! The sources: `[[source]]` of the file, or the default source and its token from the environment.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use hyper::http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+
+use super::file::Table;
+use super::setting::Setting;
+use super::value::{self, TOKEN_EXPECTED};
+use super::{Basic, ConfigError, Environment, Source, Tokens};
+use crate::event::{Country, SourceName};
+use crate::secret::Secret;
+
+const DEFAULT_NAME: &str = "smsmode";
+const DEFAULT_ZONE: &str = "Europe/Paris";
+const DEFAULT_REGION: &str = "FR";
+
+const DEFAULT_STOP_KEYWORDS: &[&str] = &["STOP", "ARRET"];
+
+fn fold_keyword(text: &str) -> String {
+    text.trim().to_uppercase()
+}
+
+/// What requests to no configured source are counted under, so no source may have it.
+const RESERVED_NAME: &str = "unknown";
+
+/// Reads the sources; without any in the file there is one, the default.
+pub(super) fn read(
+    tables: Vec<Table>,
+    env: &dyn Environment,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Source>, ConfigError> {
+    let mut sources = Vec::with_capacity(tables.len().max(1));
+    for table in tables {
+        let source = source(table, &sources)?;
+        sources.push(source);
+    }
+    if sources.is_empty() {
+        sources.push(source(Table::with("name", DEFAULT_NAME), &[])?);
+    }
+    apply_environment(&mut sources, env, warnings)?;
+    Ok(sources)
+}
+
+/// SMSCOPE_TOKEN or SMSCOPE_TOKEN_FILE, which are for the one source that there is.
+fn apply_environment(
+    sources: &mut [Source],
+    env: &dyn Environment,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    let token = Setting::of_env(env, "SMSCOPE_TOKEN").map(Setting::secret);
+    let file = Setting::of_env(env, "SMSCOPE_TOKEN_FILE");
+    let (setting, tokens) = match (token, file) {
+        (Some(token), Some(_)) => return Err(token.wrong("SMSCOPE_TOKEN_FILE is set too", "one of the two")),
+        (Some(token), None) => {
+            let tokens = listed_tokens(&token)?;
+            (token, tokens)
+        }
+        (None, Some(file)) => {
+            let tokens = tokens_of_file(&file)?;
+            (file, tokens)
+        }
+        (None, None) => {
+            if env.get("SMSCOPE_TOKEN").is_some() {
+                warnings.push("SMSCOPE_TOKEN: empty, so not used".to_owned());
+            }
+            return Ok(());
+        }
+    };
+    match sources {
+        [source] => match source.tokens {
+            Tokens::Generated => source.tokens = Tokens::Given(tokens),
+            Tokens::Given(_) => {
+                warnings.push(format!("{}: not used, source \"{}\" has tokens of its own", setting.key, source.name));
+            }
+        },
+        _ => {
+            let problem = format!("the configuration file has {} sources", sources.len());
+            return Err(setting.secret().wrong(problem, "tokens in each [[source]]"));
+        }
+    }
+    Ok(())
+}
+
+fn source(mut table: Table, others: &[Source]) -> Result<Source, ConfigError> {
+    let name = name(&mut table, others)?;
+    let tokens = tokens(&mut table)?;
+    let allow = networks(table.take("allow"))?;
+    let trusted_proxies = networks(table.take("trusted_proxies"))?;
+    let channel_ids = words(table.take("channel_ids"), "channel ids")?.unwrap_or_default();
+    let header = table.optional_table("header")?.map(header).transpose()?;
+    let basic = table.optional_table("basic")?.map(basic).transpose()?;
+    let zone = table.take("timezone").unwrap_or_else(|| Setting::of_flag("timezone", DEFAULT_ZONE));
+    let zone = zone.parse("a time zone such as Europe/Paris", |text| TimeZone::get(text).ok())?;
+    let region = table.take("region").unwrap_or_else(|| Setting::of_flag("region", DEFAULT_REGION));
+    let region = region.parse("a country of two capital letters such as FR", |text| {
+        text.parse::<phonenumber::country::Id>().ok()?;
+        Country::new(text)
+    })?;
+    let keywords = words(table.take("stop_keywords"), "keywords")?;
+    let stop_keywords = match keywords {
+        Some(keywords) => keywords.iter().map(|keyword| fold_keyword(keyword)).collect(),
+        None => DEFAULT_STOP_KEYWORDS.iter().map(|keyword| (*keyword).to_owned()).collect(),
+    };
+    table.finish()?;
+    let channel_ids = BTreeSet::from_iter(channel_ids);
+    Ok(Source { name, tokens, allow, trusted_proxies, channel_ids, header, basic, zone, region, stop_keywords })
+}
+
+fn name(table: &mut Table, others: &[Source]) -> Result<SourceName, ConfigError> {
+    const EXPECTED: &str = "1 to 32 of a-z 0-9 - _";
+    let setting = table.take("name").ok_or_else(|| table.missing("name", EXPECTED))?;
+    let name = setting.parse(EXPECTED, SourceName::new)?;
+    if name.as_str() == RESERVED_NAME {
+        return Err(setting.wrong("reserved", "another name"));
+    }
+    match others.iter().position(|other| other.name == name) {
+        Some(at) => Err(setting.wrong(format_args!("already the name of source[{at}]"), "a name of its own")),
+        None => Ok(name),
+    }
+}
+
+/// The tokens of all three keys together.
+fn tokens(table: &mut Table) -> Result<Tokens, ConfigError> {
+    let mut tokens = Vec::new();
+    if let Some(setting) = table.take("tokens") {
+        for item in setting.secret().items("tokens")? {
+            tokens.push(item.parse(TOKEN_EXPECTED, token)?);
+        }
+    }
+    if let Some(file) = table.take("token_file") {
+        tokens.extend(tokens_of_file(&file)?);
+    }
+    if let Some(files) = table.take("token_files") {
+        for file in files.items("files of tokens")? {
+            tokens.extend(tokens_of_file(&file)?);
+        }
+    }
+    Ok(if tokens.is_empty() { Tokens::Generated } else { Tokens::Given(tokens) })
+}
+
+fn token(text: &str) -> Option<Secret> {
+    value::fits_as_token(text).then(|| Secret::new(text.to_owned()))
+}
+
+/// Tokens with commas between them.
+fn listed_tokens(setting: &Setting) -> Result<Vec<Secret>, ConfigError> {
+    let expected = format!("tokens of {TOKEN_EXPECTED}, with commas between them");
+    setting.parse(&expected, |text| text.split(',').map(|item| token(item.trim())).collect())
+}
+
+/// Tokens in a file, one a line.
+fn tokens_of_file(file: &Setting) -> Result<Vec<Secret>, ConfigError> {
+    let text = contents(file, "a file with one token a line")?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let tokens = lines.map(|(at, line)| {
+        let problem = || file.wrong(format_args!("line {} is not a token", at + 1), TOKEN_EXPECTED);
+        token(line.trim()).ok_or_else(problem)
+    });
+    let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+    if tokens.is_empty() {
+        return Err(file.wrong("no token in it", "one token a line"));
+    }
+    Ok(tokens)
+}
+
+fn contents(file: &Setting, expected: &str) -> Result<String, ConfigError> {
+    std::fs::read_to_string(Path::new(file.text("a path")?))
+        .map_err(|error| file.wrong(format_args!("cannot be read: {error}"), expected))
+}
+
+fn networks(setting: Option<Setting>) -> Result<Vec<IpNet>, ConfigError> {
+    const EXPECTED: &str = "an address or a network such as 192.0.2.0/24";
+    let Some(setting) = setting else { return Ok(Vec::new()) };
+    let items = setting.items("addresses and networks")?;
+    items.iter().map(|item| item.parse(EXPECTED, value::network)).collect()
+}
+
+fn words(setting: Option<Setting>, what: &str) -> Result<Option<Vec<String>>, ConfigError> {
+    let word = |item: Setting| {
+        item.parse("a text that is not empty", |text| {
+            let text = text.trim();
+            (!text.is_empty()).then(|| text.to_owned())
+        })
+    };
+    setting.map(|setting| setting.items(what)?.into_iter().map(word).collect()).transpose()
+}
+
+/// The header that a caller has to send.
+fn header(mut table: Table) -> Result<(HeaderName, Secret), ConfigError> {
+    const EXPECTED: &str = "the name of a header such as X-Webhook-Secret";
+    let name = table.take("name").ok_or_else(|| table.missing("name", EXPECTED))?;
+    let name = name.parse(EXPECTED, |text| HeaderName::from_bytes(text.as_bytes()).ok())?;
+    let value = secret(&mut table, "value", "value_file", |text| HeaderValue::from_str(text).is_ok())?;
+    table.finish()?;
+    Ok((name, value))
+}
+
+fn basic(mut table: Table) -> Result<Basic, ConfigError> {
+    const EXPECTED: &str = "a user name without a colon";
+    let user = table.take("user").ok_or_else(|| table.missing("user", EXPECTED))?;
+    // The part after a colon would be a password.
+    let user =
+        user.secret().parse(EXPECTED, |text| (!text.is_empty() && !text.contains(':')).then(|| text.to_owned()))?;
+    let password = secret(&mut table, "password", "password_file", |_| true)?;
+    table.finish()?;
+    Ok(Basic { user, password })
+}
+
+/// A secret that stands under `key`, or in the file that `file_key` names.
+fn secret(
+    table: &mut Table,
+    key: &'static str,
+    file_key: &'static str,
+    fits: impl Fn(&str) -> bool,
+) -> Result<Secret, ConfigError> {
+    const EXPECTED: &str = "a text that is not empty, of printable characters";
+    let fits = |text: &str| !text.is_empty() && !text.contains(char::is_control) && fits(text);
+    match (table.take(key).map(Setting::secret), table.take(file_key)) {
+        (Some(setting), Some(_)) => Err(setting.wrong(format_args!("{file_key} is set too"), "one of the two")),
+        (Some(setting), None) => setting.parse(EXPECTED, |text| fits(text).then(|| Secret::new(text.to_owned()))),
+        (None, Some(file)) => {
+            let text = contents(&file, "a file with the secret in it")?;
+            let text = text.trim_end_matches(['\r', '\n']);
+            fits(text).then(|| Secret::new(text.to_owned())).ok_or_else(|| file.wrong("not a usable secret", EXPECTED))
+        }
+        (None, None) => Err(table.missing(key, &format!("it or {file_key}"))),
+    }
+}

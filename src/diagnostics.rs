@@ -1,0 +1,203 @@
+//! What smscope says about itself on stderr: text for a terminal, JSON lines for everything else.
+//!
+//! Nothing secret is ever handed to it; it has no way to tell.
+
+use std::io::{IsTerminal, stderr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::Environment;
+
+/// Libraries whose own progress is of no interest to an operator; each stands for all targets that start with it.
+const QUIET: &str = "hyper=warn,h2=warn,opentelemetry=warn";
+
+const DEFAULT_LEVEL: &str = "info";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Starts the diagnostics of this process, at the level that RUST_LOG says. A RUST_LOG that makes no sense is warned
+/// about and not used. Does nothing when a subscriber is already there, as in tests.
+pub fn init(env: &dyn Environment) {
+    let format = if stderr().is_terminal() { Format::Text } else { Format::Json };
+    let (filter, warning) = filter(env.get("RUST_LOG").as_deref().unwrap_or_default());
+    if subscriber(format, filter, stderr).try_init().is_ok()
+        && let Some(warning) = warning
+    {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// The filter that `rust_log` asks for, or the default and a warning.
+fn filter(rust_log: &str) -> (EnvFilter, Option<String>) {
+    let rust_log = rust_log.trim();
+    let asked = if rust_log.is_empty() { DEFAULT_LEVEL } else { rust_log };
+    match EnvFilter::try_new(asked) {
+        // Who asks for errors alone, or for nothing, means the libraries too.
+        Ok(filter) if filter.max_level_hint().is_some_and(|level| level <= LevelFilter::WARN) => (filter, None),
+        // The later directive wins, so that a library can be listened to by name.
+        Ok(_) => (EnvFilter::new(format!("{QUIET},{asked}")), None),
+        Err(_) => {
+            let default = EnvFilter::new(format!("{QUIET},{DEFAULT_LEVEL}"));
+            let warning = format!("RUST_LOG = {rust_log:?}: not used; expected levels such as info or smscope=debug");
+            (default, Some(warning))
+        }
+    }
+}
+
+fn subscriber<W>(format: Format, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    match format {
+        Format::Text => Box::new(builder.finish()),
+        Format::Json => Box::new(builder.json().flatten_event(true).finish()),
+    }
+}
+
+/// Lets one line through per interval and counts the others: for a failure that may come thousands of times a second.
+#[derive(Debug)]
+pub struct Throttle {
+    interval: Duration,
+    // A std lock: held for a few instructions, never across an await.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    last: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Throttle {
+    pub const fn new(interval: Duration) -> Self {
+        Self { interval, state: Mutex::new(State { last: None, suppressed: 0 }) }
+    }
+
+    /// Whether a line may be written now: if so, how many were suppressed since the last one.
+    pub fn permit(&self) -> Option<u64> {
+        self.permit_at(Instant::now())
+    }
+
+    fn permit_at(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last.is_some_and(|last| now.saturating_duration_since(last) < self.interval) {
+            state.suppressed += 1;
+            return None;
+        }
+        state.last = Some(now);
+        Some(std::mem::take(&mut state.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written under a RUST_LOG when our code and hyper each say something at every level.
+    fn written(format: Format, rust_log: &str) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = subscriber(format, filter(rust_log).0, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!(target: "smscope", "ours-debug");
+            tracing::info!(target: "smscope", answer = 42, "ours-info");
+            tracing::error!(target: "smscope", "ours-error");
+            tracing::info!(target: "hyper_util::client", "hyper-info");
+            tracing::warn!(target: "hyper::proto", "hyper-warn");
+        });
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_level_is_what_rust_log_says_and_libraries_are_quieter_unless_named() {
+        let all = ["ours-debug", "ours-info", "ours-error", "hyper-info", "hyper-warn"];
+        for (rust_log, expected) in [
+            ("", &["ours-info", "ours-error", "hyper-warn"][..]),
+            ("debug", &["ours-debug", "ours-info", "ours-error", "hyper-warn"]),
+            ("info,hyper=info", &["ours-info", "ours-error", "hyper-info", "hyper-warn"]),
+            ("error", &["ours-error"]),
+            ("off", &[]),
+            ("smscope=loud", &["ours-info", "ours-error", "hyper-warn"]),
+        ] {
+            let written = written(Format::Json, rust_log);
+            let seen: Vec<&str> = all.into_iter().filter(|line| written.contains(line)).collect();
+            assert_eq!(seen, expected, "{rust_log}");
+        }
+    }
+
+    #[test]
+    fn a_bad_rust_log_is_a_warning() {
+        for (rust_log, warned) in [("", false), ("debug", false), ("smscope=debug,off", false), ("smscope=loud", true)]
+        {
+            assert_eq!(filter(rust_log).1.is_some(), warned, "{rust_log}");
+        }
+        assert_eq!(
+            filter("smscope=loud").1.unwrap(),
+            "RUST_LOG = \"smscope=loud\": not used; expected levels such as info or smscope=debug"
+        );
+    }
+
+    #[test]
+    fn json_is_one_object_a_line_with_its_fields_at_the_top() {
+        let written = written(Format::Json, "");
+        let first: serde_json::Value = serde_json::from_str(written.lines().next().unwrap()).unwrap();
+        assert_eq!(first["message"], "ours-info");
+        assert_eq!(first["answer"], 42);
+        assert_eq!(first["level"], "INFO");
+        assert_eq!(first["target"], "smscope");
+        assert!(first["timestamp"].is_string());
+    }
+
+    #[test]
+    fn text_has_a_line_each() {
+        assert_eq!(written(Format::Text, "").lines().count(), 3);
+    }
+
+    #[test]
+    fn a_throttle_lets_one_line_through_per_interval_and_says_how_many_it_held_back() {
+        static THROTTLE: Throttle = Throttle::new(Duration::from_secs(10));
+        let start = Instant::now();
+        for (second, expected) in [
+            (0, Some(0)),
+            (1, None),
+            (9, None),
+            (10, Some(2)),
+            (11, None),
+            (40, Some(1)),
+            (39, None),
+            (50, Some(1)),
+            (60, Some(0)),
+        ] {
+            assert_eq!(THROTTLE.permit_at(start + Duration::from_secs(second)), expected, "second {second}");
+        }
+    }
+}
