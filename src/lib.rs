@@ -7,6 +7,7 @@ pub mod diagnostics;
 pub mod event;
 pub mod ledger;
 pub mod lifecycle;
+pub mod number;
 pub mod provider;
 pub mod record;
 pub mod secret;

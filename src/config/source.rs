@@ -12,17 +12,12 @@ use super::setting::Setting;
 use super::value::{self, TOKEN_EXPECTED};
 use super::{Basic, ConfigError, Environment, Source, Tokens};
 use crate::event::{Country, SourceName};
+use crate::provider::{DEFAULT_STOP_KEYWORDS, fold_keyword};
 use crate::secret::Secret;
 
 const DEFAULT_NAME: &str = "smsmode";
 const DEFAULT_ZONE: &str = "Europe/Paris";
 const DEFAULT_REGION: &str = "FR";
-
-const DEFAULT_STOP_KEYWORDS: &[&str] = &["STOP", "ARRET"];
-
-fn fold_keyword(text: &str) -> String {
-    text.trim().to_uppercase()
-}
 
 /// What requests to no configured source are counted under, so no source may have it.
 const RESERVED_NAME: &str = "unknown";

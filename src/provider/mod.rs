@@ -4,7 +4,10 @@ use jiff::tz::TimeZone;
 
 use crate::event::{Country, Event};
 
+pub mod keyword;
 pub mod smsmode;
+
+pub use keyword::{DEFAULT_STOP_KEYWORDS, fold_keyword};
 
 /// What a source's configuration says about reading its events.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,104 @@
+//! The legacy HTTP API: parameters of a query or a form, one event a call.
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::text::Parameters;
+use super::{contact, mccmnc, price, status, time};
+use crate::event::{Event, Network, Receipt, Reply, ReplyKind, Status, hex};
+use crate::provider::{Reading, keyword};
+
+/// A receipt where there is a `statut`, a reply where there is a `responseID` or an `emetteur` with its `message`. The error says
+/// what is lacking.
+pub(super) fn event(reading: &Reading<'_>, parameters: Parameters) -> Result<Event, &'static str> {
+    if let Some(code) = parameters.get("statut") {
+        let sms_id = parameters.get("smsid").ok_or("no smsID")?;
+        return Ok(receipt(reading, &parameters, sms_id, code));
+    }
+    let written_to_us = parameters.get("emetteur").is_some() && parameters.raw("message").is_some();
+    if written_to_us || parameters.get("responseid").is_some() {
+        return Ok(reply(reading, parameters));
+    }
+    Err("neither a receipt nor a reply")
+}
+
+fn receipt(reading: &Reading<'_>, parameters: &Parameters, sms_id: &str, code: &str) -> Event {
+    let network = network(parameters);
+    let numero = parameters.get("numero");
+    let (number, country) = contact(numero, network.mccmnc.as_deref(), reading);
+    Event::Receipt(Box::new(Receipt {
+        message_id: sms_id.to_owned(),
+        message_part: numero.unwrap_or_default().to_owned(),
+        channel: Some("SMS".to_owned()),
+        channel_id: None,
+        flow: None,
+        number,
+        country,
+        originator: None,
+        status: Status {
+            value: code.to_owned(),
+            detail: None,
+            outcome: status::legacy(code),
+            time: received(reading, parameters),
+            time_text: parameters.get("date_reception").unwrap_or_default().to_owned(),
+        },
+        accepted_at: None,
+        sent_at: None,
+        network,
+        price: parameters.get("cost").and_then(|cost| price(cost, Some("credits".to_owned()))),
+        parts: None,
+        ref_client: owned(parameters, "refclient"),
+        campaign_id: None,
+        origin_message_id: None,
+        text: None,
+    }))
+}
+
+/// In a reply `numero` is the short code and `emetteur` the contact.
+fn reply(reading: &Reading<'_>, parameters: Parameters) -> Event {
+    let network = network(&parameters);
+    let (number, country) = contact(parameters.get("emetteur"), network.mccmnc.as_deref(), reading);
+    let text = parameters.raw("message").filter(|text| !text.trim().is_empty());
+    let stops = text.is_some_and(|text| keyword::is_stop(text, reading.stop_keywords));
+    let mut reply = Reply {
+        reply_id: parameters.get("responseid").unwrap_or_default().to_owned(),
+        kind: if stops { ReplyKind::Stop } else { ReplyKind::Reply },
+        channel: Some("SMS".to_owned()),
+        channel_id: None,
+        flow: None,
+        number,
+        country,
+        originator: owned(&parameters, "numero"),
+        time: received(reading, &parameters),
+        network,
+        ref_client: owned(&parameters, "refclient"),
+        campaign_id: None,
+        origin_message_id: owned(&parameters, "smsid"),
+        text: text.map(str::to_owned),
+    };
+    if reply.reply_id.is_empty() {
+        reply.reply_id = hash_of_all(parameters);
+    }
+    Event::Reply(Box::new(reply))
+}
+
+/// The same parameters in any order are the same reply.
+fn hash_of_all(parameters: Parameters) -> String {
+    let mut hash = Sha256::new();
+    for (name, value) in parameters.sorted() {
+        hash = hash.chain_update(name).chain_update([0]).chain_update(value).chain_update([0]);
+    }
+    hex(&hash.finalize())
+}
+
+fn received(reading: &Reading<'_>, parameters: &Parameters) -> Option<Timestamp> {
+    time::parse(parameters.get("date_reception")?, reading.zone)
+}
+
+fn network(parameters: &Parameters) -> Network {
+    Network { mccmnc: parameters.get("mcc_mnc").and_then(mccmnc), name: None }
+}
+
+fn owned(parameters: &Parameters, name: &str) -> Option<String> {
+    parameters.get(name).map(str::to_owned)
+}

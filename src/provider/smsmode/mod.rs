@@ -1,0 +1,100 @@
+//! smsmode: REST v1 webhooks (JSON) and those of the legacy HTTP API (query or form).
+//!
+//! Liberal in what it takes: an optional field of the wrong type is absent, an unknown one is passed over, and whatever is no
+//! receipt or reply is [`Unrecognised`](Event::Unrecognised), so that it is kept.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::event::{Country, Event, Price, Unrecognised};
+use crate::number::{self, Phone, mcc};
+use crate::provider::{Events, Reading, Webhook};
+
+mod legacy;
+mod status;
+mod text;
+mod time;
+mod v1;
+
+#[cfg(test)]
+mod shape_tests;
+#[cfg(test)]
+mod tests;
+
+/// Reads one webhook; never fails. No event only if there is neither a query nor a body of more than white space. A JSON array is
+/// one event an element, in its order.
+pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Events {
+    let body = webhook.body.trim_ascii();
+    if body.is_empty() && webhook.query.is_empty() {
+        return Vec::new();
+    }
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    let media = webhook.content_type.map_or("", |t| t.split(';').next().unwrap_or(t).trim());
+    let is_json = body.starts_with(b"{") || body.starts_with(b"[") || (!body.is_empty() && is_json_type(media));
+    if is_json {
+        return from_json(reading, webhook, body);
+    }
+    let is_form = media.eq_ignore_ascii_case("application/x-www-form-urlencoded") || text::looks_like_form(body);
+    let parameters = text::Parameters::of(is_form.then_some(body), webhook.query);
+    vec![legacy::event(reading, parameters).unwrap_or_else(|why| unrecognised(hashed(webhook), None, why))]
+}
+
+fn from_json(reading: &Reading<'_>, webhook: &Webhook<'_>, body: &[u8]) -> Events {
+    let parsed = match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_str(&text::decoded(body)),
+    };
+    match parsed {
+        Ok(Value::Array(elements)) if !elements.is_empty() => from_elements(reading, webhook, &elements),
+        Ok(Value::Array(_)) => vec![unrecognised(hashed(webhook), None, "empty array")],
+        Ok(value) => vec![
+            v1::event(reading, &value).unwrap_or_else(|why| unrecognised(hashed(webhook), v1::channel_id(&value), why)),
+        ],
+        Err(_) => vec![unrecognised(hashed(webhook), None, "broken JSON")],
+    }
+}
+
+fn from_elements(reading: &Reading<'_>, webhook: &Webhook<'_>, elements: &[Value]) -> Events {
+    // Hashed once, for what may be a large body, and only when an element is not recognised.
+    let mut whole: Option<Sha256> = None;
+    let event = |(index, element)| {
+        v1::event(reading, element).unwrap_or_else(|why| {
+            let hash = whole.get_or_insert_with(|| hashed(webhook)).clone();
+            let hash = hash.chain_update((index as u64).to_be_bytes());
+            unrecognised(hash, v1::channel_id(element), why)
+        })
+    };
+    elements.iter().enumerate().map(event).collect()
+}
+
+fn is_json_type(media: &str) -> bool {
+    let media = media.to_ascii_lowercase();
+    media == "application/json" || media == "text/json" || media.ends_with("+json")
+}
+
+fn hashed(webhook: &Webhook<'_>) -> Sha256 {
+    Sha256::new().chain_update(webhook.query).chain_update([0]).chain_update(webhook.body)
+}
+
+fn unrecognised(hash: Sha256, channel_id: Option<String>, why: &'static str) -> Event {
+    Event::Unrecognised(Unrecognised { digest: hash.finalize().into(), channel_id, why })
+}
+
+/// A contact's number and country, the country from the network's code where the number has none.
+fn contact(written: Option<&str>, mccmnc: Option<&str>, reading: &Reading<'_>) -> (Option<String>, Option<Country>) {
+    let phone = written.map(|written| number::read(written, reading.region));
+    let (number, country) = phone.map_or((None, None), |Phone { number, country }| (Some(number), country));
+    (number, country.or_else(|| mccmnc.and_then(mcc::country)))
+}
+
+/// `20801`, `208-01` or `208 01` -> `20801`; `None` unless that gives five or six digits.
+fn mccmnc(written: &str) -> Option<String> {
+    let digits: String = written.chars().filter(|c| !matches!(c, '-' | ' ')).collect();
+    (matches!(digits.len(), 5 | 6) && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
+}
+
+/// `0.045` or `0,045` -> 45,000 micros. `None` for what is no number, negative or more than a thousand million.
+fn price(amount: &str, currency: Option<String>) -> Option<Price> {
+    let amount: f64 = amount.trim().replace(',', ".").parse().ok()?;
+    (0.0..=1e9).contains(&amount).then(|| Price { micros: (amount * 1e6).round() as i64, currency })
+}

@@ -1,0 +1,179 @@
+//! Which of its shapes a webhook has: JSON, an array of it, a form, a query, or none.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::tests::{FORM, JSON, at, one, read, receipt, reply, unrecognised};
+use crate::event::{Country, Event, Outcome, Price, ReplyKind, hex};
+
+const RECEIPT: &str = r#"{"messageId":"m-1","status":{"value":"DELIVERED"},"body":{"text":"été"}}"#;
+
+#[test]
+fn json_is_taken_as_such_whatever_the_content_type_says() {
+    for content_type in [JSON, None, FORM, Some("text/plain"), Some("Application/JSON; charset=utf-8")] {
+        for body in [RECEIPT.to_owned(), format!("\u{feff}{RECEIPT}"), format!("\r\n \u{feff} {RECEIPT}\n")] {
+            assert_eq!(receipt(one("", content_type, body.as_bytes())).text.as_deref(), Some("été"));
+        }
+    }
+    assert_eq!(unrecognised(one("", Some("application/problem+json"), b"statut=11&smsID=a")).why, "broken JSON");
+}
+
+#[test]
+fn json_in_latin_1_is_read() {
+    let body: Vec<u8> = RECEIPT.chars().map(|c| c as u8).collect();
+    assert_eq!(receipt(one("", JSON, &body)).text.as_deref(), Some("été"));
+}
+
+#[test]
+fn broken_and_too_deep_json_is_unrecognised() {
+    let deep = "[".repeat(100_000);
+    let closed = format!("{{\"messageId\":\"a\",\"x\":{}{}}}", "[".repeat(500), "]".repeat(500));
+    for body in ["{", "[", "{}x", "{\"messageId\":", "[1,]", &deep, &closed, &RECEIPT[..40]] {
+        assert_eq!(unrecognised(one("", None, body.as_bytes())).why, "broken JSON");
+    }
+}
+
+#[test]
+fn an_array_gives_an_event_an_element_in_order() {
+    let body = json!([
+        {"messageId": "a", "status": {"value": "DELIVERED"}},
+        {"messageId": "", "channel": {"channelId": "ch-1"}},
+        {"messageId": "b", "direction": "MO"},
+        7,
+        7
+    ]);
+    let mut events = read("", JSON, body.to_string().as_bytes()).into_iter();
+    assert_eq!(receipt(events.next().unwrap()).message_id, "a");
+    let first = events.next().unwrap();
+    assert_eq!(first.channel_id(), Some("ch-1"));
+    assert_eq!(reply(events.next().unwrap()).reply_id, "b");
+    let digests = [first, events.next().unwrap(), events.next().unwrap()].map(|event| unrecognised(event).digest);
+    assert!(digests[0] != digests[1] && digests[1] != digests[2], "the same element twice is two events");
+    assert_eq!(events.next(), None);
+}
+
+#[test]
+fn the_digest_is_that_of_query_and_body() {
+    let u = unrecognised(one("a=b", None, br#"{"channel":{"channelId":" ch-1 "}}"#));
+    // printf 'a=b\0{"channel":{"channelId":" ch-1 "}}' | sha256sum
+    assert_eq!(hex(&u.digest), "7634adcdfff5c54124e0066c864d8175c6998b80766e2da839d71bf4c4056f85");
+    assert_eq!((u.channel_id.as_deref(), u.why), (Some("ch-1"), "no messageId"));
+    assert_ne!(unrecognised(one("a", None, b"x")).digest, unrecognised(one("", None, b"ax")).digest);
+}
+
+#[test]
+fn only_nothing_gives_no_event() {
+    for body in ["", " ", "\r\n\t "] {
+        assert_eq!(read("", JSON, body.as_bytes()), vec![]);
+    }
+    for (query, body) in [("a", ""), ("&", ""), ("", "x"), ("", "\u{feff}"), ("", "\0"), ("a=b", " ")] {
+        assert!(matches!(one(query, None, body.as_bytes()), Event::Unrecognised(_)), "{query} {body}");
+    }
+}
+
+#[test]
+fn a_legacy_receipt_is_read_from_a_query_or_a_form() {
+    let parameters = "numero=0612345678&date_reception=2010-03-25+09%3A52%3A17&statut=11&smsID=kTy%2Fh\
+                      &refClient=order-1&mcc_mnc=20801&cost=1,5";
+    let shouted = parameters.replace("statut", "STATUT").replace("smsID", "smsid");
+    for event in [
+        one(parameters, None, b""),
+        one(parameters, Some("application/json"), b" "),
+        one("", FORM, parameters.as_bytes()),
+        one("", None, parameters.as_bytes()),
+        one("", Some("text/plain"), shouted.as_bytes()),
+    ] {
+        let r = receipt(event);
+        assert_eq!((r.message_id.as_str(), r.message_part.as_str()), ("kTy/h", "0612345678"));
+        assert_eq!((r.number.as_deref(), r.country), (Some("33612345678"), Country::new("FR")));
+        assert_eq!((r.channel.as_deref(), r.flow), (Some("SMS"), None));
+        assert_eq!((r.status.value.as_str(), r.status.outcome), ("11", Outcome::Delivered));
+        assert_eq!(r.status.time, at("2010-03-25T08:52:17Z"));
+        assert_eq!(r.status.time_text, "2010-03-25 09:52:17");
+        assert_eq!(r.network.mccmnc.as_deref(), Some("20801"));
+        assert_eq!(r.price, Some(Price { micros: 1_500_000, currency: Some("credits".into()) }));
+        assert_eq!(r.ref_client.as_deref(), Some("order-1"));
+    }
+    let least = receipt(one("statut=1&smsID=a", None, b""));
+    assert_eq!((least.message_part.as_str(), least.number, least.price), ("", None, None));
+    assert_eq!(unrecognised(one("statut=11&smsID=+", None, b"")).why, "no smsID");
+}
+
+#[test]
+fn a_form_goes_before_the_query_and_adds_to_it() {
+    let r = receipt(one("statut=11&smsID=query", FORM, b"smsID=form&numero=+33612345678"));
+    assert_eq!((r.message_id.as_str(), r.message_part.as_str()), ("form", "33612345678"));
+    let r = receipt(one("statut=11&smsID=query", Some("text/xml"), b"<smsID>body</smsID>"));
+    assert_eq!(r.message_id, "query");
+}
+
+#[test]
+fn in_a_legacy_reply_the_contact_is_the_emetteur() {
+    let query = "numero=36111&message=Arr%C3%AAt&emetteur=33612345678&date_reception=01012013-122233&smsID=a&refClient=r&responseID=77";
+    let r = reply(one(query, None, b""));
+    assert_eq!((r.reply_id.as_str(), r.kind), ("77", ReplyKind::Stop));
+    assert_eq!((r.number.as_deref(), r.originator.as_deref()), (Some("33612345678"), Some("36111")));
+    assert_eq!((r.country, r.time), (Country::new("FR"), at("2013-01-01T11:22:33Z")));
+    assert_eq!((r.origin_message_id.as_deref(), r.ref_client.as_deref()), (Some("a"), Some("r")));
+    assert_eq!((r.channel.as_deref(), r.text.as_deref()), (Some("SMS"), Some("Arrêt")));
+}
+
+#[test]
+fn a_legacy_reply_without_an_id_is_known_by_all_its_parameters() {
+    let id = |query| reply(one(query, None, b"")).reply_id;
+    let first = id("emetteur=33612345678&message=oui&numero=36111");
+    assert_eq!(first.len(), 64);
+    assert_eq!(first, id("numero=36111&message=oui&emetteur=33612345678"));
+    assert_ne!(first, id("emetteur=33612345678&message=non&numero=36111"));
+    assert_eq!(reply(one("emetteur=33612345678&message=", None, b"")).text, None);
+    for query in ["message=oui", "emetteur=33612345678", "numero=33612345678&smsID=a&url=x"] {
+        assert_eq!(unrecognised(one(query, None, b"")).why, "neither a receipt nor a reply");
+    }
+}
+
+#[test]
+fn values_are_utf_8_or_else_windows_1252() {
+    for (message, text) in [
+        ("%C3%A9t%C3%A9+2013", "été 2013"),
+        ("%E9t%E9", "été"),
+        ("10+%80", "10 €"),
+        ("a%2Bb%26c", "a+b&c"),
+        ("100%", "100%"),
+        ("%zz%2", "%zz%2"),
+        ("a=b", "a=b"),
+    ] {
+        let query = format!("emetteur=33612345678&message={message}");
+        assert_eq!(reply(one(&query, None, b"")).text.as_deref(), Some(text), "{message}");
+    }
+    let r = reply(one("", FORM, b"emetteur=33612345678&message=\xe9t\xe9"));
+    assert_eq!(r.text.as_deref(), Some("été"));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(
+        query in "\\PC{0,60}",
+        content_type in prop::option::of("\\PC{0,20}"),
+        body in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let events = read(&query, content_type.as_deref(), &body);
+        prop_assert_eq!(events.is_empty(), query.is_empty() && body.trim_ascii().is_empty());
+    }
+
+    #[test]
+    fn no_message_like_text_makes_it_panic(
+        values in prop::collection::vec("\\PC{0,12}|[0-9+,.: -]{0,20}", 8),
+        cut in 0..200_usize,
+    ) {
+        let [a, b, c, d, e, f, g, h] = values.try_into().unwrap();
+        let body = json!({
+            "messageId": a, "status": {"value": b, "detail": c, "deliveryDate": d, "lookup": {"mccMnc": e}},
+            "recipient": {"to": f}, "price": {"amount": g}, "body": {"text": h}, "direction": h,
+        })
+        .to_string();
+        read("", JSON, body.as_bytes());
+        read("", JSON, &body.as_bytes()[..cut.min(body.len())]);
+        let form = format!("statut={b}&smsID={a}&numero={f}&date_reception={d}&cost={g}&mcc_mnc={e}&message={h}&emetteur={f}");
+        read(&form, FORM, form.as_bytes());
+    }
+}

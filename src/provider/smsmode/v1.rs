@@ -1,0 +1,171 @@
+//! REST v1: the JSON message resource, of a receipt or of a reply.
+
+use serde_json::Value;
+
+use super::{contact, mccmnc, price, status, time};
+use crate::event::{Event, Network, Price, Receipt, Reply, ReplyKind, Status};
+use crate::number;
+use crate::provider::{Reading, keyword};
+
+/// A longer message does not exist: a part is numbered by one byte.
+const MOST_PARTS: u64 = 255;
+
+/// One message resource. The error says what it lacks to be a receipt or a reply.
+pub(super) fn event(reading: &Reading<'_>, message: &Value) -> Result<Event, &'static str> {
+    if !message.is_object() {
+        return Err("not a JSON object");
+    }
+    let message_id = text(&message["messageId"]).ok_or("no messageId")?;
+    let direction = word(&message["direction"]);
+    let is = |known: &str| direction.is_some_and(|direction| direction.eq_ignore_ascii_case(known));
+    if is("MO") {
+        return Ok(reply(reading, message, message_id));
+    }
+    if let Some(value) = text(&message["status"]["value"]) {
+        return Ok(receipt(reading, message, message_id, value));
+    }
+    let origin = &message["originMessageId"];
+    let is_reply = message["body"].is_object() && (text(&message["from"]).is_some() || text(origin).is_some());
+    match direction {
+        Some(_) => Err("no status"),
+        None if is_reply => Ok(reply(reading, message, message_id)),
+        None => Err("neither a receipt nor a reply"),
+    }
+}
+
+/// `channel.channelId`, which an unrecognised message may name as well.
+pub(super) fn channel_id(message: &Value) -> Option<String> {
+    text(&message["channel"]["channelId"])
+}
+
+fn receipt(reading: &Reading<'_>, message: &Value, message_id: String, value: String) -> Event {
+    let (status, body) = (&message["status"], &message["body"]);
+    let network = network(&status["lookup"]);
+    let to = text(&message["recipient"]["to"]);
+    let (number, country) = contact(to.as_deref(), network.mccmnc.as_deref(), reading);
+    let detail = text(&status["detail"]);
+    let time_text = text(&status["deliveryDate"]).unwrap_or_default();
+    let time_of = |field: &Value| text(field).and_then(|text| time::parse(&text, reading.zone));
+    Event::Receipt(Box::new(Receipt {
+        message_id,
+        message_part: String::new(),
+        channel: channel(message),
+        channel_id: channel_id(message),
+        flow: text(&message["channel"]["flow"]),
+        number,
+        country,
+        originator: text(&message["from"]),
+        status: Status {
+            outcome: status::v1(&value, detail.as_deref()),
+            value,
+            detail,
+            time: time::parse(&time_text, reading.zone),
+            time_text,
+        },
+        accepted_at: time_of(&message["acceptedAt"]),
+        sent_at: time_of(&message["sentDate"]),
+        network,
+        price: cost(&message["price"]),
+        parts: parts(&body["messagePartCount"]),
+        ref_client: text(&message["refClient"]),
+        campaign_id: text(&message["campaignId"]),
+        origin_message_id: text(&message["originMessageId"]),
+        text: content(body),
+    }))
+}
+
+fn reply(reading: &Reading<'_>, message: &Value, reply_id: String) -> Event {
+    let body = &message["body"];
+    let network = network(&message["status"]["lookup"]);
+    let (person, originator) = sides(text(&message["from"]), text(&message["recipient"]["to"]));
+    let (number, country) = contact(person.as_deref(), network.mccmnc.as_deref(), reading);
+    let content = content(body);
+    let stops =
+        says_yes(&body["stop"]) || content.as_deref().is_some_and(|text| keyword::is_stop(text, reading.stop_keywords));
+    let time = ["sentDate", "acceptedAt"]
+        .iter()
+        .find_map(|field| text(&message[*field]).and_then(|text| time::parse(&text, reading.zone)));
+    Event::Reply(Box::new(Reply {
+        reply_id,
+        kind: if stops { ReplyKind::Stop } else { ReplyKind::Reply },
+        channel: channel(message),
+        channel_id: channel_id(message),
+        flow: text(&message["channel"]["flow"]),
+        number,
+        country,
+        originator,
+        time,
+        network,
+        ref_client: text(&message["refClient"]),
+        campaign_id: text(&message["campaignId"]),
+        origin_message_id: text(&message["originMessageId"]),
+        text: content,
+    }))
+}
+
+/// The person who wrote and our side. The person may stand on either: it is the full number, the other being a short code or a
+/// sender name. Where that tells nothing it is `from`.
+fn sides(from: Option<String>, to: Option<String>) -> (Option<String>, Option<String>) {
+    let is_full = |side: &Option<String>| side.as_deref().is_some_and(number::is_full);
+    if is_full(&to) && !is_full(&from) { (to, from) } else { (from, to) }
+}
+
+fn channel(message: &Value) -> Option<String> {
+    text(&message["channel"]["type"]).or_else(|| text(&message["type"]))
+}
+
+fn network(lookup: &Value) -> Network {
+    Network { mccmnc: text(&lookup["mccMnc"]).and_then(|code| mccmnc(&code)), name: text(&lookup["network"]) }
+}
+
+fn cost(field: &Value) -> Option<Price> {
+    price(&text(&field["amount"])?, text(&field["currency"]))
+}
+
+fn parts(field: &Value) -> Option<u32> {
+    let count = match field {
+        Value::String(text) => text.trim().parse().ok()?,
+        other => other.as_u64()?,
+    };
+    (count <= MOST_PARTS).then_some(count as u32)
+}
+
+/// What a body says, by its type: the text, the answer tapped, `latitude,longitude`, or the file's name.
+fn content(body: &Value) -> Option<String> {
+    let raw = |field: &Value| match field {
+        Value::String(text) => (!text.trim().is_empty()).then(|| text.clone()),
+        other => text(other),
+    };
+    let kind = word(&body["type"]).unwrap_or_default();
+    let is = |known: &str| kind.eq_ignore_ascii_case(known);
+    raw(&body["text"]).or_else(|| {
+        if is("SUGGESTION") {
+            raw(&body["postbackData"])
+        } else if is("LOCATION") {
+            Some(format!("{},{}", text(&body["latitude"])?, text(&body["longitude"])?))
+        } else if is("FILE") {
+            raw(&body["filename"])
+        } else {
+            None
+        }
+    })
+}
+
+fn says_yes(field: &Value) -> bool {
+    match field {
+        Value::Bool(yes) => *yes,
+        other => text(other).is_some_and(|text| text == "1" || text.eq_ignore_ascii_case("true")),
+    }
+}
+
+/// A text of more than white space, trimmed, or a number as it is written; `None` for any other type.
+fn text(field: &Value) -> Option<String> {
+    match field {
+        Value::Number(number) => Some(number.to_string()),
+        _ => word(field).map(str::to_owned),
+    }
+}
+
+fn word(field: &Value) -> Option<&str> {
+    field.as_str().map(str::trim).filter(|text| !text.is_empty())
+}
