@@ -1,0 +1,244 @@
+//! The store: the one place that writes. Journal, message state, counters and cursors change together, in one transaction.
+//!
+//! # Design
+//!
+//! - One writer thread owns the only writing connection. Requests queue up while a transaction is being synced, and the next
+//!   transaction takes all that has queued (group commit): one fsync serves many answers.
+//! - SQLite in WAL mode with `synchronous=FULL`: a transaction is on disk when `COMMIT` returns, and only then is anyone answered.
+//! - The counters live in memory ([`crate::ledger`]) and are saved, as absolute values, by the transaction that changes them. The
+//!   copy in memory moves after the commit. A kill at any moment leaves events and counters in agreement.
+//! - Checkpoints (WAL to database file) run on a connection and thread of their own, so that they do not delay a commit.
+//! - Housekeeping (expiry, retention) is done by the writer in small transactions, between those of requests.
+//! - Recovery is SQLite's own. Opening reads the ledger, the label values and the cursors: no scan of events or messages.
+//!
+//! Nothing outside this module knows that it is SQLite.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use crate::event::{Event, SourceName, TraceParent};
+use crate::ledger::snapshot::Snapshot;
+use crate::record::Entry;
+
+mod checkpoint;
+mod journal;
+mod retention;
+mod schema;
+mod shared;
+mod transaction;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use shared::Shared;
+
+/// How many requests may wait for the writer before callers are told to come back later.
+const QUEUE: usize = 4096;
+
+/// What the store is told once, when it is opened.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long raw events are kept.
+    pub retention: Duration,
+    /// How long a message may stay pending.
+    pub horizon: Duration,
+    /// How long events that were not exported are kept for it.
+    pub export_retention: Duration,
+    /// Bytes in use at which the oldest exported events go early and, when that is not enough, new ones are refused.
+    pub size_limit: Option<u64>,
+    /// Whose series exist from the start.
+    pub sources: Vec<SourceName>,
+    /// Whether the events are exported: a cursor exists only then, and first starts at the newest event.
+    pub exports_logs: bool,
+}
+
+/// One request, decoded, to be kept whole or not at all.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    pub source: SourceName,
+    pub arrived_at: Timestamp,
+    pub trace: Option<TraceParent>,
+    pub raw: Raw,
+    /// In the order of the request.
+    pub events: Vec<Event>,
+}
+
+/// The request as it came, without anything secret, its body decompressed.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    pub method: String,
+    pub query: String,
+    pub content_type: Option<String>,
+    pub body: Bytes,
+}
+
+/// What became of a submission that is on disk now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// At least one recognised event was new.
+    Accepted,
+    /// All events were known.
+    Duplicate,
+    /// Something was new, but nothing of that was recognised.
+    Unrecognised,
+}
+
+/// Why a submission was not kept. The provider sends it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("too many requests are waiting")]
+    QueueFull,
+    #[error("the store has reached its size limit")]
+    SizeLimit,
+    #[error("the store cannot write")]
+    CannotWrite,
+}
+
+/// Why a store cannot be opened: a person has to look.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the database is not one of smscope's")]
+    NotOurs,
+    #[error("the database has schema {found}, newer than {newest}, the newest that this smscope knows")]
+    Newer { found: i64, newest: i64 },
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A handle on the open store. Clones share it; the writer ends, with a last checkpoint, when the last one is dropped.
+#[derive(Clone)]
+pub struct Store {
+    jobs: SyncSender<writer::Job>,
+    shared: Arc<Shared>,
+    reader: Arc<Mutex<Connection>>,
+}
+
+/// Waits for the writer to end.
+pub struct WriterEnd(JoinHandle<()>);
+
+impl WriterEnd {
+    /// Blocks until all handles are gone and everything is in the database file.
+    pub fn wait(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the writer ended badly");
+        }
+    }
+}
+
+impl Store {
+    /// Opens the database in `folder`, making or migrating it as needed.
+    ///
+    /// # Errors
+    /// A folder that cannot be written, or a database that is not ours, newer or damaged.
+    pub fn open(folder: &Path, settings: Settings) -> Result<(Self, WriterEnd), OpenError> {
+        let path = folder.join("smscope.db");
+        let mut connection = connect(&path)?;
+        schema::migrate(&mut connection)?;
+        // The database file's name has to survive a power cut too.
+        File::open(folder)?.sync_all()?;
+
+        let (shared, state) = writer::load(&connection, &settings)?;
+        let shared = Arc::new(shared);
+        let (jobs, queue) = sync_channel(QUEUE);
+        let checkpointer = checkpoint::Checkpointer::start(connect(&path)?)?;
+        let reader = Arc::new(Mutex::new(connect(&path)?));
+        let writer = writer::Writer::new(connection, settings, shared.clone(), state, checkpointer)?;
+        let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue))?;
+        Ok((Self { jobs, shared, reader }, WriterEnd(thread)))
+    }
+
+    /// Keeps a submission. When this returns `Ok`, it is on disk.
+    ///
+    /// # Errors
+    /// Nothing of it was kept; or, when the writer is stuck, the caller gave up before knowing.
+    pub async fn commit(&self, submission: Submission) -> Result<Verdict, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(writer::Job::Keep(Box::new(submission), answer))?;
+        answered.await.unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// Saves how far the export of the journal has come.
+    ///
+    /// # Errors
+    /// It was not saved: what was exported since will be exported again.
+    pub async fn advance(&self, position: i64) -> Result<(), Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(writer::Job::Advance(position, answer))?;
+        answered.await.unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// Up to `limit` entries after `position`, oldest first. Blocks on the disk: not for async code.
+    ///
+    /// # Errors
+    /// The database could not be read; the text says why.
+    pub fn read(&self, position: i64, limit: usize) -> Result<Vec<Entry>, String> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        journal::read(&reader, position, limit).map_err(|error| error.to_string())
+    }
+
+    /// The place of the newest event, and a way to wait for newer ones.
+    pub fn newest(&self) -> watch::Receiver<i64> {
+        self.shared.newest.subscribe()
+    }
+
+    /// How far the export has come: the place of the last event that needs no export any more.
+    pub fn cursor(&self) -> i64 {
+        self.shared.cursor()
+    }
+
+    /// The durable series and the store's own gauges, as of the last commit.
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
+    }
+
+    /// Whether the last attempt to write succeeded.
+    pub fn is_healthy(&self) -> bool {
+        self.shared.is_healthy()
+    }
+
+    /// When this store was made: the start time of the durable counters.
+    pub fn created_at(&self) -> Timestamp {
+        self.shared.created_at
+    }
+
+    fn enqueue(&self, job: writer::Job) -> Result<(), Refusal> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::QueueFull,
+            TrySendError::Disconnected(_) => Refusal::CannotWrite,
+        })
+    }
+}
+
+/// Opens a connection with the settings that all of ours share.
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let connection = Connection::open(path)?;
+    restrict(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Checkpoints are the checkpointer's; the limit is what the WAL file shrinks to after a great burst.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+#[cfg(unix)]
+fn restrict(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}

@@ -1,0 +1,71 @@
+//! The schema, its version, and the steps from each earlier version. docs/store.md explains the tables to those who read them.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::OpenError;
+
+/// Marks the file as ours: "smsc" in ASCII (`PRAGMA application_id`).
+const APPLICATION_ID: i32 = 0x736d_7363;
+
+/// `MIGRATIONS[n]` leads from version n to version n + 1 (`PRAGMA user_version`). Only ever appended to.
+const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql")];
+
+/// Brings the database to the present version, each step in a transaction of its own.
+///
+/// # Errors
+/// A database of another program, or one that a newer smscope has written.
+pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let pragma = |connection: &Connection, name: &str| -> rusqlite::Result<i64> {
+        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+    };
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && pragma(connection, "application_id")? != i64::from(APPLICATION_ID) {
+        return Err(OpenError::NotOurs);
+    }
+    let found = pragma(connection, "user_version")?;
+    let newest = MIGRATIONS.len() as i64;
+    if found > newest {
+        return Err(OpenError::Newer { found, newest });
+    }
+    for (version, step) in MIGRATIONS.iter().enumerate().skip(found as usize) {
+        let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", version as i64 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn migrated() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let mut connection = migrated();
+        migrate(&mut connection).unwrap();
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, MIGRATIONS.len() as i64);
+    }
+
+    #[test]
+    fn a_newer_schema_is_left_alone() {
+        let mut connection = migrated();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(migrate(&mut connection), Err(OpenError::Newer { found: 99, .. })));
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_left_alone() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        assert!(matches!(migrate(&mut connection), Err(OpenError::NotOurs)));
+    }
+}

@@ -1,0 +1,116 @@
+//! What the writer shows to everyone else, as of its last commit.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::event::SourceName;
+use crate::ledger::catalogue::{Description, gauge};
+use crate::ledger::snapshot::{Family, Sample, Snapshot};
+use crate::ledger::{Ledger, Postings};
+
+/// `-1` in place of a cursor: nothing is exported.
+const NO_CURSOR: i64 = -1;
+
+pub struct Shared {
+    pub created_at: Timestamp,
+    /// The place of the newest event.
+    pub newest: watch::Sender<i64>,
+    cursor: AtomicI64,
+    healthy: AtomicBool,
+    // One lock for both: a scrape sees counters and gauges of the same commit. Only the writer changes them, for microseconds; it
+    // holds a read lock while a transaction is open, which no scrape waits for.
+    visible: RwLock<Visible>,
+}
+
+pub struct Visible {
+    pub ledger: Ledger,
+    pub gauges: Gauges,
+}
+
+/// Read from the database's own indexes after each commit.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    /// First arrival, in Unix milliseconds, of the oldest enroute message by source.
+    pub oldest_pending: Vec<(SourceName, i64)>,
+    /// The place of the newest event.
+    pub newest: i64,
+    /// How many events the journal holds.
+    pub events: i64,
+    pub bytes_in_use: i64,
+    pub size_limit: Option<i64>,
+}
+
+impl Shared {
+    pub fn new(created_at: Timestamp, cursor: Option<i64>, ledger: Ledger, gauges: Gauges) -> Self {
+        Self {
+            created_at,
+            newest: watch::Sender::new(gauges.newest),
+            cursor: AtomicI64::new(cursor.unwrap_or(NO_CURSOR)),
+            healthy: AtomicBool::new(true),
+            visible: RwLock::new(Visible { ledger, gauges }),
+        }
+    }
+
+    /// The ledger as it stands. The writer must drop this before it calls [`Shared::show`].
+    pub fn visible(&self) -> RwLockReadGuard<'_, Visible> {
+        self.visible.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows what a transaction that has committed has changed.
+    pub fn show(&self, postings: Postings, gauges: Gauges) {
+        let newest = gauges.newest;
+        let mut visible = self.visible.write().unwrap_or_else(PoisonError::into_inner);
+        visible.ledger.apply(postings);
+        visible.gauges = gauges;
+        drop(visible);
+        self.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+    }
+
+    pub fn cursor(&self) -> i64 {
+        self.cursor.load(Ordering::Acquire)
+    }
+
+    /// The cursor, where there is one.
+    pub fn export_cursor(&self) -> Option<i64> {
+        Some(self.cursor()).filter(|&cursor| cursor != NO_CURSOR)
+    }
+
+    /// Moves the cursor on; never back.
+    pub fn advance_cursor(&self, position: i64) {
+        self.cursor.fetch_max(position, Ordering::AcqRel);
+    }
+
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Acquire)
+    }
+
+    /// Gives what it was before.
+    pub fn set_healthy(&self, healthy: bool) -> bool {
+        self.healthy.swap(healthy, Ordering::AcqRel)
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let (reading, gauges) = {
+            let visible = self.visible();
+            (visible.ledger.reading(), visible.gauges.clone())
+        };
+        let mut families = reading.families();
+        let oldest = gauges.oldest_pending.iter().map(|(source, time)| sample(&[source.as_str()], *time)).collect();
+        families.push(Family { description: &gauge::PENDING_OLDEST, samples: oldest });
+        let single = |description: &'static Description, value: Option<i64>| Family {
+            description,
+            samples: value.map(|value| sample(&[], value)).into_iter().collect(),
+        };
+        families.push(single(&gauge::STORE_EVENTS, Some(gauges.events)));
+        families.push(single(&gauge::STORE_SIZE, Some(gauges.bytes_in_use)));
+        families.push(single(&gauge::STORE_LIMIT, gauges.size_limit));
+        Snapshot { families }
+    }
+}
+
+fn sample(labels: &[&str], value: i64) -> Sample {
+    Sample { labels: labels.iter().map(|&label| label.into()).collect(), value }
+}
