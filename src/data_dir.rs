@@ -1,0 +1,185 @@
+//! The data directory. What is secret or personal is in a folder of mode 0700 inside it: a pod's volume is often 0777.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+use crate::event::SourceName;
+use crate::secret::Secret;
+
+/// Why the data directory cannot be used. Names it, and what a person can do.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error("data_dir = {path:?}: {error}; expected a directory that smscope can make and write")]
+    Unusable { path: PathBuf, error: io::Error },
+    #[error("data_dir = {path:?}: another smscope is using it; expected a data directory of its own")]
+    InUse { path: PathBuf },
+}
+
+/// The open data directory.
+pub struct DataDir {
+    path: PathBuf,
+    private: PathBuf,
+}
+
+/// Held for as long as the process writes here.
+pub struct Lock {
+    _file: File,
+}
+
+impl DataDir {
+    /// Makes the directory and its private folder as needed.
+    ///
+    /// # Errors
+    /// It cannot be made, or is not a directory.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let private = path.join("private");
+        let unusable = |error| DataDirError::Unusable { path: path.to_owned(), error };
+        fs::create_dir_all(path).map_err(unusable)?;
+        match DirBuilder::new().mode(0o700).create(&private) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
+            }
+            made => made.map_err(unusable)?,
+        }
+        Ok(Self { path: path.to_owned(), private })
+    }
+
+    /// Where the database is.
+    pub fn private(&self) -> &Path {
+        &self.private
+    }
+
+    /// Makes sure that no other process writes here, until the lock is dropped or the process ends, however it ends.
+    ///
+    /// # Errors
+    /// Another one does.
+    pub fn lock(&self) -> Result<Lock, DataDirError> {
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.private.join("lock"));
+        let file = file.map_err(|error| self.unusable(error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: self.path.clone() }),
+            Err(TryLockError::Error(error)) => Err(self.unusable(error)),
+        }
+    }
+
+    /// The token that was made for a source: 256 bits, URL-safe. Made at the first call, the same ever after.
+    pub fn token(&self, source: &SourceName) -> Result<Secret, DataDirError> {
+        let make = || Ok(URL_SAFE_NO_PAD.encode(random()?));
+        self.kept(&format!("token-{source}"), make).map(Secret::new)
+    }
+
+    /// `service.instance.id`: never per boot.
+    pub fn instance_id(&self) -> Result<Uuid, DataDirError> {
+        let text = self.kept("instance-id", || Ok(Uuid::new_v4().to_string()))?;
+        text.parse().map_err(|_| self.unusable(io::Error::other("private/instance-id does not hold a UUID")))
+    }
+
+    /// The key of the recipient hashes in log records.
+    pub fn hash_key(&self) -> Result<[u8; 32], DataDirError> {
+        let text = self.kept("hash-key", || Ok(URL_SAFE_NO_PAD.encode(random()?)))?;
+        let key = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        key.ok_or_else(|| self.unusable(io::Error::other("private/hash-key does not hold 32 bytes in base64")))
+    }
+
+    /// Reads a small file, which is first made, whole or not at all, if there is none.
+    fn kept(&self, name: &str, make: impl FnOnce() -> io::Result<String>) -> Result<String, DataDirError> {
+        let path = self.private.join(name);
+        let read = |path: &Path| {
+            let mut text = String::new();
+            File::open(path)?.read_to_string(&mut text)?;
+            Ok(text.trim_end().to_owned())
+        };
+        let made_or_read = match read(&path) {
+            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => make().and_then(|text| {
+                // Linked, not renamed: of two processes that make it at once, both use the first one's.
+                let draft = self.private.join(format!(".{name}.{}", Uuid::new_v4()));
+                let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
+                file.write_all(text.as_bytes())?;
+                file.sync_all()?;
+                let linked = fs::hard_link(&draft, &path);
+                fs::remove_file(&draft)?;
+                match linked {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    _ => File::open(&self.private)?.sync_all()?,
+                }
+                read(&path)
+            }),
+            other => other,
+        };
+        made_or_read.map_err(|error| self.unusable(error))
+    }
+
+    fn unusable(&self, error: io::Error) -> DataDirError {
+        DataDirError::Unusable { path: self.path.clone(), error }
+    }
+}
+
+fn random() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn what_was_made_once_stays_and_only_the_owner_can_read_it() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("a/b");
+        let source = SourceName::new("smsmode").unwrap();
+        let first = DataDir::open(&path).unwrap();
+        let token = first.token(&source).unwrap().reveal().to_owned();
+        assert_eq!(token.len(), 43);
+        let again = DataDir::open(&path).unwrap();
+        assert_eq!(again.token(&source).unwrap().reveal(), token);
+        assert_ne!(again.token(&SourceName::new("other").unwrap()).unwrap().reveal(), token);
+        assert_eq!(first.instance_id().unwrap(), again.instance_id().unwrap());
+        assert_eq!(first.hash_key().unwrap(), again.hash_key().unwrap());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(first.private()), 0o700);
+        for file in fs::read_dir(first.private()).unwrap() {
+            let file = file.unwrap().path();
+            assert_eq!(mode(&file), 0o600, "{file:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_others_could_enter_is_closed() {
+        let folder = TempDir::new().unwrap();
+        fs::create_dir(folder.path().join("private")).unwrap();
+        fs::set_permissions(folder.path().join("private"), fs::Permissions::from_mode(0o777)).unwrap();
+        let opened = DataDir::open(folder.path()).unwrap();
+        assert_eq!(fs::metadata(opened.private()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let folder = TempDir::new().unwrap();
+        let opened = DataDir::open(folder.path()).unwrap();
+        let lock = opened.lock().unwrap();
+        assert!(matches!(opened.lock(), Err(DataDirError::InUse { .. })));
+        drop(lock);
+        opened.lock().unwrap();
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_named() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "").unwrap();
+        let error = DataDir::open(&path).err().unwrap().to_string();
+        assert!(error.starts_with("data_dir = ") && error.contains("expected a directory"), "{error}");
+    }
+}

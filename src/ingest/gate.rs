@@ -1,0 +1,230 @@
+//! Who may enter: the token in the path, then the address, then header secret and basic credentials.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use ipnet::IpNet;
+
+use super::answer::Answer;
+use crate::config::{Basic, Source};
+use crate::event::TraceParent;
+use crate::meters::SourceMeters;
+use crate::secret::{CandidateDigest, Secret};
+
+/// One source with what its callers must present.
+pub struct Entrance {
+    pub source: Source,
+    /// The tokens that are in force, made or given.
+    pub tokens: Vec<Secret>,
+    pub meters: SourceMeters,
+}
+
+pub struct Gate {
+    entrances: HashMap<String, Entrance>,
+    /// Counts what was addressed to no source of ours.
+    unknown: SourceMeters,
+    /// Compared with when the source is unknown, so that this takes as long as a wrong token.
+    decoy: Secret,
+}
+
+/// A callback path, as far as it is one.
+pub struct Address<'a> {
+    source: &'a str,
+    token: &'a str,
+    /// A traceparent given as one more segment; a malformed one is ignored.
+    pub trace: Option<TraceParent>,
+}
+
+impl Gate {
+    pub fn new(entrances: Vec<Entrance>) -> Self {
+        Self {
+            entrances: entrances.into_iter().map(|one| (one.source.name.to_string(), one)).collect(),
+            unknown: SourceMeters::new("unknown"),
+            decoy: Secret::new(String::new()),
+        }
+    }
+
+    /// Whom to count a request under: the source if there is one of that name, whatever else is wrong with the request.
+    pub fn meters(&self, address: Option<&Address<'_>>) -> &SourceMeters {
+        address
+            .and_then(|address| self.entrances.get(address.source))
+            .map_or(&self.unknown, |entrance| &entrance.meters)
+    }
+
+    /// The source whose token this is.
+    ///
+    /// # Errors
+    /// [`Answer::NotFound`], in the same time for an unknown source as for a wrong token.
+    pub fn admit(&self, address: Option<&Address<'_>>) -> Result<&Entrance, Answer> {
+        let Some(address) = address else { return Err(Answer::NotFound) };
+        let presented = CandidateDigest::of(address.token.as_bytes());
+        match self.entrances.get(address.source) {
+            Some(entrance) => {
+                // All are compared, none is left out for an earlier match.
+                let matching = entrance.tokens.iter().filter(|token| token.matches(&presented)).count();
+                if matching > 0 { Ok(entrance) } else { Err(Answer::NotFound) }
+            }
+            None => {
+                self.decoy.matches(&presented);
+                Err(Answer::NotFound)
+            }
+        }
+    }
+}
+
+impl Entrance {
+    /// Checks what is asked for besides the token.
+    ///
+    /// # Errors
+    /// [`Answer::AddressForbidden`], then [`Answer::Unauthorized`].
+    pub fn check(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Answer> {
+        let source = &self.source;
+        if !source.allow.is_empty() {
+            let client = client_address(peer.ip(), headers, &source.trusted_proxies);
+            if !client.is_some_and(|client| contains(&source.allow, client)) {
+                return Err(Answer::AddressForbidden);
+            }
+        }
+        let refusal = Answer::Unauthorized { basic: source.basic.is_some() };
+        if let Some((name, secret)) = &source.header {
+            let presented = headers.get(name).map(|value| CandidateDigest::of(value.as_bytes()));
+            if !presented.is_some_and(|presented| secret.matches(&presented)) {
+                return Err(refusal);
+            }
+        }
+        if let Some(basic) = &source.basic
+            && !basic_matches(basic, headers)
+        {
+            return Err(refusal);
+        }
+        Ok(())
+    }
+
+    /// Whether the source may speak of this channel. An event that names none may pass: legacy ones never do.
+    pub fn knows_channel(&self, channel_id: Option<&str>) -> bool {
+        let listed = &self.source.channel_ids;
+        listed.is_empty() || channel_id.is_none_or(|channel_id| listed.contains(channel_id))
+    }
+}
+
+/// Reads `/hooks/{source}/{token}`, with `/{traceparent}` behind it or not. `None` for any other path.
+pub fn address(path: &str) -> Option<Address<'_>> {
+    let mut segments = path.strip_prefix("/hooks/")?.split('/');
+    let (source, token) = (segments.next()?, segments.next()?);
+    let trace = segments.next().and_then(TraceParent::parse);
+    segments.next().is_none().then_some(Address { source, token, trace })
+}
+
+/// The address that a request came from: the peer, or, when that is a trusted proxy, what it says of whom it got it from, and so on
+/// from the right. `None` when a trusted proxy says something that is not an address.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+    let mut client = peer.to_canonical();
+    let forwarded: Vec<&str> =
+        headers.get_all("x-forwarded-for").iter().flat_map(|value| value.to_str().unwrap_or("?").split(',')).collect();
+    for hop in forwarded.into_iter().rev() {
+        if !contains(trusted, client) {
+            break;
+        }
+        client = read_address(hop.trim())?.to_canonical();
+    }
+    Some(client)
+}
+
+/// An address, with a port (as some load balancers write) or without.
+fn read_address(text: &str) -> Option<IpAddr> {
+    text.parse::<IpAddr>()
+        .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()))
+        .or_else(|_| text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>())
+        .ok()
+}
+
+fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
+fn basic_matches(basic: &Basic, headers: &HeaderMap) -> bool {
+    let Some(encoded) = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(6)) else {
+        return false;
+    };
+    if !encoded.0.eq_ignore_ascii_case(b"basic ") {
+        return false;
+    }
+    let Ok(decoded) = STANDARD.decode(encoded.1.trim_ascii()) else { return false };
+    let Some(colon) = decoded.iter().position(|byte| *byte == b':') else { return false };
+    let user = Secret::new(basic.user.clone()).matches(&CandidateDigest::of(&decoded[..colon]));
+    let password = basic.password.matches(&CandidateDigest::of(&decoded[colon + 1..]));
+    user & password
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callback_path_is_source_token_and_perhaps_a_trace() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let with_trace = format!("/hooks/smsmode/t0ken/{trace}");
+        for (path, expected) in [
+            ("/hooks/smsmode/t0ken", Some(("smsmode", "t0ken", false))),
+            ("/hooks/smsmode/t0ken/", Some(("smsmode", "t0ken", false))),
+            (&*with_trace, Some(("smsmode", "t0ken", true))),
+            ("/hooks/smsmode/t0ken/00-malformed", Some(("smsmode", "t0ken", false))),
+            ("/hooks/smsmode/t0ken/x/y", None),
+            ("/hooks/smsmode", None),
+            ("/hooks/", None),
+            ("/hooks", None),
+            ("/hook/smsmode/t0ken", None),
+        ] {
+            let read = address(path).map(|a| (a.source, a.token, a.trace.is_some()));
+            assert_eq!(read, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn x_forwarded_for_is_believed_from_trusted_proxies_only_and_from_the_right() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        for (peer, forwarded, client) in [
+            ("203.0.113.9", vec!["198.51.100.1"], Some("203.0.113.9")),
+            ("10.0.0.1", vec![], Some("10.0.0.1")),
+            ("10.0.0.1", vec!["198.51.100.1"], Some("198.51.100.1")),
+            ("10.0.0.1", vec!["6.6.6.6, 198.51.100.1, 10.0.0.2"], Some("198.51.100.1")),
+            ("10.0.0.1", vec!["6.6.6.6", "198.51.100.1"], Some("198.51.100.1")),
+            ("::ffff:10.0.0.1", vec!["198.51.100.1:443"], Some("198.51.100.1")),
+            ("::1", vec!["[2001:db8::1]:443"], Some("2001:db8::1")),
+            ("::1", vec!["[2001:db8::1]"], Some("2001:db8::1")),
+            ("10.0.0.1", vec!["unknown"], None),
+            ("10.0.0.1", vec!["198.51.100.1, garbage"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &forwarded {
+                headers.append("x-forwarded-for", value.parse().unwrap());
+            }
+            let found = client_address(peer.parse().unwrap(), &headers, &trusted);
+            assert_eq!(found, client.map(|c| c.parse().unwrap()), "{peer} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn basic_credentials_match_whole_or_not_at_all() {
+        let basic = Basic { user: "sms".into(), password: Secret::new("p:ss".into()) };
+        let presented = |credentials: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials)).parse().unwrap());
+            basic_matches(&basic, &headers)
+        };
+        assert!(presented("sms:p:ss"));
+        for wrong in ["sms:p", "sms:", "sms", ":p:ss", "SMS:p:ss", ""] {
+            assert!(!presented(wrong), "{wrong}");
+        }
+        for header in ["Basic", "Basic !!!", "Bearer c21zOnA6c3M=", "é"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, hyper::header::HeaderValue::from_bytes(header.as_bytes()).unwrap());
+            assert!(!basic_matches(&basic, &headers), "{header}");
+        }
+        assert!(!basic_matches(&basic, &HeaderMap::new()));
+    }
+}

@@ -1,0 +1,129 @@
+//! One request, from its head to its answer.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request, Response};
+use jiff::Timestamp;
+
+use super::answer::Answer;
+use super::body;
+use super::gate::{self, Address, Gate};
+use crate::config::Http;
+use crate::event::TraceParent;
+use crate::provider::{Reading, Webhook, smsmode};
+use crate::store::{Raw, Store, Submission, Verdict};
+
+/// How long an answer may wait for the disk before the provider is asked to come back. It then finds a duplicate, if the event was
+/// kept after all.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub struct Handler {
+    gate: Gate,
+    store: Store,
+    limits: Http,
+}
+
+impl Handler {
+    pub fn new(gate: Gate, store: Store, limits: Http) -> Self {
+        Self { gate, store, limits }
+    }
+
+    pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        if path != "/hooks" && !path.starts_with("/hooks/") {
+            return Answer::NotFound.response();
+        }
+        let started = Instant::now();
+        let path = path.to_owned();
+        let address = gate::address(&path);
+        let answer = match self.take(request, address.as_ref(), peer).await {
+            Ok(answer) | Err(answer) => answer,
+        };
+        self.gate.meters(address.as_ref()).answered(answer.result(), started.elapsed());
+        answer.response()
+    }
+
+    /// The refusals in their order; then the event, kept.
+    async fn take(
+        &self,
+        request: Request<Incoming>,
+        address: Option<&Address<'_>>,
+        peer: SocketAddr,
+    ) -> Result<Answer, Answer> {
+        if request.method() != Method::GET && request.method() != Method::POST {
+            return Err(Answer::MethodNotAllowed);
+        }
+        let entrance = self.gate.admit(address)?;
+        entrance.check(request.headers(), peer)?;
+
+        let arrived_at = Timestamp::now();
+        entrance.meters.arrived(arrived_at);
+        let (head, body) = request.into_parts();
+        let (query, query_trace) = split_trace(head.uri.query().unwrap_or_default());
+        let body = body::read(&head.headers, body, self.limits.max_body, self.limits.body_timeout).await?;
+        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+
+        let source = &entrance.source;
+        let reading = Reading { zone: &source.zone, region: source.region, stop_keywords: &source.stop_keywords };
+        let events = smsmode::decode(&reading, &Webhook { query: &query, content_type, body: &body });
+        if events.is_empty() {
+            return Ok(Answer::Probe);
+        }
+        if !events.iter().all(|event| entrance.knows_channel(event.channel_id())) {
+            return Err(Answer::ChannelForbidden);
+        }
+
+        let raw = Raw {
+            method: head.method.as_str().to_owned(),
+            content_type: content_type.map(str::to_owned),
+            query: query.into_owned(),
+            body,
+        };
+        let trace = query_trace.or(address.and_then(|address| address.trace));
+        let submission = Submission { source: source.name.clone(), arrived_at, trace, raw, events };
+        match tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await {
+            Ok(Ok(Verdict::Accepted)) => Ok(Answer::Accepted),
+            Ok(Ok(Verdict::Duplicate)) => Ok(Answer::Duplicate),
+            Ok(Ok(Verdict::Unrecognised)) => Ok(Answer::Unrecognised),
+            Ok(Err(_)) | Err(_) => Err(Answer::Unavailable),
+        }
+    }
+}
+
+/// Takes our own `traceparent` parameter out of a query; a malformed one is taken out too, and ignored.
+fn split_trace(query: &str) -> (Cow<'_, str>, Option<TraceParent>) {
+    const PARAMETER: &str = "traceparent=";
+    if !query.contains(PARAMETER) {
+        return (Cow::Borrowed(query), None);
+    }
+    let (ours, theirs): (Vec<&str>, Vec<&str>) = query.split('&').partition(|part| part.starts_with(PARAMETER));
+    let trace = ours.iter().find_map(|part| TraceParent::parse(&part[PARAMETER.len()..]));
+    (Cow::Owned(theirs.join("&")), trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trace_parameter_is_ours_and_the_rest_of_the_query_is_the_providers() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        for (query, rest, found) in [
+            (String::new(), "", false),
+            ("smsID=1&statut=11".to_owned(), "smsID=1&statut=11", false),
+            (format!("traceparent={trace}"), "", true),
+            (format!("smsID=1&traceparent={trace}&statut=11"), "smsID=1&statut=11", true),
+            ("traceparent=00-nonsense&statut=11".to_owned(), "statut=11", false),
+            ("xtraceparent=1".to_owned(), "xtraceparent=1", false),
+        ] {
+            let (kept, trace) = split_trace(&query);
+            assert_eq!((&*kept, trace.is_some()), (rest, found), "{query}");
+        }
+    }
+}

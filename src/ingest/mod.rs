@@ -1,0 +1,100 @@
+//! The front door: a listener open to the internet, what it bears, and what it answers.
+//!
+//! Raw hyper, HTTP/1.1 alone, because every phase of a connection must have a time-out: the head (which also catches a silent or
+//! idle client), the body, and the client's reading of the answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
+
+use crate::config::Http;
+
+mod answer;
+mod body;
+mod gate;
+mod handler;
+
+pub use gate::{Entrance, Gate};
+pub use handler::Handler;
+
+/// Bytes of a request head, and of the buffer that holds pipelined requests.
+const MAX_HEAD: usize = 16 << 10;
+const MAX_HEADERS: usize = 64;
+
+/// Accepts connections until `shutdown` resolves, then lets requests in flight finish within the configured time.
+pub async fn run(listener: TcpListener, handler: Handler, limits: Http, shutdown: impl Future<Output = ()>) {
+    let handler = Arc::new(handler);
+    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let connections = GracefulShutdown::new();
+    tokio::pin!(shutdown);
+    loop {
+        // A place first: past the limit, callers wait in the kernel's queue.
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let Some((stream, peer, place)) = accepted else { continue };
+        let connection = connections.watch(serve(stream, peer, handler.clone(), limits));
+        tokio::spawn(async move {
+            // Time-outs, resets and what is not HTTP: every day's business on an open port.
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "connection ended");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(limits.shutdown_timeout, connections.shutdown()).await.is_err() {
+        tracing::warn!("connections were cut off: they did not finish within {:?}", limits.shutdown_timeout);
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, place)),
+        Err(error) => {
+            // Out of file descriptors, most likely: they come back when connections end.
+            static FAILURES: crate::diagnostics::Throttle = crate::diagnostics::Throttle::new(Duration::from_secs(10));
+            if let Some(suppressed) = FAILURES.permit() {
+                tracing::error!(%error, suppressed, "cannot accept a connection");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: Arc<Handler>,
+    limits: Http,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+    let _best_effort = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.write_timeout));
+    let service = service_fn(move |request| {
+        let handler = handler.clone();
+        async move { Ok::<_, std::convert::Infallible>(handler.answer(request, peer).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+}
