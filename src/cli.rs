@@ -35,16 +35,30 @@ pub enum Command {
 pub enum Exit {
     /// Help and version as well as usage errors: clap words them all.
     CommandLine(clap::Error),
-    Configuration(ConfigError),
+    /// What was configured cannot be used: one line, naming the setting.
+    Configuration(String),
+    /// The machine does not give what is needed.
+    Failure(String),
 }
 
 impl Exit {
-    /// 0 for help and version, else [`EXIT_USAGE`] or [`EXIT_CONFIGURATION`].
+    /// What was configured cannot be used.
+    pub fn configuration(error: impl std::error::Error) -> Self {
+        Exit::Configuration(error.to_string())
+    }
+
+    /// The machine does not give what is needed.
+    pub fn failure(error: impl std::error::Error) -> Self {
+        Exit::Failure(error.to_string())
+    }
+
+    /// 0 for help and version, 1 for a failure, else [`EXIT_USAGE`] or [`EXIT_CONFIGURATION`].
     pub fn code(&self) -> u8 {
         match self {
             Exit::CommandLine(error) if error.use_stderr() => EXIT_USAGE,
             Exit::CommandLine(_) => 0,
             Exit::Configuration(_) => EXIT_CONFIGURATION,
+            Exit::Failure(_) => 1,
         }
     }
 
@@ -53,7 +67,7 @@ impl Exit {
         match self {
             // A closed stdout or stderr leaves nobody to tell.
             Exit::CommandLine(error) => drop(error.print()),
-            Exit::Configuration(error) => eprintln!("smscope: {error}"),
+            Exit::Configuration(error) | Exit::Failure(error) => eprintln!("smscope: {error}"),
         }
         self.code().into()
     }
@@ -61,7 +75,7 @@ impl Exit {
 
 impl From<ConfigError> for Exit {
     fn from(error: ConfigError) -> Self {
-        Exit::Configuration(error)
+        Exit::configuration(error)
     }
 }
 

@@ -1,14 +1,21 @@
 //! smscope: a sidecar that takes an SMS provider's webhooks, keeps them durably, and tells of them in OpenTelemetry logs and
 //! metrics. docs/architecture.md has the map; data flows ingest -> provider -> store (lifecycle) -> telemetry, one way.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod data_dir;
 pub mod diagnostics;
 pub mod event;
+pub mod ingest;
 pub mod ledger;
 pub mod lifecycle;
+pub mod meters;
 pub mod number;
 pub mod provider;
 pub mod record;
+pub mod run;
 pub mod secret;
+pub mod serve;
+pub mod store;
 pub mod telemetry;

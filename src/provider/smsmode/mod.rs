@@ -21,8 +21,11 @@ mod shape_tests;
 #[cfg(test)]
 mod tests;
 
+/// Elements of a JSON array: a body of tiny ones must not become a transaction of a hundred thousand events.
+const MAX_EVENTS: usize = 1_000;
+
 /// Reads one webhook; never fails. No event only if there is neither a query nor a body of more than white space. A JSON array is
-/// one event an element, in its order.
+/// one event an element, in its order; one of more than 1,000 elements is kept as a single unrecognised event.
 pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Events {
     let body = webhook.body.trim_ascii();
     if body.is_empty() && webhook.query.is_empty() {
@@ -45,8 +48,13 @@ fn from_json(reading: &Reading<'_>, webhook: &Webhook<'_>, body: &[u8]) -> Event
         Err(_) => serde_json::from_str(&text::decoded(body)),
     };
     match parsed {
-        Ok(Value::Array(elements)) if !elements.is_empty() => from_elements(reading, webhook, &elements),
-        Ok(Value::Array(_)) => vec![unrecognised(hashed(webhook), None, "empty array")],
+        Ok(Value::Array(elements)) if (1..=MAX_EVENTS).contains(&elements.len()) => {
+            from_elements(reading, webhook, &elements)
+        }
+        Ok(Value::Array(elements)) => {
+            let why = if elements.is_empty() { "empty array" } else { "array too long" };
+            vec![unrecognised(hashed(webhook), None, why)]
+        }
         Ok(value) => vec![
             v1::event(reading, &value).unwrap_or_else(|why| unrecognised(hashed(webhook), v1::channel_id(&value), why)),
         ],

@@ -1,0 +1,124 @@
+//! The commands, as the process runs them: standard output for what was asked for, standard error for diagnostics.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use crate::cli::{Exit, describe};
+use crate::config::{Config, Loaded, Process, Tokens};
+use crate::data_dir::DataDir;
+use crate::diagnostics;
+use crate::secret::Secret;
+use crate::serve::{self, Listeners, StartError};
+use crate::telemetry::process::ProcessMetrics;
+
+/// `smscope serve`.
+///
+/// # Errors
+/// It cannot start.
+pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
+    diagnostics::init(&Process);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut config = loaded.config;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
+    runtime.block_on(async {
+        let shutdown = termination().map_err(Exit::failure)?;
+        let listeners = Listeners::bind(&config).await.map_err(refused)?;
+        config.listen = listeners.webhook.local_addr().map_err(Exit::failure)?;
+        config.admin_listen = listeners.admin.local_addr().map_err(Exit::failure)?;
+        let process = Arc::new(ProcessMetrics::install(config.otlp.metrics.is_some()).map_err(Exit::failure)?);
+        let ready = |tokens: &[Vec<Secret>]| announce(&config, tokens);
+        serve::serve(&config, listeners, process, ready, shutdown).await.map_err(refused)
+    })?;
+    tracing::info!("ended in good order");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope url`: the full callback URLs, one a line.
+///
+/// # Errors
+/// A made token cannot be read or written.
+pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
+    let config = &loaded.config;
+    let tokens = DataDir::open(&config.data_dir)
+        .and_then(|data_dir| serve::tokens(config, &data_dir))
+        .map_err(|error| refused(error.into()))?;
+    let mut text = String::new();
+    for (source, tokens) in config.sources.iter().zip(&tokens) {
+        for token in tokens {
+            text.push_str(&config.callback_url(&source.name, token.reveal()));
+            text.push('\n');
+        }
+    }
+    print(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope check`: what the configuration means.
+///
+/// # Errors
+/// None: an invalid configuration has been refused when it was loaded.
+pub fn check(loaded: &Loaded) -> Result<ExitCode, Exit> {
+    print(&describe(loaded));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refused(error: StartError) -> Exit {
+    Exit::configuration(error)
+}
+
+/// Prints where the provider can call us. A token that was made here is shown, for copying; one that was given is not.
+fn announce(config: &Config, tokens: &[Vec<Secret>]) {
+    tracing::info!(webhooks = %config.listen, admin = %config.admin_listen, "ready");
+    let mut text = String::new();
+    for (source, tokens) in config.sources.iter().zip(tokens) {
+        match (&source.tokens, tokens.first()) {
+            (Tokens::Generated, Some(token)) => {
+                let url = config.callback_url(&source.name, token.reveal());
+                text.push_str(&format!("callback URL ({}): {url}\n", source.name));
+                text.push_str(&format!("try it: {}\n", curl(config, &source.name, token)));
+            }
+            _ => text.push_str(&format!(
+                "callback URL ({}): {}\n",
+                source.name,
+                config.callback_url(&source.name, "<token>")
+            )),
+        }
+    }
+    text.push_str(&format!("metrics: http://{}/metrics\n", config.admin_listen));
+    print(&text);
+}
+
+/// A line to paste, with a message id of its own so that each start's line is accepted once.
+fn curl(config: &Config, source: &crate::event::SourceName, token: &Secret) -> String {
+    let local = Config { public_url: None, ..config.clone() };
+    format!(
+        "curl -H 'content-type: application/json' -d '{{\"messageId\":\"{}\",\"type\":\"SMS\",\"direction\":\"MT\",\
+         \"recipient\":{{\"to\":\"33600000000\"}},\"status\":{{\"value\":\"DELIVERED\"}}}}' {}",
+        Uuid::new_v4(),
+        local.callback_url(source, token.reveal())
+    )
+}
+
+/// Standard output may be closed: what it was for is then nobody's concern.
+fn print(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _closed = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+/// Resolves at the first SIGTERM (Kubernetes' way to start a graceful shutdown) or SIGINT (Ctrl-C).
+fn termination() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: ending"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: ending"),
+        }
+    })
+}

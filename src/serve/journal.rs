@@ -1,0 +1,32 @@
+//! The store as the log exporter sees it.
+
+use crate::record::Entry;
+use crate::store::Store;
+use crate::telemetry::export_logs::Journal;
+
+pub struct StoreJournal(pub Store);
+
+impl Journal for StoreJournal {
+    fn newest(&self) -> i64 {
+        *self.0.newest().borrow()
+    }
+
+    fn cursor(&self) -> i64 {
+        self.0.cursor()
+    }
+
+    async fn read(&self, after: i64, limit: usize) -> Result<Vec<Entry>, String> {
+        let store = self.0.clone();
+        tokio::task::spawn_blocking(move || store.read(after, limit)).await.map_err(|error| error.to_string())?
+    }
+
+    async fn advance(&self, to: i64) -> Result<(), String> {
+        self.0.advance(to).await.map_err(|refusal| refusal.to_string())
+    }
+
+    async fn reached(&self, position: i64) {
+        // The writer outlives every handle on the store, so the sender is not gone.
+        let mut newest = self.0.newest();
+        let _gone = newest.wait_for(|newest| *newest >= position).await;
+    }
+}

@@ -1,0 +1,232 @@
+//! Everything put together: opened in the order in which it depends on each other, ended in the reverse.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admin::{self, Admin, Listening};
+use crate::config::{Config, Tokens};
+use crate::data_dir::{DataDir, DataDirError};
+use crate::ingest::{self, Entrance, Gate, Handler};
+use crate::ledger::snapshot::Snapshot;
+use crate::meters::{self, ExportMeters, Signal, SourceMeters};
+use crate::number;
+use crate::secret::Secret;
+use crate::store::{self, Store, WriterEnd};
+use crate::telemetry::export_logs::{self, ExportStatus, LogExport, Pace};
+use crate::telemetry::export_metrics::{self, MetricExport};
+use crate::telemetry::logs::LogEncoder;
+use crate::telemetry::person::NumberHasher;
+use crate::telemetry::process::ProcessMetrics;
+use crate::telemetry::prometheus;
+use crate::telemetry::resource::Resource;
+use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
+
+mod journal;
+
+use journal::StoreJournal;
+
+/// Both listeners, bound before anything is written.
+pub struct Listeners {
+    pub webhook: TcpListener,
+    pub admin: TcpListener,
+}
+
+/// Why smscope cannot start: one line, naming the setting where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{setting} = \"{address}\": {error}; expected an address and port that are free on this machine")]
+    Bind { setting: &'static str, address: SocketAddr, error: std::io::Error },
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error("data_dir = {path:?}: {error}; expected a store that this smscope can open")]
+    Store { path: std::path::PathBuf, error: store::OpenError },
+}
+
+impl Listeners {
+    /// # Errors
+    /// A port that is taken or an address that is not this machine's.
+    pub async fn bind(config: &Config) -> Result<Self, StartError> {
+        let bind = async |setting, address| {
+            TcpListener::bind(address).await.map_err(|error| StartError::Bind { setting, address, error })
+        };
+        Ok(Self {
+            webhook: bind("listen", config.listen).await?,
+            admin: bind("admin_listen", config.admin_listen).await?,
+        })
+    }
+}
+
+/// The tokens in force of each source, in the configuration's order: those given, or the one that is kept in the data directory.
+///
+/// # Errors
+/// A made token cannot be read or written.
+pub fn tokens(config: &Config, data_dir: &DataDir) -> Result<Vec<Vec<Secret>>, DataDirError> {
+    let tokens_of = |source: &crate::config::Source| match &source.tokens {
+        Tokens::Given(tokens) => Ok(tokens.clone()),
+        Tokens::Generated => data_dir.token(&source.name).map(|token| vec![token]),
+    };
+    config.sources.iter().map(tokens_of).collect()
+}
+
+/// Runs until `shutdown` resolves and everything has ended in good order. `ready` is called once webhooks are taken, with the
+/// tokens in force of each source.
+///
+/// # Errors
+/// What it needs cannot be opened. Nothing is left running then.
+pub async fn serve(
+    config: &Config,
+    listeners: Listeners,
+    process: Arc<ProcessMetrics>,
+    ready: impl FnOnce(&[Vec<Secret>]),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let lock = data_dir.lock()?;
+    let tokens = tokens(config, &data_dir)?;
+    let instance = data_dir.instance_id()?;
+    let hash_key = data_dir.hash_key()?;
+    let (store, writer_end) = open_store(config, &data_dir)?;
+    if let Some(source) = config.sources.first() {
+        number::warm_up(source.region);
+    }
+    meters::build_info(env!("CARGO_PKG_VERSION"), env!("SMSCOPE_REVISION"), env!("SMSCOPE_RUSTC"));
+
+    let status = config.otlp.logs.is_some().then(Arc::<ExportStatus>::default);
+    let snapshot = snapshot_of(&store, status.clone());
+    let (stop_exports, exports_stopped) = watch::channel(false);
+    let mut exports = Vec::new();
+    let resource = Resource::new(&config.otlp, instance);
+    if let (Some(endpoint), Some(status)) = (&config.otlp.logs, status) {
+        let export = LogExport {
+            journal: Arc::new(StoreJournal(store.clone())),
+            sender: Sender::new(Signal::Logs, endpoint, OUR_USER_AGENT),
+            encoder: LogEncoder::new(resource.clone(), instance, config.logs, NumberHasher::new(&hash_key)),
+            retention: config.store.export_retention,
+            meters: ExportMeters::new(Signal::Logs),
+            status,
+            pace: Pace::default(),
+        };
+        tracing::info!(endpoint = %endpoint.shown_url(), "exporting logs");
+        exports.push(tokio::spawn(export_logs::run(export, until(exports_stopped.clone()), flush_limit(config))));
+    }
+    if let Some(endpoint) = &config.otlp.metrics {
+        let export = MetricExport {
+            sender: Sender::new(Signal::Metrics, endpoint, OUR_USER_AGENT),
+            snapshot: snapshot.clone(),
+            process: process.clone(),
+            resource,
+            created: store.created_at(),
+            interval: config.otlp.metric_interval,
+            meters: ExportMeters::new(Signal::Metrics),
+        };
+        tracing::info!(endpoint = %endpoint.shown_url(), "exporting metrics");
+        exports.push(tokio::spawn(export_metrics::run(export, until(exports_stopped.clone()), flush_limit(config))));
+    }
+
+    let listening = Listening::default();
+    let admin = Admin {
+        metrics: Box::new({
+            let process = process.clone();
+            move || all_metrics(&snapshot(), &process)
+        }),
+        readiness: Box::new({
+            let (store, listening) = (store.clone(), listening.clone());
+            move || match (listening.get(), store.is_healthy()) {
+                (true, true) => Ok(()),
+                (false, _) => Err("webhooks are not taken"),
+                (_, false) => Err("the store cannot write"),
+            }
+        }),
+    };
+    let admin = tokio::spawn(admin::run(listeners.admin, admin, until(exports_stopped)));
+    let upkeep = tokio::spawn(async move { process.upkeep().await });
+
+    let handler = Handler::new(gate(config, &tokens), store, config.http);
+    listening.set(true);
+    ready(&tokens);
+    let not_ready_at_once = async {
+        shutdown.await;
+        listening.set(false);
+    };
+    ingest::run(listeners.webhook, handler, config.http, not_ready_at_once).await;
+
+    // What came in is on disk; now what can still be told is told.
+    let _nobody_listens = stop_exports.send(true);
+    for export in exports {
+        ended("an exporter", export).await;
+    }
+    ended("the admin listener", admin).await;
+    upkeep.abort();
+    let _cancelled = upkeep.await;
+    wait_for_writer(writer_end).await;
+    drop(lock);
+    Ok(())
+}
+
+fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd), StartError> {
+    let settings = store::Settings {
+        retention: config.store.retention,
+        horizon: config.store.horizon,
+        export_retention: config.store.export_retention,
+        size_limit: config.store.size_limit,
+        sources: config.sources.iter().map(|source| source.name.clone()).collect(),
+        exports_logs: config.otlp.logs.is_some(),
+    };
+    Store::open(data_dir.private(), settings)
+        .map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
+}
+
+fn gate(config: &Config, tokens: &[Vec<Secret>]) -> Gate {
+    let entrance = |(source, tokens): (&crate::config::Source, &Vec<Secret>)| Entrance {
+        source: source.clone(),
+        tokens: tokens.clone(),
+        meters: SourceMeters::new(source.name.as_str()),
+    };
+    Gate::new(config.sources.iter().zip(tokens).map(entrance).collect())
+}
+
+/// The ledger with the gauges of the store and of the export.
+fn snapshot_of(
+    store: &Store,
+    status: Option<Arc<ExportStatus>>,
+) -> impl Fn() -> Snapshot + Clone + Send + Sync + use<> {
+    let store = store.clone();
+    move || {
+        let mut snapshot = store.snapshot();
+        if let Some(status) = &status {
+            snapshot.families.extend(status.families(*store.newest().borrow(), store.cursor()));
+        }
+        snapshot
+    }
+}
+
+fn all_metrics(snapshot: &Snapshot, process: &ProcessMetrics) -> String {
+    let mut text = String::new();
+    prometheus::encode(snapshot, &mut text);
+    text.push_str(&process.render());
+    text
+}
+
+/// The exporters' share of the shutdown time: connections have had theirs by then.
+fn flush_limit(config: &Config) -> Duration {
+    config.http.shutdown_timeout / 2
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    let _sender_gone = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn ended(what: &str, task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "{what} ended badly");
+    }
+}
+
+async fn wait_for_writer(writer: WriterEnd) {
+    let _joined = tokio::task::spawn_blocking(|| writer.wait()).await;
+}
