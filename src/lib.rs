@@ -4,6 +4,7 @@
 pub mod config;
 pub mod event;
 pub mod ledger;
+pub mod meters;
 pub mod provider;
 pub mod record;
 pub mod secret;

@@ -1,0 +1,398 @@
+//! What the process says about itself: every metric that lives and dies with it, in one place.
+//!
+//! They go through the `metrics` facade and start at 0 with the process. What must survive a restart is in
+//! [`crate::ledger`] instead. Handles are made once and kept: a cached one costs 50 ns, a macro on the hot path 1 µs.
+//! Make them after the recorder is installed, or they count nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use metrics::{Counter, Gauge, Histogram, Label};
+
+use crate::ledger::catalogue::Unit;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// Everything fixed about one metric of the process.
+#[derive(Debug, PartialEq)]
+pub struct Meter {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub unit: Unit,
+    pub help: &'static str,
+    /// Upper bounds of a histogram's buckets, in its unit, `+Inf` left out; empty for the others.
+    pub buckets: &'static [f64],
+}
+
+const fn counter(name: &'static str, annotation: &'static str, help: &'static str) -> Meter {
+    Meter { name, kind: Kind::Counter, unit: Unit::Count(annotation), help, buckets: &[] }
+}
+
+const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Meter {
+    Meter { name, kind: Kind::Gauge, unit, help, buckets: &[] }
+}
+
+const fn seconds(name: &'static str, help: &'static str, buckets: &'static [f64]) -> Meter {
+    Meter { name, kind: Kind::Histogram, unit: Unit::Seconds, help, buckets }
+}
+
+pub const WEBHOOK_REQUESTS: Meter =
+    counter("smscope_webhook_requests_total", "{request}", "Requests to /hooks by what became of them.");
+pub const WEBHOOK_DURATION: Meter = seconds(
+    "smscope_webhook_duration_seconds",
+    "Time from a request read to its answer written.",
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0],
+);
+pub const LAST_WEBHOOK: Meter = gauge(
+    "smscope_last_webhook_timestamp_seconds",
+    Unit::Seconds,
+    "Arrival of the last webhook, as a Unix time; no sample before the first.",
+);
+pub const DELIVERY_DURATION: Meter = seconds(
+    "sms_delivery_duration_seconds",
+    "Time from sent (else accepted) to delivered, by the provider's clock.",
+    &[1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, 86400.0],
+);
+/// Each rung of the provider's retry ladder (30 s, 2 min, 10 min, 1 h, 5 h after one another) has a bucket of its own.
+pub const RECEIPT_DELAY: Meter = seconds(
+    "sms_receipt_delay_seconds",
+    "Time from the provider's status time to the receipt's arrival here.",
+    &[1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 90.0, 180.0, 600.0, 900.0, 3600.0, 5400.0, 14400.0, 28800.0, 86400.0],
+);
+pub const EXPORT_RECORDS: Meter = counter(
+    "smscope_export_records_total",
+    "{record}",
+    "Log records and metric data points that the OTLP endpoint accepted.",
+);
+pub const EXPORT_FAILURES: Meter =
+    counter("smscope_export_failures_total", "{request}", "OTLP requests that failed; most are sent again.");
+pub const EXPORT_DROPPED: Meter = counter(
+    "smscope_export_dropped_records_total",
+    "{record}",
+    "Log records and metric data points given up: rejected by the OTLP endpoint, or too old.",
+);
+pub const STORE_COMMIT: Meter = seconds(
+    "smscope_store_commit_duration_seconds",
+    "Time of one durable commit of the store.",
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5],
+);
+pub const LABELS_CAPPED: Meter = counter(
+    "smscope_labels_capped_total",
+    "{event}",
+    "Events whose label value became \"other\" because the label already has its limit of distinct values.",
+);
+pub const BUILD_INFO: Meter =
+    gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
+
+/// Every metric of the process, `process_*` aside.
+pub const ALL: [&Meter; 11] = [
+    &WEBHOOK_REQUESTS,
+    &WEBHOOK_DURATION,
+    &LAST_WEBHOOK,
+    &DELIVERY_DURATION,
+    &RECEIPT_DELAY,
+    &EXPORT_RECORDS,
+    &EXPORT_FAILURES,
+    &EXPORT_DROPPED,
+    &STORE_COMMIT,
+    &LABELS_CAPPED,
+    &BUILD_INFO,
+];
+
+/// Annotations of the counts among `process_*`, which come from a crate that knows none.
+const PROCESS_COUNTS: [(&str, &str); 3] =
+    [("process_open_fds", "{descriptor}"), ("process_max_fds", "{descriptor}"), ("process_threads", "{thread}")];
+
+/// The unit of a metric as OTLP has it: from the tables here, else from what the metric was described with.
+pub fn unit_of(name: &str, described: Option<metrics::Unit>) -> Unit {
+    if let Some(meter) = find(name) {
+        return meter.unit;
+    }
+    match described {
+        Some(metrics::Unit::Seconds) => Unit::Seconds,
+        Some(metrics::Unit::Bytes) => Unit::Bytes,
+        _ => {
+            let known = PROCESS_COUNTS.into_iter().find(|(known, _)| *known == name);
+            Unit::Count(known.map_or("{count}", |(_, annotation)| annotation))
+        }
+    }
+}
+
+/// The metric of this Prometheus name, `None` for one that is not ours.
+pub fn find(name: &str) -> Option<&'static Meter> {
+    ALL.into_iter().find(|meter| meter.name == name)
+}
+
+/// Tells the installed recorder the help text and unit of every metric in [`ALL`].
+pub fn describe_all() {
+    for meter in ALL {
+        let unit = match meter.unit {
+            Unit::Seconds => metrics::Unit::Seconds,
+            Unit::Bytes => metrics::Unit::Bytes,
+            Unit::Count(_) => metrics::Unit::Count,
+        };
+        match meter.kind {
+            Kind::Counter => metrics::describe_counter!(meter.name, unit, meter.help),
+            Kind::Gauge => metrics::describe_gauge!(meter.name, unit, meter.help),
+            Kind::Histogram => metrics::describe_histogram!(meter.name, unit, meter.help),
+        }
+    }
+}
+
+/// What became of a request to /hooks: the `result` label of `smscope_webhook_requests_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WebhookResult {
+    Accepted,
+    Duplicate,
+    Unrecognised,
+    Probe,
+    Unauthorized,
+    Forbidden,
+    TooLarge,
+    Timeout,
+    Overloaded,
+    Error,
+}
+
+impl WebhookResult {
+    pub const ALL: [WebhookResult; 10] = [
+        WebhookResult::Accepted,
+        WebhookResult::Duplicate,
+        WebhookResult::Unrecognised,
+        WebhookResult::Probe,
+        WebhookResult::Unauthorized,
+        WebhookResult::Forbidden,
+        WebhookResult::TooLarge,
+        WebhookResult::Timeout,
+        WebhookResult::Overloaded,
+        WebhookResult::Error,
+    ];
+
+    /// The label value, for example `too_large`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WebhookResult::Accepted => "accepted",
+            WebhookResult::Duplicate => "duplicate",
+            WebhookResult::Unrecognised => "unrecognised",
+            WebhookResult::Probe => "probe",
+            WebhookResult::Unauthorized => "unauthorized",
+            WebhookResult::Forbidden => "forbidden",
+            WebhookResult::TooLarge => "too_large",
+            WebhookResult::Timeout => "timeout",
+            WebhookResult::Overloaded => "overloaded",
+            WebhookResult::Error => "error",
+        }
+    }
+}
+
+/// A histogram that is registered by its first observation.
+///
+/// An OpenTelemetry histogram has no data point before that, so an earlier registration would show by scrape only.
+#[derive(Debug)]
+struct FirstSeen {
+    meter: &'static Meter,
+    labels: Vec<Label>,
+    handle: OnceLock<Histogram>,
+}
+
+impl FirstSeen {
+    fn new(meter: &'static Meter, labels: Vec<Label>) -> Self {
+        Self { meter, labels, handle: OnceLock::new() }
+    }
+
+    fn record(&self, took: Duration) {
+        self.handle
+            .get_or_init(|| metrics::histogram!(self.meter.name, self.labels.clone()))
+            .record(took.as_secs_f64());
+    }
+}
+
+fn source_label(source: &str) -> Vec<Label> {
+    vec![Label::new("source", source.to_owned())]
+}
+
+type ByCountry = HashMap<Box<str>, Histogram>;
+
+/// The handles of one source's requests. Every result exists at 0 from here on.
+#[derive(Debug)]
+pub struct SourceMeters {
+    source: Arc<str>,
+    requests: [Counter; WebhookResult::ALL.len()],
+    duration: FirstSeen,
+    receipt_delay: FirstSeen,
+    /// By channel.
+    delivery: Mutex<HashMap<Box<str>, ByCountry>>,
+    last: OnceLock<Gauge>,
+}
+
+impl SourceMeters {
+    /// `source` is a configured name, or `unknown`: never what a caller wrote.
+    pub fn new(source: &str) -> Self {
+        let requests = WebhookResult::ALL.map(|result| {
+            metrics::counter!(WEBHOOK_REQUESTS.name, "source" => source.to_owned(), "result" => result.as_str())
+        });
+        Self {
+            source: source.into(),
+            requests,
+            duration: FirstSeen::new(&WEBHOOK_DURATION, source_label(source)),
+            receipt_delay: FirstSeen::new(&RECEIPT_DELAY, source_label(source)),
+            delivery: Mutex::default(),
+            last: OnceLock::new(),
+        }
+    }
+
+    /// Counts one request; `took` is from the request read to the answer written.
+    pub fn answered(&self, result: WebhookResult, took: Duration) {
+        self.requests[result as usize].increment(1);
+        self.duration.record(took);
+    }
+
+    /// Remembers `now` as the arrival of the source's last webhook.
+    pub fn arrived(&self, now: Timestamp) {
+        let gauge = self.last.get_or_init(|| metrics::gauge!(LAST_WEBHOOK.name, source_label(&self.source)));
+        gauge.set(now.as_millisecond() as f64 / 1_000.0);
+    }
+
+    /// Observes how late a receipt came: from the provider's status time to its arrival.
+    pub fn receipt_delayed(&self, delay: Duration) {
+        self.receipt_delay.record(delay);
+    }
+
+    /// Observes a delivery: sent (else accepted) to delivered, by the provider's clock.
+    pub fn delivered_in(&self, channel: &str, country: &str, took: Duration) {
+        let mut delivery = self.delivery.lock().unwrap_or_else(PoisonError::into_inner);
+        match delivery.get(channel).and_then(|countries| countries.get(country)) {
+            Some(histogram) => histogram.record(took.as_secs_f64()),
+            None => {
+                let mut labels = source_label(&self.source);
+                labels.push(Label::new("channel", channel.to_owned()));
+                labels.push(Label::new("country", country.to_owned()));
+                let histogram = metrics::histogram!(DELIVERY_DURATION.name, labels);
+                histogram.record(took.as_secs_f64());
+                delivery.entry(channel.into()).or_default().insert(country.into(), histogram);
+            }
+        }
+    }
+}
+
+/// The two OTLP signals that leave the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    Logs,
+    Metrics,
+}
+
+impl Signal {
+    /// The `signal` label, and the word in diagnostics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Signal::Logs => "logs",
+            Signal::Metrics => "metrics",
+        }
+    }
+}
+
+/// The counters of one signal's way out, at 0 from here on.
+#[derive(Clone, Debug)]
+pub struct ExportMeters {
+    pub records: Counter,
+    pub failures: Counter,
+    pub dropped: Counter,
+}
+
+impl ExportMeters {
+    pub fn new(signal: Signal) -> Self {
+        let signal = signal.as_str();
+        Self {
+            records: metrics::counter!(EXPORT_RECORDS.name, "signal" => signal),
+            failures: metrics::counter!(EXPORT_FAILURES.name, "signal" => signal),
+            dropped: metrics::counter!(EXPORT_DROPPED.name, "signal" => signal),
+        }
+    }
+}
+
+/// The handles of the store.
+#[derive(Debug)]
+pub struct StoreMeters {
+    commit: FirstSeen,
+}
+
+impl Default for StoreMeters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl StoreMeters {
+    pub fn new() -> Self {
+        Self { commit: FirstSeen::new(&STORE_COMMIT, Vec::new()) }
+    }
+
+    /// Observes one durable commit.
+    pub fn committed(&self, took: Duration) {
+        self.commit.record(took);
+    }
+}
+
+/// The counter of events whose value of `label` became `other`.
+pub fn labels_capped(label: &'static str) -> Counter {
+    metrics::counter!(LABELS_CAPPED.name, "label" => label)
+}
+
+/// Sets `smscope_build_info`.
+pub fn build_info(version: &'static str, revision: &'static str, rustc: &'static str) {
+    metrics::gauge!(BUILD_INFO.name, "version" => version, "revision" => revision, "rustc" => rustc).set(1.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    #[test]
+    fn every_result_of_a_source_exists_at_zero_from_the_start_and_its_clock_only_when_it_has_been_seen() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            let meters = SourceMeters::new("smsmode");
+            let text = handle.render();
+            for result in WebhookResult::ALL {
+                let line =
+                    format!("smscope_webhook_requests_total{{source=\"smsmode\",result=\"{}\"}} 0", result.as_str());
+                assert!(text.contains(&line), "{line} is not in\n{text}");
+            }
+            assert!(!text.contains("duration") && !text.contains("last_webhook"), "{text}");
+
+            meters.answered(WebhookResult::TooLarge, Duration::from_millis(2));
+            meters.arrived("2025-04-01T16:00:10.5Z".parse().unwrap());
+        });
+        let text = handle.render();
+        assert!(text.contains("smscope_webhook_requests_total{source=\"smsmode\",result=\"too_large\"} 1"), "{text}");
+        assert!(text.contains("smscope_last_webhook_timestamp_seconds{source=\"smsmode\"} 1743523210.5"), "{text}");
+    }
+
+    #[test]
+    fn each_result_counts_under_its_own_label() {
+        for (index, result) in WebhookResult::ALL.into_iter().enumerate() {
+            assert_eq!(result as usize, index, "{}", result.as_str());
+        }
+    }
+
+    #[test]
+    fn names_end_in_what_their_kind_and_unit_ask_for() {
+        for meter in ALL {
+            assert_eq!(meter.name.ends_with("_total"), meter.kind == Kind::Counter, "{}", meter.name);
+            assert_eq!(meter.name.ends_with("_seconds"), meter.unit == Unit::Seconds, "{}", meter.name);
+            assert_eq!(meter.buckets.is_empty(), meter.kind != Kind::Histogram, "{}", meter.name);
+            assert!(meter.buckets.is_sorted(), "{}", meter.name);
+            assert_eq!(find(meter.name), Some(meter));
+        }
+    }
+}
