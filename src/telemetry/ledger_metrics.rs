@@ -1,0 +1,167 @@
+//! The ledger's snapshot as OTLP metrics: cumulative, with the store's creation as start time.
+//!
+//! The stream simply goes on over restarts: same resource, same start, absolute values. The SDK cannot set a start time,
+//! hence these messages are built by hand.
+
+use jiff::Timestamp;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data,
+    number_data_point::Value,
+};
+
+use super::resource::{Resource, scope, text};
+use crate::ledger::catalogue::{Kind, otlp_name};
+use crate::ledger::snapshot::{Family, Snapshot};
+
+/// One metric for each family with samples.
+///
+/// `created` is when the store was made and every count was 0; `now` is the snapshot's time. Integers stay integers;
+/// what has a scale (money, times) becomes the double nearest to the exact decimal.
+pub fn metrics(snapshot: &Snapshot, created: Timestamp, now: Timestamp) -> Vec<Metric> {
+    let (start, time) = (unix_nanos(created), unix_nanos(now));
+    let with_samples = snapshot.families.iter().filter(|family| !family.samples.is_empty());
+    with_samples.map(|family| metric(family, start, time)).collect()
+}
+
+/// The request that carries `metrics` as the words of `resource`.
+pub fn request(resource: &Resource, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
+    let scope_metrics = vec![ScopeMetrics { scope: Some(scope()), metrics, ..Default::default() }];
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(resource.to_proto()),
+            scope_metrics,
+            ..Default::default()
+        }],
+    }
+}
+
+/// Nanoseconds since the epoch as OTLP counts them; 0 before it.
+pub(super) fn unix_nanos(time: Timestamp) -> u64 {
+    u64::try_from(time.as_nanosecond()).unwrap_or(0)
+}
+
+fn metric(family: &Family, start: u64, time: u64) -> Metric {
+    let description = family.description;
+    let counter = description.kind == Kind::Counter;
+    let data_points = family
+        .samples
+        .iter()
+        .map(|sample| NumberDataPoint {
+            attributes: description.labels.iter().zip(sample.labels.iter()).map(|(k, v)| text(k, v)).collect(),
+            start_time_unix_nano: if counter { start } else { 0 },
+            time_unix_nano: time,
+            value: Some(match description.scale {
+                1 => Value::AsInt(sample.value),
+                scale => Value::AsDouble(sample.value as f64 / scale as f64),
+            }),
+            ..Default::default()
+        })
+        .collect();
+    let data = if counter {
+        Data::Sum(Sum {
+            data_points,
+            aggregation_temporality: AggregationTemporality::Cumulative.into(),
+            is_monotonic: true,
+        })
+    } else {
+        Data::Gauge(Gauge { data_points })
+    };
+    Metric {
+        name: otlp_name(description.name, description.unit),
+        description: description.help.to_owned(),
+        unit: description.unit.ucum().to_owned(),
+        data: Some(data),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::ledger::catalogue::{self, gauge};
+    use crate::ledger::snapshot::Sample;
+    use crate::telemetry::prometheus;
+    use crate::telemetry::resource::tests::{INSTANCE, otlp};
+    use proptest::prelude::*;
+
+    pub fn family(description: &'static catalogue::Description, samples: &[(&[&str], i64)]) -> Family {
+        let samples = samples.iter().map(|(labels, value)| Sample {
+            labels: labels.iter().map(|&label| label.into()).collect(),
+            value: *value,
+        });
+        Family { description, samples: samples.collect() }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn encoded(families: Vec<Family>) -> Vec<Metric> {
+        metrics(&Snapshot { families }, at("2025-04-01T00:00:00Z"), at("2025-04-02T00:00:00.5Z"))
+    }
+
+    #[test]
+    fn a_counter_is_a_cumulative_monotonic_sum_that_starts_when_the_store_was_made() {
+        let delivered = catalogue::Metric::Delivered.description();
+        let metrics = encoded(vec![family(delivered, &[(&["smsmode", "SMS", "OTP", "FR"], 7)])]);
+        assert_eq!(metrics.len(), 1);
+        assert_eq!(metrics[0].name, "sms.messages.delivered");
+        assert_eq!(metrics[0].unit, "{message}");
+        assert_eq!(metrics[0].description, delivered.help);
+        let Some(Data::Sum(sum)) = &metrics[0].data else { panic!("not a sum: {metrics:?}") };
+        assert!(sum.is_monotonic);
+        assert_eq!(sum.aggregation_temporality(), AggregationTemporality::Cumulative);
+        let point = &sum.data_points[0];
+        assert_eq!(point.value, Some(Value::AsInt(7)));
+        assert_eq!(point.start_time_unix_nano, 1_743_465_600_000_000_000);
+        assert_eq!(point.time_unix_nano, 1_743_552_000_500_000_000);
+        let attributes = [("source", "smsmode"), ("channel", "SMS"), ("flow", "OTP"), ("country", "FR")];
+        assert_eq!(point.attributes, attributes.map(|(key, value)| text(key, value)));
+    }
+
+    #[test]
+    fn gauges_and_money_have_their_own_shapes_and_empty_families_are_left_out() {
+        let metrics = encoded(vec![
+            family(&gauge::PENDING_OLDEST, &[(&["smsmode"], 1_743_523_210_050)]),
+            family(&gauge::STORE_LIMIT, &[]),
+            family(catalogue::Metric::Cost.description(), &[(&["smsmode", "SMS", "FR", "EUR"], 49_000)]),
+        ]);
+        assert_eq!(metrics.len(), 2);
+        assert_eq!(
+            (metrics[0].name.as_str(), metrics[0].unit.as_str()),
+            ("sms.messages.pending.oldest.timestamp", "s")
+        );
+        let Some(Data::Gauge(gauge)) = &metrics[0].data else { panic!("not a gauge: {metrics:?}") };
+        assert_eq!(gauge.data_points[0].value, Some(Value::AsDouble(1_743_523_210.05)));
+        assert_eq!(gauge.data_points[0].start_time_unix_nano, 0);
+        assert_eq!((metrics[1].name.as_str(), metrics[1].unit.as_str()), ("sms.message.cost", "{currency}"));
+        let Some(Data::Sum(cost)) = &metrics[1].data else { panic!("not a sum: {metrics:?}") };
+        assert_eq!(cost.data_points[0].value, Some(Value::AsDouble(0.049)));
+    }
+
+    #[test]
+    fn a_request_is_said_once_by_the_resource_in_our_scope() {
+        let resource = Resource::new(&otlp("smscope", &[]), INSTANCE);
+        let request = request(&resource, encoded(vec![family(&gauge::STORE_SIZE, &[(&[], 1)])]));
+        assert_eq!(request.resource_metrics.len(), 1);
+        assert_eq!(request.resource_metrics[0].resource, Some(resource.to_proto()));
+        let scopes = &request.resource_metrics[0].scope_metrics;
+        assert_eq!(scopes.len(), 1);
+        assert_eq!(scopes[0].scope.as_ref().unwrap().name, "smscope");
+    }
+
+    proptest! {
+        /// Up to 2^33 units of a currency, where doubles are still closer together than millionths.
+        #[test]
+        fn a_double_prints_as_the_exact_decimal_of_the_scrape(value in -(1_000_000i64 << 33)..(1_000_000i64 << 33)) {
+            for description in [catalogue::Metric::Cost.description(), &gauge::EXPORT_OLDEST] {
+                let double = value as f64 / description.scale as f64;
+                let mut text = String::new();
+                let labels: Vec<&str> = description.labels.to_vec();
+                prometheus::encode(&Snapshot { families: vec![family(description, &[(&labels, value)])] }, &mut text);
+                prop_assert!(text.ends_with(&format!(" {double}\n")), "{double} is not in {text}");
+            }
+        }
+    }
+}
