@@ -1,0 +1,126 @@
+//! How a person's number may be spoken of: masked for people, hashed to tell the same person again.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::event::hex;
+
+const HIDDEN: char = '•';
+
+/// Most bullets in a row, so that garbage stays short.
+const LONGEST: usize = 20;
+
+/// The number with its middle hidden, a bullet for each hidden digit: `+336•••••278` for `33612345678`.
+///
+/// Of fewer than ten digits only the last two are shown; of what is no number, nothing. The `+` stands where the
+/// number can be one of E.164: seven digits or more, and no leading zero.
+pub fn mask(number: &str) -> String {
+    let digits = digits(number);
+    let Some(digits) = digits else {
+        return number.chars().take(LONGEST).map(|_| HIDDEN).collect();
+    };
+    let (first, last) = match digits.len() {
+        10.. => (3, 3),
+        3.. => (0, 2),
+        _ => (0, 0),
+    };
+    let hidden = digits.len() - first - last;
+    let mut masked = String::from(if is_international(digits) { "+" } else { "" });
+    masked.push_str(&digits[..first]);
+    masked.extend(std::iter::repeat_n(HIDDEN, hidden.min(LONGEST)));
+    masked.push_str(&digits[first + hidden..]);
+    masked
+}
+
+/// The number in full: with `+` where it can be one of E.164, else as it came.
+pub fn full(number: &str) -> String {
+    match digits(number) {
+        Some(digits) if is_international(digits) => format!("+{digits}"),
+        _ => number.to_owned(),
+    }
+}
+
+fn digits(number: &str) -> Option<&str> {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
+}
+
+fn is_international(digits: &str) -> bool {
+    (7..=15).contains(&digits.len()) && !digits.starts_with('0')
+}
+
+/// Tells whether two records are about the same person, to those without the key: no dictionary of numbers undoes it.
+#[derive(Clone)]
+pub struct NumberHasher {
+    keyed: Hmac<Sha256>,
+}
+
+impl NumberHasher {
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self { keyed: Hmac::new_from_slice(key).expect("HMAC takes a key of any length") }
+    }
+
+    /// The first 16 bytes of HMAC-SHA256 over the digits (`+` aside), in lower-case hexadecimal.
+    pub fn hash(&self, number: &str) -> String {
+        let mut mac = self.keyed.clone();
+        mac.update(digits(number).unwrap_or(number).as_bytes());
+        hex(&mac.finalize().into_bytes()[..16])
+    }
+}
+
+impl std::fmt::Debug for NumberHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NumberHasher")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_masked_by_its_length() {
+        for (number, masked) in [
+            ("33612345678", "+336•••••678"),
+            ("+33612345678", "+336•••••678"),
+            ("3361234567", "+336••••567"),
+            ("0612345678", "061••••678"),
+            ("336123456", "+•••••••56"),
+            ("36180", "•••80"),
+            ("123", "•23"),
+            ("12", "••"),
+            ("", ""),
+            ("+", "•"),
+            ("ACME", "••••"),
+            ("06 12 34", "••••••••"),
+            ("é1", "••"),
+            ("an address that is far too long", "••••••••••••••••••••"),
+        ] {
+            assert_eq!(mask(number), masked, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_full_number_has_its_plus_where_it_is_one_of_e164() {
+        for (number, shown) in [
+            ("33612345678", "+33612345678"),
+            ("+33612345678", "+33612345678"),
+            ("0612345678", "0612345678"),
+            ("36180", "36180"),
+            ("ACME", "ACME"),
+        ] {
+            assert_eq!(full(number), shown);
+        }
+    }
+
+    #[test]
+    fn a_hash_is_hmac_sha256_cut_to_16_bytes_and_depends_on_the_key() {
+        let hasher = NumberHasher::new(&[7; 32]);
+        assert_eq!(hasher.hash("33612345678").len(), 32);
+        assert_eq!(hasher.hash("33612345678"), hasher.hash("+33612345678"));
+        assert_ne!(hasher.hash("33612345678"), hasher.hash("33612345679"));
+        assert_ne!(hasher.hash("33612345678"), NumberHasher::new(&[8; 32]).hash("33612345678"));
+        // printf 33612345678 | openssl dgst -sha256 -mac HMAC -macopt hexkey:0707…07
+        assert_eq!(hasher.hash("33612345678"), "4fb35d2eaaca20170173bf70671b6a6e");
+    }
+}
