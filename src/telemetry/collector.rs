@@ -1,0 +1,114 @@
+//! A stand-in for an OTLP endpoint, for tests: it keeps what it is sent and answers as it is told.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use crate::config::Endpoint;
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: Method,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+pub enum Say {
+    Answer(Response<Full<Bytes>>),
+    /// Never answers.
+    Hang,
+    /// Closes the connection without an answer.
+    Close,
+}
+
+/// An answer with this status, content type and body.
+pub fn say(status: u16, content_type: &str, body: impl Into<Bytes>) -> Say {
+    let response = Response::builder().status(status).header("content-type", content_type);
+    Say::Answer(response.body(Full::new(body.into())).unwrap())
+}
+
+pub fn ok() -> Say {
+    say(200, "application/x-protobuf", "")
+}
+
+pub struct Collector {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Collector {
+    /// `script` is given the number of requests before this one, and this one.
+    pub async fn start(script: impl Fn(usize, &Seen) -> Say + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (script, kept) = (Arc::new(script), seen.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (script, kept) = (script.clone(), kept.clone());
+                let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let (script, kept) = (script.clone(), kept.clone());
+                    async move {
+                        let (head, body) = request.into_parts();
+                        let body = body.collect().await.unwrap().to_bytes();
+                        let path = head.uri.path().to_owned();
+                        let one = Seen { method: head.method, path, headers: head.headers, body };
+                        let before = kept.lock().unwrap().len();
+                        kept.lock().unwrap().push(one.clone());
+                        match script(before, &one) {
+                            Say::Answer(response) => Ok::<_, std::io::Error>(response),
+                            Say::Hang => std::future::pending().await,
+                            Say::Close => Err(std::io::Error::other("closed")),
+                        }
+                    }
+                });
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        Self { address, seen }
+    }
+
+    pub fn endpoint(&self) -> Endpoint {
+        endpoint(self.address)
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+pub fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint {
+        url: Uri::try_from(format!("http://{address}/v1/signal")).unwrap(),
+        headers: Vec::new(),
+        timeout: Duration::from_secs(5),
+        gzip: false,
+    }
+}
+
+/// Waits until `done` holds; panics after five seconds.
+pub async fn until(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("still not: {what}");
+}
+
+/// The value of a series in Prometheus text.
+pub fn value_of(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}

@@ -1,0 +1,172 @@
+use super::*;
+use crate::telemetry::answer::RpcStatus;
+use crate::telemetry::collector::{Collector, Say, endpoint, ok, say};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
+use prost::Message;
+use std::io::Read;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+fn sender(endpoint: &Endpoint) -> Sender {
+    Sender::new(Signal::Logs, endpoint, OUR_USER_AGENT)
+}
+
+async fn answered(script: impl Fn(usize, &crate::telemetry::collector::Seen) -> Say + Send + Sync + 'static) -> Answer {
+    let collector = Collector::start(script).await;
+    sender(&collector.endpoint()).send(Bytes::from_static(b"body")).await
+}
+
+/// A server that reads once and answers with `bytes`.
+async fn raw(bytes: &'static [u8]) -> Endpoint {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(bytes).await;
+        }
+    });
+    endpoint(address)
+}
+
+#[tokio::test]
+async fn a_request_is_a_protobuf_post_with_the_operators_headers() {
+    let collector = Collector::start(|_, _| ok()).await;
+    let mut endpoint = collector.endpoint();
+    endpoint.headers = vec![
+        ("authorization".parse().unwrap(), "Bearer t0ken".parse().unwrap()),
+        ("content-type".parse().unwrap(), "text/plain".parse().unwrap()),
+        ("content-length".parse().unwrap(), "1".parse().unwrap()),
+    ];
+    assert_eq!(sender(&endpoint).send(Bytes::from_static(b"body")).await, Answer::Accepted);
+    let seen = &collector.seen()[0];
+    assert_eq!((seen.method.as_str(), seen.path.as_str(), &seen.body[..]), ("POST", "/v1/signal", &b"body"[..]));
+    for (name, value) in [
+        ("content-type", "application/x-protobuf"),
+        ("authorization", "Bearer t0ken"),
+        ("user-agent", OUR_USER_AGENT),
+        ("content-length", "4"),
+    ] {
+        assert_eq!(seen.headers[name], value);
+    }
+    assert!(!seen.headers.contains_key("content-encoding"));
+}
+
+#[tokio::test]
+async fn a_body_is_gzipped_when_the_endpoint_asks_for_it() {
+    let collector = Collector::start(|_, _| ok()).await;
+    let endpoint = Endpoint { gzip: true, ..collector.endpoint() };
+    assert_eq!(sender(&endpoint).send(Bytes::from_static(b"body")).await, Answer::Accepted);
+    let seen = &collector.seen()[0];
+    assert_eq!(seen.headers["content-encoding"], "gzip");
+    let mut plain = String::new();
+    flate2::read::GzDecoder::new(&seen.body[..]).read_to_string(&mut plain).unwrap();
+    assert_eq!(plain, "body");
+}
+
+#[tokio::test]
+async fn a_partial_success_says_how_many_and_why() {
+    let answer = answered(|_, _| {
+        let partial = ExportLogsPartialSuccess { rejected_log_records: 2, error_message: "too old".to_owned() };
+        let body = ExportLogsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+        say(200, "application/x-protobuf", body)
+    })
+    .await;
+    assert_eq!(answer, Answer::Partial { rejected: 2, message: "too old".to_owned() });
+}
+
+#[tokio::test]
+async fn each_answer_over_the_wire_has_its_class() {
+    let refused = |why: &str| Answer::Refused { why: why.to_owned() };
+    let bad = |why: &str| Answer::Bad { why: why.to_owned() };
+    let retry = |why: &str| Answer::Retry { after: None, why: why.to_owned() };
+    for (status, content_type, body, expected) in [
+        (204, "", "", Answer::Accepted),
+        (200, "application/json", "{}", Answer::Accepted),
+        (200, "text/html", "<html>", refused("answered 200 but not with an OTLP response")),
+        (302, "text/html", "moved", refused("answered 302 Found")),
+        (401, "application/json", "{\"message\":\"who?\"}", refused("answered 401 Unauthorized: who?")),
+        (404, "text/plain", "404 page not found", refused("answered 404 Not Found")),
+        (400, "text/plain", "no", bad("answered 400 Bad Request")),
+        (413, "", "", bad("answered 413 Payload Too Large")),
+        (503, "text/html", "<html>", retry("answered 503 Service Unavailable")),
+    ] {
+        assert_eq!(answered(move |_, _| say(status, content_type, body)).await, expected, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_too_long_to_be_otlp_is_still_an_answer() {
+    let long = || "x".repeat(LONGEST_ANSWER + 1);
+    let answer = answered(move |_, _| say(200, "application/x-protobuf", long())).await;
+    assert!(matches!(answer, Answer::Refused { .. }), "{answer:?}");
+    let answer = answered(move |_, _| say(400, "application/x-protobuf", long())).await;
+    assert_eq!(answer, Answer::Bad { why: "answered 400 Bad Request".to_owned() });
+}
+
+#[tokio::test]
+async fn retry_after_is_passed_on() {
+    for (text, seconds) in [("7", 7), ("Sun, 07 Nov 2094 08:49:37 GMT", 3600)] {
+        let answer = answered(move |_, _| {
+            let Say::Answer(mut response) = say(429, "", "") else { unreachable!() };
+            response.headers_mut().insert("retry-after", text.parse().unwrap());
+            Say::Answer(response)
+        })
+        .await;
+        let after = Some(Duration::from_secs(seconds));
+        assert_eq!(answer, Answer::Retry { after, why: "answered 429 Too Many Requests".to_owned() });
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_the_server_repeats_is_not_passed_on() {
+    let collector = Collector::start(|_, seen| {
+        let given = seen.headers["authorization"].to_str().unwrap();
+        let status = RpcStatus { code: 16, message: format!("{given} is not known") };
+        say(401, "application/x-protobuf", status.encode_to_vec())
+    })
+    .await;
+    let mut endpoint = collector.endpoint();
+    endpoint.headers = vec![("authorization".parse().unwrap(), "Basic c2VjcmV0".parse().unwrap())];
+    let answer = sender(&endpoint).send(Bytes::new()).await;
+    let why = "answered 401 Unauthorized: <redacted> <redacted> is not known".to_owned();
+    assert_eq!(answer, Answer::Refused { why });
+    assert!(!format!("{:?}", sender(&endpoint)).contains("c2VjcmV0"));
+}
+
+#[tokio::test]
+async fn a_server_that_stays_silent_breaks_off_or_speaks_no_http_is_tried_again() {
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        endpoint(listener.local_addr().unwrap())
+    };
+    let hanging = Collector::start(|_, _| Say::Hang).await;
+    let closing = Collector::start(|_, _| Say::Close).await;
+    for (what, endpoint) in [
+        ("nobody listens", nobody),
+        ("hangs", hanging.endpoint()),
+        ("closes", closing.endpoint()),
+        ("no http", raw(b"220 mail.example ESMTP\r\n").await),
+        ("half a head", raw(b"HTTP/1.1 200 OK\r\nContent-Le").await),
+        ("half a body", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab").await),
+    ] {
+        let endpoint = Endpoint { timeout: Duration::from_millis(300), ..endpoint };
+        let answer = sender(&endpoint).send(Bytes::from_static(b"body")).await;
+        assert!(matches!(&answer, Answer::Retry { after: None, why } if !why.is_empty()), "{what}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_timeout_covers_the_answers_body_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab").await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let endpoint = Endpoint { timeout: Duration::from_millis(100), ..endpoint(address) };
+    let answer = sender(&endpoint).send(Bytes::new()).await;
+    assert_eq!(answer, Answer::Retry { after: None, why: "no answer within 100ms".to_owned() });
+}
