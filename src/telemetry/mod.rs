@@ -3,8 +3,10 @@
 mod answer;
 #[cfg(test)]
 mod collector;
+pub mod export_logs;
 pub mod ledger_metrics;
 pub mod logs;
+mod notice;
 pub mod person;
 pub mod prometheus;
 pub mod resource;

@@ -1,0 +1,333 @@
+//! The durable log exporter: from the journal to the OTLP endpoint, in order, at least once.
+//!
+//! The cursor moves only when the endpoint has taken (or for good rejected) what stands before it. A record may go twice
+//! (an answer that was lost, a kill between answer and cursor) and then has the same `log.record.uid`.
+
+use std::future::Future;
+use std::sync::Mutex;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::logs::LogEncoder;
+use super::notice::Notice;
+use super::sender::{Answer, Sender};
+use crate::ledger::catalogue::gauge;
+use crate::ledger::snapshot::{Family, Sample};
+use crate::meters::ExportMeters;
+use crate::record::Entry;
+
+/// Most records in one request.
+pub const BATCH: usize = 512;
+
+/// The kept events and the exporter's place among them, as the exporter needs it.
+///
+/// Errors are one line for the diagnostics; the exporter waits and tries again.
+pub trait Journal: Send + Sync {
+    /// The position of the newest committed entry; 0 when there was never one.
+    fn newest(&self) -> i64;
+
+    /// The position up to which all is dealt with.
+    fn cursor(&self) -> i64;
+
+    /// Up to `limit` entries with positions above `after`, in their order.
+    fn read(&self, after: i64, limit: usize) -> impl Future<Output = Result<Vec<Entry>, String>> + Send;
+
+    /// Makes `to` the cursor, durably.
+    fn advance(&self, to: i64) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Resolves once [`Journal::newest`] is `position` or higher; at once if it is already.
+    fn reached(&self, position: i64) -> impl Future<Output = ()> + Send;
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The shortest time between two requests that are not full.
+    pub gather: Duration,
+    /// The first wait after a failure; each further one is twice as long.
+    pub first_retry: Duration,
+    pub longest_retry: Duration,
+    /// Between two tries of an endpoint that refuses us.
+    pub refused: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            gather: Duration::from_secs(1),
+            first_retry: Duration::from_secs(1),
+            longest_retry: Duration::from_secs(60),
+            refused: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Pace {
+    /// The wait after `failures` failures in a row: half of it fixed, half of it chance, so that a fleet does not come
+    /// back as one.
+    fn after_failures(&self, failures: u32) -> Duration {
+        let doubled = self.first_retry.saturating_mul(1 << failures.saturating_sub(1).min(16));
+        let chance = getrandom::u32().unwrap_or(u32::MAX);
+        doubled.min(self.longest_retry).mul_f64(0.5 + f64::from(chance) / f64::from(u32::MAX) / 2.0)
+    }
+}
+
+/// What waits, for those who look from outside.
+#[derive(Debug, Default)]
+pub struct ExportStatus {
+    oldest: Mutex<Option<Timestamp>>,
+}
+
+impl ExportStatus {
+    /// Arrival of the oldest entry that waits, as far as the exporter has read; `None` when none does.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        *self.oldest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The gauges of the backlog, for the snapshot. `newest` and `cursor` are the journal's.
+    pub fn families(&self, newest: i64, cursor: i64) -> [Family; 2] {
+        let sample = |value| Sample { labels: Arc::new(["logs".into()]), value };
+        [
+            Family { description: &gauge::EXPORT_BACKLOG, samples: vec![sample((newest - cursor).max(0))] },
+            Family {
+                description: &gauge::EXPORT_OLDEST,
+                samples: self.oldest().map(|time| sample(time.as_millisecond())).into_iter().collect(),
+            },
+        ]
+    }
+
+    fn set(&self, oldest: Option<Timestamp>) {
+        *self.oldest.lock().unwrap_or_else(PoisonError::into_inner) = oldest;
+    }
+}
+
+/// Everything that the log exporter is made of.
+#[derive(Debug)]
+pub struct LogExport<J> {
+    pub journal: Arc<J>,
+    pub sender: Sender,
+    pub encoder: LogEncoder,
+    /// Entries that arrived longer ago than this are dropped unsent.
+    pub retention: Duration,
+    pub meters: ExportMeters,
+    pub status: Arc<ExportStatus>,
+    pub pace: Pace,
+}
+
+/// Exports until `shutdown` resolves, then sends what still waits, for no longer than `flush_limit`.
+///
+/// The flush ends early when the endpoint does not take something. What is left stays in the journal for the next start.
+pub async fn run<J: Journal>(export: LogExport<J>, shutdown: impl Future<Output = ()>, flush_limit: Duration) {
+    let (stop, stopped) = watch::channel(false);
+    let work = Worker::new(export, stopped).work();
+    tokio::pin!(work);
+    tokio::select! {
+        () = &mut work => {}
+        () = shutdown => {
+            stop.send_replace(true);
+            if timeout(flush_limit, work).await.is_err() {
+                tracing::warn!("log records were not all exported within {flush_limit:?}; they wait for the next start");
+            }
+        }
+    }
+}
+
+enum Step {
+    /// There is more to deal with.
+    More,
+    /// All that was there is dealt with.
+    Idle,
+    /// Nothing could be done; not again before this time is over.
+    Wait(Duration),
+}
+
+struct Worker<J> {
+    export: LogExport<J>,
+    stopped: watch::Receiver<bool>,
+    /// Dealt with, though the journal may not know it yet.
+    done: i64,
+    /// Records in one request at present.
+    limit: usize,
+    /// While the cursor is before this position, one of the entries up to it is known to be bad.
+    suspect: i64,
+    failures: u32,
+    /// That the endpoint or the store takes nothing now.
+    trouble: Notice,
+    /// That records are lost.
+    losses: Notice,
+}
+
+impl<J: Journal> Worker<J> {
+    fn new(export: LogExport<J>, stopped: watch::Receiver<bool>) -> Self {
+        let done = export.journal.cursor();
+        let (trouble, losses) = Default::default();
+        Self { export, stopped, done, limit: BATCH, suspect: done, failures: 0, trouble, losses }
+    }
+
+    async fn work(mut self) {
+        let mut not_before = Instant::now();
+        loop {
+            let step = match self.step().await {
+                Ok(step) => step,
+                Err(why) => {
+                    self.failures += 1;
+                    if self.trouble.is_due(&why) {
+                        tracing::error!("log records cannot be exported from the store: {why}");
+                    }
+                    Step::Wait(self.export.pace.after_failures(self.failures))
+                }
+            };
+            let stopping = *self.stopped.borrow_and_update();
+            match step {
+                Step::More => {}
+                Step::Wait(_) if stopping => return,
+                Step::Idle if stopping && self.export.journal.newest() <= self.done => return,
+                Step::Idle => {
+                    self.export.status.set(None);
+                    self.news(not_before).await;
+                    not_before = Instant::now() + self.export.pace.gather;
+                }
+                Step::Wait(time) => self.unless_stopped(sleep(time)).await,
+            }
+        }
+    }
+
+    /// Waits for an entry, and then for a full batch of them or until `not_before`.
+    async fn news(&mut self, not_before: Instant) {
+        let (journal, done, full) = (self.export.journal.clone(), self.done, self.done + self.limit as i64);
+        self.unless_stopped(async {
+            journal.reached(done + 1).await;
+            tokio::select! {
+                () = journal.reached(full) => {}
+                () = sleep_until(not_before) => {}
+            }
+        })
+        .await;
+    }
+
+    async fn unless_stopped(&mut self, wait: impl Future<Output = ()>) {
+        tokio::select! {
+            () = wait => {}
+            _ = self.stopped.wait_for(|stopped| *stopped) => {}
+        }
+    }
+
+    /// Deals with one batch.
+    async fn step(&mut self) -> Result<Step, String> {
+        if self.export.journal.cursor() < self.done {
+            self.export.journal.advance(self.done).await?;
+        }
+        let mut entries = self.export.journal.read(self.done, self.limit).await?;
+        let Some(first) = entries.first() else { return Ok(Step::Idle) };
+        self.export.status.set(Some(first.received_at));
+        if let Some(step) = self.drop_expired(&entries).await? {
+            return Ok(step);
+        }
+        if self.done < self.suspect {
+            let suspects = entries.partition_point(|entry| entry.position <= self.suspect);
+            entries.truncate(suspects.div_ceil(2).max(1));
+        }
+        let answer = self.export.sender.send(self.export.encoder.encode(&entries)).await;
+        self.settle(&entries, answer).await
+    }
+
+    /// Steps over the leading entries that are too old.
+    async fn drop_expired(&mut self, entries: &[Entry]) -> Result<Option<Step>, String> {
+        let expired = |entry: &&Entry| {
+            let age = Duration::try_from(Timestamp::now().duration_since(entry.received_at));
+            age.is_ok_and(|age| age > self.export.retention)
+        };
+        let old = entries.iter().take_while(expired).count();
+        let Some(last) = entries[..old].last() else { return Ok(None) };
+        if self.losses.is_due("too old") {
+            tracing::error!("{old} log records were dropped, they waited for the OTLP endpoint for too long");
+        }
+        self.export.meters.dropped.increment(old as u64);
+        self.advance(last.position).await?;
+        Ok(Some(Step::More))
+    }
+
+    async fn settle(&mut self, entries: &[Entry], answer: Answer) -> Result<Step, String> {
+        let Some(last) = entries.last() else { return Ok(Step::Idle) };
+        let count = entries.len() as u64;
+        match answer {
+            Answer::Accepted => {
+                self.export.meters.records.increment(count);
+                self.taken(entries.len(), last.position).await
+            }
+            Answer::Partial { rejected, message } => {
+                let rejected = rejected.min(count);
+                self.export.meters.records.increment(count - rejected);
+                self.export.meters.dropped.increment(rejected);
+                if self.losses.is_due(&message) {
+                    tracing::error!("the OTLP endpoint rejected {rejected} of {count} log records: {message}");
+                }
+                self.taken(entries.len(), last.position).await
+            }
+            Answer::Retry { after, why } => {
+                self.failed();
+                self.failures += 1;
+                if self.trouble.is_due(&why) {
+                    tracing::warn!("log records wait, the OTLP endpoint does not take them now: {why}");
+                }
+                let wait = self.export.pace.after_failures(self.failures);
+                Ok(Step::Wait(after.map_or(wait, |after| after.max(self.export.pace.first_retry))))
+            }
+            Answer::Refused { why } => {
+                self.failed();
+                if self.trouble.is_due(&why) {
+                    tracing::error!("log records wait, the OTLP endpoint refuses us: {why}; check its URL and headers");
+                }
+                Ok(Step::Wait(self.export.pace.refused))
+            }
+            Answer::Bad { why } if count == 1 => {
+                self.failed();
+                self.export.meters.dropped.increment(1);
+                if self.losses.is_due(&why) {
+                    tracing::error!("a log record was dropped, the OTLP endpoint cannot take it: {why}");
+                }
+                self.suspect = last.position;
+                self.advance(last.position).await?;
+                Ok(Step::More)
+            }
+            Answer::Bad { why } => {
+                self.failed();
+                tracing::debug!("the OTLP endpoint cannot take {count} log records at once, trying fewer: {why}");
+                self.suspect = last.position;
+                Ok(Step::More)
+            }
+        }
+    }
+
+    fn failed(&self) {
+        self.export.meters.failures.increment(1);
+    }
+
+    async fn taken(&mut self, count: usize, position: i64) -> Result<Step, String> {
+        let all = count < self.limit && position > self.suspect;
+        self.failures = 0;
+        if self.trouble.all_is_well() {
+            tracing::info!("log records are exported again");
+        }
+        if position == self.suspect {
+            // every part of what was bad was taken: it was the size
+            self.limit = (self.limit / 2).max(1);
+        } else if position > self.suspect {
+            self.limit = (self.limit + 1 + self.limit / 16).min(BATCH);
+        }
+        self.advance(position).await?;
+        Ok(if all { Step::Idle } else { Step::More })
+    }
+
+    async fn advance(&mut self, position: i64) -> Result<(), String> {
+        self.done = position;
+        self.export.journal.advance(position).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
