@@ -1,0 +1,204 @@
+use super::*;
+use crate::ledger::catalogue::Unit;
+use crate::meters::{ExportMeters, Signal, SourceMeters, StoreMeters, WebhookResult};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+use std::collections::BTreeSet;
+
+/// One series and its value: `name{a="b",c="d"} 1`, labels sorted.
+fn line(name: &str, labels: &[(String, String)], value: impl std::fmt::Display) -> String {
+    let mut labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+    labels.sort();
+    format!("{name}{{{}}} {value}", labels.join(","))
+}
+
+fn labels(attributes: &[KeyValue]) -> Vec<(String, String)> {
+    let text = |attribute: &KeyValue| match attribute.value.as_ref().and_then(|value| value.value.clone()) {
+        Some(any_value::Value::StringValue(text)) => (attribute.key.clone(), text),
+        other => panic!("not a text: {other:?}"),
+    };
+    attributes.iter().map(text).collect()
+}
+
+/// What a Prometheus that is pushed to would show of a metric.
+fn as_scraped(metric: &Metric) -> Vec<String> {
+    let ours = meters::ALL.into_iter().find(|meter| otlp_name(meter.name, meter.unit) == metric.name);
+    let name = ours.map_or(metric.name.as_str(), |meter| meter.name);
+    let number = |value: &Option<number_data_point::Value>| match value {
+        Some(number_data_point::Value::AsInt(value)) => *value as f64,
+        Some(number_data_point::Value::AsDouble(value)) => *value,
+        None => panic!("no value"),
+    };
+    match metric.data.as_ref().unwrap() {
+        Data::Sum(sum) => {
+            assert!(sum.is_monotonic && sum.aggregation_temporality == 2, "{metric:?}");
+            sum.data_points.iter().map(|p| line(name, &labels(&p.attributes), number(&p.value))).collect()
+        }
+        Data::Gauge(gauge) => {
+            gauge.data_points.iter().map(|p| line(name, &labels(&p.attributes), number(&p.value))).collect()
+        }
+        Data::Histogram(histogram) => histogram
+            .data_points
+            .iter()
+            .flat_map(|point| {
+                let plain = labels(&point.attributes);
+                let mut below = 0;
+                let bounds = point.explicit_bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+                let mut lines: Vec<_> = bounds
+                    .zip(&point.bucket_counts)
+                    .map(|(bound, count)| {
+                        below += count;
+                        let with_bound = [&plain[..], &[("le".to_owned(), bound)]].concat();
+                        line(&format!("{name}_bucket"), &with_bound, below)
+                    })
+                    .collect();
+                lines.push(line(&format!("{name}_sum"), &plain, point.sum.unwrap()));
+                lines.push(line(&format!("{name}_count"), &plain, point.count));
+                lines
+            })
+            .collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn scraped(text: &str) -> BTreeSet<String> {
+    let series = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    series
+        .map(|series| {
+            let (series, value) = series.rsplit_once(' ').unwrap();
+            let (name, inside) = series.split_once('{').unwrap_or((series, "}"));
+            let pairs = inside.trim_end_matches('}').split(',').filter(|pair| !pair.is_empty());
+            let labels: Vec<_> = pairs
+                .map(|pair| {
+                    let (key, value) = pair.split_once('=').unwrap();
+                    (key.to_owned(), value.trim_matches('"').to_owned())
+                })
+                .collect();
+            line(name, &labels, value)
+        })
+        .collect()
+}
+
+fn of_this_process(series: &str) -> bool {
+    series.starts_with("process")
+}
+
+fn exercise() {
+    let source = SourceMeters::new("smsmode");
+    for (result, milliseconds) in [
+        (WebhookResult::Accepted, 0),
+        (WebhookResult::Accepted, 1),
+        (WebhookResult::Duplicate, 3),
+        (WebhookResult::Overloaded, 2_000),
+    ] {
+        source.answered(result, Duration::from_millis(milliseconds));
+    }
+    source.arrived("2025-04-01T16:00:10.5Z".parse().unwrap());
+    source.receipt_delayed(Duration::from_secs(31));
+    source.delivered_in("SMS", "FR", Duration::from_millis(4_250));
+    source.delivered_in("SMS", "BE", Duration::from_secs(10));
+    SourceMeters::new("unknown").answered(WebhookResult::Unauthorized, Duration::from_micros(100));
+    for signal in [Signal::Logs, Signal::Metrics] {
+        ExportMeters::new(signal).records.increment(512);
+    }
+    StoreMeters::new().committed(Duration::from_millis(4));
+    meters::labels_capped("network").increment(1);
+    meters::build_info("0.1.0", "abc", "1.95");
+}
+
+#[test]
+fn a_scrape_and_a_push_show_the_same_series_and_values() {
+    let (metrics, recorder) = ProcessMetrics::build(true).unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        meters::describe_all();
+        metrics.process.describe();
+        for _ in 0..2 {
+            exercise();
+            let pushed: BTreeSet<_> = metrics.collect().iter().flat_map(as_scraped).collect();
+            let scraped = scraped(&metrics.render());
+            let ours = |all: &BTreeSet<String>| {
+                let ours: Vec<_> = all.iter().filter(|series| !of_this_process(series)).cloned().collect();
+                ours
+            };
+            assert_eq!(ours(&pushed), ours(&scraped));
+            assert!(ours(&pushed).len() > 90, "{pushed:#?}");
+            let process = |all: &BTreeSet<String>| all.iter().filter(|series| of_this_process(series)).count();
+            assert_eq!(process(&pushed), process(&scraped));
+        }
+    });
+}
+
+#[test]
+fn a_pushed_metric_has_its_name_unit_and_help() {
+    let (metrics, recorder) = ProcessMetrics::build(true).unwrap();
+    let pushed = metrics::with_local_recorder(&recorder, || {
+        meters::describe_all();
+        metrics.process.describe();
+        exercise();
+        metrics.collect()
+    });
+    for meter in meters::ALL {
+        let name = otlp_name(meter.name, meter.unit);
+        let metric = pushed.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}"));
+        assert_eq!((metric.unit.as_str(), metric.description.as_str()), (meter.unit.ucum(), meter.help), "{name}");
+    }
+    for (name, unit) in [
+        ("process.cpu", "s"),
+        ("process.open.fds", "{descriptor}"),
+        ("process.max.fds", "{descriptor}"),
+        ("process.threads", "{thread}"),
+        ("process.resident.memory", "By"),
+        ("process.start.time", "s"),
+    ] {
+        let metric = pushed.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}"));
+        assert_eq!(metric.unit, unit, "{name}");
+        assert!(!metric.description.is_empty(), "{name}");
+    }
+    assert_eq!(meters::unit_of("something", None), Unit::Count("{count}"));
+}
+
+#[test]
+fn an_absolute_counter_grows_by_the_difference_and_never_shrinks() {
+    let (metrics, recorder) = ProcessMetrics::build(true).unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        for value in [5, 7, 6, 7, 9] {
+            metrics::counter!("outside_total").absolute(value);
+        }
+        metrics::counter!("outside_total").increment(1);
+        metrics::gauge!("level").increment(3.0);
+        metrics::gauge!("level").decrement(1.0);
+        let pushed: BTreeSet<_> = metrics.collect().iter().flat_map(as_scraped).collect();
+        let expected = |series: &str| pushed.contains(series);
+        assert!(expected("outside{} 10") && expected("level{} 2"), "{pushed:?}");
+        assert_eq!(crate::telemetry::collector::value_of(&metrics.scrape.render(), "outside_total"), Some(10.0));
+    });
+}
+
+#[test]
+fn a_histogram_is_never_rendered_as_a_summary() {
+    let (metrics, recorder) = ProcessMetrics::build(false).unwrap();
+    metrics::with_local_recorder(&recorder, exercise);
+    let text = metrics.scrape.render();
+    for meter in meters::ALL {
+        let kind = match meter.kind {
+            meters::Kind::Counter => "counter",
+            meters::Kind::Gauge => "gauge",
+            meters::Kind::Histogram => "histogram",
+        };
+        assert!(text.contains(&format!("# TYPE {} {kind}\n", meter.name)), "{} is not a {kind} in\n{text}", meter.name);
+    }
+}
+
+#[test]
+fn without_an_endpoint_there_is_nothing_to_push() {
+    let (metrics, recorder) = ProcessMetrics::build(false).unwrap();
+    metrics::with_local_recorder(&recorder, exercise);
+    assert!(metrics.collect().is_empty());
+}
+
+#[test]
+fn a_second_installation_is_an_error() {
+    let _ = ProcessMetrics::install(false);
+    let again = ProcessMetrics::install(true).err().expect("installed twice");
+    assert_eq!(again.to_string(), "a metrics recorder is installed already, expected one a process");
+}
