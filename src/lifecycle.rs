@@ -118,8 +118,8 @@ pub fn receive(known: Option<Message>, sighting: Sighting) -> (Message, Vec<Chan
 /// Takes the passing of time: a message that is pending for longer than `horizon` becomes expired. `None` when it is not.
 pub fn expire(known: Message, now: Timestamp, horizon: Duration) -> Option<(Message, [Change; 2])> {
     let deadline = known.pending_since.checked_add(horizon).ok()?;
-    (known.state.is_pending() && deadline <= now)
-        .then(|| (Message { state: State::Expired, ..known }, [Change::PendingLeft(known.state), Change::Expired]))
+    let is_due = known.state.is_pending() && deadline <= now;
+    is_due.then_some((Message { state: State::Expired, ..known }, [Change::PendingLeft(known.state), Change::Expired]))
 }
 
 fn first_state(sighting: Sighting) -> State {

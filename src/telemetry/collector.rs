@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, Uri};
 use http_body_util::{BodyExt, Full};
+use hyper::http::{HeaderMap, Method, Response, Uri};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
@@ -55,7 +55,7 @@ impl Collector {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (script, kept) = (script.clone(), kept.clone());
-                let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                     let (script, kept) = (script.clone(), kept.clone());
                     async move {
                         let (head, body) = request.into_parts();
