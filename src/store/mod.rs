@@ -30,8 +30,11 @@ use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
 
 mod checkpoint;
+mod housekeeping;
 mod journal;
+mod messages;
 mod retention;
+mod rows;
 mod schema;
 mod shared;
 mod transaction;
@@ -41,6 +44,7 @@ mod writer;
 mod tests;
 
 use shared::Shared;
+use writer::{CursorMove, Job, Request, Writer};
 
 /// How many requests may wait for the writer before callers are told to come back later.
 const QUEUE: usize = 4096;
@@ -120,7 +124,7 @@ pub enum OpenError {
 /// A handle on the open store. Clones share it; the writer ends, with a last checkpoint, when the last one is dropped.
 #[derive(Clone)]
 pub struct Store {
-    jobs: SyncSender<writer::Job>,
+    jobs: SyncSender<Job>,
     shared: Arc<Shared>,
     reader: Arc<Mutex<Connection>>,
 }
@@ -149,12 +153,12 @@ impl Store {
         // The database file's name has to survive a power cut too.
         File::open(folder)?.sync_all()?;
 
-        let (shared, state) = writer::load(&connection, &settings)?;
+        let (shared, state) = rows::load(&connection, &settings)?;
         let shared = Arc::new(shared);
         let (jobs, queue) = sync_channel(QUEUE);
         let checkpointer = checkpoint::Checkpointer::start(connect(&path)?)?;
         let reader = Arc::new(Mutex::new(connect(&path)?));
-        let writer = writer::Writer::new(connection, settings, shared.clone(), state, checkpointer)?;
+        let writer = Writer::new(connection, settings, shared.clone(), state, checkpointer)?;
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue))?;
         Ok((Self { jobs, shared, reader }, WriterEnd(thread)))
     }
@@ -165,7 +169,7 @@ impl Store {
     /// Nothing of it was kept; or, when the writer is stuck, the caller gave up before knowing.
     pub async fn commit(&self, submission: Submission) -> Result<Verdict, Refusal> {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(writer::Job::Keep(Box::new(submission), answer))?;
+        self.enqueue(Job::Keep(Request { submission: Box::new(submission), answer }))?;
         answered.await.unwrap_or(Err(Refusal::CannotWrite))
     }
 
@@ -175,7 +179,7 @@ impl Store {
     /// It was not saved: what was exported since will be exported again.
     pub async fn advance(&self, position: i64) -> Result<(), Refusal> {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(writer::Job::Advance(position, answer))?;
+        self.enqueue(Job::Advance(CursorMove { position, answer }))?;
         answered.await.unwrap_or(Err(Refusal::CannotWrite))
     }
 
@@ -213,7 +217,7 @@ impl Store {
         self.shared.created_at
     }
 
-    fn enqueue(&self, job: writer::Job) -> Result<(), Refusal> {
+    fn enqueue(&self, job: Job) -> Result<(), Refusal> {
         self.jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => Refusal::QueueFull,
             TrySendError::Disconnected(_) => Refusal::CannotWrite,
