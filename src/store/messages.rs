@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
 
 use super::Submission;
 use crate::event::{Reason, Receipt, SourceName};
@@ -28,28 +29,36 @@ pub fn find(connection: &Connection, submission: &Submission, receipt: &Receipt)
     connection
         .prepare_cached(
             "SELECT id, state, reason, first_seen, pending_since, channel, flow, country, mccmnc, parts, \
-             cost_micros, currency FROM messages WHERE source = ?1 AND message_id = ?2 AND part = ?3",
+             cost_micros, currency FROM messages WHERE key = ?1 AND source = ?2 AND message_id = ?3 AND part = ?4",
         )?
-        .query_row(params![submission.source.as_str(), receipt.message_id, receipt.message_part], |row| {
-            let reason: Option<String> = row.get(2)?;
-            let labels = MessageLabels {
-                source: submission.source.as_str().to_owned(),
-                channel: row.get(5)?,
-                flow: row.get(6)?,
-                country: row.get(7)?,
-            };
-            let cost: Option<i64> = row.get(10)?;
-            let currency: Option<String> = row.get(11)?;
-            Ok(Row {
-                id: row.get(0)?,
-                message: message_from(row.get_ref(1)?.as_str()?, reason.as_deref(), row.get(3)?, row.get(4)?)?,
-                labels,
-                mccmnc: row.get(8)?,
-                parts: row.get(9)?,
-                cost: cost.zip(currency),
-                ever_failed: reason.is_some(),
-            })
-        })
+        .query_row(
+            params![
+                key_of(receipt, &submission.source),
+                submission.source.as_str(),
+                receipt.message_id,
+                receipt.message_part
+            ],
+            |row| {
+                let reason: Option<String> = row.get(2)?;
+                let labels = MessageLabels {
+                    source: submission.source.as_str().to_owned(),
+                    channel: row.get(5)?,
+                    flow: row.get(6)?,
+                    country: row.get(7)?,
+                };
+                let cost: Option<i64> = row.get(10)?;
+                let currency: Option<String> = row.get(11)?;
+                Ok(Row {
+                    id: row.get(0)?,
+                    message: message_from(row.get_ref(1)?.as_str()?, reason.as_deref(), row.get(3)?, row.get(4)?)?,
+                    labels,
+                    mccmnc: row.get(8)?,
+                    parts: row.get(9)?,
+                    cost: cost.zip(currency),
+                    ever_failed: reason.is_some(),
+                })
+            },
+        )
         .optional()
 }
 
@@ -58,11 +67,12 @@ pub fn insert(connection: &Connection, submission: &Submission, receipt: &Receip
     let now = submission.arrived_at.as_millisecond();
     connection
         .prepare_cached(
-            "INSERT INTO messages (source, message_id, part, state, reason, channel, flow, country, number, \
+            "INSERT INTO messages (key, source, message_id, part, state, reason, channel, flow, country, number, \
              ref_client, campaign_id, mccmnc, parts, cost_micros, currency, first_seen, pending_since, last_event, \
-             settled_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?16, ?18)",
+             settled_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?17, ?19)",
         )?
         .insert(params![
+            key_of(receipt, &submission.source),
             submission.source.as_str(),
             receipt.message_id,
             receipt.message_part,
@@ -119,13 +129,14 @@ pub struct Origin {
     pub campaign_id: Option<String>,
 }
 
-/// The message of this id; any of its recipients' where it has several.
+/// The message of this id, where that is of one recipient.
 pub fn origin(connection: &Connection, source: &SourceName, message_id: &str) -> rusqlite::Result<Option<Origin>> {
     connection
         .prepare_cached(
-            "SELECT id, ref_client, campaign_id FROM messages WHERE source = ?1 AND message_id = ?2 LIMIT 1",
+            "SELECT id, ref_client, campaign_id FROM messages \
+             WHERE key = ?1 AND source = ?2 AND message_id = ?3 AND part = ''",
         )?
-        .query_row([source.as_str(), message_id], |row| {
+        .query_row(params![short_hash(&[source.as_str(), message_id, ""]), source.as_str(), message_id], |row| {
             Ok(Origin { id: row.get(0)?, ref_client: row.get(1)?, campaign_id: row.get(2)? })
         })
         .optional()
@@ -182,6 +193,21 @@ pub fn timestamp(milliseconds: i64) -> rusqlite::Result<Timestamp> {
 
 fn source_name(name: &str) -> rusqlite::Result<SourceName> {
     SourceName::new(name).ok_or_else(|| rusqlite::Error::InvalidColumnName(format!("no source name: {name}")))
+}
+
+fn key_of(receipt: &Receipt, source: &SourceName) -> i64 {
+    short_hash(&[source.as_str(), &receipt.message_id, &receipt.message_part])
+}
+
+/// 64 bits of the SHA-256 of some texts, each with its length, so that no two lists of texts run together.
+pub fn short_hash(texts: &[&str]) -> i64 {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    i64::from_le_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
 }
 
 /// The value of the `reason` column.

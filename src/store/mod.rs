@@ -49,6 +49,9 @@ use writer::{CursorMove, Job, Request, Writer};
 /// How many requests may wait for the writer before callers are told to come back later.
 const QUEUE: usize = 4096;
 
+/// Page cache of the writer's connection, taken as it is needed: the index of a million messages, most of it.
+const CACHE_KIB: i64 = 16 << 10;
+
 /// What the store is told once, when it is opened.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -236,7 +239,7 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

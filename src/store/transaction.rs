@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use sha2::{Digest, Sha256};
 
-use super::messages::{self, Origin, Row, known};
+use super::messages::{self, Origin, Row, known, short_hash};
 use super::{Submission, Verdict};
 use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognised, hex};
 use crate::ledger::accounting::{Accounts, MessageLabels};
@@ -283,13 +282,7 @@ impl Open<'_> {
 
 /// A receipt is the same as another of its message when status value, detail and status time are.
 fn receipt_key(status: &Status) -> i64 {
-    let mut hash = Sha256::new();
-    for part in [&status.value, status.detail.as_deref().unwrap_or_default(), &status.time_text] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let digest: [u8; 32] = hash.finalize().into();
-    i64::from_le_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+    short_hash(&[&status.value, status.detail.as_deref().unwrap_or_default(), &status.time_text])
 }
 
 /// Sent (else accepted) to delivered, where this receipt made the message delivered. Not when the clocks say less than nothing.

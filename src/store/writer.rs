@@ -233,8 +233,8 @@ impl Writer {
     }
 
     fn checkpoint_when_due(&mut self) {
-        /// Requests between two checkpoints: a few MiB of log.
-        const EVERY: usize = 2_000;
+        /// Requests between two checkpoints under load. Pages that are written again and again until then are copied once.
+        const EVERY: usize = 10_000;
         if self.uncheckpointed >= EVERY {
             self.uncheckpointed = 0;
             self.checkpointer.ring();
