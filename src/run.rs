@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
@@ -13,7 +12,6 @@ use crate::data_dir::DataDir;
 use crate::diagnostics;
 use crate::secret::Secret;
 use crate::serve::{self, Listeners, StartError};
-use crate::telemetry::process::ProcessMetrics;
 
 /// `smscope serve`.
 ///
@@ -31,9 +29,8 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
         let listeners = Listeners::bind(&config).await.map_err(refused)?;
         config.listen = listeners.webhook.local_addr().map_err(Exit::failure)?;
         config.admin_listen = listeners.admin.local_addr().map_err(Exit::failure)?;
-        let process = Arc::new(ProcessMetrics::install(config.otlp.metrics.is_some()).map_err(Exit::failure)?);
         let ready = |tokens: &[Vec<Secret>]| announce(&config, tokens);
-        serve::serve(&config, listeners, process, ready, shutdown).await.map_err(refused)
+        serve::serve(&config, listeners, ready, shutdown).await.map_err(refused)
     })?;
     tracing::info!("ended in good order");
     Ok(ExitCode::SUCCESS)
@@ -69,7 +66,10 @@ pub fn check(loaded: &Loaded) -> Result<ExitCode, Exit> {
 }
 
 fn refused(error: StartError) -> Exit {
-    Exit::configuration(error)
+    match error {
+        StartError::Metrics(_) => Exit::failure(error),
+        _ => Exit::configuration(error),
+    }
 }
 
 /// Prints where the provider can call us. A token that was made here is shown, for copying; one that was given is not.
