@@ -55,8 +55,10 @@ async fn compare(connections: usize, seconds: Duration) -> Result<()> {
         let bare = Server::bare()?;
         let smscope = Server::smscope()?;
         for (server, rates) in [bare, smscope].iter().zip(&mut rates) {
-            let rate = load(server, connections, seconds).await?;
-            println!("round {round}: {:<8} {rate:>9.0} answers/s", server.name);
+            let before = server.cpu_seconds();
+            let (rate, answers) = load(server, connections, seconds).await?;
+            let cpu = (server.cpu_seconds() - before) * 1e6 / answers as f64;
+            println!("round {round}: {:<8} {rate:>9.0} answers/s, {cpu:>5.1} us of CPU an answer", server.name);
             rates.push(rate);
         }
     }
@@ -67,8 +69,8 @@ async fn compare(connections: usize, seconds: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Sends as much as `connections` closed loops can; gives answers per second, all of which must be `accepted`.
-async fn load(server: &Server, connections: usize, seconds: Duration) -> Result<f64> {
+/// Sends as much as `connections` closed loops can; gives answers per second once warm, and all answers, which must be `accepted`.
+async fn load(server: &Server, connections: usize, seconds: Duration) -> Result<(f64, u64)> {
     let count = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let mut tasks = Vec::new();
@@ -100,7 +102,7 @@ async fn load(server: &Server, connections: usize, seconds: Duration) -> Result<
     for task in tasks {
         task.await??;
     }
-    Ok((after - before) as f64 / took.as_secs_f64())
+    Ok(((after - before) as f64 / took.as_secs_f64(), count.load(Ordering::Relaxed)))
 }
 
 /// A receipt as smsmode sends it, of a message of its own.
@@ -149,6 +151,15 @@ impl Server {
         let url = line.rsplit("http://").next().ok_or("no URL")?;
         let (address, path) = url.split_once('/').ok_or("no path")?;
         Ok(Self { name: "smscope", address: address.parse()?, path: format!("/{path}"), process, _data: Some(data) })
+    }
+}
+
+impl Server {
+    /// User and system time of the server's process so far (Linux; a tick is 10 ms).
+    fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
     }
 }
 
