@@ -3,15 +3,18 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use crate::cli::{Exit, describe};
+use crate::cli::{Exit, ReportArguments, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
 use crate::data_dir::DataDir;
 use crate::diagnostics;
+use crate::report;
 use crate::secret::Secret;
 use crate::serve::{self, Listeners, StartError};
+use crate::store::cohorts;
 
 /// `smscope serve`.
 ///
@@ -62,6 +65,18 @@ pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
 /// None: an invalid configuration has been refused when it was loaded.
 pub fn check(loaded: &Loaded) -> Result<ExitCode, Exit> {
     print(&describe(loaded));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope report`, from the local store, in use or not.
+///
+/// # Errors
+/// There is no store yet, or it cannot be read.
+pub fn report(loaded: &Loaded, arguments: &ReportArguments) -> Result<ExitCode, Exit> {
+    let path = &loaded.config.data_dir;
+    let cohorts = cohorts::since(&DataDir::private_of(path), report::start(Timestamp::now(), arguments.since))
+        .map_err(|error| refused(StartError::Store { path: path.clone(), error }))?;
+    print(&report::render(&cohorts, &arguments.by, arguments.format));
     Ok(ExitCode::SUCCESS)
 }
 
