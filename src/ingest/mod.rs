@@ -96,5 +96,7 @@ fn serve(
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .pipeline_flush(true)
+        // Who has sent all and closed that half is answered; who has hung up is still counted.
+        .half_close(true)
         .serve_connection(TokioIo::new(Box::pin(stream)), service)
 }
