@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -51,13 +52,15 @@ impl Listening {
     }
 }
 
-/// Serves until `shutdown` resolves. Connections that are open then end with the process.
+/// Serves until `shutdown` resolves. Connections that are open then are closed: a scraper keeps its own for ever, and with it a
+/// handle on the store, whose end waits for all of them.
 pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Output = ()>) {
     let admin = Arc::new(admin);
+    let mut tasks = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            () = &mut shutdown => return,
+            () = &mut shutdown => break,
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
@@ -73,12 +76,14 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(60))
             .serve_connection(TokioIo::new(stream), service);
-        tokio::spawn(async move {
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "admin connection ended");
             }
         });
     }
+    tasks.shutdown().await;
 }
 
 impl Admin {
