@@ -108,7 +108,7 @@ impl Launch {
         set.map(|(_, value)| value.into()).unwrap()
     }
 
-    pub fn start(self) -> Smscope {
+    pub fn start(&self) -> Smscope {
         let process = Running::of(self.command());
         let mut addresses = None;
         eventually("smscope gets ready", || {
@@ -119,11 +119,11 @@ impl Launch {
         let (webhooks, admin) = addresses.unwrap();
         // What it prints comes after it is ready.
         eventually("smscope says where it is", || process.stdout().contains("metrics: http://"));
-        Smscope { webhooks, admin, launch: self, process }
+        Smscope { webhooks, admin, launch: self.clone(), process }
     }
 
     /// Runs a command that ends by itself.
-    pub fn run(self) -> Ended {
+    pub fn run(&self) -> Ended {
         Running::of(self.command()).end()
     }
 
