@@ -147,6 +147,7 @@ fn a_given_token_is_shown_by_url_alone() {
     let url = launch.clone().args(&["url"]).run();
     assert_eq!((url.code, &*url.stderr), (Some(0), ""));
     assert_eq!(url.stdout, format!("https://sms.example.com/in{HOOK}\n"));
+    assert!(!launch.data_dir().exists(), "nothing is written for it");
 
     let check = launch.clone().args(&["check"]).run();
     assert_eq!((check.code, &*check.stderr), (Some(0), ""));

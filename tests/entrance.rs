@@ -262,10 +262,9 @@ fn of_several_things_wrong_the_first_in_order_is_told() {
 
 #[test]
 fn a_channel_off_the_list_is_told_before_that_nothing_can_be_kept() {
-    let smscope = Smscope::with(&source("channel_ids = [\"ours\"]"));
-    let other = smscope.database();
-    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let launch = Launch::new().file(&source("channel_ids = [\"ours\"]"));
+    let smscope = launch.on_a_disk_that_may_fill_up().start();
+    smscope.fill_disk();
     assert_eq!(smscope.ask(post(HOOK, from_channel("m", "theirs"))).told(), "channel not allowed");
-    let kept = smscope.ask(post(HOOK, from_channel("m", "ours")));
-    assert_eq!(kept.status, 503);
+    assert_eq!(smscope.ask(post(HOOK, from_channel("m", "ours"))).status, 503);
 }

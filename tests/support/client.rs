@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -86,6 +87,14 @@ impl Client {
             Err(error) => panic!("the server did not close the connection: {error}"),
         }
         rest
+    }
+
+    /// Whether nothing comes for as long.
+    pub fn hears_nothing_for(&mut self, time: Duration) -> bool {
+        self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
+        let heard = self.stream.fill_buf().map(|_| ());
+        self.stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        heard.is_err_and(|error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
     }
 
     fn line(&mut self) -> String {

@@ -98,6 +98,11 @@ impl Launch {
         self
     }
 
+    /// What [`Smscope::fill_disk`] needs: the signal that comes with a failed write must not end the process.
+    pub fn on_a_disk_that_may_fill_up(self) -> Self {
+        self.prepared_by("trap '' XFSZ")
+    }
+
     pub fn user(mut self, id: u32) -> Self {
         self.user = Some(id);
         self
@@ -231,6 +236,21 @@ impl Smscope {
     pub fn signal(&self, name: &str) {
         // The shell's own kill, which is there on every machine.
         let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.id())).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// From now on the files of the process cannot grow: each write past a few KiB fails, as on a full disk.
+    pub fn fill_disk(&self) {
+        self.limit_files("4096");
+    }
+
+    pub fn free_disk(&self) {
+        self.limit_files("unlimited");
+    }
+
+    fn limit_files(&self, size: &str) {
+        let (id, limit) = (self.id().to_string(), format!("--fsize={size}:unlimited"));
+        let status = Command::new("prlimit").args(["--pid", &id, &limit]).status().unwrap();
         assert!(status.success());
     }
 
