@@ -258,10 +258,6 @@ impl Smscope {
     pub fn end(self) -> Ended {
         self.process.end()
     }
-
-    pub fn is_running(&self) -> bool {
-        self.process.is_running()
-    }
 }
 
 /// A child process that is killed, at the latest, when the test is done with it.
