@@ -38,7 +38,7 @@ impl DataDir {
     /// # Errors
     /// It cannot be made, or is not a directory.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
-        let private = path.join("private");
+        let private = Self::private_of(path);
         let unusable = |error| DataDirError::Unusable { path: path.to_owned(), error };
         fs::create_dir_all(path).map_err(unusable)?;
         match DirBuilder::new().mode(0o700).create(&private) {
@@ -48,6 +48,11 @@ impl DataDir {
             made => made.map_err(unusable)?,
         }
         Ok(Self { path: path.to_owned(), private })
+    }
+
+    /// Where the database of a data directory is, whether or not it exists.
+    pub fn private_of(path: &Path) -> PathBuf {
+        path.join("private")
     }
 
     /// Where the database is.

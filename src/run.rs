@@ -2,19 +2,20 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use crate::cli::{Exit, describe};
+use crate::cli::{Exit, ReportArguments, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
 use crate::data_dir::DataDir;
 use crate::diagnostics;
 use crate::event::SourceName;
+use crate::report;
 use crate::secret::Secret;
 use crate::serve::{self, Listeners, StartError};
-use crate::telemetry::process::ProcessMetrics;
+use crate::store::cohorts;
 
 /// `smscope serve`.
 ///
@@ -32,9 +33,8 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
         let listeners = Listeners::bind(&config).await.map_err(refused)?;
         config.listen = listeners.webhook.local_addr().map_err(Exit::failure)?;
         config.admin_listen = listeners.admin.local_addr().map_err(Exit::failure)?;
-        let process = Arc::new(ProcessMetrics::install(config.otlp.metrics.is_some()).map_err(Exit::failure)?);
         let ready = |tokens: &[Vec<Secret>]| announce(&config, tokens);
-        serve::serve(&config, listeners, process, ready, shutdown).await.map_err(refused)
+        serve::serve(&config, listeners, ready, shutdown).await.map_err(refused)
     })?;
     tracing::info!("ended in good order");
     Ok(ExitCode::SUCCESS)
@@ -69,8 +69,23 @@ pub fn check(loaded: &Loaded) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `smscope report`, from the local store, in use or not.
+///
+/// # Errors
+/// There is no store yet, or it cannot be read.
+pub fn report(loaded: &Loaded, arguments: &ReportArguments) -> Result<ExitCode, Exit> {
+    let path = &loaded.config.data_dir;
+    let cohorts = cohorts::since(&DataDir::private_of(path), report::start(Timestamp::now(), arguments.since))
+        .map_err(|error| refused(StartError::Store { path: path.clone(), error }))?;
+    print(&report::render(&cohorts, &arguments.by, arguments.format));
+    Ok(ExitCode::SUCCESS)
+}
+
 fn refused(error: StartError) -> Exit {
-    Exit::configuration(error)
+    match error {
+        StartError::Metrics(_) => Exit::failure(error),
+        _ => Exit::configuration(error),
+    }
 }
 
 /// Prints where the provider can call us. A token that was made here is shown, for copying; one that was given is not.

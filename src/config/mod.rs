@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use environment::{Environment, Process, VARIABLES};
 pub use model::*;
-pub use value::{show_duration, show_size};
+pub use value::{duration, show_duration, show_size};
 
 use crate::event::SourceName;
 use file::Table;

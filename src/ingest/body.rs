@@ -27,7 +27,8 @@ pub async fn read(headers: &HeaderMap, body: Incoming, limit: usize, timeout: Du
         Err(_elapsed) => return Err(Answer::TooSlow),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Answer::TooLarge),
         Ok(Err(_broken)) => return Err(Answer::BrokenBody),
-        Ok(Ok(collected)) => collected.to_bytes(),
+        // Copied out of the connection's read buffer, which could not be used again while the event waits for the disk.
+        Ok(Ok(collected)) => Bytes::copy_from_slice(&collected.to_bytes()),
     };
     let is_gzip = headers
         .get(CONTENT_ENCODING)

@@ -120,8 +120,7 @@ impl Accounts<'_> {
 
     /// All series of a label set exist from its first message on: `increase()` does not see a series' first sample.
     fn open_label_set(&mut self, labels: &MessageLabels) {
-        let first = Series::new(Metric::Messages, &labels.set());
-        if self.ledger.contains(&first) || self.postings.contains(&first) {
+        if self.ledger.contains(&Series::new(Metric::Messages, &labels.set())) {
             return;
         }
         for metric in [Metric::Messages, Metric::Delivered, Metric::Read, Metric::Expired] {

@@ -33,20 +33,30 @@ impl Series {
 /// What one transaction adds to each series it touches; 0 makes a series exist.
 #[derive(Debug, Default)]
 pub struct Postings {
-    amounts: HashMap<Series, i64>,
+    // Found by metric and labels in one text: a batch posts to few series many times, and only a series' first makes anything.
+    amounts: HashMap<Box<str>, (Series, i64)>,
+    key: String,
 }
 
 impl Postings {
     pub fn add(&mut self, metric: Metric, labels: &[&str], amount: i64) {
-        *self.amounts.entry(Series::new(metric, labels)).or_default() += amount;
-    }
-
-    pub fn contains(&self, series: &Series) -> bool {
-        self.amounts.contains_key(series)
+        self.key.clear();
+        self.key.push_str(metric.description().name);
+        for label in labels {
+            // Not in any label: the caps turn values with control characters into "other".
+            self.key.push('\0');
+            self.key.push_str(label);
+        }
+        match self.amounts.get_mut(&*self.key) {
+            Some((_, sum)) => *sum += amount,
+            None => {
+                self.amounts.insert(self.key.as_str().into(), (Series::new(metric, labels), amount));
+            }
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&Series, i64)> {
-        self.amounts.iter().map(|(series, amount)| (series, *amount))
+        self.amounts.values().map(|(series, amount)| (series, *amount))
     }
 }
 
@@ -70,7 +80,7 @@ impl Ledger {
     }
 
     pub fn apply(&mut self, postings: Postings) {
-        for (series, amount) in postings.amounts {
+        for (series, amount) in postings.amounts.into_values() {
             match self.places.get(&series) {
                 Some(&place) => self.values[place] += amount,
                 None => {

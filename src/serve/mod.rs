@@ -22,7 +22,8 @@ use crate::telemetry::export_logs::{self, ExportStatus, LogExport, Pace};
 use crate::telemetry::export_metrics::{self, MetricExport};
 use crate::telemetry::logs::LogEncoder;
 use crate::telemetry::person::NumberHasher;
-use crate::telemetry::process::ProcessMetrics;
+use crate::telemetry::process::{InstallError, ProcessMetrics};
+use crate::telemetry::process_push::ProcessPush;
 use crate::telemetry::prometheus;
 use crate::telemetry::resource::Resource;
 use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
@@ -46,6 +47,8 @@ pub enum StartError {
     DataDir(#[from] DataDirError),
     #[error("data_dir = {path:?}: {error}; expected a store that this smscope can open")]
     Store { path: std::path::PathBuf, error: store::OpenError },
+    #[error(transparent)]
+    Metrics(#[from] InstallError),
 }
 
 impl Listeners {
@@ -78,14 +81,13 @@ pub fn tokens(
 }
 
 /// Runs until `shutdown` resolves and everything has ended in good order. `ready` is called once webhooks are taken, with the
-/// tokens in force of each source.
+/// tokens in force of each source. Installs the recorder of the `metrics` facade: a process can serve once.
 ///
 /// # Errors
 /// What it needs cannot be opened. Nothing is left running then.
 pub async fn serve(
     config: &Config,
     listeners: Listeners,
-    process: Arc<ProcessMetrics>,
     ready: impl FnOnce(&[Vec<Secret>]),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
@@ -94,6 +96,9 @@ pub async fn serve(
     let tokens = tokens(config, |source| data_dir.token(source))?;
     let instance = data_dir.instance_id()?;
     let hash_key = data_dir.hash_key()?;
+    let resource = Resource::new(&config.otlp, instance);
+    // Before the store opens, and before all else that makes handles.
+    let (process, process_push) = process_metrics(config, &resource)?;
     let (store, writer_end) = open_store(config, &data_dir)?;
     if let Some(source) = config.sources.first() {
         number::warm_up(source.region);
@@ -104,7 +109,6 @@ pub async fn serve(
     let snapshot = snapshot_of(&store, status.clone());
     let (stop_exports, exports_stopped) = watch::channel(false);
     let mut exports = Vec::new();
-    let resource = Resource::new(&config.otlp, instance);
     if let (Some(endpoint), Some(status)) = (&config.otlp.logs, status) {
         let export = LogExport {
             journal: Arc::new(StoreJournal(store.clone())),
@@ -118,11 +122,11 @@ pub async fn serve(
         tracing::info!(endpoint = %endpoint.shown_url(), "exporting logs");
         exports.push(tokio::spawn(export_logs::run(export, until(exports_stopped.clone()), flush_limit(config))));
     }
-    if let Some(endpoint) = &config.otlp.metrics {
+    if let (Some(endpoint), Some(process)) = (&config.otlp.metrics, process_push) {
         let export = MetricExport {
             sender: Sender::new(Signal::Metrics, endpoint, OUR_USER_AGENT),
             snapshot: snapshot.clone(),
-            process: process.clone(),
+            process,
             resource,
             created: store.created_at(),
             interval: config.otlp.metric_interval,
@@ -170,6 +174,16 @@ pub async fn serve(
     wait_for_writer(writer_end).await;
     drop(lock);
     Ok(())
+}
+
+/// Installs the recorder; the metrics of the process to be scraped, and to be pushed if there is an endpoint for them.
+fn process_metrics(
+    config: &Config,
+    resource: &Resource,
+) -> Result<(Arc<ProcessMetrics>, Option<ProcessPush>), InstallError> {
+    let push = config.otlp.metrics.as_ref().map(|_| ProcessPush::new(resource)).transpose()?;
+    let (push, recorder) = push.unzip();
+    Ok((Arc::new(ProcessMetrics::install(recorder)?), push))
 }
 
 fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd), StartError> {

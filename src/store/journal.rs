@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use rusqlite::types::Type;
 
-use super::transaction::timestamp;
+use super::messages::timestamp;
 use crate::record::Entry;
 
 /// Up to `limit` entries after `position`, oldest first.

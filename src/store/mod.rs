@@ -30,8 +30,12 @@ use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
 
 mod checkpoint;
+pub mod cohorts;
+mod housekeeping;
 mod journal;
+mod messages;
 mod retention;
+mod rows;
 mod schema;
 mod shared;
 mod transaction;
@@ -41,9 +45,16 @@ mod writer;
 mod tests;
 
 use shared::Shared;
+use writer::{CursorMove, Job, Request, Writer};
 
 /// How many requests may wait for the writer before callers are told to come back later.
 const QUEUE: usize = 4096;
+
+/// Page cache of the writer's connection, taken as it is needed: the index of a million messages, most of it.
+const CACHE_KIB: i64 = 16 << 10;
+
+/// The database's name in its folder.
+const DATABASE: &str = "smscope.db";
 
 /// What the store is told once, when it is opened.
 #[derive(Clone, Debug)]
@@ -120,7 +131,7 @@ pub enum OpenError {
 /// A handle on the open store. Clones share it; the writer ends, with a last checkpoint, when the last one is dropped.
 #[derive(Clone)]
 pub struct Store {
-    jobs: SyncSender<writer::Job>,
+    jobs: SyncSender<Job>,
     shared: Arc<Shared>,
     reader: Arc<Mutex<Connection>>,
 }
@@ -143,18 +154,18 @@ impl Store {
     /// # Errors
     /// A folder that cannot be written, or a database that is not ours, newer or damaged.
     pub fn open(folder: &Path, settings: Settings) -> Result<(Self, WriterEnd), OpenError> {
-        let path = folder.join("smscope.db");
+        let path = folder.join(DATABASE);
         let mut connection = connect(&path)?;
         schema::migrate(&mut connection)?;
         // The database file's name has to survive a power cut too.
         File::open(folder)?.sync_all()?;
 
-        let (shared, state) = writer::load(&connection, &settings)?;
+        let (shared, state) = rows::load(&connection, &settings)?;
         let shared = Arc::new(shared);
         let (jobs, queue) = sync_channel(QUEUE);
         let checkpointer = checkpoint::Checkpointer::start(connect(&path)?)?;
         let reader = Arc::new(Mutex::new(connect(&path)?));
-        let writer = writer::Writer::new(connection, settings, shared.clone(), state, checkpointer)?;
+        let writer = Writer::new(connection, settings, shared.clone(), state, checkpointer)?;
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue))?;
         Ok((Self { jobs, shared, reader }, WriterEnd(thread)))
     }
@@ -165,7 +176,7 @@ impl Store {
     /// Nothing of it was kept; or, when the writer is stuck, the caller gave up before knowing.
     pub async fn commit(&self, submission: Submission) -> Result<Verdict, Refusal> {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(writer::Job::Keep(Box::new(submission), answer))?;
+        self.enqueue(Job::Keep(Request { submission: Box::new(submission), answer }))?;
         answered.await.unwrap_or(Err(Refusal::CannotWrite))
     }
 
@@ -175,7 +186,7 @@ impl Store {
     /// It was not saved: what was exported since will be exported again.
     pub async fn advance(&self, position: i64) -> Result<(), Refusal> {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(writer::Job::Advance(position, answer))?;
+        self.enqueue(Job::Advance(CursorMove { position, answer }))?;
         answered.await.unwrap_or(Err(Refusal::CannotWrite))
     }
 
@@ -213,7 +224,7 @@ impl Store {
         self.shared.created_at
     }
 
-    fn enqueue(&self, job: writer::Job) -> Result<(), Refusal> {
+    fn enqueue(&self, job: Job) -> Result<(), Refusal> {
         self.jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => Refusal::QueueFull,
             TrySendError::Disconnected(_) => Refusal::CannotWrite,
@@ -232,7 +243,7 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

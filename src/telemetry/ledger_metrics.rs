@@ -4,36 +4,29 @@
 //! hence these messages are built by hand.
 
 use jiff::Timestamp;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data,
-    number_data_point::Value,
+    AggregationTemporality, Gauge, Metric, NumberDataPoint, Sum, metric::Data, number_data_point::Value,
 };
 
-use super::resource::{Resource, scope, text};
-use crate::ledger::catalogue::{Kind, otlp_name};
-use crate::ledger::snapshot::{Family, Snapshot};
+use super::metric_requests::POINTS_AT_MOST;
+use super::resource::text;
+use crate::ledger::catalogue::{Description, Kind, otlp_name};
+use crate::ledger::snapshot::{Sample, Snapshot};
 
-/// One metric for each family with samples.
+/// One metric for each family with samples, or several of one name when it has more of them than one request is to carry.
 ///
 /// `created` is when the store was made and every count was 0; `now` is the snapshot's time. Integers stay integers;
 /// what has a scale (money, times) becomes the double nearest to the exact decimal.
 pub fn metrics(snapshot: &Snapshot, created: Timestamp, now: Timestamp) -> Vec<Metric> {
     let (start, time) = (unix_nanos(created), unix_nanos(now));
-    let with_samples = snapshot.families.iter().filter(|family| !family.samples.is_empty());
-    with_samples.map(|family| metric(family, start, time)).collect()
-}
-
-/// The request that carries `metrics` as the words of `resource`.
-pub fn request(resource: &Resource, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
-    let scope_metrics = vec![ScopeMetrics { scope: Some(scope()), metrics, ..Default::default() }];
-    ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics {
-            resource: Some(resource.to_proto()),
-            scope_metrics,
-            ..Default::default()
-        }],
-    }
+    snapshot
+        .families
+        .iter()
+        .flat_map(|family| {
+            let parts = family.samples.chunks(POINTS_AT_MOST);
+            parts.map(move |samples| metric(family.description, samples, start, time))
+        })
+        .collect()
 }
 
 /// Nanoseconds since the epoch as OTLP counts them; 0 before it.
@@ -41,11 +34,9 @@ pub(super) fn unix_nanos(time: Timestamp) -> u64 {
     u64::try_from(time.as_nanosecond()).unwrap_or(0)
 }
 
-fn metric(family: &Family, start: u64, time: u64) -> Metric {
-    let description = family.description;
+fn metric(description: &Description, samples: &[Sample], start: u64, time: u64) -> Metric {
     let counter = description.kind == Kind::Counter;
-    let data_points = family
-        .samples
+    let data_points = samples
         .iter()
         .map(|sample| NumberDataPoint {
             attributes: description.labels.iter().zip(sample.labels.iter()).map(|(k, v)| text(k, v)).collect(),
@@ -80,9 +71,8 @@ fn metric(family: &Family, start: u64, time: u64) -> Metric {
 pub(super) mod tests {
     use super::*;
     use crate::ledger::catalogue::{self, gauge};
-    use crate::ledger::snapshot::Sample;
+    use crate::ledger::snapshot::Family;
     use crate::telemetry::prometheus;
-    use crate::telemetry::resource::tests::{INSTANCE, otlp};
     use proptest::prelude::*;
 
     pub fn family(description: &'static catalogue::Description, samples: &[(&[&str], i64)]) -> Family {
@@ -138,17 +128,6 @@ pub(super) mod tests {
         assert_eq!((metrics[1].name.as_str(), metrics[1].unit.as_str()), ("sms.message.cost", "{currency}"));
         let Some(Data::Sum(cost)) = &metrics[1].data else { panic!("not a sum: {metrics:?}") };
         assert_eq!(cost.data_points[0].value, Some(Value::AsDouble(0.049)));
-    }
-
-    #[test]
-    fn a_request_is_said_once_by_the_resource_in_our_scope() {
-        let resource = Resource::new(&otlp("smscope", &[]), INSTANCE);
-        let request = request(&resource, encoded(vec![family(&gauge::STORE_SIZE, &[(&[], 1)])]));
-        assert_eq!(request.resource_metrics.len(), 1);
-        assert_eq!(request.resource_metrics[0].resource, Some(resource.to_proto()));
-        let scopes = &request.resource_metrics[0].scope_metrics;
-        assert_eq!(scopes.len(), 1);
-        assert_eq!(scopes[0].scope.as_ref().unwrap().name, "smscope");
     }
 
     proptest! {

@@ -1,35 +1,18 @@
 //! The metrics of the process by both ways out: the scrape, and the push beside the ledger's.
 //!
-//! Both see every recording through one fan-out. The OpenTelemetry SDK only aggregates here: its reader is flushed into
-//! memory when a push is due, and the data points leave with the ledger's in one request of our own sender. Its OTLP
-//! exporter would read the environment a second time, hide partial success and need a client that works off the runtime.
+//! Both see every recording through one fan-out: here it is rendered for the scrape, in [`super::process_push`] exported.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::layers::{Fanout, FanoutBuilder};
-use opentelemetry::metrics::MeterProvider;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::Metric;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::metrics::data::ResourceMetrics;
-use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream, Temporality};
+use opentelemetry_otlp::ExporterBuildError;
 
 use super::recorder::MeterRecorder;
-use super::resource::SCOPE;
-use crate::ledger::catalogue::otlp_name;
 use crate::meters;
 
 /// Observations are folded into their buckets this often when nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
-
-/// Countries are not capped, so the histogram that has them needs more series than the SDK's 2000.
-const SERIES_BY_COUNTRY: usize = 20_000;
-
-/// The reader's own clock is never to run out: flushing is ours to do.
-const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
@@ -37,24 +20,23 @@ pub enum InstallError {
     Installed,
     #[error("cannot set up the metrics recorder: {0}")]
     Build(#[from] BuildError),
+    #[error("cannot set up the metrics exporter: {0}")]
+    Exporter(#[from] ExporterBuildError),
 }
 
-/// What the process recorded, for whoever asks.
+/// What the process recorded, to be scraped.
 pub struct ProcessMetrics {
     scrape: PrometheusHandle,
-    push: Option<Push>,
     process: metrics_process::Collector,
-}
-
-struct Push {
-    provider: SdkMeterProvider,
-    flushed: Arc<Mutex<Vec<Metric>>>,
 }
 
 impl ProcessMetrics {
     /// Builds it and makes it the recorder of the `metrics` facade: once a process, before any handle is made.
-    /// `push` tells whether there is an OTLP endpoint for metrics. Descriptions are registered.
-    pub fn install(push: bool) -> Result<Self, InstallError> {
+    /// `push` is told everything too. Descriptions are registered.
+    ///
+    /// # Errors
+    /// There is a recorder already.
+    pub fn install(push: Option<MeterRecorder>) -> Result<Self, InstallError> {
         let (process, recorder) = Self::build(push)?;
         metrics::set_global_recorder(recorder).map_err(|_| InstallError::Installed)?;
         meters::describe_all();
@@ -62,8 +44,11 @@ impl ProcessMetrics {
         Ok(process)
     }
 
-    /// Builds it with the recorder that feeds it, and installs nothing.
-    pub fn build(push: bool) -> Result<(Self, Fanout), BuildError> {
+    /// Builds it with the recorder that feeds it and `push`, and installs nothing.
+    ///
+    /// # Errors
+    /// None, as long as every histogram of [`meters`] has buckets.
+    pub fn build(push: Option<MeterRecorder>) -> Result<(Self, Fanout), BuildError> {
         let mut builder = PrometheusBuilder::new();
         for meter in meters::ALL.into_iter().filter(|meter| meter.kind == meters::Kind::Histogram) {
             builder = builder.set_buckets_for_metric(Matcher::Full(meter.name.to_owned()), meter.buckets)?;
@@ -71,30 +56,20 @@ impl ProcessMetrics {
         let prometheus = builder.build_recorder();
         let scrape = prometheus.handle();
         let fanout = FanoutBuilder::default().add_recorder(prometheus);
-        let (push, fanout) = if push {
-            let (push, recorder) = Push::build();
-            (Some(push), fanout.add_recorder(recorder))
-        } else {
-            (None, fanout)
+        let fanout = match push {
+            Some(push) => fanout.add_recorder(push),
+            None => fanout,
         };
-        Ok((Self { scrape, push, process: metrics_process::Collector::default() }, fanout.build()))
+        Ok((Self { scrape, process: metrics_process::Collector::default() }, fanout.build()))
     }
 
-    /// All of it as Prometheus text, `process_*` being of this moment.
+    /// All of it as Prometheus text, by name, `process_*` being of this moment.
     pub fn render(&self) -> String {
         self.process.collect();
-        self.scrape.render()
-    }
-
-    /// All of it as OTLP metrics, `process_*` being of this moment; empty without a push. Blocks for the moment that
-    /// another thread needs to collect.
-    pub fn collect(&self) -> Vec<Metric> {
-        let Some(push) = &self.push else { return Vec::new() };
-        self.process.collect();
-        if let Err(error) = push.provider.force_flush() {
-            tracing::error!("the metrics of the process cannot be collected: {error}");
-        }
-        std::mem::take(&mut *push.flushed.lock().unwrap_or_else(PoisonError::into_inner))
+        let text = self.scrape.render();
+        let mut families: Vec<&str> = text.split_terminator("\n\n").collect();
+        families.sort_unstable();
+        families.iter().flat_map(|family| [family, "\n"]).collect()
     }
 
     /// Keeps observations from piling up; never ends.
@@ -107,45 +82,5 @@ impl ProcessMetrics {
     }
 }
 
-impl Push {
-    fn build() -> (Self, MeterRecorder) {
-        let flushed = Arc::new(Mutex::default());
-        let by_country = otlp_name(meters::DELIVERY_DURATION.name, meters::DELIVERY_DURATION.unit);
-        let provider = SdkMeterProvider::builder()
-            .with_reader(PeriodicReader::builder(InMemory(flushed.clone())).with_interval(NEVER).build())
-            .with_view(move |instrument: &Instrument| {
-                let stream = Stream::builder().with_cardinality_limit(SERIES_BY_COUNTRY);
-                (instrument.name() == by_country).then(|| stream.build().ok()).flatten()
-            })
-            .build();
-        let recorder = MeterRecorder::new(provider.meter(SCOPE));
-        (Self { provider, flushed }, recorder)
-    }
-}
-
-/// The reader's exporter: keeps what was flushed for [`ProcessMetrics::collect`] to take.
-struct InMemory(Arc<Mutex<Vec<Metric>>>);
-
-impl PushMetricExporter for InMemory {
-    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        let request = ExportMetricsServiceRequest::from(metrics);
-        let scopes = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = scopes.flat_map(|scope| scope.metrics).collect();
-        Ok(())
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn temporality(&self) -> Temporality {
-        Temporality::Cumulative
-    }
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

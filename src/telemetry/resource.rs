@@ -42,6 +42,13 @@ impl Resource {
         v1::Resource { attributes, ..Default::default() }
     }
 
+    /// As the OpenTelemetry SDK holds it: with nothing of its own or of the environment.
+    pub fn to_sdk(&self) -> opentelemetry_sdk::Resource {
+        let attributes =
+            self.attributes().map(|(key, value)| opentelemetry::KeyValue::new(key.to_owned(), value.to_owned()));
+        opentelemetry_sdk::Resource::builder_empty().with_attributes(attributes).build()
+    }
+
     fn set(&mut self, key: &str, value: &str) {
         match self.attributes.iter_mut().find(|(known, _)| known == key) {
             Some((_, known)) => value.clone_into(known),

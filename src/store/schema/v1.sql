@@ -25,9 +25,13 @@ CREATE INDEX events_failed ON events (received_at) WHERE kind = 'message.failed'
 CREATE INDEX events_replies ON events (received_at) WHERE kind IN ('reply.received', 'reply.stop');
 
 -- What is known of each outbound message. Labels (channel, flow, country) are those of its first sight.
+-- `accepted_at` is the provider's time of acceptance, else of sending, else that of first arrival here.
 -- `part` is the recipient as written, for legacy messages whose id covers many recipients; else empty.
+-- `key` is a hash of source, message_id and part: the ids are random, so their index is the one thing here that is written all
+-- over, and 8 bytes an entry keep it in memory for millions of messages.
 CREATE TABLE messages (
   id            INTEGER PRIMARY KEY,
+  key           INTEGER NOT NULL,
   source        TEXT NOT NULL,
   message_id    TEXT NOT NULL,
   part          TEXT NOT NULL,
@@ -43,12 +47,13 @@ CREATE TABLE messages (
   parts         INTEGER,
   cost_micros   INTEGER,
   currency      TEXT,
+  accepted_at   INTEGER NOT NULL,
   first_seen    INTEGER NOT NULL,
   pending_since INTEGER NOT NULL,
   last_event    INTEGER NOT NULL,
-  settled_at    INTEGER,
-  UNIQUE (source, message_id, part)
+  settled_at    INTEGER
 ) STRICT;
+CREATE INDEX messages_key ON messages (key);
 CREATE INDEX messages_pending ON messages (pending_since) WHERE state IN ('scheduled', 'enroute');
 CREATE INDEX messages_oldest ON messages (source, first_seen) WHERE state = 'enroute';
 

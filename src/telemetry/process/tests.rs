@@ -1,8 +1,9 @@
 use super::*;
-use crate::ledger::catalogue::Unit;
+use crate::ledger::catalogue::{Unit, otlp_name};
 use crate::meters::{ExportMeters, Signal, SourceMeters, StoreMeters, WebhookResult};
+use crate::telemetry::process_push::tests::{collected, pushed};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
-use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
 use std::collections::BTreeSet;
 
 /// One series and its value: `name{a="b",c="d"} 1`, labels sorted.
@@ -83,7 +84,8 @@ fn of_this_process(series: &str) -> bool {
     series.starts_with("process")
 }
 
-fn exercise() {
+/// Records something in every metric of the process.
+pub fn exercise() {
     let source = SourceMeters::new("smsmode");
     for (result, milliseconds) in [
         (WebhookResult::Accepted, 0),
@@ -106,37 +108,39 @@ fn exercise() {
     meters::build_info("0.1.0", "abc", "1.95");
 }
 
-#[test]
-fn a_scrape_and_a_push_show_the_same_series_and_values() {
-    let (metrics, recorder) = ProcessMetrics::build(true).unwrap();
+#[tokio::test]
+async fn a_scrape_and_a_push_show_the_same_series_and_values() {
+    let (mut push, recorder) = pushed();
+    let (metrics, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    meters::describe_all();
+    metrics.process.describe();
+    for _ in 0..2 {
+        exercise();
+        let scraped = scraped(&metrics.render());
+        let pushed: BTreeSet<_> = collected(&mut push).await.iter().flat_map(as_scraped).collect();
+        let ours = |all: &BTreeSet<String>| {
+            let ours: Vec<_> = all.iter().filter(|series| !of_this_process(series)).cloned().collect();
+            ours
+        };
+        assert_eq!(ours(&pushed), ours(&scraped));
+        assert!(ours(&pushed).len() > 90, "{pushed:#?}");
+        let process = |all: &BTreeSet<String>| all.iter().filter(|series| of_this_process(series)).count();
+        assert_eq!(process(&pushed), process(&scraped));
+    }
+}
+
+#[tokio::test]
+async fn a_pushed_metric_has_its_name_unit_and_help() {
+    let (mut push, recorder) = pushed();
+    let (metrics, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
     metrics::with_local_recorder(&recorder, || {
         meters::describe_all();
         metrics.process.describe();
-        for _ in 0..2 {
-            exercise();
-            let pushed: BTreeSet<_> = metrics.collect().iter().flat_map(as_scraped).collect();
-            let scraped = scraped(&metrics.render());
-            let ours = |all: &BTreeSet<String>| {
-                let ours: Vec<_> = all.iter().filter(|series| !of_this_process(series)).cloned().collect();
-                ours
-            };
-            assert_eq!(ours(&pushed), ours(&scraped));
-            assert!(ours(&pushed).len() > 90, "{pushed:#?}");
-            let process = |all: &BTreeSet<String>| all.iter().filter(|series| of_this_process(series)).count();
-            assert_eq!(process(&pushed), process(&scraped));
-        }
-    });
-}
-
-#[test]
-fn a_pushed_metric_has_its_name_unit_and_help() {
-    let (metrics, recorder) = ProcessMetrics::build(true).unwrap();
-    let pushed = metrics::with_local_recorder(&recorder, || {
-        meters::describe_all();
-        metrics.process.describe();
+        metrics.process.collect();
         exercise();
-        metrics.collect()
     });
+    let pushed = collected(&mut push).await;
     for meter in meters::ALL {
         let name = otlp_name(meter.name, meter.unit);
         let metric = pushed.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}"));
@@ -157,9 +161,10 @@ fn a_pushed_metric_has_its_name_unit_and_help() {
     assert_eq!(meters::unit_of("something", None), Unit::Count("{count}"));
 }
 
-#[test]
-fn an_absolute_counter_grows_by_the_difference_and_never_shrinks() {
-    let (metrics, recorder) = ProcessMetrics::build(true).unwrap();
+#[tokio::test]
+async fn an_absolute_counter_grows_by_the_difference_and_never_shrinks() {
+    let (mut push, recorder) = pushed();
+    let (metrics, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
     metrics::with_local_recorder(&recorder, || {
         for value in [5, 7, 6, 7, 9] {
             metrics::counter!("outside_total").absolute(value);
@@ -167,16 +172,16 @@ fn an_absolute_counter_grows_by_the_difference_and_never_shrinks() {
         metrics::counter!("outside_total").increment(1);
         metrics::gauge!("level").increment(3.0);
         metrics::gauge!("level").decrement(1.0);
-        let pushed: BTreeSet<_> = metrics.collect().iter().flat_map(as_scraped).collect();
-        let expected = |series: &str| pushed.contains(series);
-        assert!(expected("outside{} 10") && expected("level{} 2"), "{pushed:?}");
-        assert_eq!(crate::telemetry::collector::value_of(&metrics.scrape.render(), "outside_total"), Some(10.0));
     });
+    let pushed: BTreeSet<_> = collected(&mut push).await.iter().flat_map(as_scraped).collect();
+    let expected = |series: &str| pushed.contains(series);
+    assert!(expected("outside{} 10") && expected("level{} 2"), "{pushed:?}");
+    assert_eq!(crate::telemetry::collector::value_of(&metrics.scrape.render(), "outside_total"), Some(10.0));
 }
 
 #[test]
 fn a_histogram_is_never_rendered_as_a_summary() {
-    let (metrics, recorder) = ProcessMetrics::build(false).unwrap();
+    let (metrics, recorder) = ProcessMetrics::build(None).unwrap();
     metrics::with_local_recorder(&recorder, exercise);
     let text = metrics.scrape.render();
     for meter in meters::ALL {
@@ -190,15 +195,22 @@ fn a_histogram_is_never_rendered_as_a_summary() {
 }
 
 #[test]
-fn without_an_endpoint_there_is_nothing_to_push() {
-    let (metrics, recorder) = ProcessMetrics::build(false).unwrap();
-    metrics::with_local_recorder(&recorder, exercise);
-    assert!(metrics.collect().is_empty());
+fn a_scrape_is_in_the_order_of_the_names_and_has_no_empty_lines() {
+    let (metrics, recorder) = ProcessMetrics::build(None).unwrap();
+    let text = metrics::with_local_recorder(&recorder, || {
+        meters::describe_all();
+        metrics.process.describe();
+        exercise();
+        metrics.render()
+    });
+    let families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
+    assert!(families.len() > meters::ALL.len() && families.is_sorted(), "{families:#?}");
+    assert!(text.ends_with('\n') && text.lines().all(|line| !line.is_empty()), "{text}");
 }
 
 #[test]
 fn a_second_installation_is_an_error() {
-    let _ = ProcessMetrics::install(false);
-    let again = ProcessMetrics::install(true).err().expect("installed twice");
+    let _ = ProcessMetrics::install(None);
+    let again = ProcessMetrics::install(None).err().expect("installed twice");
     assert_eq!(again.to_string(), "a metrics recorder is installed already, expected one a process");
 }

@@ -1,0 +1,131 @@
+//! The writer's chores: expiry, retention, the size limit. Each step is a short transaction between two of requests.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::Refusal;
+use super::retention::{self, EventLimits};
+use super::transaction::Open;
+use super::writer::{Request, Writer};
+
+/// How often the oldest messages are looked through for ones that may go.
+const MESSAGE_ROUND: Duration = Duration::from_secs(60);
+
+/// Where the walk through the oldest messages stands.
+pub enum MessageRound {
+    At(i64),
+    NextFrom(Instant),
+}
+
+impl Writer {
+    /// Refuses what would go beyond the size limit, once pruning of what was exported is not enough.
+    pub(super) fn make_room(&mut self, keep: &mut Vec<Request>) {
+        let Some(limit) = self.settings.size_limit else { return };
+        if keep.is_empty() || !self.is_over(limit) {
+            return;
+        }
+        let limits = EventLimits {
+            received_before: i64::MAX,
+            exported_to: self.shared.export_cursor(),
+            given_up_before: i64::MIN,
+        };
+        for _ in 0..10 {
+            match self.house_transaction(|open| retention::prune_events(open.connection, limits)) {
+                Some(1..) if self.is_over(limit) => {}
+                _ => break,
+            }
+        }
+        if self.is_over(limit) {
+            for request in keep.drain(..) {
+                let _gone = request.answer.send(Err(Refusal::SizeLimit));
+            }
+        }
+    }
+
+    fn is_over(&self, limit: u64) -> bool {
+        retention::bytes_in_use(&self.connection).is_ok_and(|bytes| bytes as u64 > limit)
+    }
+
+    /// One step of each chore. `true`: there is more to do at once.
+    pub(super) fn keep_house(&mut self) -> bool {
+        if !self.shared.is_healthy() {
+            // Finds out whether writing works again, also when nobody calls.
+            let now = Timestamp::now().as_millisecond();
+            self.house_transaction(|open| {
+                open.connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('probed_at', ?1)", [now])
+            });
+            return false;
+        }
+        let now = Timestamp::now();
+        let expired = self.expire(now);
+        let pruned = self.prune(now);
+        if self.uncheckpointed > 0 {
+            self.uncheckpointed = 0;
+            self.checkpointer.ring();
+        }
+        expired || pruned
+    }
+
+    fn expire(&mut self, now: Timestamp) -> bool {
+        let horizon = self.settings.horizon;
+        let Ok(before) = now.checked_sub(horizon) else { return false };
+        let Ok(ids) = retention::past_horizon(&self.connection, before) else { return false };
+        if ids.is_empty() {
+            return false;
+        }
+        let full = ids.len() as i64 == retention::STEP;
+        let done = self.house_transaction(|open| {
+            for id in ids {
+                open.expire(id, now, horizon)?;
+            }
+            Ok(())
+        });
+        self.uncheckpointed += 1;
+        done.is_some() && full
+    }
+
+    fn prune(&mut self, now: Timestamp) -> bool {
+        let limits = EventLimits {
+            received_before: retention::before(now, self.settings.retention),
+            exported_to: self.shared.export_cursor(),
+            given_up_before: retention::before(now, self.settings.retention.max(self.settings.export_retention)),
+        };
+        let state_before =
+            retention::before(now, retention::state_retention(self.settings.retention, self.settings.horizon));
+        let from = match self.message_round {
+            MessageRound::At(from) => Some(from),
+            MessageRound::NextFrom(time) => (time <= Instant::now()).then_some(0),
+        };
+        let oldest = self
+            .connection
+            .prepare_cached("SELECT min(received_at) FROM (SELECT received_at FROM events ORDER BY id LIMIT 1)")
+            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, Option<i64>>(0)));
+        let events_due = matches!(oldest, Ok(Some(oldest)) if oldest < limits.received_before);
+        if !events_due && from.is_none() {
+            return false;
+        }
+        let done = self.house_transaction(|open| {
+            let mut gone = if events_due { retention::prune_events(open.connection, limits)? } else { 0 };
+            let mut reached = None;
+            if let Some(from) = from {
+                gone += retention::prune_event_keys(open.connection, state_before)?;
+                reached = retention::prune_messages(open.connection, from, state_before)?;
+            }
+            Ok((gone, reached))
+        });
+        let Some((gone, reached)) = done else { return false };
+        if from.is_some() {
+            self.message_round = match reached {
+                Some(place) => MessageRound::At(place),
+                None => MessageRound::NextFrom(Instant::now() + MESSAGE_ROUND),
+            };
+        }
+        gone as i64 >= retention::STEP || reached.is_some()
+    }
+
+    fn house_transaction<T>(&mut self, work: impl FnOnce(&mut Open<'_>) -> rusqlite::Result<T>) -> Option<T> {
+        let done = self.transaction(work).ok()?;
+        Some(self.show(done))
+    }
+}
