@@ -18,6 +18,9 @@ fn filling(length: usize, message_id: &str) -> Vec<u8> {
     body
 }
 
+/// Makes a request of a body.
+type Send = fn(&[u8]) -> Vec<u8>;
+
 fn chunked(head: &[&str], chunks: &[&[u8]]) -> Vec<u8> {
     let mut request = request("POST", HOOK, &[&["transfer-encoding: chunked"], head].concat(), "");
     for chunk in chunks {
@@ -74,7 +77,7 @@ fn a_request_may_arrive_byte_by_byte() {
 #[test]
 fn a_body_is_kept_decoded_however_it_was_sent() {
     let smscope = Smscope::start();
-    let sends: [(&str, fn(&[u8]) -> Vec<u8>); 9] = [
+    let sends: [(&str, Send); 9] = [
         ("Content-Length", |body| post(HOOK, body)),
         ("no Content-Type", |body| request("POST", HOOK, &[], body)),
         ("another Content-Type", |body| request("POST", HOOK, &["content-type: text/plain"], body)),
