@@ -11,6 +11,7 @@ use crate::cli::{Exit, ReportArguments, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
 use crate::data_dir::DataDir;
 use crate::diagnostics;
+use crate::event::SourceName;
 use crate::report;
 use crate::secret::Secret;
 use crate::serve::{self, Listeners, StartError};
@@ -45,9 +46,9 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
 /// A made token cannot be read or written.
 pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
-    let tokens = DataDir::open(&config.data_dir)
-        .and_then(|data_dir| serve::tokens(config, &data_dir))
-        .map_err(|error| refused(error.into()))?;
+    // A token that was given is shown without touching the data directory.
+    let made = |source: &SourceName| DataDir::open(&config.data_dir)?.token(source);
+    let tokens = serve::tokens(config, made).map_err(|error| refused(error.into()))?;
     let mut text = String::new();
     for (source, tokens) in config.sources.iter().zip(&tokens) {
         for token in tokens {
@@ -110,7 +111,7 @@ fn announce(config: &Config, tokens: &[Vec<Secret>]) {
 }
 
 /// A line to paste, with a message id of its own so that each start's line is accepted once.
-fn curl(config: &Config, source: &crate::event::SourceName, token: &Secret) -> String {
+fn curl(config: &Config, source: &SourceName, token: &Secret) -> String {
     let local = Config { public_url: None, ..config.clone() };
     format!(
         "curl -H 'content-type: application/json' -d '{{\"messageId\":\"{}\",\"type\":\"SMS\",\"direction\":\"MT\",\
