@@ -17,6 +17,10 @@ use crate::secret::Secret;
 pub enum DataDirError {
     #[error("data_dir = {path:?}: {error}; expected a directory that smscope can make and write")]
     Unusable { path: PathBuf, error: io::Error },
+    #[error(
+        "data_dir = {path:?}: no token has been made there for {source_name}; expected the directory of a smscope that has run"
+    )]
+    NoToken { path: PathBuf, source_name: SourceName },
     #[error("data_dir = {path:?}: another smscope is using it; expected a data directory of its own")]
     InUse { path: PathBuf },
 }
@@ -60,6 +64,20 @@ impl DataDir {
         &self.private
     }
 
+    /// The token that has been made for a source in the data directory at `path`. Makes and changes nothing.
+    ///
+    /// # Errors
+    /// None has been made there, or it cannot be read.
+    pub fn made_token(path: &Path, source: &SourceName) -> Result<Secret, DataDirError> {
+        match fs::read_to_string(Self::private_of(path).join(token_file(source))) {
+            Ok(text) => Ok(Secret::new(text.trim_end().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(DataDirError::NoToken { path: path.to_owned(), source_name: source.clone() })
+            }
+            Err(error) => Err(DataDirError::Unusable { path: path.to_owned(), error }),
+        }
+    }
+
     /// Makes sure that no other process writes here, until the lock is dropped or the process ends, however it ends.
     ///
     /// # Errors
@@ -78,7 +96,7 @@ impl DataDir {
     /// The token that was made for a source: 256 bits, URL-safe. Made at the first call, the same ever after.
     pub fn token(&self, source: &SourceName) -> Result<Secret, DataDirError> {
         let make = || Ok(URL_SAFE_NO_PAD.encode(random()?));
-        self.kept(&format!("token-{source}"), make).map(Secret::new)
+        self.kept(&token_file(source), make).map(Secret::new)
     }
 
     /// `service.instance.id`: never per boot.
@@ -127,6 +145,10 @@ impl DataDir {
     }
 }
 
+fn token_file(source: &SourceName) -> String {
+    format!("token-{source}")
+}
+
 fn random() -> io::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
@@ -149,6 +171,7 @@ mod tests {
         assert_eq!(token.len(), 43);
         let again = DataDir::open(&path).unwrap();
         assert_eq!(again.token(&source).unwrap().reveal(), token);
+        assert_eq!(DataDir::made_token(&path, &source).unwrap().reveal(), token);
         assert_ne!(again.token(&SourceName::new("other").unwrap()).unwrap().reveal(), token);
         assert_eq!(first.instance_id().unwrap(), again.instance_id().unwrap());
         assert_eq!(first.hash_key().unwrap(), again.hash_key().unwrap());
@@ -158,6 +181,15 @@ mod tests {
             let file = file.unwrap().path();
             assert_eq!(mode(&file), 0o600, "{file:?}");
         }
+    }
+
+    #[test]
+    fn looking_for_a_token_makes_nothing() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("elsewhere");
+        let error = DataDir::made_token(&path, &SourceName::new("smsmode").unwrap()).err().unwrap().to_string();
+        assert!(error.contains("no token has been made there for smsmode"), "{error}");
+        assert!(!path.exists());
     }
 
     #[test]

@@ -43,11 +43,10 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
 /// `smscope url`: the full callback URLs, one a line.
 ///
 /// # Errors
-/// A made token cannot be read or written.
+/// No token has been made yet, or it cannot be read.
 pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
-    // A token that was given is shown without touching the data directory.
-    let made = |source: &SourceName| DataDir::open(&config.data_dir)?.token(source);
+    let made = |source: &SourceName| DataDir::made_token(&config.data_dir, source);
     let tokens = serve::tokens(config, made).map_err(|error| refused(error.into()))?;
     let mut text = String::new();
     for (source, tokens) in config.sources.iter().zip(&tokens) {
