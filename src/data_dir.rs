@@ -64,20 +64,6 @@ impl DataDir {
         &self.private
     }
 
-    /// The token that has been made for a source in the data directory at `path`. Makes and changes nothing.
-    ///
-    /// # Errors
-    /// None has been made there, or it cannot be read.
-    pub fn made_token(path: &Path, source: &SourceName) -> Result<Secret, DataDirError> {
-        match fs::read_to_string(Self::private_of(path).join(token_file(source))) {
-            Ok(text) => Ok(Secret::new(text.trim_end().to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(DataDirError::NoToken { path: path.to_owned(), source_name: source.clone() })
-            }
-            Err(error) => Err(DataDirError::Unusable { path: path.to_owned(), error }),
-        }
-    }
-
     /// Makes sure that no other process writes here, until the lock is dropped or the process ends, however it ends.
     ///
     /// # Errors
@@ -97,6 +83,11 @@ impl DataDir {
     pub fn token(&self, source: &SourceName) -> Result<Secret, DataDirError> {
         let make = || Ok(URL_SAFE_NO_PAD.encode(random()?));
         self.kept(&token_file(source), make).map(Secret::new)
+    }
+
+    /// Whether a token has been made for the source.
+    pub fn has_token(&self, source: &SourceName) -> bool {
+        self.private.join(token_file(source)).exists()
     }
 
     /// `service.instance.id`: never per boot.
@@ -167,11 +158,12 @@ mod tests {
         let path = folder.path().join("a/b");
         let source = SourceName::new("smsmode").unwrap();
         let first = DataDir::open(&path).unwrap();
+        assert!(!first.has_token(&source));
         let token = first.token(&source).unwrap().reveal().to_owned();
+        assert!(first.has_token(&source));
         assert_eq!(token.len(), 43);
         let again = DataDir::open(&path).unwrap();
         assert_eq!(again.token(&source).unwrap().reveal(), token);
-        assert_eq!(DataDir::made_token(&path, &source).unwrap().reveal(), token);
         assert_ne!(again.token(&SourceName::new("other").unwrap()).unwrap().reveal(), token);
         assert_eq!(first.instance_id().unwrap(), again.instance_id().unwrap());
         assert_eq!(first.hash_key().unwrap(), again.hash_key().unwrap());
@@ -181,15 +173,6 @@ mod tests {
             let file = file.unwrap().path();
             assert_eq!(mode(&file), 0o600, "{file:?}");
         }
-    }
-
-    #[test]
-    fn looking_for_a_token_makes_nothing() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("elsewhere");
-        let error = DataDir::made_token(&path, &SourceName::new("smsmode").unwrap()).err().unwrap().to_string();
-        assert!(error.contains("no token has been made there for smsmode"), "{error}");
-        assert!(!path.exists());
     }
 
     #[test]

@@ -43,10 +43,17 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
 /// `smscope url`: the full callback URLs, one a line.
 ///
 /// # Errors
-/// No token has been made yet, or it cannot be read.
+/// A made token cannot be read or written.
 pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
-    let made = |source: &SourceName| DataDir::made_token(&config.data_dir, source);
+    let made = |source: &SourceName| {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        if !data_dir.has_token(source) {
+            // In the wrong folder, most likely: a URL with this token opens nothing elsewhere.
+            eprintln!("smscope: making a new token for {source} in {:?}", config.data_dir);
+        }
+        data_dir.token(source)
+    };
     let tokens = serve::tokens(config, made).map_err(|error| refused(error.into()))?;
     let mut text = String::new();
     for (source, tokens) in config.sources.iter().zip(&tokens) {
