@@ -103,7 +103,7 @@ pub async fn serve(
     if let Some(source) = config.sources.first() {
         number::warm_up(source.region);
     }
-    meters::build_info(env!("CARGO_PKG_VERSION"), env!("SMSCOPE_REVISION"), env!("SMSCOPE_RUSTC"));
+    meters::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
     let status = config.otlp.logs.is_some().then(Arc::<ExportStatus>::default);
     let snapshot = snapshot_of(&store, status.clone());
