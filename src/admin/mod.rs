@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -51,15 +52,18 @@ impl Listening {
     }
 }
 
-/// Serves until `shutdown` resolves. Connections that are open then end with the process.
+/// Serves until `shutdown` resolves. Connections that are open then are closed: a Prometheus keeps its own alive between scrapes, and
+/// what it could still ask for is about to go.
 pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Output = ()>) {
     let admin = Arc::new(admin);
+    let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            () = &mut shutdown => return,
+            () = &mut shutdown => break,
             accepted = listener.accept() => accepted,
         };
+        while connections.try_join_next().is_some() {}
         let Ok((stream, _)) = accepted else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
@@ -73,12 +77,13 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(60))
             .serve_connection(TokioIo::new(stream), service);
-        tokio::spawn(async move {
+        connections.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "admin connection ended");
             }
         });
     }
+    connections.shutdown().await;
 }
 
 impl Admin {
@@ -146,6 +151,33 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    /// What an answer is made from holds the store open, and the process ends only when the store has closed.
+    #[tokio::test]
+    async fn a_connection_that_a_scraper_keeps_holds_nothing_once_the_listener_has_ended() {
+        let store = Arc::new(());
+        let held = store.clone();
+        let metrics = move || format!("held_by {}\n", Arc::strong_count(&held));
+        let admin = Admin { metrics: Box::new(metrics), readiness: Box::new(|| Ok(())) };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (end, ended) = oneshot::channel::<()>();
+        let running = tokio::spawn(run(listener, admin, async { ended.await.unwrap() }));
+
+        let mut scraper = TcpStream::connect(address).await.unwrap();
+        scraper.write_all(b"GET /metrics HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"held_by 2\n") {
+            assert_ne!(scraper.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
+        }
+        end.send(()).unwrap();
+        running.await.unwrap();
+        assert_eq!(Arc::strong_count(&store), 1);
+        assert_eq!(scraper.read_buf(&mut answer).await.unwrap(), 0, "still open");
+    }
 
     #[test]
     fn gzip_is_used_when_it_is_asked_for() {

@@ -1,0 +1,148 @@
+//! The OpenTelemetry Collector, as tests/collector/build.sh builds it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::process::Process;
+use super::{Exposition, Http, free_port, holds, needed};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/collector");
+
+pub struct Collector {
+    binary: PathBuf,
+    folder: PathBuf,
+    http: Http,
+    otlp: u16,
+    prometheus: u16,
+    process: Option<Process>,
+}
+
+impl Collector {
+    /// One that is set up in `folder` and not started; `None` when there is no Collector and the test is skipped.
+    pub fn new(folder: &Path) -> Option<Self> {
+        let binary = needed("the OpenTelemetry Collector", binary(), "tests/collector/build.sh builds it with Go")?;
+        let folder = folder.to_owned();
+        Some(Self { binary, folder, http: Http::new(), otlp: free_port(), prometheus: free_port(), process: None })
+    }
+
+    /// One that is running.
+    pub fn start(folder: &Path) -> Option<Self> {
+        let mut collector = Self::new(folder)?;
+        collector.restart();
+        Some(collector)
+    }
+
+    /// Starts it, on the same ports and files each time.
+    pub fn restart(&mut self) {
+        assert!(self.process.is_none(), "it is still running");
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("--config")
+            .arg(Path::new(FOLDER).join("config.yaml"))
+            .env("OTLP_PORT", self.otlp.to_string())
+            .env("PROMETHEUS_PORT", self.prometheus.to_string())
+            .env("LOGS_FILE", self.folder.join("logs.json"))
+            .env("METRICS_FILE", self.folder.join("metrics.json"));
+        let mut process = Process::start("the Collector", &mut command, &self.folder.join("collector.log"));
+        let (otlp, prometheus) = (format!("{}/v1/logs", self.endpoint()), self.prometheus_url());
+        process.until_ready(|| {
+            // Both answer something: an empty OTLP request is answered 200.
+            self.http.post_json(&otlp, "{}")?;
+            self.http.get(&prometheus).map(drop)
+        });
+        self.process = Some(process);
+    }
+
+    pub fn kill(&mut self) {
+        self.process.take().expect("it is not running").kill();
+    }
+
+    /// Ends it in good order: what it has acknowledged is in its files then.
+    pub fn terminate(&mut self) {
+        let status = self.process.take().expect("it is not running").terminate();
+        assert!(status.success(), "{status}");
+    }
+
+    /// What OTEL_EXPORTER_OTLP_ENDPOINT is to be.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.otlp)
+    }
+
+    fn prometheus_url(&self) -> String {
+        format!("http://127.0.0.1:{}/metrics", self.prometheus)
+    }
+
+    /// What its Prometheus exporter shows of what was pushed to it.
+    pub fn metrics(&self) -> Result<Exposition, String> {
+        let reply = self.http.get(&self.prometheus_url())?;
+        holds(reply.status == 200, || reply.body.clone())?;
+        Ok(Exposition::parse(&reply.body).without_origin())
+    }
+
+    /// The file of log records as it stands.
+    pub fn logs_text(&self) -> String {
+        whole_lines(&self.folder.join("logs.json"))
+    }
+
+    /// Every log record in the file, in the order of arrival.
+    pub fn records(&self) -> Vec<Value> {
+        let mut records = Vec::new();
+        for line in self.logs_text().lines() {
+            for resource in array(&json(line)["resourceLogs"]) {
+                for scope in array(&resource["scopeLogs"]) {
+                    records.extend_from_slice(array(&scope["logRecords"]));
+                }
+            }
+        }
+        records
+    }
+
+    /// The resources that metrics were pushed under, in the order of arrival: each with its metrics.
+    pub fn pushes(&self) -> Vec<Value> {
+        let text = whole_lines(&self.folder.join("metrics.json"));
+        text.lines().flat_map(|line| array(&json(line)["resourceMetrics"]).to_vec()).collect()
+    }
+}
+
+/// An attribute list as one object: `[{"key": "a", "value": {"intValue": "7"}}]` is `{"a": 7}`.
+pub fn attributes(list: &Value) -> Value {
+    let plain = |value: &Value| match value.as_object().unwrap().iter().next().unwrap() {
+        (kind, value) if kind == "intValue" => json(value.as_str().unwrap()),
+        (kind, value) if kind == "doubleValue" => Value::from(value.as_f64().unwrap()),
+        (_, value) => value.clone(),
+    };
+    let key = |attribute: &Value| attribute["key"].as_str().unwrap().to_owned();
+    Value::Object(array(list).iter().map(|attribute| (key(attribute), plain(&attribute["value"]))).collect())
+}
+
+/// An array, empty when it is left out.
+pub fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn json(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// The file without a last line that is still being written.
+fn whole_lines(path: &Path) -> String {
+    let mut text = std::fs::read_to_string(path).unwrap_or_default();
+    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    text
+}
+
+fn binary() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("SMSCOPE_TEST_COLLECTOR") {
+        return Some(path.into());
+    }
+    let manifest = std::fs::read(Path::new(FOLDER).join("builder.yaml")).unwrap();
+    let hash: String = Sha256::digest(&manifest).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(std::env::var_os("HOME")?).join(".cache"),
+    };
+    Some(cache.join("smscope/collector").join(hash).join("smscope-test-collector")).filter(|file| file.is_file())
+}

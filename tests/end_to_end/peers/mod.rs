@@ -1,0 +1,72 @@
+//! The processes around a test, each on ports of its own, ended with the test.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+pub use collector::{Collector, array, attributes};
+pub use exposition::Exposition;
+pub use http::{Http, Reply};
+pub use prometheus::{Prometheus, promtool};
+pub use smscope::{Smscope, TOKEN};
+
+mod collector;
+mod exposition;
+mod http;
+mod process;
+mod prometheus;
+mod smscope;
+
+/// How long anything may take on a busy machine before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Tries until `attempt` succeeds; panics with its last error when [`PATIENCE`] has run out.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Ok(value) => return value,
+            Err(error) if Instant::now() > deadline => panic!("not within {PATIENCE:?}: {what}: {error}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// `Ok` when `condition` holds, to be used with [`eventually`].
+pub fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(otherwise()) }
+}
+
+/// A port that is free now and that no outgoing connection takes later: below the range that systems draw those from.
+/// A peer that is restarted finds it free again, and nobody who connects to it meanwhile can end up talking to himself.
+pub fn free_port() -> u16 {
+    const FIRST: u32 = 16_000;
+    const COUNT: u32 = 16_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    (0..COUNT)
+        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .expect("no free port")
+}
+
+/// The program that a test needs. Where it is missing, the test is skipped and says so; but never in CI, where a test
+/// that did not run must not look like one that passed.
+fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
+    if found.is_none() {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let line = format!("skipped: {test}: {name} is missing; {how}");
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{line}");
+        // Past the capture of `eprintln!`, which shows nothing of a test that returns.
+        let _closed = writeln!(std::io::stderr(), "{line}");
+    }
+    found
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}

@@ -1,0 +1,65 @@
+//! Prometheus and promtool, as the distribution packages them.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::process::Process;
+use super::{Http, free_port, holds, needed, on_path};
+
+const HOW: &str = "Debian has it in the package prometheus";
+
+pub struct Prometheus {
+    http: Http,
+    address: String,
+    _process: Process,
+}
+
+impl Prometheus {
+    /// One that scrapes `target` each second; `None` when there is no Prometheus and the test is skipped.
+    pub fn start(folder: &Path, target: &str) -> Option<Self> {
+        let binary = needed("Prometheus", on_path("prometheus"), HOW)?;
+        let configuration = folder.join("prometheus.yml");
+        let scrape = format!(
+            "global: {{scrape_interval: 1s}}\n\
+             scrape_configs: [{{job_name: smscope, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        );
+        std::fs::write(&configuration, scrape).unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = Command::new(binary);
+        command
+            .arg(format!("--config.file={}", configuration.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
+            .arg(format!("--web.listen-address={address}"));
+        let http = Http::new();
+        let mut process = Process::start("Prometheus", &mut command, &folder.join("prometheus.log"));
+        let url = format!("http://{address}/-/ready");
+        process.until_ready(|| http.get(&url).and_then(|reply| holds(reply.status == 200, || reply.body)));
+        Some(Self { http, address, _process: process })
+    }
+
+    /// The value of an instant query that gives one series.
+    pub fn query(&self, query: &str) -> Result<f64, String> {
+        let query = form_urlencoded::byte_serialize(query.as_bytes()).collect::<String>();
+        let reply = self.http.get(&format!("http://{}/api/v1/query?query={query}", self.address))?;
+        let answer: Value = serde_json::from_str(&reply.body).map_err(|error| error.to_string())?;
+        let value = answer["data"]["result"][0]["value"][1].as_str();
+        value.and_then(|value| value.parse().ok()).ok_or(reply.body)
+    }
+}
+
+/// What `promtool` says of `input`; `None` when there is no promtool and the test is skipped.
+pub fn promtool(arguments: &[&str], input: &str) -> Option<Output> {
+    let binary = needed("promtool", on_path("promtool"), HOW)?;
+    let mut child = Command::new(binary)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    Some(child.wait_with_output().unwrap())
+}
