@@ -16,7 +16,7 @@ check:
 
 # What the tests need besides: Prometheus and promtool, the sqlite3 shell, and an OpenTelemetry Collector.
 setup: toolchain
-	scripts/setup.sh prometheus=prometheus promtool=prometheus sqlite3=sqlite3
+	scripts/setup.sh prometheus=prometheus promtool=prometheus sqlite3=sqlite3 curl=curl prlimit=util-linux
 	tests/collector/build.sh
 
 toolchain:

@@ -5,10 +5,12 @@ mod describe;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{ConfigError, Flags};
+use crate::config::{self, ConfigError, Flags};
+use crate::report::{Dimension, Format};
 
 pub use describe::describe;
 
@@ -19,7 +21,7 @@ pub const EXIT_USAGE: u8 = 64;
 pub const EXIT_CONFIGURATION: u8 = 78;
 
 /// What smscope is asked to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Take webhooks, keep them, and tell of them in logs and metrics (the default)
     #[default]
@@ -28,6 +30,25 @@ pub enum Command {
     Url,
     /// Check the configuration and print what it means; nothing is started or written
     Check,
+    /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
+    /// arrival
+    Report(ReportArguments),
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ReportArguments {
+    /// How far to reach back
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    pub since: Duration,
+    /// What to tell rows apart by; several with commas between them
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "hour")]
+    pub by: Vec<Dimension>,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::duration(text).ok_or_else(|| "expected a duration such as 90m, 24h or 7d".to_owned())
 }
 
 /// Why the process ends early.

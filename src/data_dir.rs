@@ -17,6 +17,10 @@ use crate::secret::Secret;
 pub enum DataDirError {
     #[error("data_dir = {path:?}: {error}; expected a directory that smscope can make and write")]
     Unusable { path: PathBuf, error: io::Error },
+    #[error(
+        "data_dir = {path:?}: no token has been made there for {source_name}; expected the directory of a smscope that has run"
+    )]
+    NoToken { path: PathBuf, source_name: SourceName },
     #[error("data_dir = {path:?}: another smscope is using it; expected a data directory of its own")]
     InUse { path: PathBuf },
 }
@@ -38,7 +42,7 @@ impl DataDir {
     /// # Errors
     /// It cannot be made, or is not a directory.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
-        let private = path.join("private");
+        let private = Self::private_of(path);
         let unusable = |error| DataDirError::Unusable { path: path.to_owned(), error };
         fs::create_dir_all(path).map_err(unusable)?;
         match DirBuilder::new().mode(0o700).create(&private) {
@@ -48,6 +52,11 @@ impl DataDir {
             made => made.map_err(unusable)?,
         }
         Ok(Self { path: path.to_owned(), private })
+    }
+
+    /// Where the database of a data directory is, whether or not it exists.
+    pub fn private_of(path: &Path) -> PathBuf {
+        path.join("private")
     }
 
     /// Where the database is.
@@ -73,7 +82,12 @@ impl DataDir {
     /// The token that was made for a source: 256 bits, URL-safe. Made at the first call, the same ever after.
     pub fn token(&self, source: &SourceName) -> Result<Secret, DataDirError> {
         let make = || Ok(URL_SAFE_NO_PAD.encode(random()?));
-        self.kept(&format!("token-{source}"), make).map(Secret::new)
+        self.kept(&token_file(source), make).map(Secret::new)
+    }
+
+    /// Whether a token has been made for the source.
+    pub fn has_token(&self, source: &SourceName) -> bool {
+        self.private.join(token_file(source)).exists()
     }
 
     /// `service.instance.id`: never per boot.
@@ -122,6 +136,10 @@ impl DataDir {
     }
 }
 
+fn token_file(source: &SourceName) -> String {
+    format!("token-{source}")
+}
+
 fn random() -> io::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
@@ -140,7 +158,9 @@ mod tests {
         let path = folder.path().join("a/b");
         let source = SourceName::new("smsmode").unwrap();
         let first = DataDir::open(&path).unwrap();
+        assert!(!first.has_token(&source));
         let token = first.token(&source).unwrap().reveal().to_owned();
+        assert!(first.has_token(&source));
         assert_eq!(token.len(), 43);
         let again = DataDir::open(&path).unwrap();
         assert_eq!(again.token(&source).unwrap().reveal(), token);

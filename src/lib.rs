@@ -17,6 +17,7 @@ pub mod meters;
 pub mod number;
 pub mod provider;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod secret;
 pub mod serve;

@@ -3,15 +3,19 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use crate::cli::{Exit, describe};
+use crate::cli::{Exit, ReportArguments, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
 use crate::data_dir::DataDir;
 use crate::diagnostics;
+use crate::event::SourceName;
+use crate::report;
 use crate::secret::Secret;
 use crate::serve::{self, Listeners, StartError};
+use crate::store::cohorts;
 
 /// `smscope serve`.
 ///
@@ -42,9 +46,15 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
 /// A made token cannot be read or written.
 pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
-    let tokens = DataDir::open(&config.data_dir)
-        .and_then(|data_dir| serve::tokens(config, &data_dir))
-        .map_err(|error| refused(error.into()))?;
+    let made = |source: &SourceName| {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        if !data_dir.has_token(source) {
+            // In the wrong folder, most likely: a URL with this token opens nothing elsewhere.
+            eprintln!("smscope: making a new token for {source} in {:?}", config.data_dir);
+        }
+        data_dir.token(source)
+    };
+    let tokens = serve::tokens(config, made).map_err(|error| refused(error.into()))?;
     let mut text = String::new();
     for (source, tokens) in config.sources.iter().zip(&tokens) {
         for token in tokens {
@@ -62,6 +72,18 @@ pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
 /// None: an invalid configuration has been refused when it was loaded.
 pub fn check(loaded: &Loaded) -> Result<ExitCode, Exit> {
     print(&describe(loaded));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope report`, from the local store, in use or not.
+///
+/// # Errors
+/// There is no store yet, or it cannot be read.
+pub fn report(loaded: &Loaded, arguments: &ReportArguments) -> Result<ExitCode, Exit> {
+    let path = &loaded.config.data_dir;
+    let cohorts = cohorts::since(&DataDir::private_of(path), report::start(Timestamp::now(), arguments.since))
+        .map_err(|error| refused(StartError::Store { path: path.clone(), error }))?;
+    print(&report::render(&cohorts, &arguments.by, arguments.format));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -95,7 +117,7 @@ fn announce(config: &Config, tokens: &[Vec<Secret>]) {
 }
 
 /// A line to paste, with a message id of its own so that each start's line is accepted once.
-fn curl(config: &Config, source: &crate::event::SourceName, token: &Secret) -> String {
+fn curl(config: &Config, source: &SourceName, token: &Secret) -> String {
     let local = Config { public_url: None, ..config.clone() };
     format!(
         "curl -H 'content-type: application/json' -d '{{\"messageId\":\"{}\",\"type\":\"SMS\",\"direction\":\"MT\",\

@@ -24,7 +24,7 @@ use std::time::Duration;
 pub use environment::{Environment, Process, VARIABLES};
 pub use headers::METADATA_BASE64;
 pub use model::*;
-pub use value::{show_duration, show_size};
+pub use value::{duration, show_duration, show_size};
 
 use crate::event::SourceName;
 use file::Table;

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::config::Http;
@@ -29,11 +30,13 @@ pub use handler::Handler;
 const MAX_HEAD: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
 
-/// Accepts connections until `shutdown` resolves, then lets requests in flight finish within the configured time.
+/// Accepts connections until `shutdown` resolves, then lets requests in flight finish within the configured time. When this returns
+/// no connection is left, and with that no handle on the store.
 pub async fn run(listener: TcpListener, handler: Handler, limits: Http, shutdown: impl Future<Output = ()>) {
     let handler = Arc::new(handler);
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let connections = GracefulShutdown::new();
+    let mut tasks = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         // A place first: past the limit, callers wait in the kernel's queue.
@@ -44,7 +47,8 @@ pub async fn run(listener: TcpListener, handler: Handler, limits: Http, shutdown
         };
         let Some((stream, peer, place)) = accepted else { continue };
         let connection = connections.watch(serve(stream, peer, handler.clone(), limits));
-        tokio::spawn(async move {
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
             // Time-outs, resets and what is not HTTP: every day's business on an open port.
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "connection ended");
@@ -56,6 +60,7 @@ pub async fn run(listener: TcpListener, handler: Handler, limits: Http, shutdown
     if tokio::time::timeout(limits.shutdown_timeout, connections.shutdown()).await.is_err() {
         tracing::warn!("connections were cut off: they did not finish within {:?}", limits.shutdown_timeout);
     }
+    tasks.shutdown().await;
 }
 
 async fn accept(
@@ -96,5 +101,7 @@ fn serve(
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .pipeline_flush(true)
+        // Who has sent all and closed that half is answered; who has hung up is still counted.
+        .half_close(true)
         .serve_connection(TokioIo::new(Box::pin(stream)), service)
 }

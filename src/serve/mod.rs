@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{self, Admin, Listening};
 use crate::config::{Config, Tokens};
 use crate::data_dir::{DataDir, DataDirError};
+use crate::event::SourceName;
 use crate::ingest::{self, Entrance, Gate, Handler};
 use crate::ledger::snapshot::Snapshot;
 use crate::meters::{self, ExportMeters, Signal, SourceMeters};
@@ -64,14 +65,17 @@ impl Listeners {
     }
 }
 
-/// The tokens in force of each source, in the configuration's order: those given, or the one that is kept in the data directory.
+/// The tokens in force of each source, in the configuration's order: those given, or the one that `made` says was made for it.
 ///
 /// # Errors
 /// A made token cannot be read or written.
-pub fn tokens(config: &Config, data_dir: &DataDir) -> Result<Vec<Vec<Secret>>, DataDirError> {
+pub fn tokens(
+    config: &Config,
+    made: impl Fn(&SourceName) -> Result<Secret, DataDirError>,
+) -> Result<Vec<Vec<Secret>>, DataDirError> {
     let tokens_of = |source: &crate::config::Source| match &source.tokens {
         Tokens::Given(tokens) => Ok(tokens.clone()),
-        Tokens::Generated => data_dir.token(&source.name).map(|token| vec![token]),
+        Tokens::Generated => made(&source.name).map(|token| vec![token]),
     };
     config.sources.iter().map(tokens_of).collect()
 }
@@ -89,7 +93,7 @@ pub async fn serve(
 ) -> Result<(), StartError> {
     let data_dir = DataDir::open(&config.data_dir)?;
     let lock = data_dir.lock()?;
-    let tokens = tokens(config, &data_dir)?;
+    let tokens = tokens(config, |source| data_dir.token(source))?;
     let instance = data_dir.instance_id()?;
     let hash_key = data_dir.hash_key()?;
     let resource = Resource::new(&config.otlp, instance);
@@ -99,7 +103,7 @@ pub async fn serve(
     if let Some(source) = config.sources.first() {
         number::warm_up(source.region);
     }
-    meters::build_info(env!("CARGO_PKG_VERSION"), env!("SMSCOPE_REVISION"), env!("SMSCOPE_RUSTC"));
+    meters::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
     let status = config.otlp.logs.is_some().then(Arc::<ExportStatus>::default);
     let snapshot = snapshot_of(&store, status.clone());

@@ -65,11 +65,13 @@ pub fn find(connection: &Connection, submission: &Submission, receipt: &Receipt)
 /// Gives the new message's id; `row.id` is not looked at.
 pub fn insert(connection: &Connection, submission: &Submission, receipt: &Receipt, row: &Row) -> rusqlite::Result<i64> {
     let now = submission.arrived_at.as_millisecond();
+    let accepted_at =
+        receipt.accepted_at.or(receipt.sent_at).unwrap_or(submission.arrived_at).min(submission.arrived_at);
     connection
         .prepare_cached(
             "INSERT INTO messages (key, source, message_id, part, state, reason, channel, flow, country, number, \
-             ref_client, campaign_id, mccmnc, parts, cost_micros, currency, first_seen, pending_since, last_event, \
-             settled_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?17, ?19)",
+             ref_client, campaign_id, mccmnc, parts, cost_micros, currency, accepted_at, first_seen, pending_since, last_event, \
+             settled_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?18, ?20)",
         )?
         .insert(params![
             key_of(receipt, &submission.source),
@@ -88,6 +90,7 @@ pub fn insert(connection: &Connection, submission: &Submission, receipt: &Receip
             row.parts,
             row.cost.as_ref().map(|cost| cost.0),
             row.cost.as_ref().map(|cost| &cost.1),
+            accepted_at.as_millisecond(),
             now,
             row.message.pending_since.as_millisecond(),
             (!row.message.state.is_pending()).then_some(now),

@@ -30,6 +30,7 @@ use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
 
 mod checkpoint;
+pub mod cohorts;
 mod housekeeping;
 mod journal;
 mod messages;
@@ -51,6 +52,9 @@ const QUEUE: usize = 4096;
 
 /// Page cache of the writer's connection, taken as it is needed: the index of a million messages, most of it.
 const CACHE_KIB: i64 = 16 << 10;
+
+/// The database's name in its folder.
+const DATABASE: &str = "smscope.db";
 
 /// What the store is told once, when it is opened.
 #[derive(Clone, Debug)]
@@ -150,7 +154,7 @@ impl Store {
     /// # Errors
     /// A folder that cannot be written, or a database that is not ours, newer or damaged.
     pub fn open(folder: &Path, settings: Settings) -> Result<(Self, WriterEnd), OpenError> {
-        let path = folder.join("smscope.db");
+        let path = folder.join(DATABASE);
         let mut connection = connect(&path)?;
         schema::migrate(&mut connection)?;
         // The database file's name has to survive a power cut too.

@@ -426,3 +426,38 @@ fn a_file_that_is_no_database_is_refused_in_words() {
     let error = Store::open(folder.path(), settings()).err().unwrap();
     assert!(error.to_string().contains("not a database"), "{error}");
 }
+
+#[tokio::test]
+async fn a_cohort_is_of_the_hour_in_which_its_messages_were_accepted_however_late_the_receipts_came() {
+    let folder = TempDir::new().unwrap();
+    let opened = Opened::new(&folder, settings());
+    let noon: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    let accepted = |id: &str, minutes: i64, outcome: Outcome| Receipt {
+        accepted_at: Some(noon + jiff::SignedDuration::from_mins(minutes)),
+        ..receipt(id, outcome.label(), outcome)
+    };
+    let receipts = [
+        (1, accepted("before", -200, Outcome::Delivered)),
+        (2, accepted("a", 5, Outcome::Enroute)),
+        (400, accepted("late", 10, Outcome::Failed(Reason::Network))),
+        (401, accepted("b", 65, Outcome::Read)),
+        (402, accepted("a", 5, Outcome::Delivered)),
+    ];
+    for (minutes, one) in receipts {
+        let at = noon + jiff::SignedDuration::from_mins(minutes);
+        opened.store().commit(submission_at(at, vec![Event::Receipt(Box::new(one))])).await.unwrap();
+    }
+    let counts = cohorts::since(folder.path(), noon).unwrap();
+    let rows: Vec<(String, String, Option<String>, u64)> =
+        counts.into_iter().map(|(c, n)| (c.hour.to_string(), c.state, c.reason, n)).collect();
+    let expected = [
+        ("2026-03-01T12:00:00Z", "delivered", None, 1),
+        ("2026-03-01T12:00:00Z", "failed", Some("network"), 1),
+        ("2026-03-01T13:00:00Z", "read", None, 1),
+    ];
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(hour, state, reason, n)| (hour.to_string(), state.to_string(), reason.map(str::to_owned), *n))
+        .collect();
+    assert_eq!(rows, expected);
+}

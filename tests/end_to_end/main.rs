@@ -1,6 +1,6 @@
 //! The real binary among real peers: an OpenTelemetry Collector and a Prometheus on loopback ports.
 //!
-//! One test binary for all of it: one link, and helpers that every test shares.
+//! One test binary for all of it: it links once, and every test uses all of `peers`.
 
 mod crash;
 mod logs;

@@ -44,7 +44,10 @@ fn every_record_arrives_though_the_collector_comes_late_is_killed_and_is_replace
         .start();
     // Nobody there yet.
     send_wave(&smscope, 1);
-    assert_eq!(smscope.metrics().sum("smscope_export_backlog_records", &[]), WAVE as f64);
+    eventually("the backlog to show", || {
+        let waiting = smscope.metrics().sum("smscope_export_backlog_records", &[]);
+        holds(waiting == WAVE as f64, || waiting.to_string())
+    });
     collector.restart();
     until_all_arrived(&collector, 1);
 

@@ -25,6 +25,7 @@ CREATE INDEX events_failed ON events (received_at) WHERE kind = 'message.failed'
 CREATE INDEX events_replies ON events (received_at) WHERE kind IN ('reply.received', 'reply.stop');
 
 -- What is known of each outbound message. Labels (channel, flow, country) are those of its first sight.
+-- `accepted_at` is the provider's time of acceptance, else of sending, else that of first arrival here.
 -- `part` is the recipient as written, for legacy messages whose id covers many recipients; else empty.
 -- `key` is a hash of source, message_id and part: the ids are random, so their index is the one thing here that is written all
 -- over, and 8 bytes an entry keep it in memory for millions of messages.
@@ -46,6 +47,7 @@ CREATE TABLE messages (
   parts         INTEGER,
   cost_micros   INTEGER,
   currency      TEXT,
+  accepted_at   INTEGER NOT NULL,
   first_seen    INTEGER NOT NULL,
   pending_since INTEGER NOT NULL,
   last_event    INTEGER NOT NULL,

@@ -135,7 +135,7 @@ fn whole_lines(path: &Path) -> String {
 }
 
 fn binary() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("SMSCOPE_TEST_COLLECTOR") {
+    if let Some(path) = std::env::var_os("SMSCOPE_TEST_COLLECTOR").filter(|path| !path.is_empty()) {
         return Some(path.into());
     }
     let manifest = std::fs::read(Path::new(FOLDER).join("builder.yaml")).unwrap();

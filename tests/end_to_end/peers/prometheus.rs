@@ -42,7 +42,7 @@ impl Prometheus {
 
     /// The value of an instant query that gives one series.
     pub fn query(&self, query: &str) -> Result<f64, String> {
-        let query = form_urlencoded::byte_serialize(query.as_bytes()).collect::<String>();
+        let query = percent_encoding::utf8_percent_encode(query, percent_encoding::NON_ALPHANUMERIC).to_string();
         let reply = self.http.get(&format!("http://{}/api/v1/query?query={query}", self.address))?;
         let answer: Value = serde_json::from_str(&reply.body).map_err(|error| error.to_string())?;
         let value = answer["data"]["result"][0]["value"][1].as_str();
