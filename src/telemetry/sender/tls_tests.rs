@@ -94,6 +94,7 @@ async fn a_server_is_trusted_when_our_authority_vouches_for_its_name_today() {
     let (authority, stranger) = (Authority::new("ours"), Authority::new("stranger"));
     let ours = written(folder.path(), "ca.pem", &authority.pem());
     let both = written(folder.path(), "both.pem", &format!("{}{}", stranger.pem(), authority.pem()));
+    let of_server = rcgen::ExtendedKeyUsagePurpose::ServerAuth;
     for protocol in BOTH {
         for versions in EACH_VERSION {
             for (host, file) in [("localhost", &ours), ("127.0.0.1", &ours), ("localhost", &both)] {
@@ -102,10 +103,12 @@ async fn a_server_is_trusted_when_our_authority_vouches_for_its_name_today() {
                 assert_eq!(answer, Ok(()), "{protocol:?} {host} {versions:?}");
             }
         }
+        let expired = authority.sign(&["localhost"], 2020, of_server.clone());
+        let elsewhere = authority.sign(&["collector.example"], 2099, of_server.clone());
         for (identity, problem) in [
             (stranger.server(), "invalid peer certificate: UnknownIssuer"),
-            (authority.expired_server(), "invalid peer certificate: certificate expired"),
-            (authority.server_elsewhere(), "invalid peer certificate: certificate not valid for name \"localhost\""),
+            (expired, "invalid peer certificate: certificate expired"),
+            (elsewhere, "invalid peer certificate: certificate not valid for name \"localhost\""),
         ] {
             let why = asked(&server(identity), protocol, "localhost", &[(CERTIFICATE, &ours)]).await.unwrap_err();
             assert!(why.contains(problem) && why.lines().count() == 1, "{protocol:?}: {why}");

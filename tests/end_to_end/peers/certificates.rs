@@ -26,31 +26,20 @@ impl Authority {
 
     /// Of a server on this machine.
     pub fn server(&self) -> Identity {
-        self.sign(named(&["localhost", "127.0.0.1"]), ExtendedKeyUsagePurpose::ServerAuth)
-    }
-
-    /// Of a server elsewhere.
-    pub fn server_elsewhere(&self) -> Identity {
-        self.sign(named(&["collector.example"]), ExtendedKeyUsagePurpose::ServerAuth)
-    }
-
-    pub fn expired_server(&self) -> Identity {
-        let mut params = named(&["localhost", "127.0.0.1"]);
-        params.not_after = date_time_ymd(2020, 1, 1);
-        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
+        self.sign(&["localhost", "127.0.0.1"], 2099, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     pub fn client(&self) -> Identity {
-        self.sign(named(&["smscope"]), ExtendedKeyUsagePurpose::ClientAuth)
+        self.sign(&["smscope"], 2099, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Identity {
+    /// Of whoever goes by these names, until the beginning of `year`.
+    pub fn sign(&self, names: &[&str], year: i32, usage: ExtendedKeyUsagePurpose) -> Identity {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_after = date_time_ymd(year, 1, 1);
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate().unwrap();
         Identity { certificate: params.signed_by(&key, &self.0).unwrap().pem(), key: key.serialize_pem() }
     }
-}
-
-fn named(names: &[&str]) -> CertificateParams {
-    CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap()
 }
