@@ -189,4 +189,36 @@ source smsmode
             assert!(described.contains(line), "{line} in {described}");
         }
     }
+
+    #[test]
+    fn the_road_of_each_signal_is_described() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let authority = crate::certificates::Authority::new("ours");
+        let client = authority.client();
+        let file = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            folder.path().join(name).display().to_string()
+        };
+        let (ca, certificate) = (file("ca.pem", &authority.pem()), file("client.pem", &client.certificate));
+        let key = file("client.key", &client.key);
+        let env = BTreeMap::from([
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://collector:4317"),
+            ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE", &certificate),
+            ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", &key),
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://collector:4318/v1/metrics"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", &ca),
+        ]);
+        let described = describe(&Config::load(&Flags::default(), &env).unwrap());
+        let trusted = format!("TLS by {ca}");
+        for line in [
+            format!(
+                "https://collector:4317/ by grpc, time-out 10s, gzip, {trusted}, client certificate {certificate}\n"
+            ),
+            format!("https://collector:4318/v1/metrics by http/protobuf, time-out 10s, no compression, {trusted}\n"),
+        ] {
+            assert!(described.contains(&line), "{line} in {described}");
+        }
+    }
 }

@@ -117,6 +117,29 @@ async fn a_server_is_trusted_when_our_authority_vouches_for_its_name_today() {
 }
 
 #[tokio::test]
+async fn a_self_signed_certificate_is_trusted_unless_it_says_that_it_is_an_authority() {
+    let folder = TempDir::new().unwrap();
+    for (is_ca, trusted) in [
+        (rcgen::IsCa::NoCa, Ok(())),
+        (rcgen::IsCa::ExplicitNoCa, Ok(())),
+        (rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained), Err("CaUsedAsEndEntity")),
+    ] {
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let file = written(folder.path(), "self.pem", &certificate);
+        let server = server(Identity { certificate, key: key.serialize_pem() });
+        let answer = asked(&server, Protocol::HttpProtobuf, "localhost", &[(CERTIFICATE, &file)]).await;
+        match (&answer, trusted) {
+            (Ok(()), Ok(())) => {}
+            (Err(why), Err(problem)) if why.contains(problem) => {}
+            _ => panic!("{answer:?}, where {trusted:?} was expected"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_wants_to_know_us_is_shown_our_certificate() {
     let folder = TempDir::new().unwrap();
     let (authority, stranger) = (Authority::new("ours"), Authority::new("stranger"));
