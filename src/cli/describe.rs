@@ -77,7 +77,15 @@ fn endpoint(endpoint: Option<&Endpoint>) -> String {
     let Some(endpoint) = endpoint else { return "off".to_owned() };
     let compression = if endpoint.gzip { "gzip" } else { "no compression" };
     let headers = endpoint.headers.iter().map(|(name, _)| format!(", header {name}")).collect::<String>();
-    format!("{}, time-out {}, {compression}{headers}", endpoint.shown_url(), show_duration(endpoint.timeout))
+    let tls = endpoint.tls.as_ref().map_or(String::new(), |tls| {
+        let trusted =
+            tls.certificate.as_ref().map_or("the system's authorities".into(), |file| file.display().to_string());
+        let shown = tls.client_certificate.as_ref().map(|file| format!(", client certificate {}", file.display()));
+        format!(", TLS by {trusted}{}", shown.unwrap_or_default())
+    });
+    let (url, protocol) = (endpoint.shown_url(), endpoint.protocol.as_str());
+    let timeout = show_duration(endpoint.timeout);
+    format!("{url} by {protocol}, time-out {timeout}, {compression}{tls}{headers}")
 }
 
 fn listed(items: impl IntoIterator<Item = impl Display>, when_empty: &str) -> String {
@@ -174,11 +182,43 @@ source smsmode
         let described = describe(&Config::load(&Flags::default(), &env).unwrap());
         assert!(!described.contains("hidden"), "{described}");
         for line in [
-            "  logs              http://collector:4318/v1/logs, time-out 10s, no compression, header api-key\n",
+            "  logs              http://collector:4318/v1/logs by http/protobuf, time-out 10s, no compression, header api-key\n",
             "  tokens            2 given\n",
             "\nwarning: SMSCOPE_LISTN: unknown variable, not used; expected one of ",
         ] {
             assert!(described.contains(line), "{line} in {described}");
+        }
+    }
+
+    #[test]
+    fn the_road_of_each_signal_is_described() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let authority = crate::certificates::Authority::new("ours");
+        let client = authority.client();
+        let file = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            folder.path().join(name).display().to_string()
+        };
+        let (ca, certificate) = (file("ca.pem", &authority.pem()), file("client.pem", &client.certificate));
+        let key = file("client.key", &client.key);
+        let env = BTreeMap::from([
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://collector:4317"),
+            ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE", &certificate),
+            ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", &key),
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://collector:4318/v1/metrics"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", &ca),
+        ]);
+        let described = describe(&Config::load(&Flags::default(), &env).unwrap());
+        let trusted = format!("TLS by {ca}");
+        for line in [
+            format!(
+                "https://collector:4317/ by grpc, time-out 10s, gzip, {trusted}, client certificate {certificate}\n"
+            ),
+            format!("https://collector:4318/v1/metrics by http/protobuf, time-out 10s, no compression, {trusted}\n"),
+        ] {
+            assert!(described.contains(&line), "{line} in {described}");
         }
     }
 }

@@ -6,10 +6,12 @@
 
 mod environment;
 mod file;
+mod headers;
 mod model;
 mod otlp;
 mod setting;
 mod source;
+mod tls;
 mod value;
 
 #[cfg(test)]
@@ -20,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use environment::{Environment, Process, VARIABLES};
+pub use headers::METADATA_BASE64;
 pub use model::*;
 pub use value::{duration, show_duration, show_size};
 
