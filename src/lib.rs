@@ -17,5 +17,6 @@ pub mod record;
 pub mod run;
 pub mod secret;
 pub mod serve;
+pub mod simulate;
 pub mod store;
 pub mod telemetry;
