@@ -13,6 +13,7 @@ pub mod plan;
 pub mod scenario;
 mod status;
 mod story;
+pub mod verify;
 pub mod wire;
 
 #[cfg(test)]
