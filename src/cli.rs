@@ -1,6 +1,7 @@
 //! The command line: what is asked for, and how the process ends when that cannot be had.
 
 mod describe;
+mod simulate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{ConfigError, Flags};
 
 pub use describe::describe;
+pub use simulate::Simulate;
 
 /// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -19,7 +21,7 @@ pub const EXIT_USAGE: u8 = 64;
 pub const EXIT_CONFIGURATION: u8 = 78;
 
 /// What smscope is asked to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Subcommand)]
 pub enum Command {
     /// Take webhooks, keep them, and tell of them in logs and metrics (the default)
     #[default]
@@ -28,6 +30,8 @@ pub enum Command {
     Url,
     /// Check the configuration and print what it means; nothing is started or written
     Check,
+    /// Play the provider against a running smscope: a load and a test, with --verify a proof
+    Simulate(Box<Simulate>),
 }
 
 /// Why the process ends early.

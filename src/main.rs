@@ -20,5 +20,6 @@ fn begin() -> Result<ExitCode, Exit> {
         Command::Serve => run::serve(loaded),
         Command::Url => run::url(&loaded),
         Command::Check => run::check(&loaded),
+        Command::Simulate(asked) => run::simulate(&loaded, &asked),
     }
 }

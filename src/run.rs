@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use crate::cli::{Exit, describe};
+use crate::cli::{Exit, Simulate, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
 use crate::data_dir::DataDir;
 use crate::diagnostics;
 use crate::secret::Secret;
 use crate::serve::{self, Listeners, StartError};
+use crate::simulate;
 
 /// `smscope serve`.
 ///
@@ -42,9 +43,7 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
 /// A made token cannot be read or written.
 pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
-    let tokens = DataDir::open(&config.data_dir)
-        .and_then(|data_dir| serve::tokens(config, &data_dir))
-        .map_err(|error| refused(error.into()))?;
+    let tokens = tokens(config)?;
     let mut text = String::new();
     for (source, tokens) in config.sources.iter().zip(&tokens) {
         for token in tokens {
@@ -63,6 +62,28 @@ pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
 pub fn check(loaded: &Loaded) -> Result<ExitCode, Exit> {
     print(&describe(loaded));
     Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope simulate`: exit code 1 when the sidecar counts something else than what it was told.
+///
+/// # Errors
+/// A URL that cannot be used, a token that cannot be read, a sidecar that does not answer.
+pub fn simulate(loaded: &Loaded, asked: &Simulate) -> Result<ExitCode, Exit> {
+    let tokens = if asked.is_local() { tokens(&loaded.config)? } else { vec![] };
+    let run = asked.run(&loaded.config, tokens.first().and_then(|tokens| tokens.first()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
+    let report = runtime.block_on(async {
+        let stop = termination().map_err(Exit::failure)?;
+        simulate::run(run, stop).await.map_err(Exit::failure)
+    })?;
+    print(&report.text);
+    Ok(if report.agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tokens(config: &Config) -> Result<Vec<Vec<Secret>>, Exit> {
+    DataDir::open(&config.data_dir)
+        .and_then(|data_dir| serve::tokens(config, &data_dir))
+        .map_err(|error| refused(error.into()))
 }
 
 fn refused(error: StartError) -> Exit {

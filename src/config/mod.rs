@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use environment::{Environment, Process, VARIABLES};
 pub use model::*;
-pub use value::{show_duration, show_size};
+pub use value::{duration, show_duration, show_size};
 
 use crate::event::SourceName;
 use file::Table;
@@ -102,6 +102,11 @@ impl Config {
             Some(url) => format!("{url}/hooks/{source}/{token}"),
             None => format!("http://{}/hooks/{source}/{token}", reachable(self.listen)),
         }
+    }
+
+    /// The address under which this machine reaches the admin listener.
+    pub fn reachable_admin(&self) -> SocketAddr {
+        reachable(self.admin_listen)
     }
 
     fn check_callback_urls(&self, public_url: Option<&Setting>) -> Result<(), ConfigError> {

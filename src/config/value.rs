@@ -19,7 +19,7 @@ pub(super) const TOKEN_EXPECTED: &str = "at least 16 characters of A-Z a-z 0-9 -
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Reads `500ms`, `15s`, `1h30m`, `30d` (a day is 24 hours). `None` without a unit, and when it is zero or too large.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total: u64 = 0;
     while !rest.is_empty() {
