@@ -24,7 +24,12 @@ impl Sidecar {
     }
 
     fn on(listen: &str, admin: &str, data: Arc<TempDir>) -> Self {
+        Self::with(&[], listen, admin, data)
+    }
+
+    fn with(settings: &[(&str, &str)], listen: &str, admin: &str, data: Arc<TempDir>) -> Self {
         let mut process = Command::new(BINARY)
+            .envs(settings.iter().copied())
             .envs([("SMSCOPE_LISTEN", listen), ("SMSCOPE_ADMIN_LISTEN", admin)])
             .env("SMSCOPE_DATA_DIR", data.path())
             .stdout(Stdio::piped())
@@ -215,6 +220,19 @@ fn a_sidecar_that_does_not_answer_for_a_while_is_retried_until_all_agrees() {
     sidecar.signal("-CONT");
     let out = agrees(run);
     assert!(out.contains("without an answer") && out.contains("600 messages: "), "{out}");
+}
+
+#[test]
+fn a_sidecar_that_is_full_answers_503_and_has_everything_once_it_has_room() {
+    let (listen, admin) = (free_address(), free_address());
+    let data = Arc::new(TempDir::new().unwrap());
+    let full = Sidecar::with(&[("SMSCOPE_STORE_SIZE_LIMIT", "1MiB")], &listen, &admin, data.clone());
+    let run = full.simulate("--rate 1000 --duration 4s --time-compression 10000 --connections 32 --verify");
+    std::thread::sleep(Duration::from_millis(5_000));
+    drop(full);
+    let _roomy = Sidecar::on(&listen, &admin, data);
+    let out = agrees(run);
+    assert!(out.contains("answered 503") && out.contains("4000 messages: "), "{out}");
 }
 
 #[test]
