@@ -1,6 +1,7 @@
 //! The command line: what is asked for, and how the process ends when that cannot be had.
 
 mod describe;
+mod simulate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::config::{self, ConfigError, Flags};
 use crate::report::{Dimension, Format};
 
 pub use describe::describe;
+pub use simulate::Simulate;
 
 /// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -21,7 +23,7 @@ pub const EXIT_USAGE: u8 = 64;
 pub const EXIT_CONFIGURATION: u8 = 78;
 
 /// What smscope is asked to do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Subcommand)]
 pub enum Command {
     /// Take webhooks, keep them, and tell of them in logs and metrics (the default)
     #[default]
@@ -33,6 +35,8 @@ pub enum Command {
     /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
     /// arrival
     Report(ReportArguments),
+    /// Play the provider against a running smscope: a load and a test, with --verify a proof
+    Simulate(Box<Simulate>),
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]

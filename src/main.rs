@@ -21,5 +21,6 @@ fn begin() -> Result<ExitCode, Exit> {
         Command::Url => run::url(&loaded),
         Command::Check => run::check(&loaded),
         Command::Report(arguments) => run::report(&loaded, &arguments),
+        Command::Simulate(asked) => run::simulate(&loaded, &asked),
     }
 }

@@ -123,7 +123,7 @@ impl View {
         let started = scrape::series(process, "process_start_time_seconds").find_map(|series| unix_time(series.value));
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            revision: env!("SMSCOPE_REVISION"),
+            revision: env!("BUILD_REVISION"),
             trouble,
             as_of: moment(time),
             started: started.map(moment),
