@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap_complete::Shell;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use crate::cli::{Exit, ReportArguments, describe};
+use crate::cli::{self, Exit, ReportArguments, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
 use crate::data_dir::DataDir;
 use crate::diagnostics;
@@ -87,6 +88,24 @@ pub fn report(loaded: &Loaded, arguments: &ReportArguments) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
+/// `smscope completions`: the script of a shell.
+///
+/// # Errors
+/// None.
+pub fn completions(shell: Shell) -> Result<ExitCode, Exit> {
+    print(cli::completions(shell));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope man`: the manual page.
+///
+/// # Errors
+/// It cannot be rendered.
+pub fn man() -> Result<ExitCode, Exit> {
+    print(cli::man_page().map_err(Exit::failure)?);
+    Ok(ExitCode::SUCCESS)
+}
+
 fn refused(error: StartError) -> Exit {
     match error {
         StartError::Metrics(_) => Exit::failure(error),
@@ -128,9 +147,9 @@ fn curl(config: &Config, source: &SourceName, token: &Secret) -> String {
 }
 
 /// Standard output may be closed: what it was for is then nobody's concern.
-fn print(text: &str) {
+fn print(text: impl AsRef<[u8]>) {
     let mut output = std::io::stdout().lock();
-    let _closed = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    let _closed = output.write_all(text.as_ref()).and_then(|()| output.flush());
 }
 
 /// Resolves at the first SIGTERM (Kubernetes' way to start a graceful shutdown) or SIGINT (Ctrl-C).
