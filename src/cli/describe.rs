@@ -26,8 +26,8 @@ pub fn describe(loaded: &Loaded) -> String {
     let sections = sections(loaded);
     let lines = || sections.iter().flat_map(|section| &section.lines);
     let names = lines().map(|line| line.name.chars().count()).max().unwrap_or(0) + 2;
-    let widths = lines().map(|line| line.value.chars().count()).filter(|width| *width <= WIDEST_COLUMN);
-    let values = widths.max().unwrap_or(0);
+    let rows = lines().flat_map(|line| folded(&line.value)).map(|row| row.chars().count());
+    let values = rows.filter(|width| *width <= WIDEST).max().unwrap_or(0);
     let mut text = String::new();
     for section in &sections {
         let indent = if section.heading.is_empty() { "" } else { "  " };
@@ -35,7 +35,12 @@ pub fn describe(loaded: &Loaded) -> String {
             let _infallible = writeln!(text, "\n{}", section.heading);
         }
         for Line { name, value, origin, .. } in &section.lines {
-            let _infallible = writeln!(text, "{:<names$}  {value:<values$}  {origin}", format!("{indent}{name}"));
+            let mut rows = folded(value).into_iter();
+            let first = rows.next().unwrap_or_default();
+            let _infallible = writeln!(text, "{:<names$}  {first:<values$}  {origin}", format!("{indent}{name}"));
+            for row in rows {
+                let _infallible = writeln!(text, "{:<names$}  {row}", "");
+            }
         }
     }
     for (at, warning) in loaded.warnings.iter().enumerate() {
@@ -44,8 +49,20 @@ pub fn describe(loaded: &Loaded) -> String {
     text
 }
 
-/// A longer value stands out of its column, rather than pushing all origins off the screen.
-const WIDEST_COLUMN: usize = 60;
+/// A longer list is folded; another long value stands out of its column, rather than pushing all origins off the screen.
+const WIDEST: usize = 60;
+
+/// A value in rows that are not too long, broken where a list has a comma.
+fn folded(value: &str) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for item in value.split_inclusive(", ") {
+        match rows.last_mut() {
+            Some(row) if row.chars().count() + item.trim_end().chars().count() <= WIDEST => row.push_str(item),
+            _ => rows.push(item.to_owned()),
+        }
+    }
+    rows.iter().map(|row| row.trim_end().to_owned()).collect()
+}
 
 /// Every setting in effect, as [`describe`] shows them.
 pub fn lines(loaded: &Loaded) -> Vec<Line> {

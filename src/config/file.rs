@@ -64,7 +64,13 @@ impl Table {
 
     /// The table under `key`, empty when there is none.
     pub fn table(&mut self, key: &'static str) -> Result<Table, ConfigError> {
-        Ok(self.optional_table(key)?.unwrap_or_default())
+        let empty = Table {
+            prefix: format!("{}{key}.", self.prefix),
+            folder: self.folder.clone(),
+            origins: self.origins.clone(),
+            ..Table::default()
+        };
+        Ok(self.optional_table(key)?.unwrap_or(empty))
     }
 
     pub fn optional_table(&mut self, key: &'static str) -> Result<Option<Table>, ConfigError> {

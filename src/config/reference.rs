@@ -13,7 +13,7 @@ pub struct Setting {
     pub default: &'static str,
     /// A value that is taken, in TOML.
     pub example: &'static str,
-    /// A value that is not, in TOML.
+    /// A value that is not, in TOML; one of the variable when there is no key.
     pub wrong: &'static str,
     /// The sister settings that it cannot be without, in TOML.
     pub beside: &'static str,
@@ -286,10 +286,13 @@ static SETTINGS: &[Setting] = &[
         .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_PROTOCOL", "http/protobuf"),
     key("", "path", "", "the configuration file; there is none by default")
         .variable("SMSCOPE_CONFIG", "/etc/smscope/smscope.toml")
+        .wrong("/nonexistent.toml")
         .flag("--config"),
     variable("SMSCOPE_TOKEN", "tokens", "0123456789abcdef0123456789abcdef", "of the one source that there is; several with commas between them"),
-    variable("SMSCOPE_TOKEN_FILE", "path", "/etc/smscope/token", "the same from a file, one token a line"),
-    variable("OTEL_SDK_DISABLED", "true or false", "true", "`true` switches the export of both signals off"),
+    variable("SMSCOPE_TOKEN_FILE", "path", "/etc/smscope/token", "the same from a file, one token a line")
+        .wrong("/nonexistent/token"),
+    variable("OTEL_SDK_DISABLED", "true or false", "true", "`true` switches the export of both signals off")
+        .wrong("yes"),
     variable("OTEL_EXPORTER_OTLP_CERTIFICATE", "path", "", "refused: TLS is not supported yet"),
     variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "path", "", "refused: TLS is not supported yet"),
     variable("OTEL_EXPORTER_OTLP_CLIENT_KEY", "path", "", "refused: TLS is not supported yet"),
