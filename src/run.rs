@@ -93,7 +93,7 @@ pub fn report(loaded: &Loaded, arguments: &ReportArguments) -> Result<ExitCode, 
 /// # Errors
 /// None.
 pub fn completions(shell: Shell) -> Result<ExitCode, Exit> {
-    print(cli::completions(shell));
+    print(&cli::completions(shell));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -102,7 +102,7 @@ pub fn completions(shell: Shell) -> Result<ExitCode, Exit> {
 /// # Errors
 /// It cannot be rendered.
 pub fn man() -> Result<ExitCode, Exit> {
-    print(cli::man_page().map_err(Exit::failure)?);
+    print(&cli::man_page().map_err(Exit::failure)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -147,9 +147,9 @@ fn curl(config: &Config, source: &SourceName, token: &Secret) -> String {
 }
 
 /// Standard output may be closed: what it was for is then nobody's concern.
-fn print(text: impl AsRef<[u8]>) {
+fn print(text: &str) {
     let mut output = std::io::stdout().lock();
-    let _closed = output.write_all(text.as_ref()).and_then(|()| output.flush());
+    let _closed = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
 /// Resolves at the first SIGTERM (Kubernetes' way to start a graceful shutdown) or SIGINT (Ctrl-C).

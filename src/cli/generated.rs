@@ -8,17 +8,17 @@ use super::command_line;
 use crate::config::reference::{self, Setting};
 
 /// The script that makes `shell` complete smscope's commands and flags.
-pub fn completions(shell: Shell) -> Vec<u8> {
+pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command_line(), "smscope", &mut script);
-    script
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 /// smscope(1), in roff.
 ///
 /// # Errors
 /// None in practice: it is written into memory.
-pub fn man_page() -> std::io::Result<Vec<u8>> {
+pub fn man_page() -> std::io::Result<String> {
     let command = command_line();
     let mut page = Vec::new();
     let man = Man::new(command.clone()).manual("User commands");
@@ -30,7 +30,7 @@ pub fn man_page() -> std::io::Result<Vec<u8>> {
     commands(&command, &mut page)?;
     page.extend(settings().to_roff().into_bytes());
     man.render_version_section(&mut page)?;
-    Ok(page)
+    Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
 /// The commands with their own options, on this page: there are no others to refer to.
