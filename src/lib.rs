@@ -2,6 +2,9 @@
 //! metrics. docs/architecture.md has the map; data flows ingest -> provider -> store (lifecycle) -> telemetry, one way.
 
 pub mod admin;
+#[cfg(test)]
+#[path = "../tests/end_to_end/peers/certificates.rs"]
+mod certificates;
 pub mod cli;
 pub mod config;
 pub mod data_dir;

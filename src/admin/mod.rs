@@ -1,4 +1,5 @@
-//! The admin listener: metrics and health. On loopback unless told otherwise; it shows no token, no number and no text.
+//! The admin listener: metrics, health and a page for people. On loopback unless told otherwise; it shows no token, no number and no
+//! text.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
 };
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,14 +23,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+pub mod page;
+
+use page::{Page, Part};
+
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
-
-const ABOUT: &str = "smscope: SMS provider webhooks in, deliverability logs and metrics out\n\n\
-    /metrics  Prometheus metrics\n\
-    /readyz   ready to take webhooks\n\
-    /livez    alive\n";
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -36,6 +37,7 @@ pub struct Admin {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// `Err` in a few words: why no webhook can be taken now.
     pub readiness: Box<dyn Fn() -> Result<(), &'static str> + Send + Sync>,
+    pub page: Arc<Page>,
 }
 
 /// Whether the listeners are up: set once they are, taken back at shutdown.
@@ -69,9 +71,10 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
             continue;
         };
         let admin = admin.clone();
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (request, _) = request.into_parts();
             let admin = admin.clone();
-            async move { Ok::<_, Infallible>(admin.answer(&request)) }
+            async move { Ok::<_, Infallible>(admin.answer(&request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -87,40 +90,51 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
 }
 
 impl Admin {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
+    async fn answer(&self, request: &Parts) -> Response<Full<Bytes>> {
+        if request.method != Method::GET && request.method != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        match request.uri().path() {
-            "/metrics" => metrics((self.metrics)(), request.headers()),
+        match request.uri.path() {
+            "/metrics" => metrics((self.metrics)(), &request.headers),
             "/livez" => text(StatusCode::OK, "ok\n"),
             "/readyz" => match (self.readiness)() {
                 Ok(()) => text(StatusCode::OK, "ok\n"),
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
             },
-            "/" => text(StatusCode::OK, ABOUT),
+            "/" => self.page(Part::Whole, request).await,
+            "/figures" => self.page(Part::Figures, request).await,
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
+    }
+
+    async fn page(&self, part: Part, request: &Parts) -> Response<Full<Bytes>> {
+        let trouble = (self.readiness)().err();
+        let (mut response, html) = self.page.clone().answer(part, request, trouble).await.into_parts();
+        let body = packed(html.into(), &request.headers, &mut response.headers);
+        Response::from_parts(response, Full::new(body))
     }
 }
 
 fn metrics(plain: String, headers: &HeaderMap) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    let set = response.headers_mut();
-    set.insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
-    set.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    let body = if accepts_gzip(headers)
-        && let Ok(packed) = gzip(plain.as_bytes())
-    {
-        set.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        packed.into()
-    } else {
-        plain.into()
-    };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    let body = packed(plain.into(), headers, response.headers_mut());
     *response.body_mut() = Full::new(body);
     response
+}
+
+/// `plain` as the one who asked with `asked` can best take it, which is put into `headers`.
+fn packed(plain: Bytes, asked: &HeaderMap, headers: &mut HeaderMap) -> Bytes {
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if accepts_gzip(asked)
+        && let Ok(packed) = gzip(&plain)
+    {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        return packed.into();
+    }
+    plain
 }
 
 /// Whether gzip is among the accepted codings, with a weight other than 0.
@@ -161,7 +175,8 @@ mod tests {
         let store = Arc::new(());
         let held = store.clone();
         let metrics = move || format!("held_by {}\n", Arc::strong_count(&held));
-        let admin = Admin { metrics: Box::new(metrics), readiness: Box::new(|| Ok(())) };
+        let page = Arc::new(page::tests::empty_page());
+        let admin = Admin { metrics: Box::new(metrics), readiness: Box::new(|| Ok(())), page };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel::<()>();

@@ -1,6 +1,7 @@
 //! What `smscope check` prints: the effective configuration and where each value came from, for people, without secrets.
 
 use std::fmt::{Display, Write};
+use std::path::PathBuf;
 
 use crate::config::{Config, Endpoint, Loaded, LoadedOrigins, Source, Tokens, show_duration, show_size};
 
@@ -151,7 +152,14 @@ impl<'a> Section<'a> {
         line("headers", listed(endpoint.headers.iter().map(|(name, _)| format!("{name}: <token>")), "none"));
         line("timeout", show_duration(endpoint.timeout));
         line("compression", if endpoint.gzip { "gzip" } else { "none" }.to_owned());
-        line("protocol", "http/protobuf".to_owned());
+        line("protocol", endpoint.protocol.as_str().to_owned());
+        let Some(tls) = &endpoint.tls else { return };
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        line("certificate", file(&tls.certificate).unwrap_or_else(|| "the system's".to_owned()));
+        if let Some(certificate) = file(&tls.client_certificate) {
+            line("client_certificate", certificate);
+            line("client_key", "given".to_owned());
+        }
     }
 
     fn source(&mut self, config: &Config, source: &Source) {

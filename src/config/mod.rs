@@ -6,12 +6,14 @@
 
 mod environment;
 mod file;
+mod headers;
 mod model;
 mod origin;
 mod otlp;
 pub mod reference;
 mod setting;
 mod source;
+mod tls;
 mod value;
 
 #[cfg(test)]
@@ -23,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use environment::{Environment, Process, VARIABLES};
+pub use headers::METADATA_BASE64;
 pub use model::*;
 pub use value::{duration, show_duration, show_size};
 

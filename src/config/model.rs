@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::{HeaderName, HeaderValue, Uri};
@@ -75,12 +76,43 @@ pub struct Otlp {
 /// Where one signal goes.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// The full URL of the signal, path included: scheme http, with a host, without a user.
+    pub protocol: Protocol,
+    /// With a host, without a user. For HTTP the full URL of the signal, path included; for gRPC just the server.
     pub url: Uri,
-    /// Values are marked sensitive.
+    /// Each name once; values are marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub timeout: Duration,
     pub gzip: bool,
+    /// There if, and only if, the URL's scheme is https.
+    pub tls: Option<Tls>,
+}
+
+/// How requests of the OpenTelemetry protocol are carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    HttpProtobuf,
+    Grpc,
+}
+
+impl Protocol {
+    /// As OTEL_EXPORTER_OTLP_PROTOCOL has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::HttpProtobuf => "http/protobuf",
+            Protocol::Grpc => "grpc",
+        }
+    }
+}
+
+/// How a TLS server is verified, and who we are to it.
+#[derive(Clone)]
+pub struct Tls {
+    /// Without application protocols: these are the business of whoever connects.
+    pub client: Arc<rustls::ClientConfig>,
+    /// The file of the authorities that are trusted; `None`: those of the system.
+    pub certificate: Option<PathBuf>,
+    /// The file of our own certificate, if we show one.
+    pub client_certificate: Option<PathBuf>,
 }
 
 impl Endpoint {
@@ -94,11 +126,22 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Endpoint")
+            .field("protocol", &self.protocol)
             .field("url", &self.shown_url())
             .field("headers", &headers)
             .field("timeout", &self.timeout)
             .field("gzip", &self.gzip)
+            .field("tls", &self.tls)
             .finish()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("certificate", &self.certificate)
+            .field("client_certificate", &self.client_certificate)
+            .finish_non_exhaustive()
     }
 }
 

@@ -9,12 +9,14 @@
 
 use std::time::Duration;
 
-use hyper::http::{HeaderName, HeaderValue, Uri};
+use hyper::http::Uri;
 
 use super::file::Table;
+use super::headers::{self, Header};
 use super::setting::Setting;
+use super::tls::{self, SystemRoots};
 use super::value::{self, DAY, HOUR};
-use super::{ConfigError, Endpoint, Environment, Otlp};
+use super::{ConfigError, Endpoint, Environment, Otlp, Protocol};
 
 const DEFAULT_SERVICE_NAME: &str = "smscope";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,9 +50,13 @@ pub(super) fn read(mut table: Table, env: &dyn Environment, warnings: &mut Vec<S
     table.finish()?;
 
     let general = if logs_on || metrics_on { Group::of_env(env, "OTEL_EXPORTER_OTLP")? } else { Group::default() };
-    let signal = |on: bool, prefix: &str, file_of_signal: &Group, path: &str| match on {
-        true => endpoint([&Group::of_env(env, prefix)?.own(), &general, file_of_signal, &file], path),
-        false => Ok(None),
+    let system = SystemRoots::default();
+    let mut signal = |on: bool, prefix: &str, file_of_signal: &Group, path: &str| {
+        if !on {
+            return Ok(None);
+        }
+        let of_signal = Group::of_env(env, prefix)?.own();
+        Groups([&of_signal, &general, file_of_signal, &file]).endpoint(path, &system, warnings)
     };
     for (signal, on) in [("logs", logs_on), ("metrics", metrics_on)] {
         match Setting::of_env(env, "OTEL_SDK_DISABLED") {
@@ -149,23 +155,15 @@ fn remove(attributes: &mut Attributes, key: &str) -> Option<String> {
 #[derive(Default)]
 struct Group {
     endpoint: Option<(Setting, Uri)>,
-    headers: Option<Headers>,
+    headers: Option<Vec<Header>>,
     timeout: Option<Duration>,
     gzip: Option<bool>,
-    protocol: Option<(Setting, Protocol)>,
-    /// Certificates and keys, which only TLS has a use for.
-    tls: Option<Setting>,
+    protocol: Option<Protocol>,
+    certificate: Option<Setting>,
+    client_certificate: Option<Setting>,
+    client_key: Option<Setting>,
     /// Whether `endpoint` is a signal's own URL, rather than a base that the signal's path is added to.
     of_one_signal: bool,
-}
-
-type Headers = Vec<(HeaderName, HeaderValue)>;
-
-#[derive(Clone, Copy, PartialEq)]
-enum Protocol {
-    HttpProtobuf,
-    /// One that the specification has and smscope has not.
-    NotYet,
 }
 
 impl Group {
@@ -176,55 +174,42 @@ impl Group {
     /// The variables that start with `prefix`.
     fn of_env(env: &dyn Environment, prefix: &str) -> Result<Self, ConfigError> {
         let variable = |suffix: &str| Setting::of_env(env, &format!("{prefix}_{suffix}"));
-        let headers = variable("HEADERS").map(Setting::secret).map(|setting| {
-            let expected = "key=value,key2=value2, percent-encoded";
-            let pairs = setting.parse(expected, value::pairs)?;
-            pairs.iter().map(|(name, value)| header(name, value).ok_or_else(|| setting.bad(expected))).collect()
-        });
         Ok(Self {
             endpoint: variable("ENDPOINT").map(url).transpose()?,
-            headers: headers.transpose()?,
+            headers: variable("HEADERS").map(headers::of_text).transpose()?,
             timeout: variable("TIMEOUT").map(|setting| setting.millis(MILLISECOND..=HOUR)).transpose()?,
             gzip: variable("COMPRESSION").map(compression).transpose()?,
             protocol: variable("PROTOCOL").map(protocol).transpose()?,
-            tls: ["CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"].into_iter().find_map(variable),
+            certificate: variable("CERTIFICATE"),
+            client_certificate: variable("CLIENT_CERTIFICATE"),
+            client_key: variable("CLIENT_KEY"),
             of_one_signal: false,
         })
     }
 
     /// The keys of `[otlp]`, `[otlp.logs]` or `[otlp.metrics]`.
     fn of_file(table: &mut Table) -> Result<Self, ConfigError> {
-        let endpoint = table.take("endpoint").map(url).transpose()?;
-        let headers = table.optional_table("headers")?.map(|headers| {
-            let header = |(name, setting): (String, Setting)| {
-                let read = |value: &str| header(&name, value);
-                setting.secret().parse("a header's name and value, of printable characters", read)
-            };
-            headers.into_entries().into_iter().map(header).collect()
-        });
         Ok(Self {
-            endpoint,
-            headers: headers.transpose()?,
+            endpoint: table.take("endpoint").map(url).transpose()?,
+            headers: table.optional_table("headers")?.map(headers::of_table).transpose()?,
             timeout: table.take("timeout").map(|setting| setting.duration(MILLISECOND..=HOUR)).transpose()?,
             gzip: table.take("compression").map(compression).transpose()?,
             protocol: table.take("protocol").map(protocol).transpose()?,
-            tls: None,
+            certificate: table.take_path("certificate"),
+            client_certificate: table.take_path("client_certificate"),
+            client_key: table.take_path("client_key"),
             of_one_signal: false,
         })
     }
 }
 
+const URL: &str = "a URL such as http://collector:4318";
+const URL_OF_GRPC: &str = "a URL without a path, such as http://collector:4317";
+
 fn url(setting: Setting) -> Result<(Setting, Uri), ConfigError> {
     let setting = setting.url();
-    let url = setting.parse("a URL such as http://collector:4318", |text| value::web_url(text.trim()))?;
+    let url = setting.parse(URL, |text| value::web_url(text.trim()))?;
     Ok((setting, url))
-}
-
-fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-    let mut value = HeaderValue::from_str(value).ok()?;
-    value.set_sensitive(true);
-    Some((name, value))
 }
 
 fn compression(setting: Setting) -> Result<bool, ConfigError> {
@@ -235,42 +220,66 @@ fn compression(setting: Setting) -> Result<bool, ConfigError> {
     })
 }
 
-fn protocol(setting: Setting) -> Result<(Setting, Protocol), ConfigError> {
-    let protocol = setting.parse("http/protobuf", |text| match text.trim().to_ascii_lowercase().as_str() {
-        "http/protobuf" => Some(Protocol::HttpProtobuf),
-        "grpc" | "http/json" => Some(Protocol::NotYet),
-        _ => None,
-    })?;
-    Ok((setting, protocol))
+fn protocol(setting: Setting) -> Result<Protocol, ConfigError> {
+    let all = [Protocol::HttpProtobuf, Protocol::Grpc];
+    setting.parse("http/protobuf or grpc", |text| {
+        all.into_iter().find(|protocol| text.trim().eq_ignore_ascii_case(protocol.as_str()))
+    })
 }
 
-/// One signal's endpoint from the groups that speak of it, the strongest first. `None` when none of them has one.
-fn endpoint(groups: [&Group; 4], path: &str) -> Result<Option<Endpoint>, ConfigError> {
-    let Some((group, setting, url)) =
-        groups.iter().find_map(|group| group.endpoint.as_ref().map(|(setting, url)| (group, setting, url)))
-    else {
-        return Ok(None);
-    };
-    const NO_TLS: &str = "TLS to the collector is not supported yet";
-    if url.scheme_str() != Some("http") {
-        return Err(setting.wrong(NO_TLS, "http://"));
+/// The groups that speak of one signal, the strongest first.
+struct Groups<'a>([&'a Group; 4]);
+
+impl<'a> Groups<'a> {
+    fn first<T>(&self, of: impl Fn(&'a Group) -> Option<T>) -> Option<T> {
+        self.0.iter().find_map(|group| of(group))
     }
-    if let Some(setting) = groups.iter().find_map(|group| group.tls.as_ref()) {
-        return Err(setting.wrong(NO_TLS, "no certificate and an http:// endpoint"));
+
+    /// The signal's endpoint; `None` when no group has one.
+    fn endpoint(
+        &self,
+        path: &str,
+        system: &SystemRoots,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Endpoint>, ConfigError> {
+        let given = |group: &'a Group| group.endpoint.as_ref().map(|(setting, url)| (group, setting, url));
+        let Some((group, setting, url)) = self.first(given) else { return Ok(None) };
+        let protocol = self.first(|group| group.protocol).unwrap_or(Protocol::HttpProtobuf);
+        let url = match protocol {
+            // The services of gRPC have paths of their own.
+            Protocol::Grpc if url.path() == "/" && url.query().is_none() => url.clone(),
+            Protocol::Grpc => return Err(setting.wrong("the protocol is grpc", URL_OF_GRPC)),
+            Protocol::HttpProtobuf if group.of_one_signal => url.clone(),
+            Protocol::HttpProtobuf => appended(url, path).ok_or_else(|| setting.bad(URL))?,
+        };
+        let headers = self.first(|group| group.headers.as_deref()).unwrap_or_default();
+        if protocol == Protocol::Grpc {
+            headers.iter().try_for_each(Header::check_as_metadata)?;
+        }
+        let tls = tls::Given {
+            certificate: self.first(|group| group.certificate.as_ref()),
+            client_certificate: self.first(|group| group.client_certificate.as_ref()),
+            client_key: self.first(|group| group.client_key.as_ref()),
+        };
+        let tls = match url.scheme_str() {
+            Some("https") => Some(tls::read(tls, setting, system)?),
+            _ => {
+                let [a, b, c] = [tls.certificate, tls.client_certificate, tls.client_key];
+                warnings.extend(a.or(b).or(c).map(|unused| {
+                    format!("{}: not used with {}, which is not https", unused.key, value::show_url(&url.to_string()))
+                }));
+                None
+            }
+        };
+        Ok(Some(Endpoint {
+            protocol,
+            url,
+            headers: headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect(),
+            timeout: self.first(|group| group.timeout).unwrap_or(DEFAULT_TIMEOUT),
+            gzip: self.first(|group| group.gzip).unwrap_or(false),
+            tls,
+        }))
     }
-    if let Some((setting, Protocol::NotYet)) = groups.iter().find_map(|group| group.protocol.as_ref()) {
-        return Err(setting.wrong("not supported yet", "http/protobuf"));
-    }
-    let url = match group.of_one_signal {
-        true => url.clone(),
-        false => appended(url, path).ok_or_else(|| setting.bad("a URL such as http://collector:4318"))?,
-    };
-    Ok(Some(Endpoint {
-        url,
-        headers: groups.iter().find_map(|group| group.headers.clone()).unwrap_or_default(),
-        timeout: groups.iter().find_map(|group| group.timeout).unwrap_or(DEFAULT_TIMEOUT),
-        gzip: groups.iter().find_map(|group| group.gzip).unwrap_or(false),
-    }))
 }
 
 /// `base` with `path` added to its own path.

@@ -74,6 +74,13 @@ impl Setting {
     }
 }
 
+// What the files of TLS are looked at with.
+const TLS_OF_CA: &str = r#"endpoint = "https://collector:4318""#;
+const TLS_OF_CERTIFICATE: &str = "endpoint = \"https://collector:4318\"\ncertificate = \"/etc/smscope/ca.pem\"\n\
+    client_key = \"/etc/smscope/client.key\"";
+const TLS_OF_KEY: &str = "endpoint = \"https://collector:4318\"\ncertificate = \"/etc/smscope/ca.pem\"\n\
+    client_certificate = \"/etc/smscope/client.pem\"";
+
 const STOP_KEYWORDS: &str = "STOP, STOPALL, STOP ALL, STOPSMS, STOP SMS, UNSUBSCRIBE, END, QUIT, CANCEL, OPTOUT, OPT OUT, REVOKE, \
     ARRET, ARRETER, DESABONNEMENT, DESABONNER, DESINSCRIPTION, DESINSCRIRE, BAJA, ALTO, CANCELAR, PARAR, \
     SAIR, CANCELLA, DISISCRIVI, STOPP, ABMELDEN, ABBESTELLEN, AFMELDEN";
@@ -228,11 +235,11 @@ static SETTINGS: &[Setting] = &[
     )
     .example(r#"["STOP", "ARRET"]"#)
     .wrong(r#""STOP""#),
-    key("otlp.endpoint", "URL", "off", "where both signals go; `v1/logs` and `v1/metrics` are added")
+    key("otlp.endpoint", "URL", "off", "where both signals go; `v1/logs` and `v1/metrics` are added. For grpc such as `http://collector:4317`, without a path. `https://` is TLS")
         .example(r#""http://collector:4318""#)
         .wrong(r#""collector:4318""#)
         .variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
-    key("otlp.headers", "table of texts", "none", "sent along; percent-encoded in the variable")
+    key("otlp.headers", "table of texts", "none", "sent along, by grpc as metadata; percent-encoded in the variable")
         .example(r#"{ "api-key" = "s3cret" }"#)
         .wrong(r#"{ "api key" = "s3cret" }"#)
         .variable("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cret,tenant=sms"),
@@ -244,10 +251,25 @@ static SETTINGS: &[Setting] = &[
         .example(r#""gzip""#)
         .wrong(r#""zstd""#)
         .variable("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
-    key("otlp.protocol", "word", "http/protobuf", "`grpc` and `http/json` are not supported yet")
+    key("otlp.protocol", "word", "http/protobuf", "`http/protobuf` or `grpc`")
         .example(r#""http/protobuf""#)
         .wrong(r#""carrier-pigeon""#)
         .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    key("otlp.certificate", "path", "", "the authorities that are trusted, instead of the system's: a PEM file")
+        .example(r#""/etc/smscope/ca.pem""#)
+        .wrong(r#""/nonexistent/ca.pem""#)
+        .beside(TLS_OF_CA)
+        .variable("OTEL_EXPORTER_OTLP_CERTIFICATE", "/etc/smscope/ca.pem"),
+    key("otlp.client_certificate", "path", "", "our own certificate for mutual TLS, with those that lead to its authority: a PEM file")
+        .example(r#""/etc/smscope/client.pem""#)
+        .wrong(r#""/nonexistent/client.pem""#)
+        .beside(TLS_OF_CERTIFICATE)
+        .variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/etc/smscope/client.pem"),
+    key("otlp.client_key", "path", "", "its key, not encrypted: a PEM file")
+        .example(r#""/etc/smscope/client.key""#)
+        .wrong(r#""/nonexistent/client.key""#)
+        .beside(TLS_OF_KEY)
+        .variable("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/etc/smscope/client.key"),
     key("otlp.metric_interval", "duration", "1m", "between two pushes of metrics; milliseconds in the variable")
         .example(r#""15s""#)
         .wrong(r#""2d""#)
@@ -264,7 +286,7 @@ static SETTINGS: &[Setting] = &[
         .example(r#""none""#)
         .wrong(r#""console""#)
         .variable("OTEL_<SIGNAL>_EXPORTER", "none"),
-    key("otlp.<signal>.endpoint", "URL", "", "the full URL of the signal, nothing is added")
+    key("otlp.<signal>.endpoint", "URL", "", "the full URL of the signal, nothing is added; for grpc without a path")
         .example(r#""http://collector:4318/v1/<signal>""#)
         .wrong(r#""/v1/<signal>""#)
         .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_ENDPOINT", "http://collector:4318/v1/<signal>"),
@@ -284,6 +306,21 @@ static SETTINGS: &[Setting] = &[
         .example(r#""http/protobuf""#)
         .wrong(r#""http""#)
         .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_PROTOCOL", "http/protobuf"),
+    key("otlp.<signal>.certificate", "path", "", "as `otlp.certificate`")
+        .example(r#""/etc/smscope/ca.pem""#)
+        .wrong(r#""/nonexistent/ca.pem""#)
+        .beside(TLS_OF_CA)
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_CERTIFICATE", "/etc/smscope/ca.pem"),
+    key("otlp.<signal>.client_certificate", "path", "", "as `otlp.client_certificate`")
+        .example(r#""/etc/smscope/client.pem""#)
+        .wrong(r#""/nonexistent/client.pem""#)
+        .beside(TLS_OF_CERTIFICATE)
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_CLIENT_CERTIFICATE", "/etc/smscope/client.pem"),
+    key("otlp.<signal>.client_key", "path", "", "as `otlp.client_key`")
+        .example(r#""/etc/smscope/client.key""#)
+        .wrong(r#""/nonexistent/client.key""#)
+        .beside(TLS_OF_KEY)
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_CLIENT_KEY", "/etc/smscope/client.key"),
     key("", "path", "", "the configuration file; there is none by default")
         .variable("SMSCOPE_CONFIG", "/etc/smscope/smscope.toml")
         .wrong("/nonexistent.toml")
@@ -293,10 +330,4 @@ static SETTINGS: &[Setting] = &[
         .wrong("/nonexistent/token"),
     variable("OTEL_SDK_DISABLED", "true or false", "true", "`true` switches the export of both signals off")
         .wrong("yes"),
-    variable("OTEL_EXPORTER_OTLP_CERTIFICATE", "path", "", "refused: TLS is not supported yet"),
-    variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "path", "", "refused: TLS is not supported yet"),
-    variable("OTEL_EXPORTER_OTLP_CLIENT_KEY", "path", "", "refused: TLS is not supported yet"),
-    variable("OTEL_EXPORTER_OTLP_<SIGNAL>_CERTIFICATE", "path", "", "refused: TLS is not supported yet"),
-    variable("OTEL_EXPORTER_OTLP_<SIGNAL>_CLIENT_CERTIFICATE", "path", "", "refused: TLS is not supported yet"),
-    variable("OTEL_EXPORTER_OTLP_<SIGNAL>_CLIENT_KEY", "path", "", "refused: TLS is not supported yet"),
 ];

@@ -1,11 +1,15 @@
 //! Loading as a whole, table by table: what was given, and what comes of it.
 
 mod otlp;
+mod otlp_headers;
+mod otlp_tls;
+mod otlp_variables;
 mod source;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use hyper::http::HeaderValue;
 use tempfile::TempDir;
 
 use super::*;
@@ -242,7 +246,7 @@ fn an_unknown_key_is_named_with_those_that_are_known() {
         (
             "[otlp.logs]\ninterval = 1",
             "otlp.logs.interval: unknown key; expected one of exporter, endpoint, headers, timeout, compression, \
-             protocol",
+             protocol, certificate, client_certificate, client_key",
         ),
     ] {
         assert_eq!(refused(toml, &[]), line);

@@ -29,6 +29,7 @@ use crate::telemetry::resource::Resource;
 use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
 
 mod journal;
+mod page;
 
 use journal::StoreJournal;
 
@@ -137,7 +138,9 @@ pub async fn serve(
     }
 
     let listening = Listening::default();
+    let admin_listen = listeners.admin.local_addr().unwrap_or(config.admin_listen);
     let admin = Admin {
+        page: Arc::new(page::page(config, admin_listen, &store, snapshot.clone(), process.clone())),
         metrics: Box::new({
             let process = process.clone();
             move || all_metrics(&snapshot(), &process)

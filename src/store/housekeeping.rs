@@ -58,13 +58,26 @@ impl Writer {
             return false;
         }
         let now = Timestamp::now();
+        let moved = self.move_keys();
         let expired = self.expire(now);
-        let pruned = self.prune(now);
+        // A message that goes while its key moves would leave the key behind.
+        let pruned = !moved && self.prune(now);
         if self.uncheckpointed > 0 {
             self.uncheckpointed = 0;
             self.checkpointer.ring();
         }
-        expired || pruned
+        moved || expired || pruned
+    }
+
+    fn move_keys(&mut self) -> bool {
+        if !self.lookup.has_many() {
+            return false;
+        }
+        if let Some(end) = self.house_transaction(|open| open.lookup.write_step(open.connection)) {
+            self.lookup.moved(end);
+        }
+        self.uncheckpointed += 1;
+        self.lookup.has_many()
     }
 
     fn expire(&mut self, now: Timestamp) -> bool {
@@ -107,14 +120,18 @@ impl Writer {
         }
         let done = self.house_transaction(|open| {
             let mut gone = if events_due { retention::prune_events(open.connection, limits)? } else { 0 };
-            let mut reached = None;
+            let mut pruned = retention::PrunedMessages::default();
             if let Some(from) = from {
                 gone += retention::prune_event_keys(open.connection, state_before)?;
-                reached = retention::prune_messages(open.connection, from, state_before)?;
+                pruned = retention::prune_messages(open.connection, from, state_before)?;
             }
-            Ok((gone, reached))
+            Ok((gone, pruned))
         });
-        let Some((gone, reached)) = done else { return false };
+        let Some((gone, pruned)) = done else { return false };
+        for (key, message) in pruned.messages {
+            self.lookup.forget(key, message);
+        }
+        let reached = pruned.reached;
         if from.is_some() {
             self.message_round = match reached {
                 Some(place) => MessageRound::At(place),

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
-use sha2::{Digest, Sha256};
 
 use super::Submission;
 use crate::event::{Reason, Receipt, SourceName};
@@ -24,46 +23,49 @@ pub struct Row {
     pub ever_failed: bool,
 }
 
-/// What is known of a receipt's message.
-pub fn find(connection: &Connection, submission: &Submission, receipt: &Receipt) -> rusqlite::Result<Option<Row>> {
+/// What is known of a receipt's message, if it is the one with this id.
+pub fn find(
+    connection: &Connection,
+    id: i64,
+    submission: &Submission,
+    receipt: &Receipt,
+) -> rusqlite::Result<Option<Row>> {
     connection
         .prepare_cached(
             "SELECT id, state, reason, first_seen, pending_since, channel, flow, country, mccmnc, parts, \
-             cost_micros, currency FROM messages WHERE key = ?1 AND source = ?2 AND message_id = ?3 AND part = ?4",
+             cost_micros, currency FROM messages WHERE id = ?1 AND source = ?2 AND message_id = ?3 AND part = ?4",
         )?
-        .query_row(
-            params![
-                key_of(receipt, &submission.source),
-                submission.source.as_str(),
-                receipt.message_id,
-                receipt.message_part
-            ],
-            |row| {
-                let reason: Option<String> = row.get(2)?;
-                let labels = MessageLabels {
-                    source: submission.source.as_str().to_owned(),
-                    channel: row.get(5)?,
-                    flow: row.get(6)?,
-                    country: row.get(7)?,
-                };
-                let cost: Option<i64> = row.get(10)?;
-                let currency: Option<String> = row.get(11)?;
-                Ok(Row {
-                    id: row.get(0)?,
-                    message: message_from(row.get_ref(1)?.as_str()?, reason.as_deref(), row.get(3)?, row.get(4)?)?,
-                    labels,
-                    mccmnc: row.get(8)?,
-                    parts: row.get(9)?,
-                    cost: cost.zip(currency),
-                    ever_failed: reason.is_some(),
-                })
-            },
-        )
+        .query_row(params![id, submission.source.as_str(), receipt.message_id, receipt.message_part], |row| {
+            let reason: Option<String> = row.get(2)?;
+            let labels = MessageLabels {
+                source: submission.source.as_str().to_owned(),
+                channel: row.get(5)?,
+                flow: row.get(6)?,
+                country: row.get(7)?,
+            };
+            let cost: Option<i64> = row.get(10)?;
+            let currency: Option<String> = row.get(11)?;
+            Ok(Row {
+                id: row.get(0)?,
+                message: message_from(row.get_ref(1)?.as_str()?, reason.as_deref(), row.get(3)?, row.get(4)?)?,
+                labels,
+                mccmnc: row.get(8)?,
+                parts: row.get(9)?,
+                cost: cost.zip(currency),
+                ever_failed: reason.is_some(),
+            })
+        })
         .optional()
 }
 
 /// Gives the new message's id; `row.id` is not looked at.
-pub fn insert(connection: &Connection, submission: &Submission, receipt: &Receipt, row: &Row) -> rusqlite::Result<i64> {
+pub fn insert(
+    connection: &Connection,
+    key: i64,
+    submission: &Submission,
+    receipt: &Receipt,
+    row: &Row,
+) -> rusqlite::Result<i64> {
     let now = submission.arrived_at.as_millisecond();
     let accepted_at =
         receipt.accepted_at.or(receipt.sent_at).unwrap_or(submission.arrived_at).min(submission.arrived_at);
@@ -74,7 +76,7 @@ pub fn insert(connection: &Connection, submission: &Submission, receipt: &Receip
              settled_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?18, ?20)",
         )?
         .insert(params![
-            key_of(receipt, &submission.source),
+            key,
             submission.source.as_str(),
             receipt.message_id,
             receipt.message_part,
@@ -132,14 +134,19 @@ pub struct Origin {
     pub campaign_id: Option<String>,
 }
 
-/// The message of this id, where that is of one recipient.
-pub fn origin(connection: &Connection, source: &SourceName, message_id: &str) -> rusqlite::Result<Option<Origin>> {
+/// What a reply to the message with this number here may take from it, if that is the one with the provider's id.
+pub fn origin(
+    connection: &Connection,
+    id: i64,
+    source: &SourceName,
+    message_id: &str,
+) -> rusqlite::Result<Option<Origin>> {
     connection
         .prepare_cached(
             "SELECT id, ref_client, campaign_id FROM messages \
-             WHERE key = ?1 AND source = ?2 AND message_id = ?3 AND part = ''",
+             WHERE id = ?1 AND source = ?2 AND message_id = ?3 AND part = ''",
         )?
-        .query_row(params![short_hash(&[source.as_str(), message_id, ""]), source.as_str(), message_id], |row| {
+        .query_row(params![id, source.as_str(), message_id], |row| {
             Ok(Origin { id: row.get(0)?, ref_client: row.get(1)?, campaign_id: row.get(2)? })
         })
         .optional()
@@ -196,21 +203,6 @@ pub fn timestamp(milliseconds: i64) -> rusqlite::Result<Timestamp> {
 
 fn source_name(name: &str) -> rusqlite::Result<SourceName> {
     SourceName::new(name).ok_or_else(|| rusqlite::Error::InvalidColumnName(format!("no source name: {name}")))
-}
-
-fn key_of(receipt: &Receipt, source: &SourceName) -> i64 {
-    short_hash(&[source.as_str(), &receipt.message_id, &receipt.message_part])
-}
-
-/// 64 bits of the SHA-256 of some texts, each with its length, so that no two lists of texts run together.
-pub fn short_hash(texts: &[&str]) -> i64 {
-    let mut hash = Sha256::new();
-    for text in texts {
-        hash.update((text.len() as u64).to_le_bytes());
-        hash.update(text);
-    }
-    let digest: [u8; 32] = hash.finalize().into();
-    i64::from_le_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
 }
 
 /// The value of the `reason` column.

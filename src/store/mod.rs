@@ -33,6 +33,7 @@ mod checkpoint;
 pub mod cohorts;
 mod housekeeping;
 mod journal;
+mod lookup;
 mod messages;
 mod retention;
 mod rows;

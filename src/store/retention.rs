@@ -56,30 +56,45 @@ pub fn prune_event_keys(connection: &Connection, before: i64) -> rusqlite::Resul
         .execute([before, STEP])
 }
 
-/// Walks the messages from the oldest on, a step at a time, and deletes those that are settled and silent since `before`.
-/// Gives where to go on, or `None` when this round is over. The newest message stays, so that no id is used twice.
-pub fn prune_messages(connection: &Connection, from: i64, before: i64) -> rusqlite::Result<Option<i64>> {
-    let rows: Vec<(i64, i64, i64, bool)> = connection
+/// What one step through the messages has done.
+#[derive(Debug, Default)]
+pub struct PrunedMessages {
+    /// Key and id of those that went.
+    pub messages: Vec<(i64, i64)>,
+    /// Where to go on; `None` when this round is over.
+    pub reached: Option<i64>,
+}
+
+/// Walks the messages from the oldest on, a step at a time, and deletes those that are settled and silent since `before`. The newest
+/// message stays, so that no id is used twice.
+pub fn prune_messages(connection: &Connection, from: i64, before: i64) -> rusqlite::Result<PrunedMessages> {
+    let rows: Vec<(i64, i64, i64, i64, bool)> = connection
         .prepare_cached(
-            "SELECT id, first_seen, last_event, state IN ('scheduled', 'enroute') FROM messages WHERE id > ?1 \
+            "SELECT id, key, first_seen, last_event, state IN ('scheduled', 'enroute') FROM messages WHERE id > ?1 \
              ORDER BY id LIMIT ?2",
         )?
-        .query_map([from, STEP + 1], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .query_map([from, STEP + 1], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let full = rows.len() as i64 > STEP;
+    let mut pruned = PrunedMessages::default();
     let mut reached = from;
-    for &(id, first_seen, last_event, pending) in &rows[..rows.len().saturating_sub(1)] {
+    for &(id, key, first_seen, last_event, pending) in &rows[..rows.len().saturating_sub(1)] {
         // Ids grow with first sight: what follows is younger still.
         if first_seen >= before {
-            return Ok(None);
+            return Ok(pruned);
         }
         if !pending && last_event < before {
             connection.prepare_cached("DELETE FROM receipt_keys WHERE message = ?1")?.execute([id])?;
+            connection
+                .prepare_cached("DELETE FROM message_keys WHERE key = ?1 AND message = ?2")?
+                .execute([key, id])?;
             connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
+            pruned.messages.push((key, id));
         }
         reached = id;
     }
-    Ok(full.then_some(reached))
+    pruned.reached = full.then_some(reached);
+    Ok(pruned)
 }
 
 /// How long message state and duplicate keys outlive the last event.

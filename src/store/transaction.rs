@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::messages::{self, Origin, Row, known, short_hash};
+use super::lookup::{self, Lookup};
+use super::messages::{self, Origin, Row, known};
 use super::{Submission, Verdict};
 use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognised, hex};
 use crate::ledger::accounting::{Accounts, MessageLabels};
@@ -29,6 +30,7 @@ pub struct Open<'a> {
     pub connection: &'a Connection,
     pub ledger: &'a Ledger,
     pub caps: &'a mut LabelCaps,
+    pub lookup: &'a mut Lookup,
     pub postings: Postings,
     pub observations: Vec<Observation>,
 }
@@ -72,6 +74,16 @@ impl Open<'_> {
         Ok(Some(()))
     }
 
+    /// What `at` gives for the first message that has this key and is the one.
+    fn first_that<T>(&self, key: i64, at: impl Fn(i64) -> rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
+        for id in self.lookup.candidates(self.connection, key)? {
+            if let Some(found) = at(id)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
     fn accounts(&mut self) -> Accounts<'_> {
         Accounts { ledger: self.ledger, postings: &mut self.postings }
     }
@@ -82,7 +94,8 @@ impl Open<'_> {
         receipt: &Receipt,
         kept_in: &mut Option<i64>,
     ) -> rusqlite::Result<Novelty> {
-        let earlier = messages::find(self.connection, submission, receipt)?;
+        let message_key = lookup::key(&submission.source, &receipt.message_id, &receipt.message_part);
+        let earlier = self.first_that(message_key, |id| messages::find(self.connection, id, submission, receipt))?;
         let key = receipt_key(&receipt.status);
         if let Some(row) = &earlier
             && !self.take_receipt_key(row.id, key)?
@@ -110,7 +123,8 @@ impl Open<'_> {
         self.count_receipt(receipt, &mut row, &changes);
 
         if is_first {
-            row.id = messages::insert(self.connection, submission, receipt, &row)?;
+            row.id = messages::insert(self.connection, message_key, submission, receipt, &row)?;
+            self.lookup.insert(message_key, row.id);
             self.take_receipt_key(row.id, key)?;
         } else {
             messages::update(self.connection, submission, receipt, &row)?;
@@ -133,7 +147,12 @@ impl Open<'_> {
         let channel = self.caps.admit(Label::Channel, reply.channel.as_deref());
         self.accounts().reply(submission.source.as_str(), &channel, reply.kind);
         let origin = match &reply.origin_message_id {
-            Some(message_id) => messages::origin(self.connection, &submission.source, message_id)?.unwrap_or_default(),
+            Some(message_id) => {
+                // A legacy id has the recipient beside it, which a reply does not write the same way: it is not looked for.
+                let key = lookup::key(&submission.source, message_id, "");
+                let at = |id| messages::origin(self.connection, id, &submission.source, message_id);
+                self.first_that(key, at)?.unwrap_or_default()
+            }
             None => Origin::default(),
         };
         let record = Record {
@@ -282,7 +301,7 @@ impl Open<'_> {
 
 /// A receipt is the same as another of its message when status value, detail and status time are.
 fn receipt_key(status: &Status) -> i64 {
-    short_hash(&[&status.value, status.detail.as_deref().unwrap_or_default(), &status.time_text])
+    lookup::short_hash(&[&status.value, status.detail.as_deref().unwrap_or_default(), &status.time_text])
 }
 
 /// Sent (else accepted) to delivered, where this receipt made the message delivered. Not when the clocks say less than nothing.

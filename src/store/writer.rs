@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpointer;
 use super::housekeeping::MessageRound;
+use super::lookup::Lookup;
 use super::rows;
 use super::shared::Shared;
 use super::transaction::{Observation, Open};
@@ -46,6 +47,7 @@ pub struct Writer {
     pub(super) settings: Settings,
     pub(super) shared: Arc<Shared>,
     caps: LabelCaps,
+    pub(super) lookup: Lookup,
     pub(super) checkpointer: Checkpointer,
     meters: StoreMeters,
     source_meters: HashMap<String, SourceMeters>,
@@ -71,6 +73,7 @@ impl Writer {
         checkpointer: Checkpointer,
     ) -> Result<Self, OpenError> {
         let message_round = MessageRound::At(0);
+        let lookup = Lookup::load(&connection)?;
         let source_meters =
             settings.sources.iter().map(|name| (name.to_string(), SourceMeters::new(name.as_str()))).collect();
         let mut writer = Self {
@@ -78,6 +81,7 @@ impl Writer {
             settings,
             shared,
             caps,
+            lookup,
             checkpointer,
             meters: StoreMeters::new(),
             source_meters,
@@ -187,10 +191,17 @@ impl Writer {
         work: impl FnOnce(&mut Open<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Done<T>> {
         let started = Instant::now();
-        let outcome = run_transaction(&mut self.connection, &self.shared.visible().ledger, &mut self.caps, work);
+        let outcome = run_transaction(
+            &mut self.connection,
+            &self.shared.visible().ledger,
+            &mut self.caps,
+            &mut self.lookup,
+            work,
+        );
         match &outcome {
             Ok(_) => {
                 self.meters.committed(started.elapsed());
+                self.lookup.settle();
                 for label in self.caps.settle() {
                     meters::labels_capped(label.as_str()).increment(1);
                 }
@@ -200,6 +211,7 @@ impl Writer {
             }
             Err(error) => {
                 self.caps.take_back();
+                self.lookup.take_back();
                 self.shared.set_healthy(false);
                 static FAILURES: Throttle = Throttle::new(Duration::from_secs(10));
                 if let Some(suppressed) = FAILURES.permit() {
@@ -247,11 +259,18 @@ fn run_transaction<T>(
     connection: &mut Connection,
     ledger: &Ledger,
     caps: &mut LabelCaps,
+    lookup: &mut Lookup,
     work: impl FnOnce(&mut Open<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Done<T>> {
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
-    let mut open =
-        Open { connection: &transaction, ledger, caps, postings: Postings::default(), observations: Vec::new() };
+    let mut open = Open {
+        connection: &transaction,
+        ledger,
+        caps,
+        lookup,
+        postings: Postings::default(),
+        observations: Vec::new(),
+    };
     let result = work(&mut open)?;
     let Open { postings, observations, caps, .. } = open;
     rows::save_ledger(&transaction, ledger, &postings)?;

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use hyper::http::StatusCode;
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
-use serde_json::Value;
 
 use crate::meters::Signal;
+
+pub(super) mod grpc;
+pub(super) mod http;
 
 /// A server may ask for no longer a wait than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -33,57 +32,11 @@ pub enum Answer {
     Bad { why: String },
 }
 
-/// An HTTP answer as far as it matters.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reply<'a> {
-    pub status: StatusCode,
-    pub content_type: &'a str,
-    pub retry_after: Option<&'a str>,
-    /// `None` when it was too long or broke off.
-    pub body: Option<&'a [u8]>,
-    /// What must not be quoted, should the server repeat it.
-    pub secrets: &'a [String],
-}
+/// What an OTLP response says: how many records were rejected, and a message.
+type Said = (i64, String);
 
-/// Classes a reply as OTLP/HTTP says, except that 500 is tried again: behind a gateway it is as often its own trouble.
-pub(super) fn classify(signal: Signal, reply: Reply<'_>, now: Timestamp) -> Answer {
-    let why = || explain(reply);
-    match reply.status.as_u16() {
-        200..=299 => success(signal, reply),
-        400 | 413 | 422 => Answer::Bad { why: why() },
-        408 | 429 => Answer::Retry { after: wait(reply.retry_after, now), why: why() },
-        501 | 505 => Answer::Refused { why: why() },
-        500.. => Answer::Retry { after: wait(reply.retry_after, now), why: why() },
-        _ => Answer::Refused { why: why() },
-    }
-}
-
-/// A login page or a proxy's greeting also answers 200: only an OTLP response may move a cursor.
-fn success(signal: Signal, reply: Reply<'_>) -> Answer {
-    let foreign =
-        || Answer::Refused { why: format!("answered {} but not with an OTLP response", reply.status.as_u16()) };
-    let Some(body) = reply.body else { return foreign() };
-    let Some((rejected, message)) = (match body {
-        [] => Some((0, String::new())),
-        _ if is_json(reply.content_type) => json_partial(signal, body),
-        _ if reply.content_type.starts_with("text/html") => None,
-        _ => proto_partial(signal, body),
-    }) else {
-        return foreign();
-    };
-    let message = excerpt(&message, reply.secrets);
-    match u64::try_from(rejected) {
-        Ok(rejected @ 1..) => Answer::Partial { rejected, message },
-        _ => {
-            if !message.is_empty() {
-                tracing::warn!(signal = signal.as_str(), "the OTLP endpoint accepted all with a warning: {message}");
-            }
-            Answer::Accepted
-        }
-    }
-}
-
-fn proto_partial(signal: Signal, body: &[u8]) -> Option<(i64, String)> {
+/// The response of the signal, read from protobuf; `None` when it is something else.
+fn response(signal: Signal, body: &[u8]) -> Option<Said> {
     match signal {
         Signal::Logs => {
             let partial = ExportLogsServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
@@ -96,54 +49,42 @@ fn proto_partial(signal: Signal, body: &[u8]) -> Option<(i64, String)> {
     }
 }
 
-/// Protobuf's JSON writes 64-bit integers as strings, and readers take either; names come in camel or snake case.
-fn json_partial(signal: Signal, body: &[u8]) -> Option<(i64, String)> {
-    let response: Value = serde_json::from_slice(body).ok()?;
-    let response = response.as_object()?;
-    let Some(partial) = response.get("partialSuccess").or_else(|| response.get("partial_success")) else {
-        return Some((0, String::new()));
+/// A response that came with success. A login page or a proxy's greeting does too: only an OTLP response may move a
+/// cursor.
+fn success(signal: Signal, said: Option<Said>, status: &str, secrets: &[String]) -> Answer {
+    let Some((rejected, message)) = said else {
+        return Answer::Refused { why: format!("answered {status} but not with an OTLP response") };
     };
-    let names = match signal {
-        Signal::Logs => ["rejectedLogRecords", "rejected_log_records"],
-        Signal::Metrics => ["rejectedDataPoints", "rejected_data_points"],
-    };
-    let rejected = match names.iter().find_map(|name| partial.get(name)) {
-        Some(Value::String(number)) => number.parse().ok()?,
-        Some(number) => number.as_i64()?,
-        None => 0,
-    };
-    let message = ["errorMessage", "error_message"].iter().find_map(|name| partial.get(name)?.as_str());
-    Some((rejected, message.unwrap_or_default().to_owned()))
+    let message = excerpt(&message, secrets);
+    match u64::try_from(rejected) {
+        Ok(rejected @ 1..) => Answer::Partial { rejected, message },
+        _ => {
+            if !message.is_empty() {
+                tracing::warn!(signal = signal.as_str(), "the OTLP endpoint accepted all with a warning: {message}");
+            }
+            Answer::Accepted
+        }
+    }
 }
 
-/// `google.rpc.Status`, which OTLP/HTTP puts into the body of a failure.
+/// `google.rpc.Status`: over HTTP the body of a failure, over gRPC the details of one.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct RpcStatus {
     #[prost(int32, tag = "1")]
     pub code: i32,
     #[prost(string, tag = "2")]
     pub message: String,
+    #[prost(message, repeated, tag = "3")]
+    pub details: Vec<Any>,
 }
 
-fn explain(reply: Reply<'_>) -> String {
-    let said = reply.body.and_then(|body| {
-        if is_json(reply.content_type) {
-            let status: Value = serde_json::from_slice(body).ok()?;
-            Some(status.get("message")?.as_str()?.to_owned())
-        } else if reply.content_type.starts_with("application/") {
-            Some(RpcStatus::decode(body).ok()?.message)
-        } else {
-            None
-        }
-    });
-    match said.map(|said| excerpt(&said, reply.secrets)) {
-        Some(said) if !said.is_empty() => format!("answered {}: {said}", reply.status),
-        _ => format!("answered {}", reply.status),
-    }
-}
-
-fn is_json(content_type: &str) -> bool {
-    content_type.starts_with("application/json")
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Any {
+    #[prost(string, tag = "1")]
+    pub type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
 }
 
 /// One short line of a server's own words, cut only after the secrets are out: half a token is still one.
@@ -153,130 +94,28 @@ fn excerpt(text: &str, secrets: &[String]) -> String {
     words.trim().to_owned()
 }
 
-/// Retry-After: seconds, or an HTTP date (a past one means at once). `None` for anything else.
-///
-/// Source: RFC 9110, section 10.2.3.
-fn wait(retry_after: Option<&str>, now: Timestamp) -> Option<Duration> {
-    let text = retry_after?.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
-            Duration::try_from(date.duration_since(now)).unwrap_or_default()
-        }
-    };
-    Some(wait.min(LONGEST_WAIT))
+/// `answered 503 Service Unavailable: try later`.
+fn explain(status: &str, said: &str) -> String {
+    match said {
+        "" => format!("answered {status}"),
+        said => format!("answered {status}: {said}"),
+    }
+}
+
+#[cfg(test)]
+pub(super) fn class(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Accepted => "accepted",
+        Answer::Partial { .. } => "partial",
+        Answer::Retry { .. } => "retry",
+        Answer::Refused { .. } => "refused",
+        Answer::Bad { .. } => "bad",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsPartialSuccess;
-
-    const PROTOBUF: &str = "application/x-protobuf";
-
-    fn of(status: u16, content_type: &str, body: &[u8]) -> Answer {
-        let status = StatusCode::from_u16(status).unwrap();
-        let reply = Reply { status, content_type, retry_after: None, body: Some(body), secrets: &[] };
-        classify(Signal::Logs, reply, Timestamp::UNIX_EPOCH)
-    }
-
-    fn class(answer: &Answer) -> &'static str {
-        match answer {
-            Answer::Accepted => "accepted",
-            Answer::Partial { .. } => "partial",
-            Answer::Retry { .. } => "retry",
-            Answer::Refused { .. } => "refused",
-            Answer::Bad { .. } => "bad",
-        }
-    }
-
-    #[test]
-    fn every_status_has_its_class() {
-        for (class_name, statuses) in [
-            ("accepted", &[200, 202, 204][..]),
-            ("bad", &[400, 413, 422]),
-            ("retry", &[408, 429, 500, 502, 503, 504, 507, 520, 599]),
-            ("refused", &[301, 302, 307, 401, 402, 403, 404, 405, 406, 409, 410, 415, 418, 451, 501, 505]),
-        ] {
-            for &status in statuses {
-                assert_eq!(class(&of(status, "", b"")), class_name, "{status}");
-            }
-        }
-    }
-
-    fn partial(rejected_log_records: i64, message: &str) -> Vec<u8> {
-        let error_message = message.to_owned();
-        let partial_success = Some(ExportLogsPartialSuccess { rejected_log_records, error_message });
-        ExportLogsServiceResponse { partial_success }.encode_to_vec()
-    }
-
-    #[test]
-    fn a_success_counts_only_when_it_speaks_otlp() {
-        let html = b"<!DOCTYPE html><title>Sign in</title>";
-        for (content_type, body, class_name) in [
-            (PROTOBUF, &b""[..], "accepted"),
-            ("", b"", "accepted"),
-            ("text/html", b"", "accepted"),
-            ("application/json", b"{}", "accepted"),
-            ("application/json; charset=utf-8", b"{\"partialSuccess\":{}}", "accepted"),
-            ("application/json", b"{\"partialSuccess\":null}", "accepted"),
-            (
-                "application/json",
-                b"{\"partialSuccess\":{\"rejectedLogRecords\":\"0\",\"errorMessage\":\"old\"}}",
-                "accepted",
-            ),
-            ("application/json", b"{\"partialSuccess\":{\"rejectedLogRecords\":\"2\"}}", "partial"),
-            ("application/json", b"{\"partial_success\":{\"rejected_log_records\":2}}", "partial"),
-            ("application/json", b"{\"partialSuccess\":{\"rejectedLogRecords\":\"many\"}}", "refused"),
-            ("application/json", b"[]", "refused"),
-            ("application/json", b"{", "refused"),
-            ("text/html; charset=utf-8", html, "refused"),
-            ("", html, "refused"),
-            (PROTOBUF, b"\xff\xff\xff", "refused"),
-            ("text/plain", b"OK\n", "refused"),
-            (PROTOBUF, &partial(0, ""), "accepted"),
-            (PROTOBUF, &partial(0, "a warning"), "accepted"),
-            (PROTOBUF, &partial(-3, ""), "accepted"),
-            ("", &partial(3, "too old"), "partial"),
-        ] {
-            let shown = String::from_utf8_lossy(body).into_owned();
-            assert_eq!(class(&of(200, content_type, body)), class_name, "{content_type} {shown}");
-        }
-        let rejected = Answer::Partial { rejected: 3, message: "too old".to_owned() };
-        assert_eq!(of(200, PROTOBUF, &partial(3, "too\nold")), rejected);
-        let status = StatusCode::OK;
-        let cut_off = Reply { status, content_type: PROTOBUF, retry_after: None, body: None, secrets: &[] };
-        assert_eq!(class(&classify(Signal::Logs, cut_off, Timestamp::UNIX_EPOCH)), "refused");
-    }
-
-    #[test]
-    fn metrics_count_data_points() {
-        let body = b"{\"partialSuccess\":{\"rejectedDataPoints\":5,\"errorMessage\":\"no\"}}";
-        let reply = Reply {
-            status: StatusCode::OK,
-            content_type: "application/json",
-            retry_after: None,
-            body: Some(body),
-            secrets: &[],
-        };
-        let answer = classify(Signal::Metrics, reply, Timestamp::UNIX_EPOCH);
-        assert_eq!(answer, Answer::Partial { rejected: 5, message: "no".to_owned() });
-    }
-
-    #[test]
-    fn a_refusal_says_the_status_and_one_line_of_the_servers_words() {
-        let status = RpcStatus { code: 16, message: format!("no\r\nsuch token {}", "x".repeat(300)) }.encode_to_vec();
-        for (content_type, body, why) in [
-            ("", &b""[..], "answered 401 Unauthorized".to_owned()),
-            ("text/html", b"<h1>who?</h1>", "answered 401 Unauthorized".to_owned()),
-            ("application/json", b"{\"code\":16,\"message\":\"who?\"}", "answered 401 Unauthorized: who?".to_owned()),
-            ("application/json", b"{", "answered 401 Unauthorized".to_owned()),
-            (PROTOBUF, &status, format!("answered 401 Unauthorized: no  such token {}", "x".repeat(185))),
-        ] {
-            assert_eq!(of(401, content_type, body), Answer::Refused { why });
-        }
-    }
 
     #[test]
     fn a_secret_that_the_server_repeats_is_not_quoted_even_where_the_excerpt_ends() {
@@ -284,23 +123,5 @@ mod tests {
         assert_eq!(excerpt("bad token c2VjcmV0", &secrets), "bad token <redacted>");
         let late = format!("{}c2VjcmV0", "x".repeat(EXCERPT - 4));
         assert!(!excerpt(&late, &secrets).contains("c2Vj"));
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_at_most_an_hour() {
-        let now = "1994-11-06T08:49:07Z".parse().unwrap();
-        for (text, seconds) in [
-            ("120", Some(120)),
-            (" 0 ", Some(0)),
-            ("86400", Some(3600)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-            ("Sun, 06 Nov 2094 08:00:00 GMT", Some(3600)),
-            ("soon", None),
-            ("-1", None),
-        ] {
-            assert_eq!(wait(Some(text), now), seconds.map(Duration::from_secs), "{text}");
-        }
-        assert_eq!(wait(None, now), None);
     }
 }

@@ -9,9 +9,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::http::{HeaderMap, Method, Response, Uri};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
-use crate::config::Endpoint;
+use crate::config::{Endpoint, Protocol};
 
 /// One request as it came.
 #[derive(Clone, Debug)]
@@ -45,37 +47,76 @@ pub struct Collector {
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
+/// A connection, plain or under TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Hands every connection to a free port to `serve`, once its TLS handshake has succeeded if there is to be one.
+pub async fn listen<F>(
+    tls: Option<TlsAcceptor>,
+    serve: impl Fn(Box<dyn Stream>) -> F + Send + Sync + 'static,
+) -> SocketAddr
+where
+    F: Future<Output = ()> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = Arc::new(serve);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (tls, serve) = (tls.clone(), serve.clone());
+            tokio::spawn(async move {
+                match tls {
+                    None => serve(Box::new(stream)).await,
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(Box::new(stream)).await;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
 impl Collector {
     /// `script` is given the number of requests before this one, and this one.
     pub async fn start(script: impl Fn(usize, &Seen) -> Say + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        Self::start_with(None, script).await
+    }
+
+    /// The same under TLS.
+    pub async fn start_with(
+        tls: Option<TlsAcceptor>,
+        script: impl Fn(usize, &Seen) -> Say + Send + Sync + 'static,
+    ) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (script, kept) = (Arc::new(script), seen.clone());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+        let address = listen(tls, move |stream| {
+            let (script, kept) = (script.clone(), kept.clone());
+            let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                 let (script, kept) = (script.clone(), kept.clone());
-                let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                    let (script, kept) = (script.clone(), kept.clone());
-                    async move {
-                        let (head, body) = request.into_parts();
-                        let body = body.collect().await.unwrap().to_bytes();
-                        let path = head.uri.path().to_owned();
-                        let one = Seen { method: head.method, path, headers: head.headers, body };
-                        let before = kept.lock().unwrap().len();
-                        kept.lock().unwrap().push(one.clone());
-                        match script(before, &one) {
-                            Say::Answer(response) => Ok::<_, std::io::Error>(response),
-                            Say::Hang => std::future::pending().await,
-                            Say::Close => Err(std::io::Error::other("closed")),
-                        }
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body = body.collect().await.unwrap().to_bytes();
+                    let path = head.uri.path().to_owned();
+                    let one = Seen { method: head.method, path, headers: head.headers, body };
+                    let before = kept.lock().unwrap().len();
+                    kept.lock().unwrap().push(one.clone());
+                    match script(before, &one) {
+                        Say::Answer(response) => Ok::<_, std::io::Error>(response),
+                        Say::Hang => std::future::pending().await,
+                        Say::Close => Err(std::io::Error::other("closed")),
                     }
-                });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-                );
+                }
+            });
+            async move {
+                let http = hyper::server::conn::http1::Builder::new();
+                let _closed = http.serve_connection(TokioIo::new(stream), service).await;
             }
-        });
+        })
+        .await;
         Self { address, seen }
     }
 
@@ -90,10 +131,12 @@ impl Collector {
 
 pub fn endpoint(address: SocketAddr) -> Endpoint {
     Endpoint {
+        protocol: Protocol::HttpProtobuf,
         url: Uri::try_from(format!("http://{address}/v1/signal")).unwrap(),
         headers: Vec::new(),
         timeout: Duration::from_secs(5),
         gzip: false,
+        tls: None,
     }
 }
 

@@ -5,6 +5,8 @@ mod answer;
 mod collector;
 pub mod export_logs;
 pub mod export_metrics;
+#[cfg(test)]
+mod grpc_collector;
 pub mod ledger_metrics;
 pub mod logs;
 pub mod metric_requests;

@@ -9,3 +9,4 @@ mod outage;
 mod peers;
 mod prometheus;
 mod provider;
+mod roads;

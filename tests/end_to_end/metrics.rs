@@ -199,10 +199,15 @@ fn differences(before: &Exposition, pushed: &Exposition, after: &Exposition) -> 
 
 /// Waits until push and scrape say the same; gives the scrape.
 fn until_same(collector: &Collector, smscope: &Smscope) -> Exposition {
+    until_pushed(smscope, || collector.metrics())
+}
+
+/// The same, for what was `pushed` in another way.
+pub fn until_pushed(smscope: &Smscope, pushed: impl Fn() -> Result<Exposition, String>) -> Exposition {
     eventually("the push says what the scrape says", || {
         let before = smscope.metrics();
         std::thread::sleep(Duration::from_millis(600));
-        let pushed = collector.metrics()?;
+        let pushed = pushed()?;
         let after = smscope.metrics();
         differences(&before, &pushed, &after).map(|()| after)
     })

@@ -5,7 +5,9 @@ fn shown(endpoint: Option<&Endpoint>) -> String {
     let Some(endpoint) = endpoint else { return "off".to_owned() };
     let headers = endpoint.headers.iter().map(|(name, value)| format!(" {name}={}", value.to_str().unwrap()));
     let gzip = if endpoint.gzip { " gzip" } else { "" };
-    format!("{} {}{gzip}{}", endpoint.url, show_duration(endpoint.timeout), headers.collect::<String>())
+    let grpc = if endpoint.protocol == Protocol::Grpc { " grpc" } else { "" };
+    let timeout = show_duration(endpoint.timeout);
+    format!("{}{grpc} {timeout}{gzip}{}", endpoint.url, headers.collect::<String>())
 }
 
 fn endpoints(toml: &str, env: &Env) -> (String, String) {
@@ -68,7 +70,17 @@ fn a_variable_for_all_signals_yields_to_one_for_a_signal() {
             "http://c:4318/v1/logs 10s a=1",
             "http://c:4318/v1/metrics 10s b=2",
         ),
-        (&[GENERAL, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")], LOGS, METRICS),
+        (&[GENERAL, ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/protobuf")], LOGS, METRICS),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+            "http://c:4317/ grpc 10s",
+            "http://c:4317/ grpc 10s",
+        ),
+        (
+            &[GENERAL, ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://c/"), ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "GRPC")],
+            "http://c/ grpc 10s",
+            METRICS,
+        ),
         (&[GENERAL, ("OTEL_LOGS_EXPORTER", "none")], "off", METRICS),
         (&[GENERAL, ("OTEL_METRICS_EXPORTER", "None")], LOGS, "off"),
         (&[GENERAL, ("OTEL_LOGS_EXPORTER", "otlp"), ("OTEL_METRICS_EXPORTER", "")], LOGS, METRICS),
@@ -180,36 +192,17 @@ fn malformed_resource_attributes_and_a_strange_boolean_are_warnings() {
 #[test]
 fn a_bad_variable_ends_in_a_line_that_names_it_and_never_shows_a_header() {
     const URL: &str = "expected a URL such as http://collector:4318";
-    const NO_TLS: &str = "TLS to the collector is not supported yet; expected";
     let pairs = "expected key=value,key2=value2, percent-encoded";
     for (variable, value, problem) in [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4317", format!(" = \"c:4317\": {URL}")),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:hidden@c", format!(" = \"http://…@c\": {URL}")),
         ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "grpc://c?hidden", format!(" = \"grpc://c?…\": {URL}")),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c", format!(" = \"https://c\": {NO_TLS} http://")),
-        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://c", format!(" = \"https://c\": {NO_TLS} http://")),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json", " = \"http/json\": expected http/protobuf or grpc".into()),
         (
-            "OTEL_EXPORTER_OTLP_CERTIFICATE",
-            "/ca.pem",
-            format!(" = \"/ca.pem\": {NO_TLS} no certificate and an http:// endpoint"),
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "carrier pigeon",
+            " = \"carrier pigeon\": expected http/protobuf or grpc".into(),
         ),
-        (
-            "OTEL_EXPORTER_OTLP_CLIENT_KEY",
-            "/key.pem",
-            format!(" = \"/key.pem\": {NO_TLS} no certificate and an http:// endpoint"),
-        ),
-        (
-            "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE",
-            "/c.pem",
-            format!(" = \"/c.pem\": {NO_TLS} no certificate and an http:// endpoint"),
-        ),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", " = \"grpc\": not supported yet; expected http/protobuf".into()),
-        (
-            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
-            "http/json",
-            " = \"http/json\": not supported yet; expected http/protobuf".into(),
-        ),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier pigeon", " = \"carrier pigeon\": expected http/protobuf".into()),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", " = \"10s\": expected a number of milliseconds from 1 to 3600000".into()),
         (
             "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
@@ -236,12 +229,8 @@ fn a_bad_key_of_the_file_ends_in_a_line_that_names_it_and_never_shows_a_header()
     for (toml, line) in [
         ("endpoint = \"c\"", r#"otlp.endpoint = "c": expected a URL such as http://collector:4318"#),
         (
-            "endpoint = \"https://c\"",
-            r#"otlp.endpoint = "https://c": TLS to the collector is not supported yet; expected http://"#,
-        ),
-        (
-            "endpoint = \"http://c\"\nprotocol = \"grpc\"",
-            r#"otlp.protocol = "grpc": not supported yet; expected http/protobuf"#,
+            "endpoint = \"http://c\"\nprotocol = \"http/json\"",
+            r#"otlp.protocol = "http/json": expected http/protobuf or grpc"#,
         ),
         ("headers = \"hidden\"", "otlp.headers: expected a table"),
         ("headers = { \"a\" = 5 }", "otlp.headers.a: expected a header's name and value, of printable characters"),

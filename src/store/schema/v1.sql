@@ -27,8 +27,7 @@ CREATE INDEX events_replies ON events (received_at) WHERE kind IN ('reply.receiv
 -- What is known of each outbound message. Labels (channel, flow, country) are those of its first sight.
 -- `accepted_at` is the provider's time of acceptance, else of sending, else that of first arrival here.
 -- `part` is the recipient as written, for legacy messages whose id covers many recipients; else empty.
--- `key` is a hash of source, message_id and part: the ids are random, so their index is the one thing here that is written all
--- over, and 8 bytes an entry keep it in memory for millions of messages.
+-- `key` is a hash of source, message_id and part: see message_keys.
 CREATE TABLE messages (
   id            INTEGER PRIMARY KEY,
   key           INTEGER NOT NULL,
@@ -53,9 +52,15 @@ CREATE TABLE messages (
   last_event    INTEGER NOT NULL,
   settled_at    INTEGER
 ) STRICT;
-CREATE INDEX messages_key ON messages (key);
 CREATE INDEX messages_pending ON messages (pending_since) WHERE state IN ('scheduled', 'enroute');
 CREATE INDEX messages_oldest ON messages (source, first_seen) WHERE state = 'enroute';
+
+-- Finds a message by its key. Complete up to the message in meta's keys_indexed_to; the keys of later ones are in memory.
+CREATE TABLE message_keys (
+  key     INTEGER NOT NULL,
+  message INTEGER NOT NULL,
+  PRIMARY KEY (key, message)
+) STRICT, WITHOUT ROWID;
 
 -- Which receipts of a message have been taken: a hash of status value, detail and status time.
 -- They sit beside their message, so that a burst of new messages touches few pages.

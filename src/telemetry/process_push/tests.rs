@@ -127,6 +127,7 @@ async fn the_environment_cannot_disturb_it() {
             child.env(format!("{prefix}_ENDPOINT"), not_unicode);
             child.env(format!("{prefix}_HEADERS"), "content-encoding=gzip,a\u{1}b=c,d=\u{1},=,%zz=%zz");
             child.env(format!("{prefix}_TIMEOUT"), "soon");
+            child.env(format!("{prefix}_CERTIFICATE"), "/none.pem");
         }
         child.env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta");
         child.env("OTEL_METRIC_EXPORT_INTERVAL", "1");

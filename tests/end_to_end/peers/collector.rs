@@ -17,6 +17,8 @@ pub struct Collector {
     http: Http,
     otlp: u16,
     prometheus: u16,
+    /// More of its configuration, and what that takes from the environment.
+    more: Option<(&'static str, Vec<(&'static str, String)>)>,
     process: Option<Process>,
 }
 
@@ -24,8 +26,20 @@ impl Collector {
     /// One that is set up in `folder` and not started; `None` when there is no Collector and the test is skipped.
     pub fn new(folder: &Path) -> Option<Self> {
         let binary = needed("the OpenTelemetry Collector", binary(), "tests/collector/build.sh builds it with Go")?;
-        let folder = folder.to_owned();
-        Some(Self { binary, folder, http: Http::new(), otlp: free_port(), prometheus: free_port(), process: None })
+        Some(Self {
+            binary,
+            folder: folder.to_owned(),
+            http: Http::new(),
+            otlp: free_port(),
+            prometheus: free_port(),
+            more: None,
+            process: None,
+        })
+    }
+
+    /// Lays a file of tests/collector over its configuration, with the environment that this one needs.
+    pub fn with(self, file: &'static str, environment: Vec<(&'static str, String)>) -> Self {
+        Self { more: Some((file, environment)), ..self }
     }
 
     /// One that is running.
@@ -46,6 +60,9 @@ impl Collector {
             .env("PROMETHEUS_PORT", self.prometheus.to_string())
             .env("LOGS_FILE", self.folder.join("logs.json"))
             .env("METRICS_FILE", self.folder.join("metrics.json"));
+        if let Some((file, environment)) = &self.more {
+            command.arg("--config").arg(Path::new(FOLDER).join(file)).envs(environment.iter().cloned());
+        }
         let mut process = Process::start("the Collector", &mut command, &self.folder.join("collector.log"));
         let (otlp, prometheus) = (format!("{}/v1/logs", self.endpoint()), self.prometheus_url());
         process.until_ready(|| {
@@ -77,9 +94,20 @@ impl Collector {
 
     /// What its Prometheus exporter shows of what was pushed to it.
     pub fn metrics(&self) -> Result<Exposition, String> {
+        Ok(self.exposition()?.without_origin())
+    }
+
+    /// The same of one service among several.
+    pub fn metrics_of(&self, service: &str) -> Result<Exposition, String> {
+        let mut all = self.exposition()?;
+        all.series.retain(|series, _| series.label("job") == service);
+        Ok(all.without_origin())
+    }
+
+    fn exposition(&self) -> Result<Exposition, String> {
         let reply = self.http.get(&self.prometheus_url())?;
         holds(reply.status == 200, || reply.body.clone())?;
-        Ok(Exposition::parse(&reply.body).without_origin())
+        Ok(Exposition::parse(&reply.body))
     }
 
     /// The file of log records as it stands.

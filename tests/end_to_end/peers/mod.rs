@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use certificates::Authority;
 pub use collector::{Collector, array, attributes};
 pub use exposition::Exposition;
 pub use http::{Http, Reply};
 pub use prometheus::{Prometheus, promtool};
 pub use smscope::{Smscope, TOKEN};
 
+mod certificates;
 mod collector;
 mod exposition;
 mod http;

@@ -1,9 +1,13 @@
-use super::*;
+use crate::config::Endpoint;
+use crate::meters::Signal;
 use crate::telemetry::answer::RpcStatus;
 use crate::telemetry::collector::{Collector, Say, endpoint, ok, say};
+use crate::telemetry::sender::{Answer, LONGEST_ANSWER, OUR_USER_AGENT, Sender};
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use prost::Message;
 use std::io::Read;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -122,7 +126,7 @@ async fn retry_after_is_passed_on() {
 async fn a_token_that_the_server_repeats_is_not_passed_on() {
     let collector = Collector::start(|_, seen| {
         let given = seen.headers["authorization"].to_str().unwrap();
-        let status = RpcStatus { code: 16, message: format!("{given} is not known") };
+        let status = RpcStatus { code: 16, message: format!("{given} is not known"), ..Default::default() };
         say(401, "application/x-protobuf", status.encode_to_vec())
     })
     .await;

@@ -1,0 +1,135 @@
+//! TLS to an OTLP endpoint: certificates and keys in PEM, as the OpenTelemetry variables and `[otlp]` name them.
+//!
+//! The files are read once, when the configuration is loaded, so that one that cannot be used is an error of the start.
+//! Cryptography is ring's, versions are TLS 1.2 and 1.3.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+
+use super::setting::Setting;
+use super::{ConfigError, Tls};
+
+const AUTHORITIES: &str = "a PEM file with certificates of authorities";
+const CERTIFICATES: &str = "a PEM file with a certificate, then those that lead to its authority";
+const KEY: &str = "a PEM file with an unencrypted private key";
+
+/// What is said of TLS for one signal.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub certificate: Option<&'a Setting>,
+    pub client_certificate: Option<&'a Setting>,
+    pub client_key: Option<&'a Setting>,
+}
+
+/// The authorities of the system, looked up when the first endpoint asks for them.
+#[derive(Default)]
+pub(super) struct SystemRoots(OnceCell<Arc<RootCertStore>>);
+
+/// Reads the files for the endpoint that `endpoint` names.
+///
+/// Without a certificate of an authority the system's are trusted (SSL_CERT_FILE and SSL_CERT_DIR are honoured): smscope
+/// has none built in, for they would grow old with it.
+pub(super) fn read(given: Given, endpoint: &Setting, system: &SystemRoots) -> Result<Tls, ConfigError> {
+    let roots = match given.certificate {
+        Some(setting) => Arc::new(own_roots(setting)?),
+        None => system.get(endpoint)?,
+    };
+    let builder = Tls::builder().with_root_certificates(roots);
+    let client = match (given.client_certificate, given.client_key) {
+        (None, None) => builder.with_no_client_auth(),
+        (Some(certificate), Some(key)) => {
+            let chain = certificates(certificate, CERTIFICATES)?;
+            let private = private_key(key)?;
+            builder.with_client_auth_cert(chain, private).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    key.wrong(format_args!("does not belong to {}", certificate.key), "the certificate's own key")
+                }
+                error => certificate.wrong(format_args!("cannot be used: {error}"), CERTIFICATES),
+            })?
+        }
+        (Some(certificate), None) => {
+            let other = certificate.key.replace("CERTIFICATE", "KEY").replace("certificate", "key");
+            return Err(certificate.wrong("a certificate without a key", format_args!("{other} as well")));
+        }
+        (None, Some(key)) => {
+            let other = key.key.replace("KEY", "CERTIFICATE").replace("key", "certificate");
+            return Err(key.wrong("a key without a certificate", format_args!("{other} as well")));
+        }
+    };
+    let path = |setting: &Setting| setting.text("a path").map(PathBuf::from);
+    Ok(Tls {
+        client: Arc::new(client),
+        certificate: given.certificate.map(path).transpose()?,
+        client_certificate: given.client_certificate.map(path).transpose()?,
+    })
+}
+
+impl Tls {
+    /// The beginning of every TLS client here.
+    pub fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        builder.with_safe_default_protocol_versions().expect("ring has the ciphers of TLS 1.2 and 1.3")
+    }
+}
+
+impl SystemRoots {
+    fn get(&self, endpoint: &Setting) -> Result<Arc<RootCertStore>, ConfigError> {
+        if let Some(roots) = self.0.get() {
+            return Ok(roots.clone());
+        }
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let why = found.errors.first().map_or(String::new(), |error| format!(": {error}"));
+            let problem = format!("this system has no certificate authorities{why}");
+            return Err(endpoint.wrong(problem, "the package ca-certificates, or OTEL_EXPORTER_OTLP_CERTIFICATE"));
+        }
+        Ok(self.0.get_or_init(|| Arc::new(roots)).clone())
+    }
+}
+
+fn own_roots(setting: &Setting) -> Result<RootCertStore, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(setting, AUTHORITIES)? {
+        roots.add(certificate).map_err(|error| setting.wrong(format_args!("cannot be used: {error}"), AUTHORITIES))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(setting: &Setting, expected: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let text = contents(setting, expected)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err(setting.wrong("no certificate in it", expected)),
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(not_pem(setting, &error, expected)),
+    }
+}
+
+fn private_key(setting: &Setting) -> Result<PrivateKeyDer<'static>, ConfigError> {
+    PrivateKeyDer::from_pem_slice(&contents(setting, KEY)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => setting.wrong("no private key in it that can be read", KEY),
+        error => not_pem(setting, &error, KEY),
+    })
+}
+
+fn contents(setting: &Setting, expected: &str) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(setting.text("a path")?)
+        .map_err(|error| setting.wrong(format_args!("cannot be read: {error}"), expected))
+}
+
+/// The error's own words may quote the file, and that may hold a key.
+fn not_pem(setting: &Setting, error: &pem::Error, expected: &str) -> ConfigError {
+    let problem = match error {
+        pem::Error::MissingSectionEnd { .. } => "breaks off",
+        pem::Error::Base64Decode(_) => "is not base64",
+        _ => "is not PEM",
+    };
+    setting.wrong(problem, expected)
+}

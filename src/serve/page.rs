@@ -1,0 +1,42 @@
+//! The page's view of everything else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::admin::page::{About, CallbackUrl, Now, Page};
+use crate::config::Config;
+use crate::ledger::snapshot::Snapshot;
+use crate::store::Store;
+use crate::telemetry::process::ProcessMetrics;
+
+/// `snapshot` and `process` are those of `/metrics`; `admin_listen` is where the page is really served.
+pub fn page(
+    config: &Config,
+    admin_listen: SocketAddr,
+    store: &Store,
+    snapshot: impl Fn() -> Snapshot + Send + Sync + 'static,
+    process: Arc<ProcessMetrics>,
+) -> Page {
+    let callback_url = |source: &crate::config::Source| CallbackUrl {
+        url: config.callback_url(&source.name, "<token>"),
+        source: source.name.clone(),
+    };
+    let about = About {
+        admin_listen,
+        created_at: store.created_at(),
+        callback_urls: config.sources.iter().map(callback_url).collect(),
+    };
+    let now = {
+        let store = store.clone();
+        move || Now { snapshot: snapshot(), process: process.render(), store_is_healthy: store.is_healthy() }
+    };
+    let latest = {
+        let store = store.clone();
+        // Places are given without gaps, so the newest events are those after the place that many before the newest.
+        move |limit: usize| {
+            let newest = *store.newest().borrow();
+            store.read(newest - limit as i64, limit)
+        }
+    };
+    Page { about, now: Box::new(now), latest: Box::new(latest) }
+}

@@ -1,0 +1,278 @@
+//! Finding a message by its ids.
+//!
+//! Message ids are random, so an index of them is written all over: each new message dirties a page of its own, and those pages were
+//! more than half of what a commit wrote. So the keys of the newest messages (a 64-bit hash of source, message id and part) are in
+//! memory only. Once there are many, they are sorted and moved to the table `message_keys` in steps, which writes each page of it
+//! once for many keys.
+//!
+//! Nothing depends on the memory: the row of each message holds its key, and `keys_indexed_to` in `meta` says up to which message the
+//! table is complete. Opening reads the keys after that. A step that is done twice changes nothing.
+//!
+//! A key is a hint. Whoever follows it compares the ids themselves.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use rusqlite::{Connection, OptionalExtension};
+use sha2::{Digest, Sha256};
+
+use crate::event::SourceName;
+
+/// Keys in memory at which they start to move. Opening reads no more rows than about this.
+const MANY: usize = 32_768;
+/// Keys moved in one step.
+const STEP: usize = 1_024;
+
+#[derive(Debug)]
+pub struct Lookup {
+    /// Key to message, of the messages after `keys_indexed_to`.
+    young: HashMap<i64, i64>,
+    /// The same of messages whose key another young one has already: a collision of hashes, so hardly ever any.
+    twins: Vec<(i64, i64)>,
+    /// Those of the open transaction.
+    fresh: Vec<(i64, i64)>,
+    moving: Option<Moving>,
+    /// [`MANY`] and [`STEP`], fewer in tests.
+    many: usize,
+    step: usize,
+}
+
+/// A move that is under way.
+#[derive(Debug)]
+struct Moving {
+    /// Sorted, so that neighbours share pages.
+    keys: Vec<(i64, i64)>,
+    next: usize,
+    /// The newest message at its start: the table is complete up to it at the end.
+    up_to: i64,
+}
+
+/// The key of a message.
+pub fn key(source: &SourceName, message_id: &str, part: &str) -> i64 {
+    short_hash(&[source.as_str(), message_id, part])
+}
+
+/// 64 bits of the SHA-256 of some texts, each with its length, so that no two lists of texts run together.
+pub fn short_hash(texts: &[&str]) -> i64 {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    i64::from_le_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+}
+
+impl Lookup {
+    pub fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let indexed_to: i64 = connection
+            .query_row("SELECT value FROM meta WHERE key = 'keys_indexed_to'", [], |row| row.get(0))
+            .optional()?
+            .unwrap_or(0);
+        let mut lookup =
+            Self { young: HashMap::new(), twins: Vec::new(), fresh: Vec::new(), moving: None, many: MANY, step: STEP };
+        let mut rows = connection.prepare("SELECT key, id FROM messages WHERE id > ?1 ORDER BY id")?;
+        let mut rows = rows.query([indexed_to])?;
+        while let Some(row) = rows.next()? {
+            lookup.insert(row.get(0)?, row.get(1)?);
+        }
+        lookup.settle();
+        Ok(lookup)
+    }
+
+    /// The messages that may be the one with this key: none or one, but for a collision of hashes.
+    pub fn candidates(&self, connection: &Connection, key: i64) -> rusqlite::Result<Vec<i64>> {
+        let twins = self.twins.iter().filter(|(twin, _)| *twin == key).map(|(_, message)| *message);
+        let mut messages: Vec<i64> = self.young.get(&key).copied().into_iter().chain(twins).collect();
+        let mut statement = connection.prepare_cached("SELECT message FROM message_keys WHERE key = ?1")?;
+        let mut rows = statement.query([key])?;
+        while let Some(row) = rows.next()? {
+            messages.push(row.get(0)?);
+        }
+        Ok(messages)
+    }
+
+    /// Remembers a new message.
+    pub fn insert(&mut self, key: i64, message: i64) {
+        match self.young.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(message);
+            }
+            Entry::Occupied(_) => self.twins.push((key, message)),
+        }
+        self.fresh.push((key, message));
+    }
+
+    /// Forgets a message whose row has gone.
+    pub fn forget(&mut self, key: i64, message: i64) {
+        if self.young.get(&key) == Some(&message) {
+            self.young.remove(&key);
+        }
+        self.twins.retain(|twin| *twin != (key, message));
+    }
+
+    /// The transaction committed: what it remembered stays.
+    pub fn settle(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// The transaction did not commit: what it remembered is forgotten.
+    pub fn take_back(&mut self) {
+        for (key, message) in std::mem::take(&mut self.fresh) {
+            self.forget(key, message);
+        }
+    }
+
+    /// Whether there is a step to be done.
+    pub fn has_many(&self) -> bool {
+        self.moving.is_some() || self.young.len() >= self.many
+    }
+
+    /// Writes one step's keys, in a transaction. Gives what [`Lookup::moved`] is to be told once that has committed.
+    pub fn write_step(&mut self, connection: &Connection) -> rusqlite::Result<usize> {
+        let moving = self.moving.get_or_insert_with(|| {
+            let young = self.young.iter().map(|(key, message)| (*key, *message));
+            let mut keys: Vec<(i64, i64)> = young.chain(self.twins.iter().copied()).collect();
+            keys.sort_unstable();
+            let up_to = keys.iter().map(|(_, message)| *message).max().unwrap_or(0);
+            Moving { keys, next: 0, up_to }
+        });
+        let end = moving.keys.len().min(moving.next + self.step);
+        let mut save =
+            connection.prepare_cached("INSERT OR IGNORE INTO message_keys (key, message) VALUES (?1, ?2)")?;
+        for (key, message) in &moving.keys[moving.next..end] {
+            save.execute([key, message])?;
+        }
+        if end == moving.keys.len() {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('keys_indexed_to', ?1)")?
+                .execute([moving.up_to])?;
+        }
+        Ok(end)
+    }
+
+    /// The step up to `end` has committed.
+    pub fn moved(&mut self, end: usize) {
+        let Some(moving) = &mut self.moving else { return };
+        moving.next = end;
+        if end == moving.keys.len() {
+            let up_to = moving.up_to;
+            self.young.retain(|_, message| *message > up_to);
+            self.twins.retain(|(_, message)| *message > up_to);
+            self.moving = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Action {
+        /// Messages with these keys, in one transaction that commits or does not.
+        Add(Vec<i64>, bool),
+        /// One step of housekeeping, whose transaction commits or does not.
+        Move(bool),
+        Restart,
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        // Few keys, so that some collide.
+        prop_oneof![
+            4 => (prop::collection::vec(0i64..40, 1..6), prop::bool::weighted(0.8)).prop_map(|(k, c)| Action::Add(k, c)),
+            3 => prop::bool::weighted(0.8).prop_map(Action::Move),
+            1 => Just(Action::Restart),
+        ]
+    }
+
+    fn opened(connection: &Connection) -> Lookup {
+        Lookup { many: 8, step: 3, ..Lookup::load(connection).unwrap() }
+    }
+
+    fn database() -> Connection {
+        Connection::open_in_memory()
+            .and_then(|connection| {
+                connection.execute_batch(
+                    "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT;
+                     CREATE TABLE messages (id INTEGER PRIMARY KEY, key INTEGER NOT NULL) STRICT;
+                     CREATE TABLE message_keys (key INTEGER, message INTEGER, PRIMARY KEY (key, message)) WITHOUT ROWID;",
+                )?;
+                Ok(connection)
+            })
+            .unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_is_found_whatever_moves_fails_or_restarts(actions in prop::collection::vec(action(), 1..60)) {
+            let mut connection = database();
+            let mut lookup = opened(&connection);
+            let mut truth: Vec<(i64, i64)> = Vec::new();
+            for action in actions {
+                match action {
+                    Action::Add(keys, commits) => {
+                        let transaction = connection.transaction().unwrap();
+                        let mut added = Vec::new();
+                        for key in keys {
+                            transaction.execute("INSERT INTO messages (key) VALUES (?1)", [key]).unwrap();
+                            let id = transaction.last_insert_rowid();
+                            lookup.insert(key, id);
+                            added.push((key, id));
+                        }
+                        if commits {
+                            transaction.commit().unwrap();
+                            lookup.settle();
+                            truth.extend(added);
+                        } else {
+                            drop(transaction);
+                            lookup.take_back();
+                        }
+                    }
+                    Action::Move(commits) if lookup.has_many() => {
+                        let transaction = connection.transaction().unwrap();
+                        let end = lookup.write_step(&transaction).unwrap();
+                        if commits {
+                            transaction.commit().unwrap();
+                            lookup.moved(end);
+                        }
+                    }
+                    Action::Move(_) => {}
+                    Action::Restart => lookup = opened(&connection),
+                }
+                for key in 0..40 {
+                    let found: BTreeSet<i64> = lookup.candidates(&connection, key).unwrap().into_iter().collect();
+                    let expected: BTreeSet<i64> = truth.iter().filter(|(k, _)| *k == key).map(|(_, id)| *id).collect();
+                    prop_assert_eq!(found, expected, "key {}", key);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_memory_holds_few_keys_once_they_have_moved() {
+        let connection = database();
+        let mut lookup = opened(&connection);
+        for key in 0..20 {
+            connection.execute("INSERT INTO messages (key) VALUES (?1)", [key]).unwrap();
+            lookup.insert(key, connection.last_insert_rowid());
+            lookup.settle();
+        }
+        while lookup.has_many() {
+            let end = lookup.write_step(&connection).unwrap();
+            lookup.moved(end);
+        }
+        assert!(lookup.young.len() < 8, "{lookup:?}");
+        assert!(opened(&connection).young.len() < 8, "nor after a restart");
+    }
+
+    #[test]
+    fn no_two_lists_of_texts_run_together() {
+        assert_ne!(short_hash(&["ab", "c"]), short_hash(&["a", "bc"]));
+        assert_ne!(short_hash(&["ab", ""]), short_hash(&["ab"]));
+    }
+}

@@ -1,0 +1,244 @@
+use super::*;
+use crate::telemetry::answer::class;
+use crate::telemetry::answer::grpc::tests::retry_info;
+use crate::telemetry::collector::{Say as HttpSay, endpoint, say};
+use crate::telemetry::grpc_collector::{GrpcCollector, LIMIT, Say, Seen, ok};
+use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
+use prost::Message;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tonic::{Code, Status};
+
+fn sender(endpoint: &Endpoint) -> Sender {
+    Sender::new(Signal::Logs, endpoint, OUR_USER_AGENT)
+}
+
+async fn answered(script: impl Fn(usize, &Seen) -> Say + Send + Sync + 'static) -> Answer {
+    let collector = GrpcCollector::start(script).await;
+    sender(&collector.endpoint()).send(Bytes::from_static(b"body")).await
+}
+
+fn http(status: u16, content_type: &str, body: &'static str) -> Say {
+    let HttpSay::Answer(response) = say(status, content_type, body) else { unreachable!() };
+    Say::Http(response)
+}
+
+#[tokio::test]
+async fn a_request_is_a_unary_call_with_the_operators_headers_as_metadata() {
+    let collector = GrpcCollector::start(|_, _| ok()).await;
+    let mut endpoint = collector.endpoint();
+    endpoint.headers = vec![
+        ("authorization".parse().unwrap(), "Bearer t0ken".parse().unwrap()),
+        ("trace-bin".parse().unwrap(), "AAEC".parse().unwrap()),
+        ("content-type".parse().unwrap(), "text/plain".parse().unwrap()),
+        ("content-length".parse().unwrap(), "1".parse().unwrap()),
+    ];
+    for (signal, path) in [
+        (Signal::Logs, "/opentelemetry.proto.collector.logs.v1.LogsService/Export"),
+        (Signal::Metrics, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"),
+    ] {
+        let sender = Sender::new(signal, &endpoint, OUR_USER_AGENT);
+        assert_eq!(sender.send(Bytes::from_static(b"body")).await, Answer::Accepted);
+        let seen = collector.seen().pop().unwrap();
+        assert_eq!((seen.path.as_str(), &seen.message[..]), (path, &b"body"[..]));
+        for (name, value) in [
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("authorization", "Bearer t0ken"),
+            ("trace-bin", "AAEC"),
+            ("user-agent", OUR_USER_AGENT),
+            ("grpc-timeout", "5000m"),
+        ] {
+            assert_eq!(seen.metadata[name], value);
+        }
+        assert!(!seen.metadata.contains_key("grpc-encoding"));
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_gzipped_when_the_endpoint_asks_for_it_and_so_may_be_the_response() {
+    let collector = GrpcCollector::start(|_, _| Say::Message(partial(2, &"too old ".repeat(40)))).await;
+    let endpoint = Endpoint { gzip: true, ..collector.endpoint() };
+    let answer = sender(&endpoint).send(Bytes::from_static(b"body")).await;
+    assert!(
+        matches!(&answer, Answer::Partial { rejected: 2, message } if message.starts_with("too old")),
+        "{answer:?}"
+    );
+    let seen = &collector.seen()[0];
+    assert_eq!((&seen.metadata["grpc-encoding"], &seen.message[..]), (&"gzip".parse().unwrap(), &b"body"[..]));
+}
+
+#[tokio::test]
+async fn all_requests_go_over_one_connection_and_a_new_one_replaces_it_when_it_hangs() {
+    let collector = GrpcCollector::start(|number, _| if number == 2 { Say::Hang } else { ok() }).await;
+    let endpoint = Endpoint { timeout: Duration::from_millis(300), ..collector.endpoint() };
+    let sender = sender(&endpoint);
+    let mut classes = Vec::new();
+    for _ in 0..4 {
+        classes.push(class(&sender.send(Bytes::from_static(b"body")).await));
+    }
+    assert_eq!(classes, ["accepted", "accepted", "retry", "accepted"]);
+    assert_eq!(collector.seen().iter().map(|seen| seen.connection).collect::<Vec<_>>(), [0, 0, 0, 1]);
+}
+
+fn partial(rejected_log_records: i64, message: &str) -> Vec<u8> {
+    let error_message = message.to_owned();
+    let partial_success = Some(ExportLogsPartialSuccess { rejected_log_records, error_message });
+    ExportLogsServiceResponse { partial_success }.encode_to_vec()
+}
+
+#[tokio::test]
+async fn a_partial_success_says_how_many_and_why() {
+    let answer = answered(|_, _| Say::Message(partial(2, "too old"))).await;
+    assert_eq!(answer, Answer::Partial { rejected: 2, message: "too old".to_owned() });
+    let collector = GrpcCollector::start(|_, _| {
+        let partial = ExportMetricsPartialSuccess { rejected_data_points: 3, error_message: String::new() };
+        Say::Message(ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec())
+    })
+    .await;
+    let sender = Sender::new(Signal::Metrics, &collector.endpoint(), OUR_USER_AGENT);
+    assert_eq!(sender.send(Bytes::new()).await, Answer::Partial { rejected: 3, message: String::new() });
+}
+
+#[tokio::test]
+async fn each_status_over_the_wire_has_its_class() {
+    let why = |name: &str| format!("answered {name}: caf\u{e9} 100%");
+    let retry = |name: &str| Answer::Retry { after: None, why: why(name) };
+    let refused = |name: &str| Answer::Refused { why: why(name) };
+    let bad = |name: &str| Answer::Bad { why: why(name) };
+    for (code, expected) in [
+        (Code::Cancelled, retry("CANCELLED")),
+        (Code::Unknown, retry("UNKNOWN")),
+        (Code::InvalidArgument, bad("INVALID_ARGUMENT")),
+        (Code::DeadlineExceeded, retry("DEADLINE_EXCEEDED")),
+        (Code::NotFound, refused("NOT_FOUND")),
+        (Code::AlreadyExists, bad("ALREADY_EXISTS")),
+        (Code::PermissionDenied, refused("PERMISSION_DENIED")),
+        (Code::ResourceExhausted, retry("RESOURCE_EXHAUSTED")),
+        (Code::FailedPrecondition, refused("FAILED_PRECONDITION")),
+        (Code::Aborted, retry("ABORTED")),
+        (Code::OutOfRange, retry("OUT_OF_RANGE")),
+        (Code::Unimplemented, refused("UNIMPLEMENTED")),
+        (Code::Internal, retry("INTERNAL")),
+        (Code::Unavailable, retry("UNAVAILABLE")),
+        (Code::DataLoss, retry("DATA_LOSS")),
+        (Code::Unauthenticated, refused("UNAUTHENTICATED")),
+    ] {
+        let answer = answered(move |_, _| Say::Status(Status::new(code, "caf\u{e9} 100%"))).await;
+        assert_eq!(answer, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_delay_that_a_server_asks_for_is_passed_on() {
+    for code in [Code::ResourceExhausted, Code::Unavailable] {
+        let details = retry_info(7, 0);
+        let answer =
+            answered(move |_, _| Say::Status(Status::with_details(code, "busy", Bytes::from(details.clone())))).await;
+        let Answer::Retry { after, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(after, Some(Duration::from_secs(7)));
+    }
+}
+
+#[tokio::test]
+async fn a_request_over_the_servers_limit_is_bad() {
+    let collector = GrpcCollector::start(|_, _| ok()).await;
+    let sender = sender(&collector.endpoint());
+    assert_eq!(class(&sender.send(Bytes::from(vec![b'x'; LIMIT + 1])).await), "bad");
+    assert_eq!(sender.send(Bytes::from(vec![b'x'; LIMIT])).await, Answer::Accepted);
+}
+
+#[tokio::test]
+async fn what_answers_in_plain_http_is_classed_by_its_http_status() {
+    for (status, content_type, body, expected, why) in [
+        (401, "text/html", "<html>", "refused", "answered 401 Unauthorized"),
+        (403, "text/plain", "", "refused", "answered 403 Forbidden"),
+        (404, "text/plain", "404 page not found", "refused", "answered 404 Not Found"),
+        (413, "text/html", "<html>", "bad", "answered 413 Payload Too Large"),
+        (429, "", "", "retry", "answered 429 Too Many Requests"),
+        (502, "text/html", "<html>", "retry", "answered 502 Bad Gateway"),
+        (503, "application/json", "{\"message\":\"soon\"}", "retry", "answered 503 Service Unavailable: soon"),
+        (200, "text/html", "<html>", "refused", "answered 200 but not in gRPC"),
+        (200, "", "", "refused", "answered 200 but not in gRPC"),
+        (200, "application/grpc", "", "retry", "the answer ended without a status"),
+    ] {
+        let answer = answered(move |_, _| http(status, content_type, body)).await;
+        assert_eq!(class(&answer), expected, "{answer:?}");
+        assert!(format!("{answer:?}").contains(why), "{why}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_is_not_otlp_does_not_move_a_cursor() {
+    let garbage = answered(|_, _| Say::Message(b"\xff\xff\xff".to_vec())).await;
+    let why = "answered OK but not with an OTLP response".to_owned();
+    assert_eq!(garbage, Answer::Refused { why });
+    let long = answered(|_, _| Say::Message(vec![b'x'; LONGEST_ANSWER + 1])).await;
+    assert_eq!(class(&long), "retry");
+    for body in [&b"\x00\x00\x00\x00\x05ab"[..], b"\x02\x00\x00\x00\x01a", b"\x01\x00\x00\x00\x01a", b"\x00\x00"] {
+        assert_eq!(unframed(body), None, "{body:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_the_server_repeats_is_not_passed_on() {
+    let collector = GrpcCollector::start(|_, seen| {
+        let given = seen.metadata["authorization"].to_str().unwrap();
+        Say::Status(Status::unauthenticated(format!("{given} is not known")))
+    })
+    .await;
+    let mut endpoint = collector.endpoint();
+    endpoint.headers = vec![("authorization".parse().unwrap(), "Basic c2VjcmV0".parse().unwrap())];
+    let answer = sender(&endpoint).send(Bytes::new()).await;
+    let why = "answered UNAUTHENTICATED: <redacted> <redacted> is not known".to_owned();
+    assert_eq!(answer, Answer::Refused { why });
+}
+
+/// A server that reads once and answers with `bytes`.
+async fn raw(bytes: &'static [u8]) -> Endpoint {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(bytes).await;
+        }
+    });
+    Endpoint { protocol: crate::config::Protocol::Grpc, ..endpoint(address) }
+}
+
+#[tokio::test]
+async fn a_server_that_stays_silent_breaks_off_or_speaks_no_http_2_is_tried_again() {
+    let nobody = raw(b"").await;
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        Endpoint { url, ..nobody }
+    };
+    let hanging = GrpcCollector::start(|_, _| Say::Hang).await;
+    let closing = GrpcCollector::start(|_, _| Say::Close).await;
+    for (what, endpoint) in [
+        ("nobody listens", nobody),
+        ("hangs", hanging.endpoint()),
+        ("closes", closing.endpoint()),
+        ("no http", raw(b"220 mail.example ESMTP\r\n").await),
+        ("http/1.1", raw(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await),
+        ("says nothing", raw(b"").await),
+    ] {
+        let endpoint = Endpoint { timeout: Duration::from_millis(500), ..endpoint };
+        let answer = sender(&endpoint).send(Bytes::from_static(b"body")).await;
+        assert!(matches!(&answer, Answer::Retry { after: None, why } if !why.is_empty()), "{what}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_replaced() {
+    let collector = GrpcCollector::start_broken(1, |_, _| ok()).await;
+    let sender = sender(&collector.endpoint());
+    assert_eq!(class(&sender.send(Bytes::new()).await), "retry");
+    assert_eq!(sender.send(Bytes::new()).await, Answer::Accepted);
+    assert_eq!(collector.seen()[0].connection, 1);
+}

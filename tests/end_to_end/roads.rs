@@ -1,0 +1,225 @@
+//! Every road that OTLP can take to a real Collector.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::metrics::until_pushed;
+use crate::peers::{Authority, Collector, Smscope, attributes, eventually, free_port, holds};
+use crate::provider::{receipt, reply};
+
+/// A Collector with an entrance for every road, and the files that a client needs for them.
+struct Roads {
+    folder: TempDir,
+    collector: Collector,
+    ports: [u16; 5],
+}
+
+const GRPC: usize = 0;
+const TLS_HTTP: usize = 1;
+const TLS_GRPC: usize = 2;
+const MUTUAL_HTTP: usize = 3;
+const MUTUAL_GRPC: usize = 4;
+
+type Environment = Vec<(&'static str, String)>;
+
+impl Roads {
+    fn open() -> Option<Self> {
+        let folder = TempDir::new().unwrap();
+        let collector = Collector::new(folder.path())?;
+        let authority = Authority::new("smscope tests");
+        let (server, client) = (authority.server(), authority.client());
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("ca.pem", &authority.pem());
+        write("server.pem", &server.certificate);
+        write("server.key", &server.key);
+        write("client.pem", &client.certificate);
+        write("client.key", &client.key);
+        write("stranger.pem", &Authority::new("stranger").pem());
+        let file = |name: &str| path(folder.path(), name);
+        let ports = [(); 5].map(|()| free_port());
+        let mut environment = vec![
+            ("CERTIFICATE_FILE", file("server.pem")),
+            ("KEY_FILE", file("server.key")),
+            ("CLIENT_AUTHORITY_FILE", file("ca.pem")),
+        ];
+        let names = ["GRPC_PORT", "TLS_HTTP_PORT", "TLS_GRPC_PORT", "MUTUAL_HTTP_PORT", "MUTUAL_GRPC_PORT"];
+        environment.extend(names.into_iter().zip(ports.map(|port| port.to_string())));
+        let mut collector = collector.with("roads.yaml", environment);
+        collector.restart();
+        Some(Self { collector, ports, folder })
+    }
+
+    fn file(&self, name: &str) -> String {
+        path(self.folder.path(), name)
+    }
+
+    fn url(&self, scheme: &str, port: usize) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.ports[port])
+    }
+
+    /// Each road by its name, and the variables that choose it.
+    fn all(&self) -> Vec<(&'static str, Environment)> {
+        const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        let grpc = || ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc".to_owned());
+        let gzip = || ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip".to_owned());
+        let ours = || ("OTEL_EXPORTER_OTLP_CERTIFICATE", self.file("ca.pem"));
+        let certificate = || ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", self.file("client.pem"));
+        let key = || ("OTEL_EXPORTER_OTLP_CLIENT_KEY", self.file("client.key"));
+        vec![
+            ("http", vec![(ENDPOINT, self.collector.endpoint())]),
+            ("http-gzip", vec![(ENDPOINT, self.collector.endpoint()), gzip()]),
+            ("https", vec![(ENDPOINT, self.url("https", TLS_HTTP)), ours()]),
+            // The authority as one of the system's.
+            ("https-system", vec![(ENDPOINT, self.url("https", TLS_HTTP)), ("SSL_CERT_FILE", self.file("ca.pem"))]),
+            ("https-mutual", vec![(ENDPOINT, self.url("https", MUTUAL_HTTP)), ours(), certificate(), key()]),
+            ("grpc", vec![(ENDPOINT, self.url("http", GRPC)), grpc()]),
+            ("grpc-gzip", vec![(ENDPOINT, self.url("http", GRPC)), grpc(), gzip()]),
+            ("grpc-tls", vec![(ENDPOINT, self.url("https", TLS_GRPC)), grpc(), ours()]),
+            ("grpc-tls-gzip", vec![(ENDPOINT, self.url("https", TLS_GRPC)), grpc(), ours(), gzip()]),
+            ("grpc-mutual", vec![(ENDPOINT, self.url("https", MUTUAL_GRPC)), grpc(), ours(), certificate(), key()]),
+            (
+                "split",
+                vec![
+                    ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", self.url("https", MUTUAL_GRPC)),
+                    ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc".to_owned()),
+                    ours(),
+                    ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE", self.file("client.pem")),
+                    ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", self.file("client.key")),
+                    ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", self.url("https", TLS_HTTP) + "/v1/metrics"),
+                    ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "gzip".to_owned()),
+                ],
+            ),
+        ]
+    }
+
+    /// An smscope of its own folder that takes `road`.
+    fn smscope(&self, name: &str, road: Environment) -> Smscope {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let smscope = Smscope::new(&folder).with("OTEL_SERVICE_NAME", name);
+        road.into_iter().fold(smscope, |smscope, (variable, value)| smscope.with(variable, value))
+    }
+
+    /// The messages that records of `road` are about.
+    fn messages(&self, road: &str) -> Vec<String> {
+        let prefix = format!("{road}:");
+        let of = |record| attributes(record)["messaging.message.id"].as_str().unwrap().to_owned();
+        let mut messages: Vec<_> = self.collector.records().iter().map(|record| of(&record["attributes"])).collect();
+        messages.retain(|message| message.starts_with(&prefix));
+        messages
+    }
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    PathBuf::from(folder).join(name).to_str().unwrap().to_owned()
+}
+
+const MESSAGES: usize = 40;
+
+#[test]
+fn every_road_brings_all_records_and_the_values_of_the_scrape() {
+    let Some(roads) = Roads::open() else { return };
+    for (road, environment) in roads.all() {
+        let mut smscope = roads.smscope(road, environment).start();
+        let mut expected = BTreeSet::new();
+        for number in 0..MESSAGES {
+            let id = format!("{road}:{number}");
+            let status = ["DELIVERED", "ENROUTE", "UNDELIVERED SPAM", "READ"][number % 4];
+            smscope.post("smsmode", &receipt(&id, status, json!({})), "accepted");
+            expected.insert(id);
+        }
+        let id = format!("{road}:reply");
+        smscope.post("smsmode", &reply(&id, &format!("{road}:0"), "STOP", json!({})), "accepted");
+        expected.insert(id);
+
+        eventually(road, || {
+            let arrived = roads.messages(road);
+            holds(arrived.len() >= expected.len(), || format!("{} of {}", arrived.len(), expected.len()))
+        });
+        let arrived = roads.messages(road);
+        assert_eq!(arrived.len(), expected.len(), "{road}");
+        assert_eq!(BTreeSet::from_iter(arrived), expected, "{road}");
+        let metrics = until_pushed(&smscope, || roads.collector.metrics_of(road));
+        assert_eq!(metrics.sum("sms_messages_total", &[]), MESSAGES as f64, "{road}");
+        assert_eq!(metrics.sum("smscope_export_failures_total", &[]), 0.0, "{road}");
+        assert_eq!(metrics.sum("smscope_export_dropped_records_total", &[]), 0.0, "{road}");
+        smscope.terminate();
+    }
+}
+
+#[test]
+fn a_batch_over_the_limit_of_a_grpc_server_is_sent_in_parts() {
+    const TEXTS: usize = 40;
+    let Some(roads) = Roads::open() else { return };
+    // Nobody there at first, so that all of them wait and make one batch: 8 MB, where the Collector takes 4.
+    let road = vec![
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", roads.url("http", GRPC)),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc".to_owned()),
+    ];
+    let mut roads = roads;
+    roads.collector.terminate();
+    let file =
+        format!("[logs]\ninclude_text = true\n[[source]]\nname = 'smsmode'\ntokens = ['{}']", crate::peers::TOKEN);
+    let smscope = roads.smscope("large", road).with_file(&file).start();
+    for number in 0..TEXTS {
+        let body = json!({"text": "x".repeat(200_000), "messagePartCount": 1});
+        smscope.post("smsmode", &receipt(&format!("large:{number}"), "DELIVERED", json!({"body": body})), "accepted");
+    }
+    roads.collector.restart();
+    eventually("all of them", || {
+        let arrived = roads.messages("large").len();
+        holds(arrived >= TEXTS, || format!("{arrived} of {TEXTS}"))
+    });
+    let arrived: BTreeSet<String> = roads.messages("large").into_iter().collect();
+    assert_eq!(arrived.len(), TEXTS);
+    smscope.until_exported();
+    let metrics = smscope.metrics();
+    assert_eq!(metrics.sum("smscope_export_records_total", &[("signal", "logs")]), TEXTS as f64);
+    assert_eq!(metrics.sum("smscope_export_dropped_records_total", &[]), 0.0);
+}
+
+#[test]
+fn a_server_that_is_not_trusted_gets_nothing_until_it_is() {
+    let Some(roads) = Roads::open() else { return };
+    for (name, port, protocol) in [("wary-http", TLS_HTTP, "http/protobuf"), ("wary-grpc", TLS_GRPC, "grpc")] {
+        let road = vec![
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", roads.url("https", port)),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", roads.file("stranger.pem")),
+        ];
+        let mut smscope = roads.smscope(name, road).start();
+        smscope.post("smsmode", &receipt(&format!("{name}:1"), "DELIVERED", json!({})), "accepted");
+        eventually("the reason in the diagnostics", || {
+            let said = smscope.diagnostics();
+            holds(said.contains("invalid peer certificate: UnknownIssuer"), || said)
+        });
+        assert_eq!(smscope.metrics().sum("smscope_export_backlog_records", &[]), 1.0);
+        assert!(roads.messages(name).is_empty());
+        smscope.terminate();
+
+        smscope = smscope.with("OTEL_EXPORTER_OTLP_CERTIFICATE", roads.file("ca.pem")).start();
+        smscope.until_exported();
+        eventually(name, || holds(roads.messages(name).len() == 1, || "not there".to_owned()));
+    }
+}
+
+#[test]
+fn without_any_authority_a_tls_endpoint_is_refused_at_the_start() {
+    let folder = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_smscope"))
+        .env_clear()
+        .env("SMSCOPE_DATA_DIR", folder.path().join("data"))
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example")
+        .env("SSL_CERT_FILE", folder.path().join("none.pem"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.starts_with("smscope: OTEL_EXPORTER_OTLP_ENDPOINT = \"https://collector.example\": "), "{said}");
+    assert!(said.contains("no certificate authorities"), "{said}");
+    assert!(!folder.path().join("data").exists());
+}
