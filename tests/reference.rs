@@ -236,7 +236,10 @@ fn keys_of(etc: &Etc, table: &str, found: &mut BTreeSet<String>) {
     };
     let line = etc.load(&format!("{head}unheard-of = 1\n"), &no_env()).err();
     // A value that is not looked at is taken whatever it is; a table never is.
-    let Some(line) = line else { return drop(found.insert(table.to_owned())) };
+    let Some(line) = line else {
+        found.insert(table.to_owned());
+        return;
+    };
     assert!(!line.contains(": missing; "), "give the probe of [{table}] what it requires: {line}");
     match line.split_once("unheard-of: unknown key; expected one of ") {
         None => drop(found.insert(table.to_owned())),

@@ -213,3 +213,48 @@ fn a_flag_is_named_whatever_else_is_given() {
         assert_eq!((&*line.value, &*line.origin), (value, origin));
     }
 }
+
+#[test]
+fn the_road_of_each_signal_is_described() {
+    let folder = TempDir::new().unwrap();
+    let authority = crate::certificates::Authority::new("ours");
+    let client = authority.client();
+    for (name, text) in [("ca.pem", &authority.pem()), ("client.pem", &client.certificate), ("client.key", &client.key)]
+    {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let env = env([
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://collector:4317"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE", &path("client.pem")),
+        ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", &path("client.key")),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://collector:4318/v1/metrics"),
+        ("OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE", &path("ca.pem")),
+    ]);
+    let shown = lines(&Config::load(&Flags::default(), &env).unwrap());
+    let line =
+        |key: &str| shown.iter().find(|line| line.key == key).map(|line| (line.value.clone(), line.origin.clone()));
+    for (key, value, variable) in [
+        ("endpoint", "https://collector:4317/".to_owned(), "ENDPOINT"),
+        ("protocol", "grpc".to_owned(), "PROTOCOL"),
+        ("certificate", path("ca.pem"), "CERTIFICATE"),
+        ("client_certificate", path("client.pem"), "CLIENT_CERTIFICATE"),
+        ("client_key", "given".to_owned(), "CLIENT_KEY"),
+    ] {
+        let expected = (value, format!("OTEL_EXPORTER_OTLP_LOGS_{variable}"));
+        assert_eq!(line(&format!("otlp.logs.{key}")), Some(expected), "{key}");
+    }
+    assert_eq!(line("otlp.metrics.certificate"), None, "nothing of TLS where there is none");
+}
+
+#[test]
+fn the_files_of_tls_are_beside_the_configuration_file() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), crate::certificates::Authority::new("ours").pem()).unwrap();
+    let file = folder.path().join("smscope.toml");
+    std::fs::write(&file, "[otlp]\nendpoint = \"https://c\"\ncertificate = \"ca.pem\"").unwrap();
+    let loaded = Config::load(&Flags { config: Some(file), ..Flags::default() }, &env([])).unwrap();
+    let line = lines(&loaded).into_iter().find(|line| line.key == "otlp.metrics.certificate").unwrap();
+    assert_eq!(line.value, folder.path().join("ca.pem").display().to_string());
+}
