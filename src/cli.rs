@@ -2,6 +2,7 @@
 
 mod describe;
 mod generated;
+mod simulate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::report::{Dimension, Format};
 
 pub use describe::{Line, describe, lines};
 pub use generated::{completions, man_page};
+pub use simulate::Simulate;
 
 /// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -32,7 +34,7 @@ const EXIT_CODES: &[(u8, &str)] = &[
 ];
 
 /// What smscope is asked to do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Subcommand)]
 pub enum Command {
     /// Take webhooks, keep them, and tell of them in logs and metrics (the default)
     #[default]
@@ -44,6 +46,8 @@ pub enum Command {
     /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
     /// arrival
     Report(ReportArguments),
+    /// Play the provider against a running smscope: a load and a test, with --verify a proof
+    Simulate(Box<Simulate>),
     /// Print the completions of a shell, for it to read at its start
     Completions { shell: Shell },
     /// Print the manual page, for man

@@ -21,5 +21,6 @@ pub mod report;
 pub mod run;
 pub mod secret;
 pub mod serve;
+pub mod simulate;
 pub mod store;
 pub mod telemetry;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use crate::cli::{self, Exit, ReportArguments, describe};
+use crate::cli::{self, Exit, ReportArguments, Simulate, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
 use crate::data_dir::DataDir;
 use crate::diagnostics;
@@ -16,6 +16,7 @@ use crate::event::SourceName;
 use crate::report;
 use crate::secret::Secret;
 use crate::serve::{self, Listeners, StartError};
+use crate::simulate;
 use crate::store::cohorts;
 
 /// `smscope serve`.
@@ -47,15 +48,7 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
 /// A made token cannot be read or written.
 pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
-    let made = |source: &SourceName| {
-        let data_dir = DataDir::open(&config.data_dir)?;
-        if !data_dir.has_token(source) {
-            // In the wrong folder, most likely: a URL with this token opens nothing elsewhere.
-            eprintln!("smscope: making a new token for {source} in {:?}", config.data_dir);
-        }
-        data_dir.token(source)
-    };
-    let tokens = serve::tokens(config, made).map_err(|error| refused(error.into()))?;
+    let tokens = tokens(config)?;
     let mut text = String::new();
     for (source, tokens) in config.sources.iter().zip(&tokens) {
         for token in tokens {
@@ -104,6 +97,35 @@ pub fn completions(shell: Shell) -> Result<ExitCode, Exit> {
 pub fn man() -> Result<ExitCode, Exit> {
     print(&cli::man_page().map_err(Exit::failure)?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope simulate`: exit code 1 when the sidecar counts something else than what it was told.
+///
+/// # Errors
+/// A URL that cannot be used, a token that cannot be read, a sidecar that does not answer.
+pub fn simulate(loaded: &Loaded, asked: &Simulate) -> Result<ExitCode, Exit> {
+    let tokens = if asked.is_local() { tokens(&loaded.config)? } else { vec![] };
+    let run = asked.run(&loaded.config, tokens.first().and_then(|tokens| tokens.first()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
+    let report = runtime.block_on(async {
+        let stop = termination().map_err(Exit::failure)?;
+        simulate::run(run, stop).await.map_err(Exit::failure)
+    })?;
+    print(&report.text);
+    Ok(if report.agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tokens(config: &Config) -> Result<Vec<Vec<Secret>>, Exit> {
+    // A token that was given is had without touching the data directory.
+    let made = |source: &SourceName| {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        if !data_dir.has_token(source) {
+            // In the wrong folder, most likely: a URL with this token opens nothing elsewhere.
+            eprintln!("smscope: making a new token for {source} in {:?}", config.data_dir);
+        }
+        data_dir.token(source)
+    };
+    serve::tokens(config, made).map_err(|error| refused(error.into()))
 }
 
 fn refused(error: StartError) -> Exit {

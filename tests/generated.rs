@@ -22,7 +22,11 @@ fn printed(arguments: &[&str]) -> String {
 fn commands() -> Vec<String> {
     let line = cli::command_line();
     let names: Vec<String> = line.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    assert!(["serve", "url", "check", "report", "man"].iter().all(|name| names.iter().any(|other| other == name)));
+    assert!(
+        ["serve", "url", "check", "report", "simulate", "man"]
+            .iter()
+            .all(|name| names.iter().any(|other| other == name))
+    );
     names
 }
 

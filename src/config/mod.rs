@@ -127,6 +127,11 @@ impl Config {
         }
     }
 
+    /// The address under which this machine reaches the admin listener.
+    pub fn reachable_admin(&self) -> SocketAddr {
+        reachable(self.admin_listen)
+    }
+
     fn check_callback_urls(&self, public_url: Option<&Setting>) -> Result<(), ConfigError> {
         for source in &self.sources {
             let longest = match &source.tokens {

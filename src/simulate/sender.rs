@@ -1,0 +1,275 @@
+//! Sends a plan: everything at its time, what was not acknowledged again on the provider's ladder.
+//!
+//! Two rules keep the order of a message's webhooks known, without which nobody could say what must be counted of a failure
+//! and a delivery that cross: different webhooks of one message are never in the air together (copies of the same one are),
+//! and while one of them has gone out and no answer has come, the message's others wait until its retry has cleared it up.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::caller::{Answer, Caller, Taken};
+use super::clock::Clock;
+use super::ladder;
+use super::message::Message;
+use super::plan::Plan;
+use super::progress::Progress;
+use super::tally::Tally;
+use super::verify::Model;
+use super::wire;
+
+/// How often progress is shown.
+const PROGRESS: Duration = Duration::from_millis(250);
+
+/// What a run leaves behind.
+#[derive(Debug)]
+pub struct Outcome {
+    pub tally: Tally,
+    pub model: Model,
+    /// For how long the run went on.
+    pub took: Duration,
+    /// Webhooks that the target called duplicates at their first attempt: of an earlier run.
+    pub known_before: u64,
+    /// Webhooks that were sent without ever being answered: nobody knows whether they were taken.
+    pub uncertain: u64,
+    /// The run was ended before its time.
+    pub interrupted: bool,
+}
+
+/// One attempt to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Attempt {
+    /// After the start of the run.
+    due: Duration,
+    /// Of two that are due at the same time, the one that was planned first goes first.
+    order: u64,
+    message: u64,
+    step: usize,
+    /// From 0.
+    number: usize,
+}
+
+struct Done {
+    attempt: Attempt,
+    answer: Answer,
+    took: Duration,
+}
+
+/// A message of which there is still something to tell.
+struct Open {
+    message: Message,
+    steps: Vec<Progression>,
+    /// Steps that were acknowledged, in that order.
+    heard: Vec<usize>,
+    /// The step that is in the air, or of which it is not known whether it was taken.
+    busy: Option<usize>,
+    /// What waits for it.
+    held: Vec<Attempt>,
+}
+
+/// How far one step is.
+#[derive(Clone, Copy, Default)]
+struct Progression {
+    /// Sendings that are not done: the first one and the copies, each until acknowledged or given up.
+    left: usize,
+    in_flight: usize,
+    /// An attempt went out without an answer, and none was acknowledged since.
+    in_doubt: bool,
+    ever_in_doubt: bool,
+    heard: bool,
+    /// Called something else than a duplicate.
+    new: bool,
+}
+
+/// Sends one plan to one target.
+pub struct Sender {
+    caller: Caller,
+    clock: Clock,
+    connections: usize,
+    started: Instant,
+    queue: BinaryHeap<Reverse<Attempt>>,
+    order: u64,
+    open: HashMap<u64, Open>,
+    in_flight: usize,
+    done: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
+    outcome: Outcome,
+}
+
+impl Sender {
+    /// `connections`: calls at a time, at most.
+    pub fn new(caller: Caller, clock: Clock, connections: usize) -> Self {
+        let outcome = Outcome {
+            tally: Tally::default(),
+            model: Model::new(caller.target().source.as_str()),
+            took: Duration::ZERO,
+            known_before: 0,
+            uncertain: 0,
+            interrupted: false,
+        };
+        Self {
+            caller,
+            clock,
+            connections,
+            started: Instant::now(),
+            queue: BinaryHeap::new(),
+            order: 0,
+            open: HashMap::new(),
+            in_flight: 0,
+            done: mpsc::unbounded_channel(),
+            outcome,
+        }
+    }
+
+    /// Runs until everything has been acknowledged or given up, or until `stop` resolves: what is in the air then is waited for.
+    pub async fn run(mut self, plan: &Plan, progress: &mut Progress, stop: impl Future<Output = ()>) -> Outcome {
+        tokio::pin!(stop);
+        let mut messages = plan.messages().peekable();
+        let mut tick = tokio::time::interval(PROGRESS);
+        self.started = Instant::now();
+        loop {
+            let now = self.started.elapsed();
+            if !self.outcome.interrupted {
+                while let Some(message) = messages.next_if(|message| message.accepted_at <= now) {
+                    self.open(plan, message);
+                }
+                self.send_what_is_due(now);
+            }
+            let next_message = messages.peek().filter(|_| !self.outcome.interrupted).map(|message| message.accepted_at);
+            let next_attempt = self.queue.peek().filter(|_| !self.outcome.interrupted).map(|attempt| attempt.0.due);
+            if self.in_flight == 0 && next_message.is_none() && next_attempt.is_none() {
+                break;
+            }
+            let next_attempt = next_attempt.filter(|_| self.in_flight < self.connections);
+            let wake = next_message.into_iter().chain(next_attempt).min().unwrap_or(now + PROGRESS);
+            tokio::select! {
+                Some(done) = self.done.1.recv() => {
+                    self.finished(done, plan.settings().compression);
+                    while let Ok(done) = self.done.1.try_recv() {
+                        self.finished(done, plan.settings().compression);
+                    }
+                }
+                () = tokio::time::sleep_until(self.started + wake) => {}
+                () = &mut stop, if !self.outcome.interrupted => self.outcome.interrupted = true,
+                _ = tick.tick() => progress.show(&self.outcome.tally, self.open.len(), self.started.elapsed()),
+            }
+        }
+        self.outcome.took = self.started.elapsed();
+        for open in std::mem::take(&mut self.open).into_values() {
+            self.outcome.tally.left += open.steps.iter().map(|step| step.left as u64).sum::<u64>();
+            self.close(open);
+        }
+        progress.end();
+        self.outcome
+    }
+
+    fn open(&mut self, plan: &Plan, message: Message) {
+        let mut steps = Vec::with_capacity(message.steps.len());
+        for (step, planned) in message.steps.iter().enumerate() {
+            let arrivals = plan.arrivals(&message, planned);
+            steps.push(Progression { left: arrivals.len(), ..Progression::default() });
+            for due in arrivals {
+                self.order += 1;
+                let attempt = Attempt { due, order: self.order, message: message.number, step, number: 0 };
+                self.queue.push(Reverse(attempt));
+            }
+        }
+        self.outcome.tally.messages += 1;
+        let number = message.number;
+        self.open.insert(number, Open { message, steps, heard: Vec::new(), busy: None, held: Vec::new() });
+    }
+
+    fn send_what_is_due(&mut self, now: Duration) {
+        while self.in_flight < self.connections
+            && let Some(Reverse(attempt)) = self.queue.peek().copied()
+            && attempt.due <= now
+        {
+            self.queue.pop();
+            self.send(attempt, now);
+        }
+    }
+
+    fn send(&mut self, attempt: Attempt, now: Duration) {
+        let Some(open) = self.open.get_mut(&attempt.message) else { return };
+        if open.busy.is_some_and(|busy| busy != attempt.step) {
+            open.held.push(attempt);
+            return;
+        }
+        open.busy = Some(attempt.step);
+        open.steps[attempt.step].in_flight += 1;
+        self.in_flight += 1;
+        let tally = &mut self.outcome.tally;
+        tally.requests += 1;
+        tally.retries += u64::from(attempt.number > 0);
+        tally.behind = tally.behind.max(now.saturating_sub(attempt.due));
+        let request = wire::request(&open.message, &open.message.steps[attempt.step], &self.clock);
+        let (caller, done) = (self.caller.clone(), self.done.0.clone());
+        tokio::spawn(async move {
+            let started = Instant::now();
+            let answer = caller.call(&request).await;
+            // The receiver lives as long as the run.
+            let _run_is_over = done.send(Done { attempt, answer, took: started.elapsed() });
+        });
+    }
+
+    fn finished(&mut self, done: Done, compression: f64) {
+        let Done { attempt, answer, took } = done;
+        self.in_flight -= 1;
+        self.outcome.tally.answered(answer, took);
+        let Some(open) = self.open.get_mut(&attempt.message) else { return };
+        let step = &mut open.steps[attempt.step];
+        step.in_flight -= 1;
+        let retry = match answer {
+            Answer::Taken(taken) => {
+                step.in_doubt = false;
+                step.new |= taken != Taken::Duplicate;
+                if !std::mem::replace(&mut step.heard, true) {
+                    open.heard.push(attempt.step);
+                }
+                None
+            }
+            Answer::Silent => {
+                step.in_doubt = !step.heard;
+                step.ever_in_doubt |= step.in_doubt;
+                Some(Duration::ZERO)
+            }
+            Answer::Refused { retry_after, .. } => Some(retry_after),
+            Answer::Unreachable => Some(Duration::ZERO),
+        };
+        match retry.map(|retry_after| ladder::wait(attempt.number, retry_after, compression)) {
+            Some(Some(wait)) => {
+                let due = self.started.elapsed() + wait;
+                self.queue.push(Reverse(Attempt { due, number: attempt.number + 1, ..attempt }));
+            }
+            acknowledged_or_given_up => {
+                step.left -= 1;
+                self.outcome.tally.given_up += u64::from(acknowledged_or_given_up.is_some());
+            }
+        }
+        if step.in_flight == 0 && (!step.in_doubt || step.left == 0) {
+            open.busy = None;
+            self.queue.extend(open.held.drain(..).map(Reverse));
+        }
+        if open.steps.iter().all(|step| step.left == 0)
+            && let Some(open) = self.open.remove(&attempt.message)
+        {
+            self.close(open);
+        }
+    }
+
+    fn close(&mut self, open: Open) {
+        for step in &open.steps {
+            self.outcome.known_before += u64::from(step.heard && !step.new && !step.ever_in_doubt);
+            self.outcome.uncertain += u64::from(step.in_doubt);
+        }
+        let heard: Vec<usize> = open
+            .heard
+            .iter()
+            .copied()
+            .filter(|step| open.steps[*step].new || open.steps[*step].ever_in_doubt)
+            .collect();
+        self.outcome.model.add(&open.message, heard.iter().map(|step| &open.message.steps[*step]));
+    }
+}
