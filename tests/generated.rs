@@ -92,6 +92,7 @@ fn the_manual_page_has_commands_settings_variables_and_exit_codes() {
     {
         assert!(page.lines().any(|line| line == format!(".SH {section}")), "{section}");
     }
+    assert!(!page.contains(".SH SIMULATION"), "options stand under their command");
     for command in commands() {
         assert!(page.lines().any(|line| line == format!(".SS \"smscope {command}\"")), "{command}");
     }

@@ -43,8 +43,10 @@ fn commands(command: &clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> 
         if command.get_arguments().next().is_some() {
             let mut options = Vec::new();
             Man::new(command.clone()).render_options_section(&mut options)?;
-            let options = String::from_utf8_lossy(&options).replace(".SH OPTIONS\n", "");
-            page.extend(options.into_bytes());
+            // Headings of options would end the section of the commands.
+            let options = String::from_utf8_lossy(&options);
+            let lines = options.lines().filter(|line| !line.starts_with(".SH "));
+            page.extend(lines.flat_map(|line| [line, "\n"]).flat_map(str::bytes));
         }
     }
     Ok(())
