@@ -1,6 +1,7 @@
 //! The command line: what is asked for, and how the process ends when that cannot be had.
 
 mod describe;
+mod generated;
 mod simulate;
 
 use std::ffi::OsString;
@@ -8,12 +9,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{self, ConfigError, Flags};
 use crate::report::{Dimension, Format};
 
-pub use describe::describe;
+pub use describe::{Line, describe, lines};
+pub use generated::{completions, man_page};
 pub use simulate::Simulate;
 
 /// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
@@ -21,6 +24,14 @@ pub const EXIT_USAGE: u8 = 64;
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIGURATION: u8 = 78;
+
+/// What each exit code means.
+const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "done, or stopped by SIGTERM or SIGINT"),
+    (1, "it could not go on"),
+    (EXIT_USAGE, "the command line makes no sense"),
+    (EXIT_CONFIGURATION, "the configuration cannot be used; nothing was started or written"),
+];
 
 /// What smscope is asked to do.
 #[derive(Clone, Debug, Default, PartialEq, Subcommand)]
@@ -37,6 +48,10 @@ pub enum Command {
     Report(ReportArguments),
     /// Play the provider against a running smscope: a load and a test, with --verify a proof
     Simulate(Box<Simulate>),
+    /// Print the completions of a shell, for it to read at its start
+    Completions { shell: Shell },
+    /// Print the manual page, for man
+    Man,
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -111,6 +126,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Flags, Command
     Ok((Flags { config, listen, admin_listen, data_dir }, line.command.unwrap_or_default()))
 }
 
+/// The command line as clap knows it: for what is generated from it.
+pub fn command_line() -> clap::Command {
+    CommandLine::command()
+}
+
 #[derive(Parser)]
 #[command(
     name = "smscope",
@@ -181,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        <CommandLine as clap::CommandFactory>::command().debug_assert();
+        command_line().debug_assert();
     }
 
     #[test]
@@ -239,8 +259,8 @@ mod tests {
         for variable in crate::config::VARIABLES {
             assert!(help.contains(variable), "{variable}");
         }
-        for code in [EXIT_USAGE, EXIT_CONFIGURATION] {
-            assert!(help.contains(&code.to_string()), "{code}");
+        for (code, meaning) in EXIT_CODES {
+            assert!(help.contains(&format!("{code:<3} {meaning}")), "{code}");
         }
     }
 }

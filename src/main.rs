@@ -15,12 +15,15 @@ fn main() -> ExitCode {
 
 fn begin() -> Result<ExitCode, Exit> {
     let (flags, command) = cli::parse(std::env::args_os())?;
-    let loaded = Config::load(&flags, &Process)?;
+    let load = || Config::load(&flags, &Process);
     match command {
-        Command::Serve => run::serve(loaded),
-        Command::Url => run::url(&loaded),
-        Command::Check => run::check(&loaded),
-        Command::Report(arguments) => run::report(&loaded, &arguments),
-        Command::Simulate(asked) => run::simulate(&loaded, &asked),
+        Command::Serve => run::serve(load()?),
+        Command::Url => run::url(&load()?),
+        Command::Check => run::check(&load()?),
+        Command::Report(arguments) => run::report(&load()?, &arguments),
+        Command::Simulate(asked) => run::simulate(&load()?, &asked),
+        // A configuration has no say in these, and where smscope is packaged there is none.
+        Command::Completions { shell } => run::completions(shell),
+        Command::Man => run::man(),
     }
 }

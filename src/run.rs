@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap_complete::Shell;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use crate::cli::{Exit, ReportArguments, Simulate, describe};
+use crate::cli::{self, Exit, ReportArguments, Simulate, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
 use crate::data_dir::DataDir;
 use crate::diagnostics;
@@ -77,6 +78,24 @@ pub fn report(loaded: &Loaded, arguments: &ReportArguments) -> Result<ExitCode, 
     let cohorts = cohorts::since(&DataDir::private_of(path), report::start(Timestamp::now(), arguments.since))
         .map_err(|error| refused(StartError::Store { path: path.clone(), error }))?;
     print(&report::render(&cohorts, &arguments.by, arguments.format));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope completions`: the script of a shell.
+///
+/// # Errors
+/// None.
+pub fn completions(shell: Shell) -> Result<ExitCode, Exit> {
+    print(&cli::completions(shell));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope man`: the manual page.
+///
+/// # Errors
+/// It cannot be rendered.
+pub fn man() -> Result<ExitCode, Exit> {
+    print(&cli::man_page().map_err(Exit::failure)?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -130,15 +130,17 @@ fn an_address_that_cannot_be_had_is_named_before_anything_is_written() {
 fn a_flag_wins_over_the_environment_the_environment_over_the_file_and_the_file_over_the_default() {
     let listen = |launch: Launch, arguments: &[&str]| {
         let ended = launch.args(&[&["check"], arguments].concat()).run();
-        ended.stdout.lines().find_map(|line| line.strip_prefix("listen ")).unwrap().trim().to_owned()
+        let line = ended.stdout.lines().find_map(|line| line.strip_prefix("listen ")).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
     let default = Launch::new().env("SMSCOPE_LISTEN", "");
     let file = default.clone().file("listen = \"127.0.0.1:1\"");
     let environment = file.clone().env("SMSCOPE_LISTEN", "127.0.0.1:2");
-    assert_eq!(listen(default, &[]), "127.0.0.1:7672");
-    assert_eq!(listen(file, &[]), "127.0.0.1:1");
-    assert_eq!(listen(environment.clone(), &[]), "127.0.0.1:2");
-    assert_eq!(listen(environment, &["--listen", "127.0.0.1:3"]), "127.0.0.1:3");
+    assert_eq!(listen(default, &[]), ["127.0.0.1:7672", "default"]);
+    let path = file.home.path().join("smscope.toml");
+    assert_eq!(listen(file, &[]), ["127.0.0.1:1", path.to_str().unwrap()]);
+    assert_eq!(listen(environment.clone(), &[]), ["127.0.0.1:2", "SMSCOPE_LISTEN"]);
+    assert_eq!(listen(environment, &["--listen", "127.0.0.1:3"]), ["127.0.0.1:3", "--listen"]);
 }
 
 #[test]
@@ -151,7 +153,7 @@ fn a_given_token_is_shown_by_url_alone() {
 
     let check = launch.clone().args(&["check"]).run();
     assert_eq!((check.code, &*check.stderr), (Some(0), ""));
-    assert!(check.stdout.contains("callback URL      https://sms.example.com/in/hooks/smsmode/<token>\n"), "{check:?}");
+    assert!(check.stdout.contains(" https://sms.example.com/in/hooks/smsmode/<token> "), "{check:?}");
     assert!(!check.stdout.contains(TOKEN), "{check:?}");
 
     let smscope = launch.start();

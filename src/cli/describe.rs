@@ -1,224 +1,193 @@
-//! What `smscope check` prints: the effective configuration, for people, without secrets.
+//! What `smscope check` prints: the effective configuration and where each value came from, for people, without secrets.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
+use std::path::PathBuf;
 
-use crate::config::{Config, Endpoint, Loaded, Source, Tokens, show_duration, show_size};
+use crate::config::{Config, Endpoint, Loaded, LoadedOrigins, Source, Tokens, show_duration, show_size};
 
-/// The effective configuration in aligned lines. Tokens, passwords and header values show as `<token>` or not at all.
+#[cfg(test)]
+mod tests;
+
+/// One setting in effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// As the configuration file names it, `store.retention` or `source[0].allow`.
+    pub key: String,
+    /// What stands for it under its heading.
+    name: String,
+    /// For people, without secrets.
+    pub value: String,
+    /// The path of the file, the variable, the flag, or `default`.
+    pub origin: String,
+}
+
+/// The effective configuration in aligned lines: setting, value, origin. Tokens, passwords and header values show as `<token>` or
+/// not at all.
 pub fn describe(loaded: &Loaded) -> String {
-    let config = &loaded.config;
-    let mut page = Page::default();
-    page.line("configuration file", loaded.file.as_ref().map_or("none".into(), |file| file.display().to_string()));
-    page.line("listen", config.listen);
-    page.line("admin_listen", config.admin_listen);
-    page.line("data_dir", config.data_dir.display());
-    page.line("public_url", config.public_url.as_deref().unwrap_or("none"));
-
-    page.heading("http");
-    let http = &config.http;
-    page.line("header_timeout", show_duration(http.header_timeout));
-    page.line("body_timeout", show_duration(http.body_timeout));
-    page.line("write_timeout", show_duration(http.write_timeout));
-    page.line("max_body", show_size(http.max_body as u64));
-    page.line("max_connections", http.max_connections);
-    page.line("shutdown_timeout", show_duration(http.shutdown_timeout));
-
-    page.heading("store");
-    let store = &config.store;
-    page.line("retention", show_duration(store.retention));
-    page.line("horizon", show_duration(store.horizon));
-    page.line("export_retention", show_duration(store.export_retention));
-    page.line("size_limit", store.size_limit.map_or("none".into(), show_size));
-
-    page.heading("logs");
-    page.line("include_text", config.logs.include_text);
-    page.line("include_number", config.logs.include_number);
-
-    page.heading("otlp");
-    let otlp = &config.otlp;
-    page.line("logs", endpoint(otlp.logs.as_ref()));
-    page.line("metrics", endpoint(otlp.metrics.as_ref()));
-    page.line("metric_interval", show_duration(otlp.metric_interval));
-    page.line("service_name", &otlp.service_name);
-    let resource = otlp.resource.iter().map(|(key, value)| format!("{key}={value}"));
-    page.line("resource", listed(resource, "nothing more"));
-
-    for source in &config.sources {
-        describe_source(&mut page, config, source);
+    let sections = sections(loaded);
+    let lines = || sections.iter().flat_map(|section| &section.lines);
+    let names = lines().map(|line| line.name.chars().count()).max().unwrap_or(0) + 2;
+    let rows = lines().flat_map(|line| folded(&line.value)).map(|row| row.chars().count());
+    let values = rows.filter(|width| *width <= WIDEST).max().unwrap_or(0);
+    let mut text = String::new();
+    for section in &sections {
+        let indent = if section.heading.is_empty() { "" } else { "  " };
+        if !section.heading.is_empty() {
+            let _infallible = writeln!(text, "\n{}", section.heading);
+        }
+        for Line { name, value, origin, .. } in &section.lines {
+            let mut rows = folded(value).into_iter();
+            let first = rows.next().unwrap_or_default();
+            let _infallible = writeln!(text, "{:<names$}  {first:<values$}  {origin}", format!("{indent}{name}"));
+            for row in rows {
+                let _infallible = writeln!(text, "{:<names$}  {row}", "");
+            }
+        }
     }
     for (at, warning) in loaded.warnings.iter().enumerate() {
-        page.text.push_str(if at == 0 { "\n" } else { "" });
-        page.text.push_str(&format!("warning: {warning}\n"));
+        let _infallible = writeln!(text, "{}warning: {warning}", if at == 0 { "\n" } else { "" });
     }
-    page.text
+    text
 }
 
-fn describe_source(page: &mut Page, config: &Config, source: &Source) {
-    page.heading(&format!("source {}", source.name));
-    page.line("callback URL", config.callback_url(&source.name, "<token>"));
-    page.line(
-        "tokens",
-        match &source.tokens {
-            Tokens::Generated => "made once and kept in the data directory".into(),
-            Tokens::Given(tokens) => format!("{} given", tokens.len()),
-        },
-    );
-    page.line("allow", listed(&source.allow, "any address"));
-    page.line("trusted_proxies", listed(&source.trusted_proxies, "none"));
-    page.line("channel_ids", listed(&source.channel_ids, "any"));
-    page.line("header", source.header.as_ref().map_or("none".into(), |(name, _)| format!("{name}: <token>")));
-    page.line("basic", source.basic.as_ref().map_or("none".into(), |basic| format!("{}:<token>", basic.user)));
-    page.line("timezone", source.zone.iana_name().unwrap_or("a fixed offset"));
-    page.line("region", source.region.as_str());
-    page.line("stop_keywords", listed(&source.stop_keywords, "none"));
+/// A longer list is folded; another long value stands out of its column, rather than pushing all origins off the screen.
+const WIDEST: usize = 60;
+
+/// A value in rows that are not too long, broken where a list has a comma.
+fn folded(value: &str) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for item in value.split_inclusive(", ") {
+        match rows.last_mut() {
+            Some(row) if row.chars().count() + item.trim_end().chars().count() <= WIDEST => row.push_str(item),
+            _ => rows.push(item.to_owned()),
+        }
+    }
+    rows.iter().map(|row| row.trim_end().to_owned()).collect()
 }
 
-fn endpoint(endpoint: Option<&Endpoint>) -> String {
-    let Some(endpoint) = endpoint else { return "off".to_owned() };
-    let compression = if endpoint.gzip { "gzip" } else { "no compression" };
-    let headers = endpoint.headers.iter().map(|(name, _)| format!(", header {name}")).collect::<String>();
-    let tls = endpoint.tls.as_ref().map_or(String::new(), |tls| {
-        let trusted =
-            tls.certificate.as_ref().map_or("the system's authorities".into(), |file| file.display().to_string());
-        let shown = tls.client_certificate.as_ref().map(|file| format!(", client certificate {}", file.display()));
-        format!(", TLS by {trusted}{}", shown.unwrap_or_default())
+/// Every setting in effect, as [`describe`] shows them.
+pub fn lines(loaded: &Loaded) -> Vec<Line> {
+    sections(loaded).into_iter().flat_map(|section| section.lines).collect()
+}
+
+fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
+    let config = &loaded.config;
+    let section = |heading: &str, prefix: &str| Section::new(&loaded.origins, heading, prefix);
+
+    let mut top = section("", "");
+    top.line("configuration file", loaded.file.as_ref().map_or("none".into(), |file| file.display().to_string()));
+    top.line("listen", config.listen);
+    top.line("admin_listen", config.admin_listen);
+    top.line("data_dir", config.data_dir.display());
+    top.line("public_url", config.public_url.as_deref().unwrap_or("none"));
+
+    let mut http = section("http", "http.");
+    http.line("header_timeout", show_duration(config.http.header_timeout));
+    http.line("body_timeout", show_duration(config.http.body_timeout));
+    http.line("write_timeout", show_duration(config.http.write_timeout));
+    http.line("shutdown_timeout", show_duration(config.http.shutdown_timeout));
+    http.line("max_body", show_size(config.http.max_body as u64));
+    http.line("max_connections", config.http.max_connections);
+
+    let mut store = section("store", "store.");
+    store.line("retention", show_duration(config.store.retention));
+    store.line("horizon", show_duration(config.store.horizon));
+    store.line("export_retention", show_duration(config.store.export_retention));
+    store.line("size_limit", config.store.size_limit.map_or("none".into(), show_size));
+
+    let mut logs = section("logs", "logs.");
+    logs.line("include_text", config.logs.include_text);
+    logs.line("include_number", config.logs.include_number);
+
+    let mut otlp = section("otlp", "otlp.");
+    otlp.endpoint("logs", config.otlp.logs.as_ref());
+    otlp.endpoint("metrics", config.otlp.metrics.as_ref());
+    otlp.line("metric_interval", show_duration(config.otlp.metric_interval));
+    otlp.line("service_name", &config.otlp.service_name);
+    for (key, value) in &config.otlp.resource {
+        otlp.line(&format!("resource.{key}"), value);
+    }
+    if config.otlp.resource.is_empty() {
+        otlp.line("resource", "none");
+    }
+
+    let sources = config.sources.iter().enumerate().map(|(at, source)| {
+        let heading = format!("source {}", source.name);
+        let mut section = section(&heading, &format!("source[{at}]."));
+        section.source(config, source);
+        section
     });
-    let (url, protocol) = (endpoint.shown_url(), endpoint.protocol.as_str());
-    let timeout = show_duration(endpoint.timeout);
-    format!("{url} by {protocol}, time-out {timeout}, {compression}{tls}{headers}")
+    [top, http, store, logs, otlp].into_iter().chain(sources).collect()
+}
+
+/// The settings of one table.
+struct Section<'a> {
+    origins: &'a LoadedOrigins,
+    heading: String,
+    prefix: String,
+    lines: Vec<Line>,
+}
+
+impl<'a> Section<'a> {
+    fn new(origins: &'a LoadedOrigins, heading: &str, prefix: &str) -> Self {
+        Self { origins, heading: heading.to_owned(), prefix: prefix.to_owned(), lines: Vec::new() }
+    }
+
+    fn line(&mut self, name: &str, value: impl Display) {
+        self.line_of_any(&[name], name, value);
+    }
+
+    /// A line for a setting that may be given by any of `keys`.
+    fn line_of_any(&mut self, keys: &[&str], name: &str, value: impl Display) {
+        let origins = keys.iter().map(|key| self.origins.of(&format!("{}{key}", self.prefix)));
+        let origin = origins.max_by_key(|origin| *origin != LoadedOrigins::DEFAULT).unwrap_or_default().to_owned();
+        let key = format!("{}{name}", self.prefix);
+        self.lines.push(Line { key, name: name.to_owned(), value: value.to_string(), origin });
+    }
+
+    fn endpoint(&mut self, signal: &str, endpoint: Option<&Endpoint>) {
+        let mut line = |key: &str, value: String| self.line(&format!("{signal}.{key}"), value);
+        let Some(endpoint) = endpoint else { return line("endpoint", "off".to_owned()) };
+        line("endpoint", endpoint.shown_url());
+        line("headers", listed(endpoint.headers.iter().map(|(name, _)| format!("{name}: <token>")), "none"));
+        line("timeout", show_duration(endpoint.timeout));
+        line("compression", if endpoint.gzip { "gzip" } else { "none" }.to_owned());
+        line("protocol", endpoint.protocol.as_str().to_owned());
+        let Some(tls) = &endpoint.tls else { return };
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        line("certificate", file(&tls.certificate).unwrap_or_else(|| "the system's".to_owned()));
+        if let Some(certificate) = file(&tls.client_certificate) {
+            line("client_certificate", certificate);
+            line("client_key", "given".to_owned());
+        }
+    }
+
+    fn source(&mut self, config: &Config, source: &Source) {
+        self.line("name", &source.name);
+        let tokens = match &source.tokens {
+            Tokens::Generated => "made once and kept".into(),
+            Tokens::Given(tokens) => vec!["<token>"; tokens.len()].join(", "),
+        };
+        self.line_of_any(&["tokens", "token_file", "token_files"], "tokens", tokens);
+        let url = config.callback_url(&source.name, "<token>");
+        self.lines.push(Line {
+            key: "callback URL".to_owned(),
+            name: "callback URL".to_owned(),
+            value: url,
+            origin: format!("from {}", if config.public_url.is_some() { "public_url" } else { "listen" }),
+        });
+        self.line("allow", listed(&source.allow, "any"));
+        self.line("trusted_proxies", listed(&source.trusted_proxies, "none"));
+        self.line("channel_ids", listed(&source.channel_ids, "any"));
+        self.line("header", source.header.as_ref().map_or("none".into(), |(name, _)| format!("{name}: <token>")));
+        self.line("basic", source.basic.as_ref().map_or("none".into(), |basic| format!("{}:<token>", basic.user)));
+        self.line("timezone", source.zone.iana_name().unwrap_or("a fixed offset"));
+        self.line("region", source.region.as_str());
+        self.line("stop_keywords", listed(&source.stop_keywords, "none"));
+    }
 }
 
 fn listed(items: impl IntoIterator<Item = impl Display>, when_empty: &str) -> String {
     let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     if items.is_empty() { when_empty.to_owned() } else { items.join(", ") }
-}
-
-#[derive(Default)]
-struct Page {
-    text: String,
-    indent: &'static str,
-}
-
-impl Page {
-    fn heading(&mut self, heading: &str) {
-        self.indent = "  ";
-        self.text.push_str(&format!("\n{heading}\n"));
-    }
-
-    fn line(&mut self, name: &str, value: impl Display) {
-        let name = format!("{}{name}", self.indent);
-        self.text.push_str(&format!("{name:<20}{value}\n"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::config::Flags;
-
-    #[test]
-    fn the_default_configuration_is_described_line_by_line() {
-        let loaded = Config::load(&Flags::default(), &BTreeMap::<String, String>::new()).unwrap();
-        let expected = "\
-configuration file  none
-listen              127.0.0.1:7672
-admin_listen        127.0.0.1:7673
-data_dir            ./smscope-data
-public_url          none
-
-http
-  header_timeout    15s
-  body_timeout      10s
-  write_timeout     10s
-  max_body          256KiB
-  max_connections   1024
-  shutdown_timeout  10s
-
-store
-  retention         30d
-  horizon           3d
-  export_retention  7d
-  size_limit        none
-
-logs
-  include_text      false
-  include_number    false
-
-otlp
-  logs              off
-  metrics           off
-  metric_interval   1m
-  service_name      smscope
-  resource          nothing more
-
-source smsmode
-  callback URL      http://127.0.0.1:7672/hooks/smsmode/<token>
-  tokens            made once and kept in the data directory
-  allow             any address
-  trusted_proxies   none
-  channel_ids       any
-  header            none
-  basic             none
-  timezone          Europe/Paris
-  region            FR
-";
-        let described = describe(&loaded);
-        let (before_keywords, keywords) = described.split_at(expected.len());
-        assert_eq!(before_keywords, expected);
-        assert!(keywords.starts_with("  stop_keywords     STOP"), "{keywords}");
-        assert_eq!(keywords.lines().count(), 1, "{keywords}");
-    }
-
-    #[test]
-    fn no_secret_is_described_and_every_warning_is() {
-        let env = BTreeMap::from([
-            ("SMSCOPE_TOKEN", "hidden-hidden-hidden,hidden-hidden-hidden-too"),
-            ("SMSCOPE_LISTN", "hidden"),
-            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://collector:4318/v1/logs?key=hidden"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hidden"),
-        ]);
-        let described = describe(&Config::load(&Flags::default(), &env).unwrap());
-        assert!(!described.contains("hidden"), "{described}");
-        for line in [
-            "  logs              http://collector:4318/v1/logs by http/protobuf, time-out 10s, no compression, header api-key\n",
-            "  tokens            2 given\n",
-            "\nwarning: SMSCOPE_LISTN: unknown variable, not used; expected one of ",
-        ] {
-            assert!(described.contains(line), "{line} in {described}");
-        }
-    }
-
-    #[test]
-    fn the_road_of_each_signal_is_described() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let authority = crate::certificates::Authority::new("ours");
-        let client = authority.client();
-        let file = |name: &str, text: &str| {
-            std::fs::write(folder.path().join(name), text).unwrap();
-            folder.path().join(name).display().to_string()
-        };
-        let (ca, certificate) = (file("ca.pem", &authority.pem()), file("client.pem", &client.certificate));
-        let key = file("client.key", &client.key);
-        let env = BTreeMap::from([
-            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://collector:4317"),
-            ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc"),
-            ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "gzip"),
-            ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE", &certificate),
-            ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", &key),
-            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://collector:4318/v1/metrics"),
-            ("OTEL_EXPORTER_OTLP_CERTIFICATE", &ca),
-        ]);
-        let described = describe(&Config::load(&Flags::default(), &env).unwrap());
-        let trusted = format!("TLS by {ca}");
-        for line in [
-            format!(
-                "https://collector:4317/ by grpc, time-out 10s, gzip, {trusted}, client certificate {certificate}\n"
-            ),
-            format!("https://collector:4318/v1/metrics by http/protobuf, time-out 10s, no compression, {trusted}\n"),
-        ] {
-            assert!(described.contains(&line), "{line} in {described}");
-        }
-    }
 }

@@ -8,7 +8,9 @@ mod environment;
 mod file;
 mod headers;
 mod model;
+mod origin;
 mod otlp;
+pub mod reference;
 mod setting;
 mod source;
 mod tls;
@@ -17,6 +19,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,8 +55,24 @@ pub struct Loaded {
     pub config: Config,
     /// The configuration file, when there is one.
     pub file: Option<PathBuf>,
+    pub origins: LoadedOrigins,
     /// What was given and not used, one line each. Without secrets.
     pub warnings: Vec<String>,
+}
+
+/// Where each effective value came from.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedOrigins(BTreeMap<String, String>);
+
+impl LoadedOrigins {
+    /// The origin of what nobody gave.
+    pub const DEFAULT: &'static str = "default";
+
+    /// Of a key such as `listen`, `store.retention`, `otlp.logs.endpoint` or `source[0].tokens`: the path of the file, the
+    /// variable, the flag, or `default`.
+    pub fn of(&self, key: &str) -> &str {
+        self.0.get(key).map_or(Self::DEFAULT, String::as_str)
+    }
 }
 
 /// Why a configuration cannot be used: one line, without secrets.
@@ -66,6 +85,7 @@ impl Config {
     pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Loaded, ConfigError> {
         let mut warnings = environment::unknown_variables(env);
         let (file, mut root) = configuration_file(flags, env)?;
+        let origins = root.origins();
         let mut given = Given { env, root: &mut root };
 
         let listen_given = given.setting(flags.listen.as_deref(), "--listen", "SMSCOPE_LISTEN", "listen");
@@ -89,12 +109,12 @@ impl Config {
         let store = store(given.root.table("store")?, env)?;
         let logs = log_content(given.root.table("logs")?)?;
         let otlp = otlp::read(given.root.table("otlp")?, env, &mut warnings)?;
-        let sources = source::read(given.root.tables("source")?, env, &mut warnings)?;
+        let sources = source::read(given.root.tables("source")?, env, &origins, &mut warnings)?;
         root.finish()?;
 
         let config = Config { listen, admin_listen, data_dir, public_url, http, store, logs, otlp, sources };
         config.check_callback_urls(public_given.as_ref())?;
-        Ok(Loaded { config, file, warnings })
+        Ok(Loaded { config, file, origins: origins.finish(), warnings })
     }
 
     /// The URL that the provider is given for `source`, with `token` as it stands.
@@ -146,12 +166,21 @@ struct Given<'a> {
 impl Given<'_> {
     fn setting(&mut self, flag: Option<&str>, name: &str, variable: &str, key: &'static str) -> Option<Setting> {
         let given = self.variable_or_key(variable, key);
-        flag.map(|value| Setting::of_flag(name, value)).or(given)
+        flag.map(|value| self.noted(key, Setting::of_flag(name, value))).or(given)
     }
 
     fn variable_or_key(&mut self, variable: &str, key: &'static str) -> Option<Setting> {
         let in_file = self.root.take(key);
-        Setting::of_env(self.env, variable).or(in_file)
+        self.variable(variable, key).or(in_file)
+    }
+
+    fn variable(&self, variable: &str, key: &str) -> Option<Setting> {
+        Setting::of_env(self.env, variable).map(|setting| self.noted(key, setting))
+    }
+
+    fn noted(&self, key: &str, setting: Setting) -> Setting {
+        self.root.note(key, &setting);
+        setting
     }
 }
 
@@ -165,6 +194,7 @@ fn configuration_file(flags: &Flags, env: &dyn Environment) -> Result<(Option<Pa
         (None, None) => return Ok((None, Table::default())),
     };
     let root = Table::read(&setting, &path)?;
+    root.note("configuration file", &setting);
     Ok((Some(path), root))
 }
 
@@ -191,9 +221,13 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 fn data_dir(flags: &Flags, given: &mut Given) -> Result<PathBuf, ConfigError> {
-    let setting = given.variable_or_key("SMSCOPE_DATA_DIR", "data_dir");
+    let in_file = given.root.take_path("data_dir");
+    let setting = given.variable("SMSCOPE_DATA_DIR", "data_dir").or(in_file);
     match (&flags.data_dir, setting) {
-        (Some(path), _) => Ok(path.clone()),
+        (Some(path), _) => {
+            given.noted("data_dir", Setting::of_flag("--data-dir", &path.to_string_lossy()));
+            Ok(path.clone())
+        }
         (None, Some(setting)) => path(&setting),
         (None, None) => Ok(DEFAULT_DATA_DIR.into()),
     }

@@ -26,12 +26,16 @@ const SERVICE_NAME_KEY: &str = "service.name";
 
 /// Reads everything that is about OTLP.
 pub(super) fn read(mut table: Table, env: &dyn Environment, warnings: &mut Vec<String>) -> Result<Otlp, ConfigError> {
+    let origins = table.origins();
     let disabled = sdk_disabled(env, warnings);
     let (service_name, resource) = resource(&mut table, env, warnings)?;
     let interval_in_file =
         table.take("metric_interval").map(|setting| setting.duration(MILLISECOND..=DAY)).transpose()?;
     let interval = match Setting::of_env(env, "OTEL_METRIC_EXPORT_INTERVAL") {
-        Some(setting) if !disabled => Some(setting.millis(MILLISECOND..=DAY)?),
+        Some(setting) if !disabled => {
+            table.note("metric_interval", &setting);
+            Some(setting.millis(MILLISECOND..=DAY)?)
+        }
         _ => interval_in_file,
     };
 
@@ -54,6 +58,13 @@ pub(super) fn read(mut table: Table, env: &dyn Environment, warnings: &mut Vec<S
         let of_signal = Group::of_env(env, prefix)?.own();
         Groups([&of_signal, &general, file_of_signal, &file]).endpoint(path, &system, warnings)
     };
+    for (signal, on) in [("logs", logs_on), ("metrics", metrics_on)] {
+        match Setting::of_env(env, "OTEL_SDK_DISABLED") {
+            Some(setting) if disabled => origins.note(&format!("otlp.{signal}.endpoint"), &setting),
+            _ if on => origins.note_endpoint(env, signal),
+            _ => {}
+        }
+    }
     let logs = signal(logs_on, "OTEL_EXPORTER_OTLP_LOGS", &logs_file, "v1/logs")?;
     let metrics = signal(metrics_on, "OTEL_EXPORTER_OTLP_METRICS", &metrics_file, "v1/metrics")?;
     let metric_interval = interval.unwrap_or(DEFAULT_INTERVAL);
@@ -73,14 +84,20 @@ fn sdk_disabled(env: &dyn Environment, warnings: &mut Vec<String>) -> bool {
 
 fn exporter_is_on(table: &mut Table, env: &dyn Environment, variable: &str) -> Result<bool, ConfigError> {
     let in_file = table.take("exporter");
-    match Setting::of_env(env, variable).or(in_file) {
-        None => Ok(true),
-        Some(setting) => setting.parse("otlp or none", |text| match text.trim().to_ascii_lowercase().as_str() {
-            "otlp" => Some(true),
-            "none" => Some(false),
-            _ => None,
-        }),
+    let in_env = Setting::of_env(env, variable);
+    let Some(setting) = in_env.as_ref().or(in_file.as_ref()) else { return Ok(true) };
+    let on = setting.parse("otlp or none", |text| match text.trim().to_ascii_lowercase().as_str() {
+        "otlp" => Some(true),
+        "none" => Some(false),
+        _ => None,
+    })?;
+    // What switches a signal off is why it has no endpoint.
+    match in_env {
+        _ if on => {}
+        Some(setting) => table.note("endpoint", &setting),
+        None => table.note_file("endpoint"),
     }
+    Ok(on)
 }
 
 type Attributes = Vec<(String, String)>;
@@ -100,7 +117,11 @@ fn resource(
     for (key, setting) in table.table("resource")?.into_entries() {
         attributes.push((key, setting.text("a text")?.to_owned()));
     }
-    let name_in_file = name_in_file.or_else(|| remove(&mut attributes, SERVICE_NAME_KEY));
+    let name_in_file = name_in_file.or_else(|| {
+        let name = remove(&mut attributes, SERVICE_NAME_KEY)?;
+        table.note_file("service_name");
+        Some(name)
+    });
 
     let mut name_in_env = None;
     if let Some(setting) = Setting::of_env(env, "OTEL_RESOURCE_ATTRIBUTES") {
@@ -108,15 +129,20 @@ fn resource(
             Ok(pairs) => {
                 for (key, value) in pairs {
                     remove(&mut attributes, &key);
+                    table.note(&format!("resource.{key}"), &setting);
                     attributes.push((key, value));
                 }
-                name_in_env = remove(&mut attributes, SERVICE_NAME_KEY);
+                name_in_env = remove(&mut attributes, SERVICE_NAME_KEY).filter(|name| !name.is_empty());
+                if name_in_env.is_some() {
+                    table.note("service_name", &setting);
+                }
             }
             Err(error) => warnings.push(format!("{error}; none of it is used")),
         }
     }
-    let own_variable = Setting::of_env(env, "OTEL_SERVICE_NAME").map(name).transpose()?;
-    let service_name = own_variable.or(name_in_env.filter(|name| !name.is_empty())).or(name_in_file);
+    let own_variable = Setting::of_env(env, "OTEL_SERVICE_NAME");
+    own_variable.iter().for_each(|setting| table.note("service_name", setting));
+    let service_name = own_variable.map(name).transpose()?.or(name_in_env).or(name_in_file);
     Ok((service_name.unwrap_or_else(|| DEFAULT_SERVICE_NAME.to_owned()), attributes))
 }
 
@@ -169,9 +195,9 @@ impl Group {
             timeout: table.take("timeout").map(|setting| setting.duration(MILLISECOND..=HOUR)).transpose()?,
             gzip: table.take("compression").map(compression).transpose()?,
             protocol: table.take("protocol").map(protocol).transpose()?,
-            certificate: table.take("certificate"),
-            client_certificate: table.take("client_certificate"),
-            client_key: table.take("client_key"),
+            certificate: table.take_path("certificate"),
+            client_certificate: table.take_path("client_certificate"),
+            client_key: table.take_path("client_key"),
             of_one_signal: false,
         })
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Value;
@@ -50,6 +51,23 @@ impl Setting {
     /// The same, with a value that errors show without user, password and query.
     pub fn url(self) -> Self {
         Self { show: Show::Url, ..self }
+    }
+
+    /// The same, with a path or a list of paths that start from `folder` when they are relative.
+    pub fn relative_to(self, folder: &Path) -> Self {
+        let joined = |value: Value| match value {
+            // An empty one stays so, and is refused.
+            Value::String(path) if !path.is_empty() => match folder.join(&path).to_str() {
+                Some(joined) => Value::String(joined.to_owned()),
+                None => Value::String(path),
+            },
+            other => other,
+        };
+        let value = match self.value {
+            Value::Array(paths) => Value::Array(paths.into_iter().map(joined).collect()),
+            value => joined(value),
+        };
+        Self { value, ..self }
     }
 
     /// `listen = "foo": expected an address`.

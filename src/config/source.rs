@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 use super::file::Table;
+use super::origin::Origins;
 use super::setting::Setting;
 use super::value::{self, TOKEN_EXPECTED};
 use super::{Basic, ConfigError, Environment, Source, Tokens};
@@ -26,6 +27,7 @@ const RESERVED_NAME: &str = "unknown";
 pub(super) fn read(
     tables: Vec<Table>,
     env: &dyn Environment,
+    origins: &Origins,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Source>, ConfigError> {
     let mut sources = Vec::with_capacity(tables.len().max(1));
@@ -36,7 +38,7 @@ pub(super) fn read(
     if sources.is_empty() {
         sources.push(source(Table::with("name", DEFAULT_NAME), &[])?);
     }
-    apply_environment(&mut sources, env, warnings)?;
+    apply_environment(&mut sources, env, origins, warnings)?;
     Ok(sources)
 }
 
@@ -44,6 +46,7 @@ pub(super) fn read(
 fn apply_environment(
     sources: &mut [Source],
     env: &dyn Environment,
+    origins: &Origins,
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
     let token = Setting::of_env(env, "SMSCOPE_TOKEN").map(Setting::secret);
@@ -67,7 +70,10 @@ fn apply_environment(
     };
     match sources {
         [source] => match source.tokens {
-            Tokens::Generated => source.tokens = Tokens::Given(tokens),
+            Tokens::Generated => {
+                origins.note("source[0].tokens", &setting);
+                source.tokens = Tokens::Given(tokens);
+            }
             Tokens::Given(_) => {
                 warnings.push(format!("{}: not used, source \"{}\" has tokens of its own", setting.key, source.name));
             }
@@ -126,10 +132,10 @@ fn tokens(table: &mut Table) -> Result<Tokens, ConfigError> {
             tokens.push(item.parse(TOKEN_EXPECTED, token)?);
         }
     }
-    if let Some(file) = table.take("token_file") {
+    if let Some(file) = table.take_path("token_file") {
         tokens.extend(tokens_of_file(&file)?);
     }
-    if let Some(files) = table.take("token_files") {
+    if let Some(files) = table.take_path("token_files") {
         for file in files.items("files of tokens")? {
             tokens.extend(tokens_of_file(&file)?);
         }
@@ -214,7 +220,7 @@ fn secret(
 ) -> Result<Secret, ConfigError> {
     const EXPECTED: &str = "a text that is not empty, of printable characters";
     let fits = |text: &str| !text.is_empty() && !text.contains(char::is_control) && fits(text);
-    match (table.take(key).map(Setting::secret), table.take(file_key)) {
+    match (table.take(key).map(Setting::secret), table.take_path(file_key)) {
         (Some(setting), Some(_)) => Err(setting.wrong(format_args!("{file_key} is set too"), "one of the two")),
         (Some(setting), None) => setting.parse(EXPECTED, |text| fits(text).then(|| Secret::new(text.to_owned()))),
         (None, Some(file)) => {

@@ -83,9 +83,11 @@ fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
         ..config_flag.clone()
     };
     let env = BTreeMap::from(env);
+    // A relative path in the file starts from the file's folder, others from where smscope is started.
+    let in_file = dir.path().join("file");
     for (flags, env, port, data_dir) in [
         (&Flags::default(), &BTreeMap::new(), 7672, "./smscope-data"),
-        (&config_flag, &BTreeMap::new(), 1, "file"),
+        (&config_flag, &BTreeMap::new(), 1, in_file.to_str().unwrap()),
         (&config_flag, &env, 11, "environment"),
         (&all_flags, &env, 21, "flag"),
     ] {

@@ -1,0 +1,333 @@
+//! Every setting there is, in words: what docs/configuration.md and the manual page are made of.
+//!
+//! tests/reference.rs holds this table to the loader, and the document to this table.
+
+/// A setting that the loader takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its key in the file, `store.retention`; `<signal>` is `logs` or `metrics`. Empty when only a variable has it.
+    pub key: &'static str,
+    /// What kind of value it is.
+    pub kind: &'static str,
+    /// What `smscope check` shows when nobody gives it; empty when nothing stands in for it.
+    pub default: &'static str,
+    /// A value that is taken, in TOML.
+    pub example: &'static str,
+    /// A value that is not, in TOML; one of the variable when there is no key.
+    pub wrong: &'static str,
+    /// The sister settings that it cannot be without, in TOML.
+    pub beside: &'static str,
+    /// The environment variable and a value for it; `<SIGNAL>` is `LOGS` or `METRICS`.
+    pub variable: Option<(&'static str, &'static str)>,
+    pub flag: Option<&'static str>,
+    /// In one phrase.
+    pub meaning: &'static str,
+}
+
+/// All settings, those of one table together.
+pub fn settings() -> impl Iterator<Item = Setting> {
+    SETTINGS.iter().copied()
+}
+
+const fn key(key: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { key, kind, default, example: "", wrong: "", beside: "", variable: None, flag: None, meaning }
+}
+
+const fn variable(name: &'static str, kind: &'static str, value: &'static str, meaning: &'static str) -> Setting {
+    Setting { variable: Some((name, value)), ..key("", kind, "", meaning) }
+}
+
+impl Setting {
+    const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    const fn wrong(self, wrong: &'static str) -> Self {
+        Self { wrong, ..self }
+    }
+
+    const fn beside(self, beside: &'static str) -> Self {
+        Self { beside, ..self }
+    }
+
+    const fn variable(self, name: &'static str, value: &'static str) -> Self {
+        Self { variable: Some((name, value)), ..self }
+    }
+
+    const fn flag(self, flag: &'static str) -> Self {
+        Self { flag: Some(flag), ..self }
+    }
+
+    /// The heading that it stands under: its table in the file, empty at the top, or `variables`.
+    pub fn section(&self) -> &'static str {
+        match self.key.split_once('.') {
+            _ if self.key.is_empty() => "variables",
+            None => "",
+            Some(("otlp", rest)) if rest.starts_with("<signal>.") => "otlp.<signal>",
+            Some((table, _)) => table,
+        }
+    }
+
+    /// Its key within its table in the document.
+    pub fn name(&self) -> &'static str {
+        self.key.strip_prefix(self.section()).unwrap_or(self.key).trim_start_matches('.')
+    }
+}
+
+// What the files of TLS are looked at with.
+const TLS_OF_CA: &str = r#"endpoint = "https://collector:4318""#;
+const TLS_OF_CERTIFICATE: &str = "endpoint = \"https://collector:4318\"\ncertificate = \"/etc/smscope/ca.pem\"\n\
+    client_key = \"/etc/smscope/client.key\"";
+const TLS_OF_KEY: &str = "endpoint = \"https://collector:4318\"\ncertificate = \"/etc/smscope/ca.pem\"\n\
+    client_certificate = \"/etc/smscope/client.pem\"";
+
+const STOP_KEYWORDS: &str = "STOP, STOPALL, STOP ALL, STOPSMS, STOP SMS, UNSUBSCRIBE, END, QUIT, CANCEL, OPTOUT, OPT OUT, REVOKE, \
+    ARRET, ARRETER, DESABONNEMENT, DESABONNER, DESINSCRIPTION, DESINSCRIRE, BAJA, ALTO, CANCELAR, PARAR, \
+    SAIR, CANCELLA, DISISCRIVI, STOPP, ABMELDEN, ABBESTELLEN, AFMELDEN";
+
+static SETTINGS: &[Setting] = &[
+    key("listen", "address and port", "127.0.0.1:7672", "where webhooks are taken")
+        .example(r#""0.0.0.0:7672""#)
+        .wrong(r#""7672""#)
+        .variable("SMSCOPE_LISTEN", "0.0.0.0:7672")
+        .flag("--listen"),
+    key("admin_listen", "address and port", "127.0.0.1:7673", "metrics, health and the page; no authentication")
+        .example(r#""10.0.0.5:7673""#)
+        .wrong(r#""localhost""#)
+        .variable("SMSCOPE_ADMIN_LISTEN", "10.0.0.5:7673")
+        .flag("--admin-listen"),
+    key("data_dir", "path", "./smscope-data", "where everything is kept")
+        .example(r#""/var/lib/smscope""#)
+        .wrong(r#""""#)
+        .variable("SMSCOPE_DATA_DIR", "/var/lib/smscope")
+        .flag("--data-dir"),
+    key("public_url", "URL", "none", "where the provider reaches smscope, if that is not `http://` and `listen`; a path may follow")
+        .example(r#""https://sms.example.com""#)
+        .wrong(r#""sms.example.com""#)
+        .variable("SMSCOPE_PUBLIC_URL", "https://sms.example.com"),
+    key(
+        "http.header_timeout",
+        "duration",
+        "15s",
+        "from the opening of a connection, or the last answer on it, to the end of the next request's head",
+    )
+    .example(r#""5s""#)
+    .wrong("15"),
+    key("http.body_timeout", "duration", "10s", "from there to the end of the body")
+        .example(r#""30s""#)
+        .wrong(r#""2h""#),
+    key("http.write_timeout", "duration", "10s", "how long an answer may wait for the client to read it")
+        .example(r#""5s""#)
+        .wrong(r#""0s""#),
+    key(
+        "http.shutdown_timeout",
+        "duration",
+        "10s",
+        "what requests in flight get after SIGTERM; exporters get half of it after that",
+    )
+    .example(r#""25s""#)
+    .wrong(r#""soon""#),
+    key("http.max_body", "size", "256KiB", "one body, after decompression")
+        .example(r#""1MiB""#)
+        .wrong(r#""1GiB""#),
+    key("http.max_connections", "number", "1024", "further ones wait in the kernel's queue")
+        .example("256")
+        .wrong("0"),
+    key(
+        "store.retention",
+        "duration",
+        "30d",
+        "how long events are kept; message states and duplicate keys at least `horizon` + 48 h",
+    )
+    .example(r#""60d""#)
+    .wrong(r#""forever""#)
+    .variable("SMSCOPE_STORE_RETENTION", "60d"),
+    key("store.horizon", "duration", "3d", "how long a message may stay pending before it is counted as expired")
+        .example(r#""48h""#)
+        .wrong(r#""2 days""#)
+        .variable("SMSCOPE_STORE_HORIZON", "48h"),
+    key(
+        "store.export_retention",
+        "duration",
+        "7d",
+        "how old a log record may be and still be exported; an event that waits for its export is kept that long even where \
+         `retention` is shorter",
+    )
+    .example(r#""2d""#)
+    .wrong(r#""20y""#),
+    key(
+        "store.size_limit",
+        "size",
+        "none",
+        "what the database may hold. At the limit the oldest events go early, exported ones only where logs are exported; when \
+         that is not enough, webhooks are answered 503",
+    )
+    .example(r#""20GiB""#)
+    .wrong(r#""10KiB""#)
+    .variable("SMSCOPE_STORE_SIZE_LIMIT", "20GiB"),
+    key("logs.include_text", "true or false", "false", "log records have the message's text, as `sms.text`")
+        .example("true")
+        .wrong(r#""yes""#),
+    key("logs.include_number", "true or false", "false", "log records have the full number, as `sms.recipient.number`")
+        .example("true")
+        .wrong("1"),
+    key(
+        "source.name",
+        "name",
+        "smsmode",
+        "1 to 32 of `a-z 0-9 - _`, part of the callback URL and the `source` label; not `unknown`. Required in each `[[source]]`",
+    )
+    .example(r#""smsmode-otp""#)
+    .wrong(r#""Marketing""#),
+    key("source.tokens", "list of tokens", "made once and kept", "any of them lets in; several for rotation")
+        .example(r#"["0123456789abcdef0123456789abcdef"]"#)
+        .wrong(r#"["short"]"#),
+    key("source.token_file", "path", "", "the same from a file, one token a line")
+        .example(r#""/etc/smscope/token""#)
+        .wrong(r#""/nonexistent/token""#),
+    key("source.token_files", "list of paths", "", "the same from several files")
+        .example(r#"["/etc/smscope/token", "/etc/smscope/token-new"]"#)
+        .wrong(r#"["/nonexistent/token"]"#),
+    key("source.allow", "list of addresses and networks", "any", "who may call")
+        .example(r#"["192.0.2.0/24", "2001:db8::1"]"#)
+        .wrong(r#"["smsmode.com"]"#),
+    key("source.trusted_proxies", "list of addresses and networks", "none", "proxies whose X-Forwarded-For is believed")
+        .example(r#"["10.0.0.0/8"]"#)
+        .wrong(r#""10.0.0.0/8""#),
+    key("source.channel_ids", "list of texts", "any", "smsmode channels that may be spoken of; an event that names none may pass")
+        .example(r#"["3f0c5a1e-7a1b-4c59-9c7a-5d3b8e2f6a10"]"#)
+        .wrong(r#"[""]"#),
+    key("source.header.name", "header", "", "a header that callers must send, in `[source.header]`")
+        .example(r#""X-Webhook-Secret""#)
+        .wrong(r#""X Webhook Secret""#)
+        .beside(r#"value = "s3cret""#),
+    key("source.header.value", "secret", "", "its value")
+        .example(r#""s3cret""#)
+        .wrong(r#""""#)
+        .beside(r#"name = "X-Webhook-Secret""#),
+    key("source.header.value_file", "path", "", "the same from a file")
+        .example(r#""/etc/smscope/header""#)
+        .wrong(r#""/nonexistent/header""#)
+        .beside(r#"name = "X-Webhook-Secret""#),
+    key("source.basic.user", "text", "", "HTTP basic that callers must send, in `[source.basic]`")
+        .example(r#""smsmode""#)
+        .wrong(r#""smsmode:s3cret""#)
+        .beside(r#"password = "s3cret""#),
+    key("source.basic.password", "secret", "", "its password")
+        .example(r#""s3cret""#)
+        .wrong(r#""""#)
+        .beside(r#"user = "smsmode""#),
+    key("source.basic.password_file", "path", "", "the same from a file")
+        .example(r#""/etc/smscope/password""#)
+        .wrong(r#""/nonexistent/password""#)
+        .beside(r#"user = "smsmode""#),
+    key("source.timezone", "time zone", "Europe/Paris", "of timestamps without an offset")
+        .example(r#""UTC""#)
+        .wrong(r#""Paris""#),
+    key("source.region", "country", "FR", "country of numbers in national form")
+        .example(r#""BE""#)
+        .wrong(r#""France""#),
+    key(
+        "source.stop_keywords",
+        "list of texts",
+        STOP_KEYWORDS,
+        "texts that are an opt-out, whatever their case, accents and punctuation, also with a short code behind them",
+    )
+    .example(r#"["STOP", "ARRET"]"#)
+    .wrong(r#""STOP""#),
+    key("otlp.endpoint", "URL", "off", "where both signals go; `v1/logs` and `v1/metrics` are added. For grpc such as `http://collector:4317`, without a path. `https://` is TLS")
+        .example(r#""http://collector:4318""#)
+        .wrong(r#""collector:4318""#)
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+    key("otlp.headers", "table of texts", "none", "sent along, by grpc as metadata; percent-encoded in the variable")
+        .example(r#"{ "api-key" = "s3cret" }"#)
+        .wrong(r#"{ "api key" = "s3cret" }"#)
+        .variable("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cret,tenant=sms"),
+    key("otlp.timeout", "duration", "10s", "of one request; milliseconds in the variable")
+        .example(r#""5s""#)
+        .wrong("5000")
+        .variable("OTEL_EXPORTER_OTLP_TIMEOUT", "5000"),
+    key("otlp.compression", "word", "none", "`gzip` or `none`")
+        .example(r#""gzip""#)
+        .wrong(r#""zstd""#)
+        .variable("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+    key("otlp.protocol", "word", "http/protobuf", "`http/protobuf` or `grpc`")
+        .example(r#""http/protobuf""#)
+        .wrong(r#""carrier-pigeon""#)
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    key("otlp.certificate", "path", "", "the authorities that are trusted, instead of the system's: a PEM file")
+        .example(r#""/etc/smscope/ca.pem""#)
+        .wrong(r#""/nonexistent/ca.pem""#)
+        .beside(TLS_OF_CA)
+        .variable("OTEL_EXPORTER_OTLP_CERTIFICATE", "/etc/smscope/ca.pem"),
+    key("otlp.client_certificate", "path", "", "our own certificate for mutual TLS, with those that lead to its authority: a PEM file")
+        .example(r#""/etc/smscope/client.pem""#)
+        .wrong(r#""/nonexistent/client.pem""#)
+        .beside(TLS_OF_CERTIFICATE)
+        .variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/etc/smscope/client.pem"),
+    key("otlp.client_key", "path", "", "its key, not encrypted: a PEM file")
+        .example(r#""/etc/smscope/client.key""#)
+        .wrong(r#""/nonexistent/client.key""#)
+        .beside(TLS_OF_KEY)
+        .variable("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/etc/smscope/client.key"),
+    key("otlp.metric_interval", "duration", "1m", "between two pushes of metrics; milliseconds in the variable")
+        .example(r#""15s""#)
+        .wrong(r#""2d""#)
+        .variable("OTEL_METRIC_EXPORT_INTERVAL", "15000"),
+    key("otlp.service_name", "text", "smscope", "`service.name` of the resource")
+        .example(r#""sms-webhooks""#)
+        .wrong(r#""""#)
+        .variable("OTEL_SERVICE_NAME", "sms-webhooks"),
+    key("otlp.resource", "table of texts", "none", "further attributes of the resource; percent-encoded in the variable")
+        .example(r#"{ "deployment.environment.name" = "production" }"#)
+        .wrong(r#"{ "deployment.environment.name" = 1 }"#)
+        .variable("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=production,team=payments"),
+    key("otlp.<signal>.exporter", "word", "", "`otlp`, which is the default, or `none`, which switches the signal off")
+        .example(r#""none""#)
+        .wrong(r#""console""#)
+        .variable("OTEL_<SIGNAL>_EXPORTER", "none"),
+    key("otlp.<signal>.endpoint", "URL", "", "the full URL of the signal, nothing is added; for grpc without a path")
+        .example(r#""http://collector:4318/v1/<signal>""#)
+        .wrong(r#""/v1/<signal>""#)
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_ENDPOINT", "http://collector:4318/v1/<signal>"),
+    key("otlp.<signal>.headers", "table of texts", "", "instead of all of `otlp.headers`")
+        .example(r#"{ "api-key" = "s3cret" }"#)
+        .wrong(r#""api-key=s3cret""#)
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_HEADERS", "api-key=s3cret"),
+    key("otlp.<signal>.timeout", "duration", "", "of one request; milliseconds in the variable")
+        .example(r#""30s""#)
+        .wrong(r#""90m""#)
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_TIMEOUT", "30000"),
+    key("otlp.<signal>.compression", "word", "", "`gzip` or `none`")
+        .example(r#""none""#)
+        .wrong("true")
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_COMPRESSION", "none"),
+    key("otlp.<signal>.protocol", "word", "", "as `otlp.protocol`")
+        .example(r#""http/protobuf""#)
+        .wrong(r#""http""#)
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_PROTOCOL", "http/protobuf"),
+    key("otlp.<signal>.certificate", "path", "", "as `otlp.certificate`")
+        .example(r#""/etc/smscope/ca.pem""#)
+        .wrong(r#""/nonexistent/ca.pem""#)
+        .beside(TLS_OF_CA)
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_CERTIFICATE", "/etc/smscope/ca.pem"),
+    key("otlp.<signal>.client_certificate", "path", "", "as `otlp.client_certificate`")
+        .example(r#""/etc/smscope/client.pem""#)
+        .wrong(r#""/nonexistent/client.pem""#)
+        .beside(TLS_OF_CERTIFICATE)
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_CLIENT_CERTIFICATE", "/etc/smscope/client.pem"),
+    key("otlp.<signal>.client_key", "path", "", "as `otlp.client_key`")
+        .example(r#""/etc/smscope/client.key""#)
+        .wrong(r#""/nonexistent/client.key""#)
+        .beside(TLS_OF_KEY)
+        .variable("OTEL_EXPORTER_OTLP_<SIGNAL>_CLIENT_KEY", "/etc/smscope/client.key"),
+    key("", "path", "", "the configuration file; there is none by default")
+        .variable("SMSCOPE_CONFIG", "/etc/smscope/smscope.toml")
+        .wrong("/nonexistent.toml")
+        .flag("--config"),
+    variable("SMSCOPE_TOKEN", "tokens", "0123456789abcdef0123456789abcdef", "of the one source that there is; several with commas between them"),
+    variable("SMSCOPE_TOKEN_FILE", "path", "/etc/smscope/token", "the same from a file, one token a line")
+        .wrong("/nonexistent/token"),
+    variable("OTEL_SDK_DISABLED", "true or false", "true", "`true` switches the export of both signals off")
+        .wrong("yes"),
+];
