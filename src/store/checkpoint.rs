@@ -41,9 +41,10 @@ impl Checkpointer {
     }
 
     /// To be called by the writer between transactions: copies the rest of a log that has grown too long, so that it starts over.
+    /// Passive as well: it does nothing, rather than wait, while the checkpointer is at it.
     pub fn help(&self, connection: &Connection) {
         if self.help_wanted.swap(false, Ordering::Relaxed)
-            && let Err(error) = checkpoint(connection, "RESTART")
+            && let Err(error) = checkpoint(connection, "PASSIVE")
         {
             tracing::debug!(%error, "checkpoint put off");
         }

@@ -245,8 +245,8 @@ impl Writer {
     }
 
     fn checkpoint_when_due(&mut self) {
-        /// Requests between two checkpoints under load. Pages that are written again and again until then are copied once.
-        const EVERY: usize = 10_000;
+        /// Requests between two checkpoints under load: a few MiB, so that the sync of one does not hold up that of a commit for long.
+        const EVERY: usize = 2_000;
         if self.uncheckpointed >= EVERY {
             self.uncheckpointed = 0;
             self.checkpointer.ring();
