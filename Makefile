@@ -14,9 +14,10 @@ check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
-# What the tests need besides: Prometheus and promtool, the sqlite3 shell, and an OpenTelemetry Collector.
+# What the tests need besides: Prometheus and promtool, the sqlite3 shell, Chromium, groff, and an OpenTelemetry Collector.
 setup: toolchain
-	scripts/setup.sh prometheus=prometheus promtool=prometheus sqlite3=sqlite3 curl=curl prlimit=util-linux
+	scripts/setup.sh prometheus=prometheus promtool=prometheus sqlite3=sqlite3 curl=curl prlimit=util-linux \
+		chromium=chromium groff=groff
 	tests/collector/build.sh
 
 toolchain:
