@@ -10,32 +10,7 @@ fn encoder(content: LogContent) -> LogEncoder {
 }
 
 fn bare(kind: Kind) -> Record {
-    Record {
-        kind,
-        source: SourceName::new("smsmode").unwrap(),
-        occurred_at: None,
-        channel: None,
-        flow: None,
-        country: None,
-        message_id: None,
-        ref_client: None,
-        origin_message_id: None,
-        campaign_id: None,
-        status: None,
-        detail: None,
-        reason: None,
-        number: None,
-        originator: None,
-        mccmnc: None,
-        network: None,
-        parts: None,
-        cost_micros: None,
-        currency: None,
-        delivery_ms: None,
-        text: None,
-        why: None,
-        trace: None,
-    }
+    Record::new(kind, SourceName::new("smsmode").unwrap())
 }
 
 fn whole(kind: Kind) -> Record {
