@@ -12,7 +12,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
@@ -22,9 +21,12 @@ mod answer;
 mod body;
 mod gate;
 mod handler;
+mod places;
 
 pub use gate::{Entrance, Gate};
 pub use handler::Handler;
+
+use places::{Place, Places};
 
 /// Bytes of a request head, and of the buffer that holds pipelined requests.
 const MAX_HEAD: usize = 16 << 10;
@@ -34,26 +36,29 @@ const MAX_HEADERS: usize = 64;
 /// no connection is left, and with that no handle on the store.
 pub async fn run(listener: TcpListener, handler: Handler, limits: Http, shutdown: impl Future<Output = ()>) {
     let handler = Arc::new(handler);
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let places = Places::new(limits.max_connections);
     let connections = GracefulShutdown::new();
     let mut tasks = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
-        // A place first: past the limit, callers wait in the kernel's queue.
+        // A place first: while all are busy, callers wait in the kernel's queue.
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
             accepted = accept(&listener, &places) => accepted,
         };
         let Some((stream, peer, place)) = accepted else { continue };
-        let connection = connections.watch(serve(stream, peer, handler.clone(), limits));
+        let place = Arc::new(place);
+        let connection = connections.watch(serve(stream, peer, handler.clone(), place.clone(), limits));
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
-            // Time-outs, resets and what is not HTTP: every day's business on an open port.
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "connection ended");
+            tokio::select! {
+                // Time-outs, resets and what is not HTTP: every day's business on an open port.
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "connection ended");
+                },
+                () = place.is_wanted() => tracing::debug!(%peer, "connection closed, its place was wanted"),
             }
-            drop(place);
         });
     }
     drop(listener);
@@ -63,11 +68,8 @@ pub async fn run(listener: TcpListener, handler: Handler, limits: Http, shutdown
     tasks.shutdown().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, SocketAddr, Place)> {
+    let place = places.take().await;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer, place)),
         Err(error) => {
@@ -86,14 +88,20 @@ fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     handler: Arc<Handler>,
+    place: Arc<Place>,
     limits: Http,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
     let _best_effort = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write_timeout));
     let service = service_fn(move |request| {
-        let handler = handler.clone();
-        async move { Ok::<_, std::convert::Infallible>(handler.answer(request, peer).await) }
+        let (handler, place) = (handler.clone(), place.clone());
+        place.is_busy();
+        async move {
+            let answer = handler.answer(request, peer).await;
+            place.waits();
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

@@ -3,6 +3,7 @@
 //! One test binary for all of it: it links once, and every test uses all of `peers`.
 
 mod crash;
+mod load;
 mod logs;
 mod metrics;
 mod outage;

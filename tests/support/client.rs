@@ -48,6 +48,11 @@ impl Client {
         self.stream.get_mut().shutdown(Shutdown::Write).unwrap();
     }
 
+    /// The same on a connection that the server may have closed.
+    pub fn finish_sending_if_open(&mut self) {
+        let _closed = self.stream.get_mut().shutdown(Shutdown::Write);
+    }
+
     /// Sends a request and reads its answer.
     pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
         self.send(request);

@@ -57,7 +57,7 @@ pub fn free_port() -> u16 {
 
 /// The program that a test needs. Where it is missing, the test is skipped and says so; but never in CI, where a test
 /// that did not run must not look like one that passed.
-fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
+pub fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
     if found.is_none() {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         let line = format!("skipped: {test}: {name} is missing; {how}");
@@ -66,6 +66,11 @@ fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
         let _closed = writeln!(std::io::stderr(), "{line}");
     }
     found
+}
+
+/// A program of the system that a test needs.
+pub fn needed_on_path(program: &str, how: &str) -> Option<PathBuf> {
+    needed(program, on_path(program), how)
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
