@@ -108,7 +108,8 @@ fn serve(
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .pipeline_flush(true)
+        // Answers are flushed one by one: gathering them would let whoever writes and never reads fill the memory.
+        .pipeline_flush(false)
         // Who has sent all and closed that half is answered; who has hung up is still counted.
         .half_close(true)
         .serve_connection(TokioIo::new(Box::pin(stream)), service)

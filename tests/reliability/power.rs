@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::load::{Dice, Progress, Truth, soak, start_clients};
 use crate::lossy_disk::LossyDisk;
 use crate::peers::{Collector, Smscope};
-use crate::shim::Shim;
+use crate::shim::{Control, Shim};
 
 /// `make soak` asks for more.
 const CUTS: u64 = 5;
@@ -31,6 +31,8 @@ fn what_was_acknowledged_survives_power_cuts_on_a_disk_that_loses_what_was_not_s
     for (name, value) in shim.environment() {
         smscope = smscope.with(name, value);
     }
+    // The shim does not wait for the real disk: without a delay of its own hardly anything would ever be on its way.
+    shim.set(Control::SyncDelay, 4);
     let progress = Progress::default();
     let (mut truth, mut unsynced, mut syncs) = (Truth::default(), 0, 0);
     for cut in 0..cuts {

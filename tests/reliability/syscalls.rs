@@ -15,8 +15,9 @@ enum Step {
     Asked(String, BTreeSet<String>),
     /// These messages were written to the write-ahead log.
     Logged(BTreeSet<String>),
-    SyncBegins,
-    SyncEnds,
+    /// By this thread: the writer's and the checkpointer's may overlap.
+    SyncBegins(String),
+    SyncEnds(String),
     /// An acknowledgement begins to leave by a socket.
     Answered(String),
 }
@@ -56,17 +57,17 @@ fn no_answer_leaves_before_the_sync_that_covers_it() {
 
 /// Gives how many answers there were, each after its sync, and how many syncs.
 fn check(steps: &[Step]) -> (usize, usize) {
-    let (mut asked, mut unsynced, mut syncing, mut synced) =
-        (BTreeMap::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut asked, mut syncing) = (BTreeMap::new(), BTreeMap::new());
+    let (mut logged, mut synced) = (BTreeSet::new(), BTreeSet::new());
     let (mut answers, mut syncs) = (0, 0);
     for step in steps {
         match step {
             Step::Asked(socket, ids) => drop(asked.insert(socket.clone(), ids.clone())),
-            Step::Logged(ids) => unsynced.extend(ids.iter().cloned()),
+            Step::Logged(ids) => logged.extend(ids.iter().cloned()),
             // What is written while a sync runs is for the next one.
-            Step::SyncBegins => syncing = std::mem::take(&mut unsynced),
-            Step::SyncEnds => {
-                synced.append(&mut syncing);
+            Step::SyncBegins(thread) => drop(syncing.insert(thread, logged.clone())),
+            Step::SyncEnds(thread) => {
+                synced.append(&mut syncing.remove(thread).unwrap());
                 syncs += 1;
             }
             Step::Answered(socket) => {
@@ -92,7 +93,7 @@ fn steps(trace: &str) -> Vec<Step> {
             let name = resumed.split(' ').next().unwrap();
             let file = begun.remove(&(thread, name)).unwrap_or_default();
             match name {
-                "fsync" | "fdatasync" if is_log(&file) => steps.push(synced(resumed)),
+                "fsync" | "fdatasync" if is_log(&file) => steps.push(synced(thread, resumed)),
                 "read" | "recvfrom" => steps.extend(asked(&file, resumed)),
                 _ => {}
             }
@@ -107,9 +108,9 @@ fn steps(trace: &str) -> Vec<Step> {
                 steps.push(Step::Answered(file.clone()));
             }
             "fsync" | "fdatasync" if is_log(&file) => {
-                steps.push(Step::SyncBegins);
+                steps.push(Step::SyncBegins(thread.to_owned()));
                 if !unfinished {
-                    steps.push(synced(call));
+                    steps.push(synced(thread, call));
                 }
             }
             "read" | "recvfrom" if !unfinished => steps.extend(asked(&file, arguments)),
@@ -126,9 +127,9 @@ fn is_log(file: &str) -> bool {
     file.ends_with("smscope.db-wal>")
 }
 
-fn synced(call: &str) -> Step {
+fn synced(thread: &str, call: &str) -> Step {
     assert!(call.trim_end().ends_with("= 0"), "a sync failed: {call}");
-    Step::SyncEnds
+    Step::SyncEnds(thread.to_owned())
 }
 
 fn asked(file: &str, text: &str) -> Option<Step> {
