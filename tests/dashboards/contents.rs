@@ -236,6 +236,21 @@ fn every_query_asks_for_metrics_and_labels_that_exist() {
 }
 
 #[test]
+fn every_query_is_one_whatever_is_chosen() {
+    for board in Board::all() {
+        let targets = board.targets();
+        for choice in [Choice::All, Choice::Two] {
+            let filling = Filling { rate_interval: "5m", range: "1h", choice };
+            let queries: Vec<_> = targets.iter().map(|t| (t.language, board.fill(&t.expr, filling))).collect();
+            let Some(answers) = parse(&queries) else { return };
+            for (target, answer) in targets.iter().zip(answers) {
+                assert_eq!(answer.errors, [""; 0], "{}: {}", target.place, target.expr);
+            }
+        }
+    }
+}
+
+#[test]
 fn every_attribute_of_a_log_record_that_is_asked_for_exists() {
     let attributes = attributes();
     let name = Regex::new(r"\b(?:sms|messaging|error)_[a-z_]+").unwrap();
