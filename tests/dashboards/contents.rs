@@ -111,6 +111,12 @@ fn every_panel_says_what_it_shows_in_what_unit_and_what_it_means_that_there_is_n
             let defaults = &panel["fieldConfig"]["defaults"];
             assert!(!text(&defaults["unit"]).is_empty(), "{place}: unit");
             assert!(text(&defaults["noValue"]).len() > 8, "{place}: no-data text");
+            // Grafana puts that text into every empty cell of a column that has none of its own.
+            let columns = list(&panel["fieldConfig"]["overrides"]).iter().map(|own| list(&own["properties"]));
+            let empty =
+                |properties: &[Value]| properties.iter().any(|own| own["id"] == "noValue" && own["value"] == "–");
+            assert!(panel["type"] != "table" || columns.clone().count() > 1, "{place}: no columns");
+            assert!(panel["type"] != "table" || columns.into_iter().all(empty), "{place}: empty cells");
         }
     }
 }

@@ -276,7 +276,8 @@ function columnsOf(
       },
     ]);
   for (const { name, unit, decimals, steps, links, mappings, width } of columns) {
-    const properties: DynamicConfigValue[] = [];
+    // The panel's text for no data would else stand in every empty cell.
+    const properties: DynamicConfigValue[] = [{ id: "noValue", value: "–" }];
     if (unit) properties.push({ id: "unit", value: unit });
     if (decimals !== undefined) properties.push({ id: "decimals", value: decimals });
     if (width) properties.push({ id: "custom.width", value: width });
@@ -285,7 +286,7 @@ function columnsOf(
     if (steps) properties.push({ id: "thresholds", value: thresholds(steps).build() });
     if (steps || mappings)
       properties.push({ id: "custom.cellOptions", value: { type: common.TableCellDisplayMode.ColorText } });
-    if (properties.length > 0) panel.overrideByName(name, properties);
+    panel.overrideByName(name, properties);
   }
   return panel;
 }

@@ -98,7 +98,7 @@ const isItWell = {
     stat({
       title: "Restarts",
       description:
-        "Starts of the process in the time range, after the first that is seen. Each is marked on the graphs. Not by you: look for out of memory, or a failing liveness probe.",
+        "Starts of the process in the time range, after the first that is seen of an instance; a pod with a new address is a new instance. Each is marked on the graphs. Not by you: look for out of memory, or a failing liveness probe.",
       none: NO_PROCESS,
       unit: "short",
       decimals: 0,
