@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::Request;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::board::{Board, Choice, Filling, Language};
-use crate::peers::{Collector, Prometheus, Smscope, TOKEN, eventually, holds};
+use crate::peers::{Collector, Prometheus, Smscope, TOKEN, eventually, holds, promtool};
 use crate::provider::receipt;
 use crate::queries::{Asked, Barren, all_give_data};
 
@@ -92,4 +92,87 @@ fn promql(filling: Filling) -> Vec<Asked> {
         }));
     }
     asked
+}
+
+/// Eight days in steps of 15 minutes; the ninth begins at step 768. FR fails 2 % and on the last day 10 %, DE always 5 %, ES is
+/// new since three hours, and in the last hour FR fails for a reason that it never had.
+const DAYS: [(&str, &str, &str, &str); 8] = [
+    ("delivered", "FR", "", "0+98x672 65946+90x95"),
+    ("failed", "FR", "network", "0+2x672 1354+10x95"),
+    ("failed", "FR", "routing", "0x764 1+1x3"),
+    ("failed", "FR", "credit", "0x768"),
+    ("delivered", "DE", "", "0+19x768"),
+    ("failed", "DE", "network", "0+1x768"),
+    ("delivered", "ES", "", "_x756 0+8x12"),
+    ("failed", "ES", "content", "_x756 0+2x12"),
+];
+
+/// A panel's query, and what it gives at the end of those days, rounded: labels and value.
+struct Figures {
+    place: &'static str,
+    gives: &'static [(&'static str, f64)],
+}
+
+const FIGURES: [Figures; 5] = [
+    Figures {
+        // FR: 960 and the 4 new ones, of 9604, of which 2 % are 192. DE: as ever. ES: there is no week before.
+        place: "dashboards/deliverability.json, Countries by impact, A",
+        gives: &[("{country=\"FR\"}", 772.0), ("{country=\"DE\"}", 0.0), ("{country=\"ES\"}", 24.0)],
+    },
+    Figures {
+        place: "dashboards/deliverability.json, Countries by impact, B",
+        gives: &[("{country=\"FR\"}", 964.0), ("{country=\"DE\"}", 96.0), ("{country=\"ES\"}", 24.0)],
+    },
+    Figures {
+        // What ES fails for is three hours old.
+        place: "dashboards/failures.json, New reasons, A",
+        gives: &[("{source=\"smsmode\", country=\"FR\", reason=\"routing\"}", 4.0)],
+    },
+    Figures {
+        // Four steps; reasons of which there is nothing are left out.
+        place: "dashboards/failures.json, This hour against usual, B",
+        gives: &[
+            ("{source=\"smsmode\", channel=\"SMS\", flow=\"OTP\", country=\"FR\", reason=\"network\"}", 40.0),
+            ("{source=\"smsmode\", channel=\"SMS\", flow=\"OTP\", country=\"FR\", reason=\"routing\"}", 4.0),
+            ("{source=\"smsmode\", channel=\"SMS\", flow=\"OTP\", country=\"DE\", reason=\"network\"}", 4.0),
+            ("{source=\"smsmode\", channel=\"SMS\", flow=\"OTP\", country=\"ES\", reason=\"content\"}", 8.0),
+        ],
+    },
+    Figures {
+        // In per cent, of the last step: 14 of 131.
+        place: "dashboards/failures.json, Failure rate, now and before, A",
+        gives: &[("{}", 11.0)],
+    },
+];
+
+#[test]
+fn what_is_above_normal_and_what_is_new_is_computed_right() {
+    let asked = promql(Filling { rate_interval: "1h", range: "24h", choice: Choice::All });
+    let series = |(outcome, country, reason, values): (&str, &str, &str, &str)| {
+        let reason = if reason.is_empty() { String::new() } else { format!(",reason=\"{reason}\"") };
+        let labels = format!("source=\"smsmode\",channel=\"SMS\",flow=\"OTP\",country=\"{country}\"{reason}");
+        json!({"series": format!("sms_messages_{outcome}_total{{{labels}}}"), "values": values})
+    };
+    let test = |figures: &Figures| {
+        let query = &asked.iter().find(|asked| asked.place == figures.place).unwrap().query;
+        let sample = |(labels, value): &(&str, f64)| json!({"labels": labels, "value": value});
+        let samples: Vec<Value> = figures.gives.iter().map(sample).collect();
+        let scale = if figures.place.contains("rate") { "100 * " } else { "" };
+        json!({"expr": format!("round({scale}({query}))"), "eval_time": "192h", "exp_samples": samples})
+    };
+    let tests = json!({"tests": [{
+        "interval": "15m",
+        "input_series": DAYS.map(series),
+        "promql_expr_test": FIGURES.iter().map(test).collect::<Vec<_>>(),
+    }]});
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("days.json");
+    std::fs::write(&file, tests.to_string()).unwrap();
+    let Some(said) = promtool(&["test", "rules", file.to_str().unwrap()], "") else { return };
+    assert!(
+        said.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr)
+    );
 }
