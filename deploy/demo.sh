@@ -5,6 +5,7 @@
 # nothing is left behind: no process, no container, no data.
 #
 #   DEMO_DURATION   for how long messages are sent, 30m by default
+#   DEMO_ENGINE     docker, podman or none; by default the first that is found
 #   SMSCOPE         a binary to use instead of building one (without an engine)
 set -euo pipefail
 # Each child in a process group of its own: Ctrl-C is heard here alone, and what ends it all is in order.
@@ -21,12 +22,14 @@ fail() {
     exit 1
 }
 
-# The engine's Compose, or nothing.
+# Whose engine runs here and has Compose.
 engine() {
     if docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
         echo docker
     elif podman info >/dev/null 2>&1 && podman compose version >/dev/null 2>&1; then
         echo podman
+    else
+        echo none
     fi
 }
 
@@ -49,13 +52,14 @@ with_engine() {
 }
 
 without_engine() {
-    say "There is no Docker or Podman engine with Compose here: this runs smscope, Prometheus and Alertmanager." \
+    say "Without a Docker or Podman engine that has Compose, this runs smscope, Prometheus and Alertmanager." \
         "Missing are Grafana (the dashboards), Loki (log records and the alerts on them) and the OpenTelemetry Collector."
     scripts/setup.sh prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager curl=curl
     for program in prometheus prometheus-alertmanager curl; do
         command -v "$program" >/dev/null || fail "$program is missing"
     done
     if [ -z "${SMSCOPE:-}" ]; then
+        make --no-print-directory toolchain
         cargo build --release
         SMSCOPE=target/release/smscope
     fi
@@ -154,5 +158,5 @@ end() {
 
 trap 'exit 0' INT TERM
 [ -f "$rules" ] || fail "$rules is missing; expected the repository as it was checked out"
-found="$(engine)"
-if [ -n "$found" ]; then with_engine "$found"; else without_engine; fi
+engine="${DEMO_ENGINE:-$(engine)}"
+if [ "$engine" = none ]; then without_engine; else with_engine "$engine"; fi

@@ -2,7 +2,7 @@
 # Builds the program that reads the files under deploy/ for tests/deploy.
 #
 # It lands outside the tree, under a name made of the hash of its sources: changed sources build anew, unchanged ones do
-# nothing. tests/deploy/peers/manifests.rs looks for it in the same place.
+# nothing. tests/deploy/reader.rs looks for it in the same place.
 set -euo pipefail
 
 cd "$(dirname "$0")"

@@ -1,0 +1,80 @@
+//! `make demo` where there is no container engine: what a person finds who starts it, and what is left when it has ended.
+
+use std::fs;
+use std::net::TcpStream;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::peers::process::Process;
+use crate::peers::{Http, eventually, holds, needed, on_path};
+use crate::root;
+
+#[test]
+fn the_demonstration_shows_traffic_and_rules_and_leaves_nothing_behind() {
+    for (program, package) in
+        [("prometheus", "prometheus"), ("prometheus-alertmanager", "prometheus-alertmanager"), ("curl", "curl")]
+    {
+        let how = format!("Debian has it in the package {package}");
+        if needed(program, on_path(program), &how).is_none() {
+            return;
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    let temporary = folder.path().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let mut command = Command::new(root().join("deploy/demo.sh"));
+    command
+        .env("DEMO_ENGINE", "none")
+        .env("DEMO_DURATION", "10m")
+        .env("SMSCOPE", env!("CARGO_BIN_EXE_smscope"))
+        .env("TMPDIR", &temporary);
+    let mut demo = Process::start("the demonstration", &mut command, &folder.path().join("said"));
+    demo.until_ready(|| holds(folder_said(&folder).contains("playing "), || "no traffic yet".to_owned()));
+    let said = folder_said(&folder);
+    for missing in ["Grafana", "Loki", "Collector"] {
+        assert!(said.contains(missing), "{said}");
+    }
+    let url = |name: &str| {
+        let line = said.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap_or_else(|| panic!("{said}"));
+        line.trim().to_owned()
+    };
+    let base = |name: &str| url(name).splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+
+    let http = Http::new();
+    let ask = |url: &str| {
+        http.get(url).and_then(|reply| holds(reply.status == 200, || reply.body.clone()).map(|()| reply.body))
+    };
+    assert!(ask(&url("smscope")).unwrap().contains("<html"));
+    assert!(ask(&url("metrics")).unwrap().contains("sms_messages_total{"));
+    assert!(ask(&format!("{}/api/v2/status", base("Alertmanager"))).unwrap().contains("versionInfo"));
+    let prometheus = |path: &str| -> Result<Value, String> {
+        serde_json::from_str(&ask(&format!("{}/api/v1/{path}", base("Prometheus")))?).map_err(|error| error.to_string())
+    };
+    eventually("messages in Prometheus", || {
+        let answer = prometheus("query?query=sum(sms_messages_total)")?;
+        holds(answer["data"]["result"].as_array().is_some_and(|result| !result.is_empty()), || answer.to_string())
+    });
+    let rules = prometheus("rules").unwrap();
+    let groups = rules["data"]["groups"].as_array().unwrap();
+    assert!(!groups.is_empty(), "{rules}");
+    for rule in groups.iter().flat_map(|group| group["rules"].as_array().unwrap()) {
+        assert_ne!(rule["health"], "err", "{rule}");
+    }
+    let alertmanagers = prometheus("alertmanagers").unwrap();
+    assert_eq!(alertmanagers["data"]["activeAlertmanagers"].as_array().unwrap().len(), 1, "{alertmanagers}");
+
+    demo.signal("INT");
+    let status = demo.ended();
+    assert!(status.success(), "{status}");
+    for name in ["smscope", "Prometheus", "Alertmanager"] {
+        let address = base(name).trim_start_matches("http://").to_owned();
+        assert!(TcpStream::connect(&address).is_err(), "{name} is still there");
+    }
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "something is left in the folder for temporary files");
+}
+
+fn folder_said(folder: &TempDir) -> String {
+    fs::read_to_string(folder.path().join("said")).unwrap_or_default()
+}
