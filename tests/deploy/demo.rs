@@ -47,7 +47,10 @@ fn the_demonstration_shows_traffic_and_rules_and_leaves_nothing_behind() {
         http.get(url).and_then(|reply| holds(reply.status == 200, || reply.body.clone()).map(|()| reply.body))
     };
     assert!(ask(&url("smscope")).unwrap().contains("<html"));
-    assert!(ask(&url("metrics")).unwrap().contains("sms_messages_total{"));
+    eventually("a message", || {
+        let page = ask(&url("metrics"))?;
+        holds(page.contains("sms_messages_total{"), || page)
+    });
     assert!(ask(&format!("{}/api/v2/status", base("Alertmanager"))).unwrap().contains("versionInfo"));
     let prometheus = |path: &str| -> Result<Value, String> {
         serde_json::from_str(&ask(&format!("{}/api/v1/{path}", base("Prometheus")))?).map_err(|error| error.to_string())
