@@ -49,7 +49,7 @@ function answer({ language, expr }: Query): Answer {
     // An offset stands between a selector and its function.
     const around = inner.parent?.name === "OffsetExpr" ? inner.parent : inner;
     const call = around.parent?.name === "FunctionCallBody" ? around.parent.parent : null;
-    const range = matrix?.getChild("NumberDurationLiteralInDurationContext");
+    const range = matrix?.getChild("DurationExpr");
     const callName = call?.getChild("FunctionIdentifier");
     return {
       metric: metric ? text(metric) : "",

@@ -18,12 +18,14 @@ const CHOSEN: Where = { where: ['reason=~"$reason"'] };
 const failed = (range: string, ...by: string[]) => sum(increase("sms_messages_failed_total", range, CHOSEN), ...by);
 const share = (range: string, ...by: string[]) => ratio(failed(range, ...by), decided(range, by));
 
+const ENROUTE = select("sms_messages_pending", { where: ['state="enroute"'] });
+
 const howBad = {
   title: "How bad is it",
   panels: [
     stat({
       title: "Failure rate, now and before",
-      description: `Share of messages that failed, of all whose end became known. ${BY_ARRIVAL}\n\nThe last 15 minutes far above the others: it is going on now. Only the last hour: it may be over. Like last week: this is how that hour is.`,
+      description: `Share of messages that failed, of all that were delivered or failed. ${BY_ARRIVAL}\n\nThe last 15 minutes far above the others: it is going on now. Only the last hour: it may be over. Like last week: this is how that hour is.`,
       none: NO_RECEIPTS,
       unit: "percentunit",
       decimals: 1,
@@ -58,14 +60,15 @@ const howBad = {
       colours: { delivered: OUTCOME.delivered },
     }),
     stat({
-      title: "Pending, oldest",
+      title: "Pending, against 1 h ago",
       description:
-        "How long the oldest pending message has waited. Growing with the clock while others are delivered: one network or country is stuck.",
-      none: "Nothing is pending",
-      unit: "dtdurations",
+        "How many more messages wait for their final receipt than an hour ago. Far above zero while traffic is even: receipts do not come, and the failures are still ahead.",
+      none: "No hour of history yet",
+      unit: "short",
+      decimals: 0,
       width: 3,
-      queries: [{ name: "oldest", expr: `time() - min(${select("sms_messages_pending_oldest_timestamp_seconds")})` }],
-      steps: THRESHOLDS.oldestPending,
+      queries: [{ name: "pending", expr: `sum(${ENROUTE}) - sum(${ENROUTE} offset 1h)` }],
+      colours: { pending: OUTCOME.pending },
     }),
     stat({
       title: "Last webhook",

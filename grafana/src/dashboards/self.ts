@@ -341,7 +341,7 @@ const process = {
     }),
     lines({
       title: "CPU",
-      description: "Cores in use. 1 is one whole core.",
+      description: "Cores in use: 1 is one whole core. It follows the requests; without any it is near zero. Busy without requests: report it.",
       none: NO_PROCESS,
       unit: "short",
       width: 6,
