@@ -8,8 +8,6 @@
 #   DEMO_ENGINE     docker, podman or none; by default the first that is found
 #   SMSCOPE         a binary to use instead of building one (without an engine)
 set -euo pipefail
-# Each child in a process group of its own: Ctrl-C is heard here alone, and what ends it all is in order.
-set -m
 cd "$(dirname "$0")/.."
 
 export DEMO_DURATION="${DEMO_DURATION:-30m}"
@@ -47,11 +45,12 @@ with_engine() {
     about_traffic
     "${compose[@]}" logs --follow --no-log-prefix simulate
     say "The traffic has ended; all stays up until Ctrl-C."
-    sleep infinity &
-    wait $!
+    while sleep 1; do :; done
 }
 
 without_engine() {
+    # Each child in a process group of its own: Ctrl-C is heard here alone, and all ends in order.
+    set -m
     say "Without a Docker or Podman engine that has Compose, this runs smscope, Prometheus and Alertmanager." \
         "Missing are Grafana (the dashboards), Loki (log records and the alerts on them) and the OpenTelemetry Collector."
     scripts/setup.sh prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager curl=curl

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::Value;
@@ -76,6 +77,35 @@ fn the_demonstration_shows_traffic_and_rules_and_leaves_nothing_behind() {
         assert!(TcpStream::connect(&address).is_err(), "{name} is still there");
     }
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "something is left in the folder for temporary files");
+}
+
+/// An engine that notes what it is asked for, and does it at once.
+const ENGINE: &str = "#!/bin/sh\necho \"$@\" >> \"$ASKED\"\n";
+
+#[test]
+fn with_an_engine_all_of_compose_is_started_under_a_name_of_its_own_and_removed_with_its_volumes() {
+    let folder = TempDir::new().unwrap();
+    let (engine, asked) = (folder.path().join("docker"), folder.path().join("asked"));
+    fs::write(&engine, ENGINE).unwrap();
+    fs::set_permissions(&engine, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new(root().join("deploy/demo.sh"));
+    command.env("PATH", path).env("ASKED", &asked).env_remove("DEMO_ENGINE");
+    let mut demo = Process::start("the demonstration", &mut command, &folder.path().join("said"));
+    demo.until_ready(|| holds(folder_said(&folder).contains("Ctrl-C.\n"), || "not up yet".to_owned()));
+    demo.signal("INT");
+    assert!(demo.ended().success());
+
+    let compose = "compose -f deploy/compose.yaml -p smscope-demo --profile demo";
+    let expected =
+        ["build", "up --detach", "logs --follow --no-log-prefix simulate", "down --volumes --remove-orphans"];
+    let expected = expected.map(|command| format!("{compose} {command}"));
+    let asked = fs::read_to_string(&asked).unwrap();
+    let done: Vec<&str> = asked.lines().filter(|line| line.starts_with("compose -f")).collect();
+    assert_eq!(done, expected);
+    for port in [3000, 7673, 9090, 9093] {
+        assert!(folder_said(&folder).contains(&format!("http://127.0.0.1:{port}/")), "{port}");
+    }
 }
 
 fn folder_said(folder: &TempDir) -> String {
