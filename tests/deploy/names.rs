@@ -157,6 +157,13 @@ fn services_find_each_other_where_they_listen() {
     let Some(sources) = reader::yaml("deploy/grafana/provisioning/datasources/smscope.yaml") else { return };
     let urls: Vec<&str> = list(&sources["datasources"]).iter().map(|source| text(&source["url"])).collect();
     assert_eq!(urls, ["http://prometheus:9090", &format!("http://loki:{port}"), "http://alertmanager:9093"]);
+    let uids: BTreeSet<&str> = list(&sources["datasources"]).iter().map(|source| text(&source["uid"])).collect();
+    for (path, rules) in files("alerts/grafana") {
+        for uid in rules.lines().filter_map(|line| line.trim().strip_prefix("datasourceUid: ")) {
+            // The second is Grafana's own, for what is computed of a query.
+            assert!(uids.contains(uid) || uid == "__expr__", "{path} asks {uid}");
+        }
+    }
     let Some(provider) = reader::yaml("deploy/grafana/provisioning/dashboards/smscope.yaml") else { return };
     let folder = mounted(&compose, "grafana", "dashboards");
     assert_eq!(provider["providers"][0]["options"]["path"], folder);
