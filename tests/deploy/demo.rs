@@ -12,6 +12,43 @@ use crate::peers::process::Process;
 use crate::peers::{Http, eventually, holds, needed, on_path};
 use crate::root;
 
+/// Ended in good order even by a test that fails: killed, it would leave behind what it has started.
+struct Demo(Option<Process>);
+
+impl Demo {
+    fn start(command: &mut Command, folder: &TempDir) -> Self {
+        Self(Some(Process::start("the demonstration", command, &folder.path().join("said"))))
+    }
+
+    fn until_said(&mut self, folder: &TempDir, words: &str) {
+        self.0
+            .as_mut()
+            .unwrap()
+            .until_ready(|| holds(said(folder).contains(words), || format!("it did not say {words:?}")));
+    }
+
+    /// What Ctrl-C does.
+    fn interrupt(mut self) {
+        let process = self.0.take().unwrap();
+        assert!(process.signal("INT"), "it has ended");
+        let status = process.ended();
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        if let Some(process) = self.0.take() {
+            process.signal("TERM");
+            process.ended();
+        }
+    }
+}
+
+fn said(folder: &TempDir) -> String {
+    fs::read_to_string(folder.path().join("said")).unwrap_or_default()
+}
+
 #[test]
 fn the_demonstration_shows_traffic_and_rules_and_leaves_nothing_behind() {
     for (program, package) in
@@ -31,9 +68,9 @@ fn the_demonstration_shows_traffic_and_rules_and_leaves_nothing_behind() {
         .env("DEMO_DURATION", "10m")
         .env("SMSCOPE", env!("CARGO_BIN_EXE_smscope"))
         .env("TMPDIR", &temporary);
-    let mut demo = Process::start("the demonstration", &mut command, &folder.path().join("said"));
-    demo.until_ready(|| holds(folder_said(&folder).contains("playing "), || "no traffic yet".to_owned()));
-    let said = folder_said(&folder);
+    let mut demo = Demo::start(&mut command, &folder);
+    demo.until_said(&folder, "playing ");
+    let said = said(&folder);
     for missing in ["Grafana", "Loki", "Collector"] {
         assert!(said.contains(missing), "{said}");
     }
@@ -69,9 +106,7 @@ fn the_demonstration_shows_traffic_and_rules_and_leaves_nothing_behind() {
     let alertmanagers = prometheus("alertmanagers").unwrap();
     assert_eq!(alertmanagers["data"]["activeAlertmanagers"].as_array().unwrap().len(), 1, "{alertmanagers}");
 
-    demo.signal("INT");
-    let status = demo.ended();
-    assert!(status.success(), "{status}");
+    demo.interrupt();
     for name in ["smscope", "Prometheus", "Alertmanager"] {
         let address = base(name).trim_start_matches("http://").to_owned();
         assert!(TcpStream::connect(&address).is_err(), "{name} is still there");
@@ -91,10 +126,9 @@ fn with_an_engine_all_of_compose_is_started_under_a_name_of_its_own_and_removed_
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
     let mut command = Command::new(root().join("deploy/demo.sh"));
     command.env("PATH", path).env("ASKED", &asked).env_remove("DEMO_ENGINE");
-    let mut demo = Process::start("the demonstration", &mut command, &folder.path().join("said"));
-    demo.until_ready(|| holds(folder_said(&folder).contains("Ctrl-C.\n"), || "not up yet".to_owned()));
-    demo.signal("INT");
-    assert!(demo.ended().success());
+    let mut demo = Demo::start(&mut command, &folder);
+    demo.until_said(&folder, "Ctrl-C.\n");
+    demo.interrupt();
 
     let compose = "compose -f deploy/compose.yaml -p smscope-demo --profile demo";
     let expected =
@@ -104,10 +138,6 @@ fn with_an_engine_all_of_compose_is_started_under_a_name_of_its_own_and_removed_
     let done: Vec<&str> = asked.lines().filter(|line| line.starts_with("compose -f")).collect();
     assert_eq!(done, expected);
     for port in [3000, 7673, 9090, 9093] {
-        assert!(folder_said(&folder).contains(&format!("http://127.0.0.1:{port}/")), "{port}");
+        assert!(said(&folder).contains(&format!("http://127.0.0.1:{port}/")), "{port}");
     }
-}
-
-fn folder_said(folder: &TempDir) -> String {
-    fs::read_to_string(folder.path().join("said")).unwrap_or_default()
 }

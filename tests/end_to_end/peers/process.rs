@@ -50,15 +50,14 @@ impl Process {
 
     /// SIGTERM, and waits for the end.
     pub fn terminate(self) -> ExitStatus {
-        self.signal("TERM");
+        assert!(self.signal("TERM"), "{}: cannot be terminated", self.name);
         self.ended()
     }
 
-    /// Sends a signal. The shell has `kill` built in; the standard library only knows SIGKILL.
-    pub fn signal(&self, signal: &str) {
+    /// Sends a signal; `false` when nobody is there to get it. The shell has `kill` built in; the standard library only knows SIGKILL.
+    pub fn signal(&self, signal: &str) -> bool {
         let id = self.child.id().to_string();
-        let sent = Command::new("sh").args(["-c", "kill \"-$0\" \"$1\"", signal, &id]).status().unwrap();
-        assert!(sent.success(), "{}: SIG{signal} cannot be sent", self.name);
+        Command::new("sh").args(["-c", "kill \"-$0\" \"$1\"", signal, &id]).status().unwrap().success()
     }
 
     /// Waits for the end, which somebody else has asked for.
