@@ -19,14 +19,15 @@ check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
-# What the tests need besides: Prometheus and promtool, Alertmanager and amtool, the sqlite3 shell, Chromium, groff, checkers of scripts and
-# systemd units, strace, an OpenTelemetry Collector, and a reader of manifests.
+# What the tests need besides: Prometheus and promtool, Alertmanager and amtool, the sqlite3 shell, Chromium, groff, shellcheck,
+# systemd-analyze, strace, an OpenTelemetry Collector, a reader of manifests, and Node.js with what generates the dashboards.
 setup: toolchain
 	scripts/setup.sh prometheus=prometheus promtool=prometheus sqlite3=sqlite3 curl=curl prlimit=util-linux \
 		chromium=chromium groff=groff prometheus-alertmanager=prometheus-alertmanager amtool=prometheus-alertmanager \
-		shellcheck=shellcheck systemd-analyze=systemd strace=strace
+		shellcheck=shellcheck systemd-analyze=systemd strace=strace node=nodejs npm=npm
 	tests/collector/build.sh
 	tests/manifests/build.sh
+	grafana/setup.sh
 
 toolchain:
 	scripts/setup.sh 'cc=gcc libc6-dev'

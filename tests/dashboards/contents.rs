@@ -111,6 +111,12 @@ fn every_panel_says_what_it_shows_in_what_unit_and_what_it_means_that_there_is_n
             let defaults = &panel["fieldConfig"]["defaults"];
             assert!(!text(&defaults["unit"]).is_empty(), "{place}: unit");
             assert!(text(&defaults["noValue"]).len() > 8, "{place}: no-data text");
+            // Grafana puts that text into every empty cell of a column that has none of its own.
+            let columns = list(&panel["fieldConfig"]["overrides"]).iter().map(|own| list(&own["properties"]));
+            let empty =
+                |properties: &[Value]| properties.iter().any(|own| own["id"] == "noValue" && own["value"] == "–");
+            assert!(panel["type"] != "table" || columns.clone().count() > 1, "{place}: no columns");
+            assert!(panel["type"] != "table" || columns.into_iter().all(empty), "{place}: empty cells");
         }
     }
 }
@@ -236,6 +242,21 @@ fn every_query_asks_for_metrics_and_labels_that_exist() {
 }
 
 #[test]
+fn every_query_is_one_whatever_is_chosen() {
+    for board in Board::all() {
+        let targets = board.targets();
+        for choice in [Choice::All, Choice::Two] {
+            let filling = Filling { rate_interval: "5m", range: "1h", choice };
+            let queries: Vec<_> = targets.iter().map(|t| (t.language, board.fill(&t.expr, filling))).collect();
+            let Some(answers) = parse(&queries) else { return };
+            for (target, answer) in targets.iter().zip(answers) {
+                assert_eq!(answer.errors, [""; 0], "{}: {}", target.place, target.expr);
+            }
+        }
+    }
+}
+
+#[test]
 fn every_attribute_of_a_log_record_that_is_asked_for_exists() {
     let attributes = attributes();
     let name = Regex::new(r"\b(?:sms|messaging|error)_[a-z_]+").unwrap();
@@ -261,8 +282,17 @@ fn every_link_leads_to_a_dashboard_that_knows_what_it_is_given() {
         for panel in board.panels() {
             let overrides = list(&panel["fieldConfig"]["overrides"]).iter().flat_map(|own| list(&own["properties"]));
             let links = overrides.filter(|property| property["id"] == "links").flat_map(|links| list(&links["value"]));
-            for url in links.map(|link| text(&link["url"])).filter(|url| !url.starts_with("/explore?")) {
+            for url in links.map(|link| text(&link["url"])) {
                 let place = format!("{}: {}: {url}", board.path, panel["title"]);
+                if let Some(panes) = url.strip_prefix("/explore?schemaVersion=1&panes=") {
+                    // What Grafana fills in has to be as it is, all else encoded.
+                    assert!(panes.contains("${tempo}") && panes.contains("${__value.raw}"), "{place}");
+                    let panes = percent_encoding::percent_decode_str(panes).decode_utf8().unwrap();
+                    let panes: Value = serde_json::from_str(&panes).unwrap_or_else(|error| panic!("{place}: {error}"));
+                    assert_eq!(panes["trace"]["queries"][0]["query"], "${__value.raw}", "{place}");
+                    assert!(board.variable("tempo").is_some(), "{place}");
+                    continue;
+                }
                 let parts = link.captures(url).unwrap_or_else(|| panic!("{place}"));
                 let there = boards.iter().find(|board| board.uid() == &parts[1]).unwrap_or_else(|| panic!("{place}"));
                 for parameter in parts[2].split('&') {

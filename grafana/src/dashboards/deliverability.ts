@@ -353,7 +353,8 @@ const replies = {
 const spent = (range: string, ...by: string[]) => sum(increase("sms_message_cost_total", range), ...by);
 const wasted = (range: string, ...by: string[]) => sum(increase("sms_message_failed_cost_total", range), ...by);
 const OF_PARTS = { filters: ["source", "channel", "country"] as const };
-const PRICE = "As the provider's receipts price them, once a message, in units of the currency; `credits` are those of the legacy API.";
+const PRICE =
+  "As the provider's receipts price them, once a message, in units of the currency; `credits` are those of the legacy API.";
 
 const cost = {
   title: "Cost",

@@ -112,7 +112,8 @@ const howBad = {
 const EACH = ["source", "reason", "country", "channel", "flow"];
 const failing = `${failed("1h", ...EACH)} > 0.5`;
 /** Of what fails now, how much more or less that is than `usual`; all of it where there is no usual. */
-const more = (usual: string) => `(\n${failed("1h", ...EACH)}\n- ${usual}\nor ${failed("1h", ...EACH)}\n) and (${failing})`;
+const more = (usual: string) =>
+  `(\n${failed("1h", ...EACH)}\n- ${usual}\nor ${failed("1h", ...EACH)}\n) and (${failing})`;
 
 const whatChanged = {
   title: "What changed",
@@ -177,7 +178,11 @@ function whereTable(title: string, description: string, by: string[], columns: [
     queries: [failed("$__range", ...by), share("$__range", ...by), failureRate("24h offset $__range", by)],
     by: "Failed",
     columns: [
-      ...columns.map(([field, name]) => ({ field, name, ...(field === "country" && { links: failuresOf("country") }) })),
+      ...columns.map(([field, name]) => ({
+        field,
+        name,
+        ...(field === "country" && { links: failuresOf("country") }),
+      })),
       { field: "Value #A", name: "Failed", decimals: 0 },
       { field: "Value #B", name: "Rate", unit: "percentunit", decimals: 1, steps: THRESHOLDS.failureRate },
       { field: "Value #C", name: "24 h before", unit: "percentunit", decimals: 1 },
@@ -196,10 +201,15 @@ const where = {
   title: "Where",
   panels: [
     whereTable("By country", "Failures of the time range.", ["country"], [["country", "Country"]]),
-    whereTable("By channel and flow", "Failures of the time range. One flow alone: what it sends, or its sender name.", ["channel", "flow"], [
-      ["channel", "Channel"],
-      ["flow", "Flow"],
-    ]),
+    whereTable(
+      "By channel and flow",
+      "Failures of the time range. One flow alone: what it sends, or its sender name.",
+      ["channel", "flow"],
+      [
+        ["channel", "Channel"],
+        ["flow", "Flow"],
+      ],
+    ),
     table({
       title: "By network",
       description: `Final outcomes by mobile network (MCC and MNC), where the provider looked it up. One network of a country alone: its trouble, not yours; tell the provider. Reasons are not known by network. ${BY_ARRIVAL}`,
@@ -223,7 +233,8 @@ const where = {
     }),
     lines({
       title: "Failures by country, a minute",
-      description: "One country that starts at one moment: a network or a route there. All together: the account, the provider, or what you sent.",
+      description:
+        "One country that starts at one moment: a network or a route there. All together: the account, the provider, or what you sent.",
       none: NOTHING,
       unit: "mpm",
       width: 8,
