@@ -2,7 +2,12 @@
 //!
 //! One test binary for all of it: it links once, and every test uses all of `peers`.
 
+#[path = "../dashboards/board.rs"]
+#[allow(dead_code, reason = "what only tests/dashboards asks of them")]
+mod board;
+
 mod crash;
+mod dashboards;
 mod load;
 mod logs;
 mod metrics;
@@ -10,4 +15,5 @@ mod outage;
 mod peers;
 mod prometheus;
 mod provider;
+mod queries;
 mod roads;
