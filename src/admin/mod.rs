@@ -22,6 +22,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
+
+use crate::places::Places;
 
 pub mod page;
 
@@ -30,6 +33,12 @@ use page::{Page, Part};
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
+
+/// A Prometheus or two, probes, and people who look at the page. Each is a file that webhooks cannot have.
+const MAX_CONNECTIONS: usize = 64;
+
+/// How long an answer may wait for the client to read it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -58,31 +67,45 @@ impl Listening {
 /// what it could still ask for is about to go.
 pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Output = ()>) {
     let admin = Arc::new(admin);
+    let places = Places::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+            accepted = async { (places.take().await, listener.accept().await) } => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = accepted else {
+        let (place, Ok((stream, _))) = accepted else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let admin = admin.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (request, _) = request.into_parts();
-            let admin = admin.clone();
-            async move { Ok::<_, Infallible>(admin.answer(&request).await) }
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        let (admin, place) = (admin.clone(), Arc::new(place));
+        let service = service_fn({
+            let place = place.clone();
+            move |request: Request<Incoming>| {
+                let (request, _) = request.into_parts();
+                let (admin, place) = (admin.clone(), place.clone());
+                place.is_busy();
+                async move {
+                    let answer = admin.answer(&request).await;
+                    place.waits();
+                    Ok::<_, Infallible>(answer)
+                }
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(60))
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "admin connection ended");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "admin connection ended");
+                },
+                () = place.is_wanted() => tracing::debug!("admin connection closed, its place was wanted"),
             }
         });
     }

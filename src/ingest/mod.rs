@@ -16,17 +16,15 @@ use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::config::Http;
+use crate::places::{Place, Places};
 
 mod answer;
 mod body;
 mod gate;
 mod handler;
-mod places;
 
 pub use gate::{Entrance, Gate};
 pub use handler::Handler;
-
-use places::{Place, Places};
 
 /// Bytes of a request head, and of the buffer that holds pipelined requests.
 const MAX_HEAD: usize = 16 << 10;

@@ -8,6 +8,7 @@ mod board;
 
 mod crash;
 mod dashboards;
+#[allow(dead_code, reason = "a part of it is for tests/reliability")]
 mod load;
 mod logs;
 mod metrics;

@@ -54,6 +54,17 @@ fn connections_that_ask_for_nothing_do_not_keep_the_provider_out() {
 }
 
 #[test]
+fn connections_to_the_admin_listener_keep_neither_a_scrape_nor_the_provider_out() {
+    let smscope = Smscope::start();
+    rlimit::increase_nofile_limit(4000).unwrap();
+    let _idle: Vec<TcpStream> = (0..2000).map(|_| TcpStream::connect(smscope.admin).unwrap()).collect();
+    assert_eq!(smscope.ask_admin("GET", "/readyz", &[]).status, 200);
+    assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).told(), "accepted");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", smscope.id())).unwrap().count();
+    assert!(open < 200, "{open} files are open");
+}
+
+#[test]
 fn a_connection_whose_request_is_being_answered_is_not_closed_for_another() {
     let smscope = Smscope::with("[http]\nmax_connections = 8\nheader_timeout = \"1h\"\nbody_timeout = \"1h\"");
     let mut whole = post(HOOK, receipt("slow", "DELIVERED"));

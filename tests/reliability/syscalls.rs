@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::peers::needed_on_path;
+use crate::peers::{needed, on_path};
 use crate::support::{HOOK, Launch, post, receipt};
 
 const CLIENTS: usize = 8;
@@ -24,7 +24,7 @@ enum Step {
 
 #[test]
 fn no_answer_leaves_before_the_sync_that_covers_it() {
-    let Some(strace) = needed_on_path("strace", "the Debian package strace has it") else { return };
+    let Some(strace) = needed("strace", on_path("strace"), "Debian has it in the package strace") else { return };
     let launch = Launch::new();
     let trace = launch.home.path().join("trace");
     let program = env!("CARGO_BIN_EXE_smscope");

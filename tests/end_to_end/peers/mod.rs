@@ -80,11 +80,6 @@ pub fn built(kind: &str, sources: &[u8], program: &str) -> Option<PathBuf> {
     Some(cache.join("smscope").join(kind).join(hash).join(program)).filter(|file| file.is_file())
 }
 
-/// A program of the system that a test needs.
-pub fn needed_on_path(program: &str, how: &str) -> Option<PathBuf> {
-    needed(program, on_path(program), how)
-}
-
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
