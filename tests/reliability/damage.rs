@@ -66,7 +66,7 @@ fn an_empty_file_is_a_new_store() {
 
 #[test]
 fn a_database_that_is_found_damaged_while_it_is_used_is_not_written_any_more() {
-    let launch = filled(3000);
+    let launch = filled(1200);
     let smscope = launch.start();
     let path = database(&launch);
     // All but the first pages, behind smscope's back: it has not read most of them yet.
@@ -76,7 +76,7 @@ fn a_database_that_is_found_damaged_while_it_is_used_is_not_written_any_more() {
 
     let mut client = smscope.client();
     let mut refused = false;
-    for number in 0..3000 {
+    for number in 0..1200 {
         // These have been counted: whatever the answer is, it is not that they are new.
         let answer = client.ask(post(HOOK, receipt(&number.to_string(), "DELIVERED")));
         assert!(answer.status == 503 || answer.told() == "duplicate", "{answer:?}");

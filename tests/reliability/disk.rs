@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::peers::needed;
@@ -103,21 +104,27 @@ fn while_writing_syncing_or_reading_fails_nothing_is_acknowledged_and_afterwards
 #[test]
 fn a_disk_that_fails_now_and_then_loses_nothing_that_was_acknowledged() {
     let (smscope, shim) = shimmed();
-    let acknowledged = std::thread::scope(|scope| {
-        let clients = scope.spawn(|| send(&smscope, "m", 2000));
-        let faults = [(Control::WriteError, EIO), (Control::SyncError, EIO), (Control::ReadError, EIO)];
-        for (control, errno) in faults.iter().cycle() {
-            if clients.is_finished() {
-                break;
+    let over = AtomicBool::new(false);
+    let (acknowledged, sent) = std::thread::scope(|scope| {
+        let clients = scope.spawn(|| {
+            let (mut acknowledged, mut waves) = (BTreeSet::new(), 0);
+            while !over.load(Ordering::Relaxed) {
+                acknowledged.append(&mut send(&smscope, &waves.to_string(), 40));
+                waves += 1;
             }
+            (acknowledged, waves * 40)
+        });
+        let faults = [(Control::WriteError, EIO), (Control::SyncError, EIO), (Control::ReadError, EIO)];
+        for (control, errno) in faults.iter().cycle().take(30) {
             shim.set(*control, *errno);
             std::thread::sleep(Duration::from_millis(30));
             shim.set(*control, 0);
             std::thread::sleep(Duration::from_millis(60));
         }
+        over.store(true, Ordering::Relaxed);
         clients.join().unwrap()
     });
-    assert!(!acknowledged.is_empty() && acknowledged.len() < 2000, "{}", acknowledged.len());
+    assert!(!acknowledged.is_empty() && acknowledged.len() < sent, "{} of {sent}", acknowledged.len());
     eventually("it can write again", || is_ready(&smscope));
     nothing_is_lost(smscope, &acknowledged);
 }

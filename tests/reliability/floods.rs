@@ -7,7 +7,7 @@ use crate::load::soak;
 use crate::support::{Client, HOOK, Launch, Smscope, eventually, post, receipt, request};
 
 /// `make soak` asks for ten thousand.
-const IDLE: u64 = 3000;
+const IDLE: u64 = 2000;
 
 /// Opens connections that send `start` and then nothing, until so many have been opened.
 fn flood(smscope: &Smscope, count: u64, start: &str) -> Vec<TcpStream> {
@@ -57,7 +57,7 @@ fn connections_that_ask_for_nothing_do_not_keep_the_provider_out() {
 fn connections_to_the_admin_listener_keep_neither_a_scrape_nor_the_provider_out() {
     let smscope = Smscope::start();
     rlimit::increase_nofile_limit(4000).unwrap();
-    let _idle: Vec<TcpStream> = (0..2000).map(|_| TcpStream::connect(smscope.admin).unwrap()).collect();
+    let _idle: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(smscope.admin).unwrap()).collect();
     assert_eq!(smscope.ask_admin("GET", "/readyz", &[]).status, 200);
     assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).told(), "accepted");
     let open = std::fs::read_dir(format!("/proc/{}/fd", smscope.id())).unwrap().count();

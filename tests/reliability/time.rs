@@ -10,7 +10,7 @@ use crate::support::{HOOK, Launch, Smscope, eventually, post, receipt};
 
 const YEAR: i64 = 365 * 86_400;
 /// Long enough for the chores, which are looked after every half second.
-const CHORES: Duration = Duration::from_millis(1600);
+const CHORES: Duration = Duration::from_millis(1100);
 
 fn shimmed(toml: &str) -> (Launch, Shim) {
     let mut launch = Launch::new().file(toml);
