@@ -51,6 +51,9 @@ impl Writer {
 
     /// One step of each chore. `true`: there is more to do at once.
     pub(super) fn keep_house(&mut self) -> bool {
+        if !self.is_sound() {
+            return false;
+        }
         if !self.shared.is_healthy() {
             // Finds out whether writing works again, also when nobody calls.
             let now = Timestamp::now().as_millisecond();

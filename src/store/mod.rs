@@ -10,7 +10,7 @@
 //! - Checkpoints (WAL to database file) run on a connection and thread of their own, so that they do not delay a commit.
 //! - Housekeeping (expiry, retention) is done by the writer in small transactions, between those of requests.
 //! - Each transaction looks whether the files are where they were: what is written to a deleted file is nowhere after a restart.
-//! - A database that is found damaged is not written any more, until a person has looked.
+//! - A database that is found damaged takes no more writes, until it has been looked through and is sound.
 //! - Recovery is SQLite's own. Opening reads the ledger, the label values and the cursors: no scan of events or messages.
 //!
 //! Nothing outside this module knows that it is SQLite.

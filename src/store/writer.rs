@@ -29,6 +29,10 @@ const HOUSEKEEPING: Duration = Duration::from_millis(500);
 /// How often the same failure is worth a line: when it comes and goes, and while it stays.
 const SAID_AGAIN: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(600)];
 
+/// When a database that was found damaged is looked through, at first and at the latest.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+const LONGEST_LOOK: Duration = Duration::from_secs(600);
+
 pub enum Job {
     Keep(Request),
     Advance(CursorMove),
@@ -56,7 +60,8 @@ pub(super) enum Failure {
     )]
     NotInPlace,
     #[error(
-        "the database is damaged; stop smscope, repair the database or put a copy in its place, and start it again"
+        "the database is damaged or cannot be read; if it stays so, see to the disk, stop smscope, and repair the database or \
+         put a copy in its place"
     )]
     Damaged,
 }
@@ -73,8 +78,11 @@ impl From<Failure> for OpenError {
 pub struct Writer {
     pub(super) connection: Connection,
     files: Files,
-    /// It has been found to be. Parts of it may still take writes, which is no reason to trust it with any.
-    damaged: bool,
+    /// When it is looked at again, where it has been found damaged. Parts of it may still take writes, which is no reason to trust it
+    /// with any.
+    damaged: Option<Instant>,
+    /// How long after it has been found damaged that is.
+    look_after: Duration,
     /// Time spent on the present batch, syncs aside.
     worked: Duration,
     /// The last failure that was told of.
@@ -115,7 +123,8 @@ impl Writer {
         let mut writer = Self {
             connection,
             files,
-            damaged: false,
+            damaged: None,
+            look_after: FIRST_LOOK,
             worked: Duration::ZERO,
             said: None,
             settings,
@@ -236,7 +245,7 @@ impl Writer {
         work: impl FnOnce(&mut Open<'_>) -> rusqlite::Result<T>,
     ) -> Result<Done<T>, Failure> {
         let started = Instant::now();
-        let outcome = if self.damaged { Err(Failure::Damaged) } else { self.try_transaction(work) };
+        let outcome = if self.damaged.is_some() { Err(Failure::Damaged) } else { self.try_transaction(work) };
         match &outcome {
             Ok(_) => {
                 self.meters.committed(started.elapsed());
@@ -285,11 +294,36 @@ impl Writer {
         Ok(Done { result, postings, observations })
     }
 
-    fn complain(&mut self, failure: &Failure, was_healthy: bool) {
-        if let Failure::Sqlite(error) = failure {
-            self.damaged |= is_damage(error);
+    fn found_damaged(&mut self) {
+        self.damaged = Some(Instant::now() + self.look_after);
+        self.look_after = LONGEST_LOOK.min(2 * self.look_after);
+    }
+
+    /// Whether the database can be trusted. SQLite says of a read that fails what it says of a page that makes no sense, so one that
+    /// was found damaged is looked through, now and then: the disk may be well again.
+    pub(super) fn is_sound(&mut self) -> bool {
+        let Some(look_at) = self.damaged else { return true };
+        if Instant::now() < look_at {
+            return false;
         }
-        let text = if self.damaged { Failure::Damaged.to_string() } else { failure.to_string() };
+        // Not at what has been read before.
+        let looked = self
+            .connection
+            .release_memory()
+            .and_then(|()| self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)));
+        if looked.is_ok_and(|found| found == "ok") {
+            self.damaged = None;
+        } else {
+            self.found_damaged();
+        }
+        self.damaged.is_none()
+    }
+
+    fn complain(&mut self, failure: &Failure, was_healthy: bool) {
+        if matches!(failure, Failure::Sqlite(error) if is_damage(error)) {
+            self.found_damaged();
+        }
+        let text = if self.damaged.is_some() { Failure::Damaged.to_string() } else { failure.to_string() };
         let [flapping, lasting] = SAID_AGAIN;
         let again = if was_healthy { flapping } else { lasting };
         if self.said.as_ref().is_some_and(|(said, when)| *said == text && when.elapsed() < again) {

@@ -90,7 +90,8 @@ fn a_database_that_is_found_damaged_while_it_is_used_is_not_written_any_more() {
     }
     assert_eq!(smscope.ask_admin("GET", "/metrics", &[]).status, 200);
     let stderr = smscope.stderr();
-    let told: Vec<&str> = stderr.lines().filter(|line| line.contains("the database is damaged")).collect();
+    let told: Vec<&str> =
+        stderr.lines().filter(|line| line.contains("the database is damaged or cannot be read")).collect();
     assert_eq!(told.len(), 1, "{stderr}");
     assert!(!stderr.contains("panicked") && !stderr.contains("can write again"), "{stderr}");
     smscope.terminate();
