@@ -157,9 +157,9 @@ fn what_is_not_tls_of_today_is_no_handshake_and_is_counted() {
         assert_eq!(came.first(), Some(&kind), "{what}: {came:?}");
         assert!(alert.is_none() || came.get(6) == alert.as_ref(), "{what}: {came:?}");
     }
-    let error = connect(&smscope, &Way { protocols: &["h2"], ..way(&ours) }).err().expect("HTTP/2 is not spoken");
+    let error = connect(&smscope, &Way { protocols: &["h2"], ..way(&ours) }).expect_err("HTTP/2 is not spoken");
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
-    let error = connect(&smscope, &way(&Authority::new("stranger"))).err().expect("it is not to be trusted");
+    let error = connect(&smscope, &way(&Authority::new("stranger"))).expect_err("it is not to be trusted");
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
     eventually("all are counted", || failures(&smscope) == 7.0);
     assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
