@@ -2,6 +2,7 @@
 //!
 //! One test binary for all of it: it links once, and every test uses all of `peers`.
 
+mod alerting;
 mod crash;
 mod logs;
 mod metrics;

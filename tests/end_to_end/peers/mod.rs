@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use alertmanager::{Alertmanager, Notification};
 pub use certificates::Authority;
 pub use collector::{Collector, array, attributes};
 pub use exposition::Exposition;
@@ -13,6 +14,7 @@ pub use http::{Http, Reply};
 pub use prometheus::{Prometheus, promtool};
 pub use smscope::{Smscope, TOKEN};
 
+mod alertmanager;
 mod certificates;
 mod collector;
 mod exposition;
