@@ -83,7 +83,8 @@ fn take(stream: &TcpStream, received: &Mutex<Vec<Notification>>) -> Option<()> {
         lines.push(line);
     }
     let receiver = lines[0].split(' ').nth(1)?.trim_start_matches('/').to_owned();
-    let length = lines.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.trim().parse().ok())?;
+    let length =
+        lines.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.trim().parse().ok())?;
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let notification: Value = serde_json::from_slice(&body).unwrap();

@@ -70,7 +70,7 @@ fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
     found
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

@@ -37,7 +37,9 @@ impl Prometheus {
         command
             .arg(format!("--config.file={}", configuration.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
-            .arg(format!("--web.listen-address={address}"));
+            .arg(format!("--web.listen-address={address}"))
+            // An alert that fires before Alertmanager is known would else be sent again a minute later.
+            .arg("--rules.alert.resend-delay=1s");
         let http = Http::new();
         let mut process = Process::start("Prometheus", &mut command, &folder.join("prometheus.log"));
         let url = format!("http://{address}/-/ready");
