@@ -14,11 +14,13 @@ check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
-# What the tests need besides: Prometheus and promtool, the sqlite3 shell, Chromium, groff, and an OpenTelemetry Collector.
+# What the tests need besides: Prometheus and promtool, the sqlite3 shell, Chromium, groff, an OpenTelemetry Collector, and
+# Node.js with what generates the dashboards.
 setup: toolchain
 	scripts/setup.sh prometheus=prometheus promtool=prometheus sqlite3=sqlite3 curl=curl prlimit=util-linux \
-		chromium=chromium groff=groff
+		chromium=chromium groff=groff node=nodejs npm=npm
 	tests/collector/build.sh
+	grafana/setup.sh
 
 toolchain:
 	scripts/setup.sh 'cc=gcc libc6-dev'

@@ -49,12 +49,16 @@ function answer({ language, expr }: Query): Answer {
     // An offset stands between a selector and its function.
     const around = inner.parent?.name === "OffsetExpr" ? inner.parent : inner;
     const call = around.parent?.name === "FunctionCallBody" ? around.parent.parent : null;
-    const range = matrix?.getChild("NumberDurationLiteralInDurationContext");
+    const range = matrix?.getChild("DurationExpr");
     const callName = call?.getChild("FunctionIdentifier");
     return {
       metric: metric ? text(metric) : "",
       matchers: matchers.map((matcher) => {
-        const [label, op, value] = [matcher.getChild("LabelName"), matcher.getChild("MatchOp"), matcher.getChild("StringLiteral")];
+        const [label, op, value] = [
+          matcher.getChild("LabelName"),
+          matcher.getChild("MatchOp"),
+          matcher.getChild("StringLiteral"),
+        ];
         return { label: label ? text(label) : "", op: op ? text(op) : "", value: value ? unquoted(value) : "" };
       }),
       ...(range && { range: text(range) }),
@@ -63,7 +67,9 @@ function answer({ language, expr }: Query): Answer {
   };
 
   return {
-    errors: nodes.filter((node) => node.type.isError).map((node) => `at ${node.from}: ${expr.slice(node.from, node.from + 20)}`),
+    errors: nodes
+      .filter((node) => node.type.isError)
+      .map((node) => `at ${node.from}: ${expr.slice(node.from, node.from + 20)}`),
     selectors: named("VectorSelector").map(selector),
     grouping: named("GroupingLabels").flatMap((node) => node.getChildren("LabelName").map(text)),
     ranges: named("Range").map((node) => unquoted(node)),

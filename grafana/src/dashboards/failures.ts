@@ -18,12 +18,14 @@ const CHOSEN: Where = { where: ['reason=~"$reason"'] };
 const failed = (range: string, ...by: string[]) => sum(increase("sms_messages_failed_total", range, CHOSEN), ...by);
 const share = (range: string, ...by: string[]) => ratio(failed(range, ...by), decided(range, by));
 
+const ENROUTE = select("sms_messages_pending", { where: ['state="enroute"'] });
+
 const howBad = {
   title: "How bad is it",
   panels: [
     stat({
       title: "Failure rate, now and before",
-      description: `Share of messages that failed, of all whose end became known. ${BY_ARRIVAL}\n\nThe last 15 minutes far above the others: it is going on now. Only the last hour: it may be over. Like last week: this is how that hour is.`,
+      description: `Share of messages that failed, of all that were delivered or failed. ${BY_ARRIVAL}\n\nThe last 15 minutes far above the others: it is going on now. Only the last hour: it may be over. Like last week: this is how that hour is.`,
       none: NO_RECEIPTS,
       unit: "percentunit",
       decimals: 1,
@@ -58,14 +60,15 @@ const howBad = {
       colours: { delivered: OUTCOME.delivered },
     }),
     stat({
-      title: "Pending, oldest",
+      title: "Pending, against 1 h ago",
       description:
-        "How long the oldest pending message has waited. Growing with the clock while others are delivered: one network or country is stuck.",
-      none: "Nothing is pending",
-      unit: "dtdurations",
+        "How many more messages wait for their final receipt than an hour ago. Far above zero while traffic is even: receipts do not come, and the failures are still ahead.",
+      none: "No hour of history yet",
+      unit: "short",
+      decimals: 0,
       width: 3,
-      queries: [{ name: "oldest", expr: `time() - min(${select("sms_messages_pending_oldest_timestamp_seconds")})` }],
-      steps: THRESHOLDS.oldestPending,
+      queries: [{ name: "pending", expr: `sum(${ENROUTE}) - sum(${ENROUTE} offset 1h)` }],
+      colours: { pending: OUTCOME.pending },
     }),
     stat({
       title: "Last webhook",
@@ -109,7 +112,8 @@ const howBad = {
 const EACH = ["source", "reason", "country", "channel", "flow"];
 const failing = `${failed("1h", ...EACH)} > 0.5`;
 /** Of what fails now, how much more or less that is than `usual`; all of it where there is no usual. */
-const more = (usual: string) => `(\n${failed("1h", ...EACH)}\n- ${usual}\nor ${failed("1h", ...EACH)}\n) and (${failing})`;
+const more = (usual: string) =>
+  `(\n${failed("1h", ...EACH)}\n- ${usual}\nor ${failed("1h", ...EACH)}\n) and (${failing})`;
 
 const whatChanged = {
   title: "What changed",
@@ -174,7 +178,11 @@ function whereTable(title: string, description: string, by: string[], columns: [
     queries: [failed("$__range", ...by), share("$__range", ...by), failureRate("24h offset $__range", by)],
     by: "Failed",
     columns: [
-      ...columns.map(([field, name]) => ({ field, name, ...(field === "country" && { links: failuresOf("country") }) })),
+      ...columns.map(([field, name]) => ({
+        field,
+        name,
+        ...(field === "country" && { links: failuresOf("country") }),
+      })),
       { field: "Value #A", name: "Failed", decimals: 0 },
       { field: "Value #B", name: "Rate", unit: "percentunit", decimals: 1, steps: THRESHOLDS.failureRate },
       { field: "Value #C", name: "24 h before", unit: "percentunit", decimals: 1 },
@@ -193,10 +201,15 @@ const where = {
   title: "Where",
   panels: [
     whereTable("By country", "Failures of the time range.", ["country"], [["country", "Country"]]),
-    whereTable("By channel and flow", "Failures of the time range. One flow alone: what it sends, or its sender name.", ["channel", "flow"], [
-      ["channel", "Channel"],
-      ["flow", "Flow"],
-    ]),
+    whereTable(
+      "By channel and flow",
+      "Failures of the time range. One flow alone: what it sends, or its sender name.",
+      ["channel", "flow"],
+      [
+        ["channel", "Channel"],
+        ["flow", "Flow"],
+      ],
+    ),
     table({
       title: "By network",
       description: `Final outcomes by mobile network (MCC and MNC), where the provider looked it up. One network of a country alone: its trouble, not yours; tell the provider. Reasons are not known by network. ${BY_ARRIVAL}`,
@@ -220,7 +233,8 @@ const where = {
     }),
     lines({
       title: "Failures by country, a minute",
-      description: "One country that starts at one moment: a network or a route there. All together: the account, the provider, or what you sent.",
+      description:
+        "One country that starts at one moment: a network or a route there. All together: the account, the provider, or what you sent.",
       none: NOTHING,
       unit: "mpm",
       width: 8,

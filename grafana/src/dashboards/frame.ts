@@ -53,8 +53,9 @@ const ANNOTATIONS: AnnotationQuery[] = [
     enable: true,
     hide: false,
     iconColor: ANNOTATION.alert,
-    // The rules of alerts/smscope.rules.yaml give all their alerts this label.
-    expr: 'ALERTS{alertstate="firing", service="smscope"}',
+    // The rules of alerts/smscope.rules.yaml give all their alerts this service; the watchdog, which always fires, is of
+    // no severity.
+    expr: 'ALERTS{alertstate="firing", service="smscope", severity!="none"}',
     step: "60s",
     titleFormat: "{{alertname}}",
     textFormat: "{{severity}} {{source}} {{country}} {{reason}}",

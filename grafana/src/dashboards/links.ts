@@ -6,7 +6,15 @@ const failuresWith = (label: string, filters: string[]) =>
 /** The failures dashboard, narrowed to the value, with the other filters kept. */
 export function failuresOf(label: "country" | "reason"): { title: string; url: string }[] {
   const filters = ["datasource", "job", "instance", "source", "channel", "flow", "country"];
-  return [{ title: "Failures: ${__value.raw}", url: failuresWith(label, filters.filter((name) => name !== label)) }];
+  return [
+    {
+      title: "Failures: ${__value.raw}",
+      url: failuresWith(
+        label,
+        filters.filter((name) => name !== label),
+      ),
+    },
+  ];
 }
 
 /** All that is known of a message. Its first events may be older than what is looked at now. */

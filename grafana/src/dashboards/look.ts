@@ -69,23 +69,27 @@ const rising = (amber: number, red: number): Steps => [
   [red, OUTCOME.failed],
 ];
 
-/** What is good, in one place; docs/dashboards.md says how to change it. */
+/** What is good, in one place. Red begins where the alerts do, as alerts/smscope.rules.yaml has them. */
 export const THRESHOLDS = {
   deliveryRate: [
     [null, OUTCOME.failed],
-    [0.9, OUTCOME.pending],
-    [0.95, OUTCOME.delivered],
+    [0.8, OUTCOME.pending],
+    [0.92, OUTCOME.delivered],
   ] as Steps,
-  failureRate: rising(0.05, 0.1),
-  /** Difference of two delivery rates: two points less are worth a look, five a call. */
+  failureRate: rising(0.08, 0.2),
+  /** Difference of two delivery rates, in points. */
   deliveryChange: [
     [null, OUTCOME.failed],
-    [-0.05, OUTCOME.pending],
-    [-0.02, OUTCOME.delivered],
+    [-0.1, OUTCOME.pending],
+    [-0.03, OUTCOME.delivered],
   ] as Steps,
-  /** A healthy route has reported on almost all of its messages within an hour. */
-  oldestPending: rising(3_600, 6 * 3_600),
-  stopRate: rising(0.01, 0.03),
+  /** Past the horizon of 72 h a message should have expired. */
+  oldestPending: [
+    [null, VOLUME],
+    [73 * 3_600, OUTCOME.failed],
+  ] as Steps,
+  expiredRate: rising(0.03, 0.05),
+  stopRate: rising(0.01, 0.02),
   excess: rising(1, 10),
   /** The provider wants its answer within 300 ms. */
   answerTime: rising(0.1, 0.3),

@@ -94,13 +94,12 @@ export function ratio(part: string, whole: string): string {
   return `${part}\n/\n(${whole} > 0)`;
 }
 
-/** Messages of which the end became known in `range`: by arrival of the receipt, not by when they were sent. */
+/**
+ * Messages that were delivered or failed in `range`: by arrival of the receipt, not by when they were sent. The alerts
+ * take the same; expired ones, of which nothing was heard, are shown beside it.
+ */
 export function decided(range: string, by: string[] = [], where?: Where): string {
-  const counts = [
-    "sms_messages_delivered_total",
-    "sms_messages_failed_total",
-    "sms_messages_expired_total",
-  ] as const;
+  const counts = ["sms_messages_delivered_total", "sms_messages_failed_total"] as const;
   return `(${counts.map((metric) => sum(increase(metric, range, where), ...by)).join(" + ")})`;
 }
 

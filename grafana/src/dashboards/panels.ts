@@ -71,20 +71,33 @@ function say<T extends Common>(panel: T, said: Said, source: common.DataSourceRe
 
 /** Says which filters of the dashboard do not apply, as a metric has no such label. */
 function unfiltered(exprs: string[]): string[] {
-  const names = (Object.keys(METRICS) as Metric[]).filter((metric) => exprs.some((expr) => expr.includes(`${metric}{`)));
+  const names = (Object.keys(METRICS) as Metric[]).filter((metric) =>
+    exprs.some((expr) => expr.includes(`${metric}{`)),
+  );
   const ofMessages = names.filter((metric) => metric.startsWith("sms_"));
   const missing = FILTERS.filter((filter) => ofMessages.some((metric) => !filtersOf(metric).includes(filter)));
   return missing.length === 0 ? [] : [`Not filtered by ${missing.join(" and ")}: the metric has no such label.`];
 }
 
-function target({ expr, name }: Query, index: number, kind: "range" | "instant" | "table" | "heatmap"): Builder<Dataquery> {
+function target(
+  { expr, name }: Query,
+  index: number,
+  kind: "range" | "instant" | "table" | "heatmap",
+): Builder<Dataquery> {
   const query = new prometheusQuery.DataqueryBuilder()
     .datasource(PROMETHEUS)
     .editorMode(prometheusQuery.QueryEditorMode.Code)
     .expr(expr)
     .legendFormat(name)
     .refId(ref(index))
-    .format({ range: PROM_FORMAT.TimeSeries, instant: PROM_FORMAT.TimeSeries, table: PROM_FORMAT.Table, heatmap: PROM_FORMAT.Heatmap }[kind]);
+    .format(
+      {
+        range: PROM_FORMAT.TimeSeries,
+        instant: PROM_FORMAT.TimeSeries,
+        table: PROM_FORMAT.Table,
+        heatmap: PROM_FORMAT.Heatmap,
+      }[kind],
+    );
   return kind === "instant" || kind === "table" ? query.instant() : query.range();
 }
 
@@ -98,7 +111,10 @@ function thresholds(steps: Steps): ThresholdsConfigBuilder {
 }
 
 const colorMode = (mode: FieldColorModeId) => new FieldColorBuilder().mode(mode);
-const fixed = (color: string): DynamicConfigValue => ({ id: "color", value: { mode: FieldColorModeId.Fixed, fixedColor: color } });
+const fixed = (color: string): DynamicConfigValue => ({
+  id: "color",
+  value: { mode: FieldColorModeId.Fixed, fixedColor: color },
+});
 
 export interface Stat extends Said {
   queries: Query[];
@@ -110,10 +126,19 @@ export interface Stat extends Said {
 
 /** The figure of the whole time range, or of now. */
 export function stat({ queries, steps = NEUTRAL, colours = {}, decimals, ...said }: Stat): Builder<Panel> {
-  const panel = say(new statPanel.PanelBuilder(), { height: 4, ...said }, PROMETHEUS, queries.map(({ expr }) => expr))
+  const panel = say(
+    new statPanel.PanelBuilder(),
+    { height: 4, ...said },
+    PROMETHEUS,
+    queries.map(({ expr }) => expr),
+  )
     .graphMode(common.BigValueGraphMode.None)
     .colorMode(common.BigValueColorMode.Value)
-    .textMode(queries.length > 1 || queries[0]?.name.includes("{{") ? common.BigValueTextMode.ValueAndName : common.BigValueTextMode.Value)
+    .textMode(
+      queries.length > 1 || queries[0]?.name.includes("{{")
+        ? common.BigValueTextMode.ValueAndName
+        : common.BigValueTextMode.Value,
+    )
     .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["lastNotNull"]))
     .colorScheme(colorMode(FieldColorModeId.Thresholds))
     .thresholds(thresholds(steps))
@@ -138,15 +163,31 @@ export interface Lines extends Said {
 }
 
 /** What went on over time. */
-export function lines({ queries, colours, stacked, dashed = [], limit, logarithmic, max, ...said }: Lines): Builder<Panel> {
-  const panel = say(new series.PanelBuilder(), said, PROMETHEUS, queries.map(({ expr }) => expr))
+export function lines({
+  queries,
+  colours,
+  stacked,
+  dashed = [],
+  limit,
+  logarithmic,
+  max,
+  ...said
+}: Lines): Builder<Panel> {
+  const panel = say(
+    new series.PanelBuilder(),
+    said,
+    PROMETHEUS,
+    queries.map(({ expr }) => expr),
+  )
     .drawStyle(common.GraphDrawStyle.Line)
     .lineWidth(stacked ? 1 : 2)
     .fillOpacity(stacked ? 40 : 0)
     .showPoints(common.VisibilityMode.Never)
     .spanNulls(false)
     .colorScheme(colorMode(FieldColorModeId.PaletteClassicByName))
-    .tooltip(new common.VizTooltipOptionsBuilder().mode(common.TooltipDisplayMode.Multi).sort(common.SortOrder.Descending))
+    .tooltip(
+      new common.VizTooltipOptionsBuilder().mode(common.TooltipDisplayMode.Multi).sort(common.SortOrder.Descending),
+    )
     .legend(
       new common.VizLegendOptionsBuilder()
         .displayMode(common.LegendDisplayMode.List)
@@ -207,7 +248,14 @@ function columnsOf(
   transformations: DataTransformerConfig[],
 ): Builder<Panel> {
   // The value of a query that is alone, or alone in giving anything, has no suffix: that can only be the first.
-  const fields = columns.flatMap(({ field, name }) => (field === "Value #A" ? [[field, name], ["Value", name]] : [[field, name]]));
+  const fields = columns.flatMap(({ field, name }) =>
+    field === "Value #A"
+      ? [
+          [field, name],
+          ["Value", name],
+        ]
+      : [[field, name]],
+  );
   const panel = say(new tablePanel.PanelBuilder(), said, source, exprs)
     .cellHeight(common.TableCellHeight.Sm)
     .filterable(true)
@@ -228,15 +276,17 @@ function columnsOf(
       },
     ]);
   for (const { name, unit, decimals, steps, links, mappings, width } of columns) {
-    const properties: DynamicConfigValue[] = [];
+    // The panel's text for no data would else stand in every empty cell.
+    const properties: DynamicConfigValue[] = [{ id: "noValue", value: "–" }];
     if (unit) properties.push({ id: "unit", value: unit });
     if (decimals !== undefined) properties.push({ id: "decimals", value: decimals });
     if (width) properties.push({ id: "custom.width", value: width });
     if (links) properties.push({ id: "links", value: links });
     if (mappings) properties.push({ id: "mappings", value: mappings });
     if (steps) properties.push({ id: "thresholds", value: thresholds(steps).build() });
-    if (steps || mappings) properties.push({ id: "custom.cellOptions", value: { type: common.TableCellDisplayMode.ColorText } });
-    if (properties.length > 0) panel.overrideByName(name, properties);
+    if (steps || mappings)
+      properties.push({ id: "custom.cellOptions", value: { type: common.TableCellDisplayMode.ColorText } });
+    panel.overrideByName(name, properties);
   }
   return panel;
 }
@@ -263,7 +313,11 @@ export function heatmap({ expr, ...said }: Said & { expr: string }): Builder<Pan
 }
 
 /** Shares that add up, longest first. */
-export function bars({ query, colours, ...said }: Said & { query: Query; colours: Record<string, string> }): Builder<Panel> {
+export function bars({
+  query,
+  colours,
+  ...said
+}: Said & { query: Query; colours: Record<string, string> }): Builder<Panel> {
   const panel = say(new bargauge.PanelBuilder(), said, PROMETHEUS, [query.expr])
     .displayMode(common.BarGaugeDisplayMode.Basic)
     .orientation(common.VizOrientation.Horizontal)
@@ -307,27 +361,33 @@ export function counts({ expr, ...rest }: Table & { expr: string }): Builder<Pan
 
 /** Records grouped by one attribute, with the times of the first and the last. */
 export function spans({ expr, group, ...rest }: Table & { expr: string; group: string }): Builder<Panel> {
-  return columnsOf(rest, LOKI, [], [lokiTarget(expr, "range", 1_000)], [
-    ATTRIBUTES,
-    {
-      id: "groupBy",
-      options: {
-        fields: {
-          [group]: { operation: "groupby", aggregations: [] },
-          Time: { operation: "aggregate", aggregations: ["count", "min", "max"] },
+  return columnsOf(
+    rest,
+    LOKI,
+    [],
+    [lokiTarget(expr, "range", 1_000)],
+    [
+      ATTRIBUTES,
+      {
+        id: "groupBy",
+        options: {
+          fields: {
+            [group]: { operation: "groupby", aggregations: [] },
+            Time: { operation: "aggregate", aggregations: ["count", "min", "max"] },
+          },
         },
       },
-    },
-    {
-      id: "calculateField",
-      options: {
-        mode: "binary",
-        alias: "Elapsed",
-        binary: { left: "Time (max)", operator: "-", right: "Time (min)" },
-        replaceFields: false,
+      {
+        id: "calculateField",
+        options: {
+          mode: "binary",
+          alias: "Elapsed",
+          binary: { left: "Time (max)", operator: "-", right: "Time (min)" },
+          replaceFields: false,
+        },
       },
-    },
-  ]);
+    ],
+  );
 }
 
 /** A lane for each value of `lane`, coloured by what `state` is at the time. */

@@ -77,7 +77,8 @@ const isItWell = {
     }),
     stat({
       title: "Last webhook",
-      description: "Time since the last authenticated webhook. Long, while messages are sent: proxy, DNS, firewall, or the provider.",
+      description:
+        "Time since the last authenticated webhook. Long, while messages are sent: proxy, DNS, firewall, or the provider.",
       none: "No webhook since the start",
       unit: "dtdurations",
       width: 3,
@@ -86,7 +87,8 @@ const isItWell = {
     }),
     stat({
       title: "Waiting for export",
-      description: "Log records that wait to be sent. They are on disk and wait for up to seven days; see Export below.",
+      description:
+        "Log records that wait to be sent. They are on disk and wait for up to seven days; see Export below.",
       none: NOT_EXPORTED,
       unit: "short",
       width: 3,
@@ -95,7 +97,8 @@ const isItWell = {
     }),
     stat({
       title: "Restarts",
-      description: "Starts of the process in the time range, after the first that is seen. Each is marked on the graphs. Not by you: look for out of memory, or a failing liveness probe.",
+      description:
+        "Starts of the process in the time range, after the first that is seen of an instance; a pod with a new address is a new instance. Each is marked on the graphs. Not by you: look for out of memory, or a failing liveness probe.",
       none: NO_PROCESS,
       unit: "short",
       decimals: 0,
@@ -201,7 +204,8 @@ const requests = {
     }),
     heatmap({
       title: "Answer time, all of it",
-      description: "A cell is the answers that took that long; darker is more. A second band far above the first: a disk that stalls now and then.",
+      description:
+        "A cell is the answers that took that long; darker is more. A second band far above the first: a disk that stalls now and then.",
       none: NO_REQUESTS,
       unit: "s",
       width: 12,
@@ -209,11 +213,14 @@ const requests = {
     }),
     lines({
       title: "Time since the last webhook",
-      description: "By source. A saw tooth whose teeth are as long as your traffic is sparse; one that only climbs is a source that went silent.",
+      description:
+        "By source. A saw tooth whose teeth are as long as your traffic is sparse; one that only climbs is a source that went silent.",
       none: "No webhook since the start",
       unit: "dtdurations",
       width: 12,
-      queries: [{ name: "{{source}}", expr: `time() - max by (source) (${select("smscope_last_webhook_timestamp_seconds")})` }],
+      queries: [
+        { name: "{{source}}", expr: `time() - max by (source) (${select("smscope_last_webhook_timestamp_seconds")})` },
+      ],
       colours: {},
     }),
   ],
@@ -251,7 +258,8 @@ const store = {
     }),
     lines({
       title: "Events in the journal",
-      description: "Raw events that are kept. Growing without end: `store.retention` is long for this traffic, or nothing is exported while a logs endpoint is set.",
+      description:
+        "Raw events that are kept. Growing without end: `store.retention` is long for this traffic, or nothing is exported while a logs endpoint is set.",
       none: NO_PROCESS,
       unit: "short",
       width: 6,
@@ -260,7 +268,8 @@ const store = {
     }),
     stat({
       title: "Full",
-      description: "Bytes in use of the configured limit. Above 80 %: raise the limit, shorten `store.retention`, or see why export lags.",
+      description:
+        "Bytes in use of the configured limit. Above 80 %: raise the limit, shorten `store.retention`, or see why export lags.",
       none: "No limit is set",
       unit: "percentunit",
       decimals: 1,
@@ -281,7 +290,8 @@ const exporting = {
   panels: [
     lines({
       title: "Records sent",
-      description: "Log records and metric points that the endpoint took, a second. Logs at zero while the backlog grows: see failures.",
+      description:
+        "Log records and metric points that the endpoint took, a second. Logs at zero while the backlog grows: see failures.",
       none: NOT_EXPORTED,
       unit: "cps",
       width: 6,
@@ -290,7 +300,8 @@ const exporting = {
     }),
     lines({
       title: "Waiting",
-      description: "Log records that wait. It rises while the Collector is away and falls fast afterwards; nothing is lost for seven days.",
+      description:
+        "Log records that wait. It rises while the Collector is away and falls fast afterwards; nothing is lost for seven days.",
       none: NOT_EXPORTED,
       unit: "short",
       width: 6,
@@ -299,7 +310,8 @@ const exporting = {
     }),
     lines({
       title: "Age of the oldest that waits",
-      description: "Seconds are normal. At `store.export_retention` (7 days) records are dropped. Climbing: the endpoint is away, or refuses (401, 403, 404 hold everything): smscope's own log says which.",
+      description:
+        "Seconds are normal. At `store.export_retention` (7 days) records are dropped. Climbing: the endpoint is away, or refuses (401, 403, 404 hold everything): smscope's own log says which.",
       none: "Nothing waits",
       unit: "dtdurations",
       width: 6,
@@ -314,13 +326,17 @@ const exporting = {
     }),
     lines({
       title: "Failed and dropped, an hour",
-      description: "Requests that failed: most are sent again. Records dropped: rejected by the endpoint, or too old; those are lost to your logs, though still in the store while raw events are kept.",
+      description:
+        "Requests that failed: most are sent again. Records dropped: rejected by the endpoint, or too old; those are lost to your logs, though still in the store while raw events are kept.",
       none: NOT_EXPORTED,
       unit: "short",
       width: 6,
       queries: [
         { name: "{{signal}} requests failed", expr: sum(increase("smscope_export_failures_total", "1h"), "signal") },
-        { name: "{{signal}} records dropped", expr: sum(increase("smscope_export_dropped_records_total", "1h"), "signal") },
+        {
+          name: "{{signal}} records dropped",
+          expr: sum(increase("smscope_export_dropped_records_total", "1h"), "signal"),
+        },
       ],
       colours: {},
     }),
@@ -341,7 +357,8 @@ const process = {
     }),
     lines({
       title: "CPU",
-      description: "Cores in use. 1 is one whole core.",
+      description:
+        "Cores in use: 1 is one whole core. It follows the requests; without any it is near zero. Busy without requests: report it.",
       none: NO_PROCESS,
       unit: "short",
       width: 6,
@@ -350,7 +367,8 @@ const process = {
     }),
     lines({
       title: "File descriptors in use",
-      description: "Share of the limit of open files. Near 1, connections wait: raise the limit, or lower `http.max_connections`.",
+      description:
+        "Share of the limit of open files. Near 1, connections wait: raise the limit, or lower `http.max_connections`.",
       none: NO_PROCESS,
       unit: "percentunit",
       width: 6,
@@ -364,7 +382,8 @@ const process = {
     }),
     lines({
       title: "Threads",
-      description: "Level: one a core, the store's writer, its checkpoints, the metric reader, and a few that come and go.",
+      description:
+        "Level: one a core, the store's writer, its checkpoints, the metric reader, and a few that come and go.",
       none: NO_PROCESS,
       unit: "short",
       width: 6,
@@ -373,7 +392,8 @@ const process = {
     }),
     table({
       title: "What is running",
-      description: "Version, source revision and compiler of each instance, and how long it has been up. Two rows of one instance: it was upgraded within the last minutes.",
+      description:
+        "Version, source revision and compiler of each instance, and how long it has been up. Two rows of one instance: it was upgraded within the last minutes.",
       none: NO_PROCESS,
       unit: "dtdurations",
       width: 24,

@@ -63,7 +63,12 @@ export function text(name: string, label: string, description: string, value = "
 
 const prometheus = datasource("datasource", "Data source", "prometheus", "Prometheus, or what speaks its language.");
 const loki = datasource("loki", "Loki data source", "loki", "Where the log records are; only the log panels need it.");
-const tempo = datasource("tempo", "Tempo data source", "tempo", "Where links of trace ids lead; nothing else needs it.");
+const tempo = datasource(
+  "tempo",
+  "Tempo data source",
+  "tempo",
+  "Where links of trace ids lead; nothing else needs it.",
+);
 const service = text("service", "Log service", "service_name of the log records: OTEL_SERVICE_NAME.", "smscope");
 
 const title = (name: string) => name.charAt(0).toUpperCase() + name.slice(1);

@@ -89,7 +89,12 @@ impl Collector {
     }
 
     fn prometheus_url(&self) -> String {
-        format!("http://127.0.0.1:{}/metrics", self.prometheus)
+        format!("http://{}/metrics", self.prometheus_address())
+    }
+
+    /// Where a Prometheus can scrape what was pushed to it.
+    pub fn prometheus_address(&self) -> String {
+        format!("127.0.0.1:{}", self.prometheus)
     }
 
     /// What its Prometheus exporter shows of what was pushed to it.
