@@ -6,14 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use http_body_util::Full;
-use hyper::Request;
 use regex::Regex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::peers::{Alertmanager, Notification, Prometheus, Smscope, TOKEN, eventually, free_port, holds, on_path};
-use crate::provider::receipt;
+use crate::peers::{Alertmanager, Notification, Prometheus, Smscope, eventually, free_port, holds, needed};
 
 const COMPRESSION: u64 = 120;
 
@@ -25,9 +22,23 @@ const BARREN: [(&str, &str); 4] = [
     ("_offset1w", "what is computed from that week has none either"),
 ];
 
-/// Alerts that fire besides the failure: the test itself gives them cause.
-const CAUSED: [&str; 4] =
-    ["SmscopeWatchdog", "SmscopeExportFailing", "SmscopeExportBacklogOld", "SmscopeUnknownStatuses"];
+/// Alerts that fire besides the failure, as the test itself gives them cause. Prometheus knows of no target in its first seconds,
+/// which are minutes here.
+const CAUSED: [&str; 5] = [
+    "SmscopeWatchdog",
+    "SmscopeSidecarAbsent",
+    "SmscopeExportFailing",
+    "SmscopeExportBacklogOld",
+    "SmscopeUnknownStatuses",
+];
+
+/// Critical alerts with a threshold of their own here, and its name: they would silence the one that is waited for. Of simulated
+/// messages one in hundreds fails for credit or at a limit, healthy days included, and the spike may just be a fifth of the source.
+const OVERRIDDEN: [(&str, &str); 3] = [
+    ("SmscopeCreditExhausted", "credit_failures"),
+    ("SmscopeLimitReached", "limit_failures"),
+    ("SmscopeFailureRatioFast", "failure_ratio_fast"),
+];
 
 fn shipped(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -86,10 +97,8 @@ impl Chain {
             .start();
         let rules = folder.path().join("smscope.rules.yaml");
         std::fs::write(&rules, compressed(&shipped("alerts/smscope.rules.yaml"))).unwrap();
-        // Of simulated messages one in hundreds fails for credit or at a limit, healthy days included. A critical alert would
-        // silence the one that is waited for.
         let overrides = folder.path().join("overrides.rules.yaml");
-        let of_the_simulation = ["credit_failures", "limit_failures"].map(|name| {
+        let of_the_simulation = OVERRIDDEN.map(|(_, name)| {
             format!("{{record: 'smscope:threshold:{name}', labels: {{source: smsmode}}, expr: vector(1000)}}")
         });
         std::fs::write(&overrides, format!("groups: [{{name: overrides, rules: [{}]}}]", of_the_simulation.join(", ")))
@@ -128,12 +137,6 @@ fn is_spike(notification: &Notification, status: &str) -> bool {
 #[test]
 fn a_spike_is_told_of_with_its_text_and_its_end_is_too_and_every_expression_works() {
     let Some(chain) = Chain::start() else { return };
-    // What simulated traffic does not have: a status that nobody knows.
-    for number in 0..2 {
-        chain.smscope.post("smsmode", &receipt(&format!("m{number}"), "PARKED", json!({})), "accepted");
-    }
-    let wrong = chain.smscope.hook("smsmode").replace(TOKEN, "a-guess");
-    assert_eq!(chain.smscope.send(Request::get(wrong).body(Full::default()).unwrap()), 404);
     // Healthy for 14 s, then one network fails for 14 s, then healthy again.
     let began = Instant::now();
     let flags = "--scenario spike --rate 100 --duration 42s --seed random --time-compression 20000";
@@ -164,8 +167,11 @@ fn a_spike_is_told_of_with_its_text_and_its_end_is_too_and_every_expression_work
     for Notification { receiver, alert } in chain.alertmanager.received() {
         let name = label(&alert, "alertname");
         assert_eq!(receiver == "deadman", name == "SmscopeWatchdog", "{receiver}: {alert}");
-        // Time is compressed for the rules, not in what the provider says of its own clock.
-        let of_the_spike = name == "SmscopeNetworkFailureSpike" && label(&alert, "network") == "20810";
+        let of_the_spike = match name {
+            "SmscopeNetworkFailureSpike" => label(&alert, "network") == "20810",
+            "SmscopeCountryFailureSpike" => label(&alert, "country") == "FR",
+            _ => name == "SmscopeFailureRatioSlow",
+        };
         assert!(of_the_spike || CAUSED.contains(&name), "{alert}");
     }
 }
@@ -198,16 +204,12 @@ fn now() -> f64 {
 
 /// The expressions of alerts/grafana/ have nothing recorded in them, and find the same series as the rules that they are made of.
 fn what_grafana_asks_gives_the_same(prometheus: &Prometheus) {
-    let grafana = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana");
-    let Some(node) = on_path("node").filter(|_| grafana.join("node_modules").is_dir()) else { return };
-    let read = Command::new(node)
-        .current_dir(&grafana)
-        .args([
-            "node_modules/tsx/dist/cli.mjs",
-            "src/yaml.ts",
-            "../alerts/smscope.rules.yaml",
-            "../alerts/grafana/smscope.yaml",
-        ])
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana");
+    let tsx = Some(package.join("node_modules/.bin/tsx")).filter(|tsx| tsx.is_file());
+    let Some(tsx) = needed("the packages of grafana/", tsx, "grafana/setup.sh installs them") else { return };
+    let read = Command::new(tsx)
+        .current_dir(&package)
+        .args(["src/yaml.ts", "../alerts/smscope.rules.yaml", "../alerts/grafana/smscope.yaml"])
         .output()
         .unwrap();
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
@@ -216,26 +218,31 @@ fn what_grafana_asks_gives_the_same(prometheus: &Prometheus) {
         file["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
     };
     let (ours, theirs) = (rules(&files[0]), rules(&files[1]));
-    // Both sides look at samples that all rules have had time to follow.
-    let time = now() - 1.0;
-    let labels = |expr: &str| -> BTreeSet<String> {
+    let labels = |expr: &str, time: f64| -> BTreeSet<String> {
         let found = prometheus.query_at(&compressed(expr), time).unwrap_or_else(|error| panic!("{expr}: {error}"));
-        found
-            .into_iter()
-            .map(|mut series| {
-                series["metric"].as_object_mut().unwrap().remove("__name__");
-                series["metric"].to_string()
-            })
-            .collect()
+        let nameless = found.into_iter().map(|mut series| {
+            series["metric"].as_object_mut().unwrap().remove("__name__");
+            series["metric"].to_string()
+        });
+        nameless.collect()
     };
     let mut firing = 0;
     for rule in &theirs {
         let alert = ours.iter().find(|ours| ours["alert"] == rule["title"]).unwrap();
-        let asked = rule["data"][0]["model"]["expr"].as_str().unwrap();
-        assert!(!asked.contains(":smscope") && !asked.contains("smscope:") && !asked.contains(":sms_"), "{asked}");
-        let found = labels(asked);
-        assert_eq!(found, labels(alert["expr"].as_str().unwrap()), "{}: {asked}", rule["title"]);
-        firing += usize::from(!found.is_empty());
+        let [asked, evaluated] = [&rule["data"][0]["model"]["expr"], &alert["expr"]].map(|expr| expr.as_str().unwrap());
+        for recorded in ["source:", "country:", "network:", "status:", "smscope:", "process:", "store:", "instances:"] {
+            assert!(!asked.contains(recorded), "{recorded} in {asked}");
+        }
+        if OVERRIDDEN.iter().any(|(alert, _)| rule["title"] == *alert) {
+            continue;
+        }
+        // What is recorded is up to a second older than what is asked now, so the two may differ for a moment.
+        firing += eventually(&format!("{}: {asked}", rule["title"]), || {
+            let time = now() - 1.0;
+            let (theirs, ours) = (labels(asked, time), labels(evaluated, time));
+            holds(theirs == ours, || format!("{theirs:?} and {ours:?}"))?;
+            Ok(usize::from(!theirs.is_empty()))
+        });
     }
     assert!(firing >= 2, "the watchdog and the spike at least: {firing}");
 }

@@ -59,7 +59,7 @@ pub fn free_port() -> u16 {
 
 /// The program that a test needs. Where it is missing, the test is skipped and says so; but never in CI, where a test
 /// that did not run must not look like one that passed.
-fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
+pub fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
     if found.is_none() {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         let line = format!("skipped: {test}: {name} is missing; {how}");
@@ -70,7 +70,7 @@ fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
     found
 }
 
-pub fn on_path(program: &str) -> Option<PathBuf> {
+fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
