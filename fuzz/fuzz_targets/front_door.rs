@@ -7,11 +7,14 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use smscope::config::{Config, Flags};
 use smscope::serve::{self, Listeners};
+use tokio::net::TcpSocket;
+use tokio::runtime::{Builder, Runtime};
 
 const STATUSES: [&str; 12] = ["200", "400", "401", "403", "404", "405", "408", "413", "415", "417", "431", "503"];
 
@@ -28,7 +31,7 @@ fn sidecar() -> SocketAddr {
         let config = Config::load(&Flags::default(), &environment).expect("a configuration").config;
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
             runtime.expect("a runtime").block_on(async {
                 let listeners = Listeners::bind(&config).expect("ports");
                 tell.send(listeners.webhook.local_addr().expect("an address")).expect("somebody waits");
@@ -38,6 +41,23 @@ fn sidecar() -> SocketAddr {
         });
         told.recv().expect("an address")
     })
+}
+
+/// From another address of the loopback network each time: wrong tokens from one and the same are answered a second late.
+fn connect() -> TcpStream {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let [_, a, b, c] = (NEXT.fetch_add(1, Ordering::Relaxed) & 0xff_ffff).to_be_bytes();
+    let from = SocketAddr::from(([127, a, b, c.max(1)], 0));
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| Builder::new_current_thread().enable_io().build().expect("a runtime"));
+    let stream = runtime.block_on(async {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(from)?;
+        socket.connect(sidecar()).await?.into_std()
+    });
+    let stream = stream.expect("it listens");
+    stream.set_nonblocking(false).expect("a socket");
+    stream
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -50,7 +70,7 @@ fuzz_target!(|input: &[u8]| {
     }
     bytes.extend_from_slice(rest);
 
-    let mut stream = TcpStream::connect(sidecar()).expect("it listens");
+    let mut stream = connect();
     stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
     // It may have closed already.
     let _sent = stream.write_all(&bytes).and_then(|()| stream.shutdown(Shutdown::Write));
