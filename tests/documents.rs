@@ -318,9 +318,9 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("ledger", &["event", "lifecycle"]),
         ("provider", &["event", "number"]),
         ("store", &["event", "record", "lifecycle", "ledger", "meters", "diagnostics"]),
-        ("ingest", &["event", "provider", "store", "config", "meters", "secret", "diagnostics"]),
+        ("ingest", &["event", "provider", "store", "config", "meters", "places", "secret", "diagnostics"]),
         ("telemetry", &["event", "record", "ledger", "config", "meters"]),
-        ("admin", &["event", "record", "ledger", "meters", "telemetry"]),
+        ("admin", &["event", "record", "ledger", "meters", "places", "telemetry"]),
         ("simulate", &["event", "number", "provider"]),
     ] {
         for (path, source) in sources(module) {

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
 
 use super::connector::{Connector, connector};
-use super::{Answer, IDLE, LONGEST_ANSWER, chain, headers};
+use super::{Answer, IDLE, LONGEST_ANSWER, broken, chain, headers};
 use crate::config::Endpoint;
 use crate::meters::Signal;
 use crate::telemetry::answer::http::{Reply, classify};
@@ -43,7 +43,7 @@ impl Http {
         *request.headers_mut() = self.headers.clone();
         match self.client.request(request).await {
             Ok(response) => read(signal, response, secrets).await,
-            Err(error) => Answer::Retry { after: None, why: chain(&error) },
+            Err(error) => broken(&error),
         }
     }
 }
@@ -53,7 +53,7 @@ async fn read(signal: Signal, response: Response<Incoming>, secrets: &[String]) 
     let body = match Limited::new(body, LONGEST_ANSWER).collect().await {
         Ok(body) => Some(body.to_bytes()),
         Err(error) if head.status.is_success() && error.is::<hyper::Error>() => {
-            return Answer::Retry { after: None, why: chain(&*error) };
+            return Answer::Fault { after: None, why: chain(&*error) };
         }
         Err(_) => None,
     };
