@@ -92,6 +92,7 @@ impl Places {
 impl Place {
     /// The connection has nothing to do from now on.
     pub fn waits(&self) {
+        self.is_busy();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let number = waiting.next;
         waiting.next += 1;

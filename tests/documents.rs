@@ -27,9 +27,9 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// README.md, CHANGELOG.md and all of docs/, by their path in the repository.
+/// README.md, CHANGELOG.md, SECURITY.md and all of docs/, by their path in the repository.
 fn documents() -> BTreeMap<String, String> {
-    let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    let mut paths = ["README.md", "CHANGELOG.md", "SECURITY.md"].map(str::to_owned).to_vec();
     for file in fs::read_dir(root().join("docs")).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();
         paths.extend(name.ends_with(".md").then(|| format!("docs/{name}")));

@@ -30,15 +30,18 @@ pub mod page;
 
 use page::{Page, Part};
 
+/// Connections at a time: a scraper or two, the probes, a few people. Past that, who has been idle longest has to go.
+const MAX_CONNECTIONS: usize = 128;
+
+/// How long a request's head may take, and a connection may be idle.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long an answer may wait to be read.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
-
-/// A Prometheus or two, probes, and people who look at the page. Each is a file that webhooks cannot have.
-const MAX_CONNECTIONS: usize = 64;
-
-/// How long an answer may wait for the client to read it.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -80,6 +83,8 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
+        // It was taken for whoever would come, however long that took.
+        place.waits();
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIMEOUT));
         let (admin, place) = (admin.clone(), Arc::new(place));
@@ -98,7 +103,7 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_secs(60))
+            .header_read_timeout(HEADER_TIMEOUT)
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
         connections.spawn(async move {
             tokio::select! {
@@ -215,6 +220,55 @@ mod tests {
         running.await.unwrap();
         assert_eq!(Arc::strong_count(&store), 1);
         assert_eq!(scraper.read_buf(&mut answer).await.unwrap(), 0, "still open");
+    }
+
+    fn admin() -> Admin {
+        let page = Arc::new(page::tests::empty_page());
+        Admin { metrics: Box::new(|| "up 1\n".repeat(100_000)), readiness: Box::new(|| Ok(())), page }
+    }
+
+    const PROBE: &[u8] = b"GET /livez HTTP/1.1\r\nhost: here\r\n\r\n";
+
+    #[tokio::test]
+    async fn past_the_limit_the_connection_that_has_been_idle_longest_makes_room() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let running = tokio::spawn(run(listener, admin(), std::future::pending()));
+        let mut inside = Vec::new();
+        for _ in 0..=MAX_CONNECTIONS {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(PROBE).await.unwrap();
+            let mut answer = [0; 12];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200");
+            inside.push(client);
+        }
+        // The rest of its answer, and the end.
+        inside[0].read_to_end(&mut Vec::new()).await.unwrap();
+        let mut rest = Vec::new();
+        let end = inside[2].read_to_end(&mut rest);
+        assert!(tokio::time::timeout(Duration::from_millis(300), end).await.is_err(), "more were closed than needed");
+        running.abort();
+    }
+
+    #[tokio::test]
+    async fn who_never_reads_the_answers_is_hung_up_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let running = tokio::spawn(run(listener, admin(), std::future::pending()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let many = b"GET /metrics HTTP/1.1\r\nhost: here\r\n\r\n".repeat(1000);
+        client.write_all(&many).await.unwrap();
+        // Until its time is up the server waits for this client, in vain.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::pause();
+        tokio::time::sleep(WRITE_TIMEOUT).await;
+        tokio::time::resume();
+        let mut read = Vec::new();
+        let end = client.read_to_end(&mut read).await;
+        let all = 1000 * 5 * 100_000;
+        assert!(end.is_err() || read.len() < all, "all {all} bytes came");
+        running.abort();
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The front door: a listener open to the internet, what it bears, and what it answers.
 //!
-//! Raw hyper, HTTP/1.1 alone, because every phase of a connection must have a time-out: the head (which also catches a silent or
-//! idle client), the body, and the client's reading of the answer.
+//! Raw hyper, HTTP/1.1 alone, because every phase of a connection must have a time-out: the handshake of TLS and the head (which
+//! also catches a silent or idle client), the body, and the client's reading of the answer.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,17 +12,22 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
 
-use crate::config::Http;
+use crate::config::{Http, ListenerTls};
 use crate::places::{Place, Places};
 
 mod answer;
 mod body;
+mod forwarded;
 mod gate;
+mod guesses;
 mod handler;
+mod tls;
 
 pub use gate::{Entrance, Gate};
 pub use handler::Handler;
@@ -30,46 +36,85 @@ pub use handler::Handler;
 const MAX_HEAD: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
 
+/// A connection on which nothing can be written for longer than the write time-out fails.
+type Socket = Pin<Box<TimeoutStream<TcpStream>>>;
+
+/// Who is at the other end, since when, and the place that it holds.
+struct Caller {
+    peer: SocketAddr,
+    since: Instant,
+    place: Arc<Place>,
+}
+
 /// Accepts connections until `shutdown` resolves, then lets requests in flight finish within the configured time. When this returns
-/// no connection is left, and with that no handle on the store.
-pub async fn run(listener: TcpListener, handler: Handler, limits: Http, shutdown: impl Future<Output = ()>) {
+/// no connection is left, and with that no handle on the store. With `tls`, that is all that is spoken.
+pub async fn run(
+    listener: TcpListener,
+    handler: Handler,
+    limits: Http,
+    tls: Option<ListenerTls>,
+    shutdown: impl Future<Output = ()>,
+) {
     let handler = Arc::new(handler);
     let places = Places::new(limits.max_connections);
     let connections = GracefulShutdown::new();
+    // Ends with everything that is left when this returns.
     let mut tasks = JoinSet::new();
+    let tls = tls.map(|tls| {
+        let (handshakes, renewal) = tls::new(tls);
+        tasks.spawn(renewal.run());
+        handshakes
+    });
+    // Nothing is in flight yet on a connection that is here, so the end does not wait for it.
+    let mut handshakes = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
-        // A place first: while all are busy, callers wait in the kernel's queue.
-        let accepted = tokio::select! {
+        tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let Some((stream, peer, place)) = accepted else { continue };
-        let place = Arc::new(place);
-        let connection = connections.watch(serve(stream, peer, handler.clone(), place.clone(), limits));
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(async move {
-            tokio::select! {
-                // Time-outs, resets and what is not HTTP: every day's business on an open port.
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(%peer, %error, "connection ended");
-                },
-                () = place.is_wanted() => tracing::debug!(%peer, "connection closed, its place was wanted"),
+            Some(secured) = handshakes.join_next() => {
+                if let Ok(Some((stream, caller))) = secured {
+                    tasks.spawn(converse(stream, caller, &connections, &handler, limits));
+                }
             }
-        });
+            accepted = accept(&listener, &places, limits) => match (accepted, &tls) {
+                (None, _) => {}
+                (Some((socket, caller)), None) => {
+                    tasks.spawn(converse(socket, caller, &connections, &handler, limits));
+                }
+                (Some((socket, caller)), Some(tls)) => {
+                    let handshake = tls.begin(socket, limits.header_timeout);
+                    handshakes.spawn(async {
+                        let stream = tokio::select! {
+                            stream = handshake => stream?,
+                            () = caller.place.is_wanted() => return None,
+                        };
+                        Some((stream, caller))
+                    });
+                }
+            },
+        }
+        while tasks.try_join_next().is_some() {}
     }
-    drop(listener);
+    drop((listener, handshakes));
     if tokio::time::timeout(limits.shutdown_timeout, connections.shutdown()).await.is_err() {
         tracing::warn!("connections were cut off: they did not finish within {:?}", limits.shutdown_timeout);
     }
     tasks.shutdown().await;
 }
 
-async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, SocketAddr, Place)> {
+/// The next connection. A place first: while all are busy, callers wait in the kernel's queue.
+async fn accept(listener: &TcpListener, places: &Places, limits: Http) -> Option<(Socket, Caller)> {
     let place = places.take().await;
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, place)),
+        Ok((stream, peer)) => {
+            let _best_effort = stream.set_nodelay(true);
+            let mut socket = TimeoutStream::new(stream);
+            socket.set_write_timeout(Some(limits.write_timeout));
+            // It was taken for whoever would come, however long that took.
+            place.waits();
+            Some((Box::pin(socket), Caller { peer, since: Instant::now(), place: Arc::new(place) }))
+        }
         Err(error) => {
             // Out of file descriptors, most likely: they come back when connections end.
             static FAILURES: crate::diagnostics::Throttle = crate::diagnostics::Throttle::new(Duration::from_secs(10));
@@ -82,18 +127,22 @@ async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, S
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    handler: Arc<Handler>,
-    place: Arc<Place>,
+/// One connection from its first request to its end.
+fn converse<S>(
+    stream: S,
+    caller: Caller,
+    connections: &GracefulShutdown,
+    handler: &Arc<Handler>,
     limits: Http,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
-    let _best_effort = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.write_timeout));
+) -> impl Future<Output = ()> + Send + use<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Caller { peer, since, place } = caller;
+    let (handler, requests) = (handler.clone(), handler.clone());
+    let place_of_requests = place.clone();
     let service = service_fn(move |request| {
-        let (handler, place) = (handler.clone(), place.clone());
+        let (handler, place) = (requests.clone(), place_of_requests.clone());
         place.is_busy();
         async move {
             let answer = handler.answer(request, peer).await;
@@ -101,14 +150,28 @@ fn serve(
             Ok::<_, std::convert::Infallible>(answer)
         }
     });
-    http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        // What the handshake took is part of it.
+        .header_read_timeout(limits.header_timeout.saturating_sub(since.elapsed()))
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         // Answers are flushed one by one: gathering them would let whoever writes and never reads fill the memory.
         .pipeline_flush(false)
         // Who has sent all and closed that half is answered; who has hung up is still counted.
         .half_close(true)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = connections.watch(connection);
+    async move {
+        tokio::select! {
+            // Time-outs, resets and what is not HTTP: every day's business on an open port.
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%peer, %error, "connection ended");
+                if error.is_parse() {
+                    handler.count_malformed();
+                }
+            },
+            () = place.is_wanted() => tracing::debug!(%peer, "connection closed, its place was wanted"),
+        }
+    }
 }

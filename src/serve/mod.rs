@@ -171,7 +171,7 @@ pub async fn serve(
         shutdown.await;
         listening.set(false);
     };
-    ingest::run(listeners.webhook, handler, config.http, not_ready_at_once).await;
+    ingest::run(listeners.webhook, handler, config.http, config.tls.clone(), not_ready_at_once).await;
 
     // What came in is on disk; now what can still be told is told.
     let _nobody_listens = stop_exports.send(true);

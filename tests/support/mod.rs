@@ -7,7 +7,7 @@ mod client;
 mod metrics;
 mod smscope;
 
-pub use client::{Answer, Client, gzip, post, request};
+pub use client::{Answer, Client, Stream, gzip, post, request};
 pub use metrics::Metrics;
 pub use smscope::{Ended, Launch, Smscope};
 
