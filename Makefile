@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. `make demo` is for a look at it all.
 
-.PHONY: run test demo setup toolchain check deny bench soak
+.PHONY: run test demo setup toolchain check deny bench soak fuzz
 
 # Builds and starts smscope with no configuration. Needs Rust and a C compiler (for SQLite), nothing else.
 run: toolchain
@@ -56,3 +56,14 @@ soak: setup
 	SMSCOPE_SOAK_SEED=$(SEED) SMSCOPE_SOAK_KILLS=$(KILLS) SMSCOPE_SOAK_CUTS=$(CUTS) SMSCOPE_SOAK_BACKLOG=$(BACKLOG) \
 		SMSCOPE_SOAK_IDLE=$(IDLE) cargo test --profile soak --test end_to_end --test reliability -- \
 		--nocapture --test-threads 1 kills_under_load power far_end floods deluge upgrade disk
+
+# What strangers send, made up by libFuzzer; a corpus grows in fuzz/corpus. cargo-fuzz wants nightly features: RUSTC_BOOTSTRAP has
+# the one toolchain give them. There is no unsafe code for a sanitizer to watch.
+FUZZ_SECONDS := 60
+fuzz: toolchain
+	@command -v cargo-fuzz >/dev/null || { echo "fuzz: missing: cargo-fuzz (cargo install cargo-fuzz --locked)" >&2; exit 1; }
+	for target in provider parameters otlp_answer configuration front_door; do \
+		mkdir -p fuzz/corpus/$$target && \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-dict=fuzz/dictionary -max_len=4096 -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
