@@ -145,7 +145,7 @@ pub fn classify_anything(input: &[u8]) {
             assert!(after.is_none_or(|after| after <= LONGEST_WAIT));
             why
         }
-        Answer::Refused { why } | Answer::Bad { why } => why,
+        Answer::Refused { why } | Answer::Fault { why, .. } | Answer::Bad { why } => why,
     };
     assert!(!why.contains(char::is_control) && why.len() < 2_000 && !why.contains("secret"), "{why:?}");
 }
