@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod meters;
 pub mod number;
+pub mod outbound;
 pub mod provider;
 pub mod record;
 pub mod report;
