@@ -1,6 +1,7 @@
 //! What all that calls others by HTTP has in common: connections, Retry-After, and errors in one line without secrets.
 
 mod connector;
+mod notice;
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 pub use connector::{Connector, connector};
+pub use notice::Notice;
 
 /// A server may ask for no longer a wait than this.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);

@@ -102,8 +102,13 @@ pub fn classify_anything(input: &[u8]) {
     let secrets = ["secret".to_owned()];
     let answer = if kind & 2 == 0 {
         let Ok(status) = hyper::StatusCode::from_u16(code) else { return };
-        let reply =
-            http::Reply { status, content_type: &first, retry_after: Some(&second), body: Some(body), secrets: &secrets };
+        let reply = http::Reply {
+            status,
+            content_type: &first,
+            retry_after: Some(&second),
+            body: Some(body),
+            secrets: &secrets,
+        };
         http::classify(signal, reply, jiff::Timestamp::UNIX_EPOCH)
     } else {
         let reply = grpc::Reply {
