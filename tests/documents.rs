@@ -175,6 +175,7 @@ fn full_log_record_keys() -> Vec<String> {
         delivery_ms: Some(1),
         text: some(),
         why: some(),
+        reconciled: true,
         ..Record::new(Kind::Failed, SourceName::new("smsmode").unwrap())
     };
     let log = encoder.log_record(&Entry { position: 1, received_at: Timestamp::UNIX_EPOCH, record });
@@ -318,9 +319,12 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("ledger", &["event", "lifecycle"]),
         ("provider", &["event", "number"]),
         ("store", &["event", "record", "lifecycle", "ledger", "meters", "diagnostics"]),
-        ("ingest", &["event", "provider", "store", "config", "meters", "secret", "diagnostics"]),
+        ("ingest", &["event", "provider", "store", "config", "meters", "secret", "diagnostics", "proof"]),
         ("outbound", &["config"]),
         ("smsmode_api", &["event", "config", "secret", "meters", "outbound"]),
+        ("proof", &["event"]),
+        ("probe", &["event", "config", "meters", "outbound", "proof"]),
+        ("reconcile", &["event", "provider", "store", "config", "meters", "outbound", "smsmode_api"]),
         ("account", &["event", "config", "ledger", "meters", "outbound", "smsmode_api"]),
         ("telemetry", &["event", "record", "ledger", "config", "meters", "outbound"]),
         ("admin", &["event", "record", "ledger", "meters", "telemetry"]),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response};
 use jiff::Timestamp;
 
@@ -16,6 +16,7 @@ use super::body;
 use super::gate::{self, Address, Gate};
 use crate::config::Http;
 use crate::event::TraceParent;
+use crate::proof::{self, ProofKey};
 use crate::provider::{Reading, Webhook, smsmode};
 use crate::store::{Raw, Store, Submission, Verdict};
 
@@ -27,11 +28,12 @@ pub struct Handler {
     gate: Gate,
     store: Store,
     limits: Http,
+    proof: ProofKey,
 }
 
 impl Handler {
-    pub fn new(gate: Gate, store: Store, limits: Http) -> Self {
-        Self { gate, store, limits }
+    pub fn new(gate: Gate, store: Store, limits: Http, proof: ProofKey) -> Self {
+        Self { gate, store, limits, proof }
     }
 
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
@@ -42,11 +44,19 @@ impl Handler {
         let started = Instant::now();
         let path = path.to_owned();
         let address = gate::address(&path);
+        let proof = request.headers().get(proof::HEADER).and_then(|nonce| self.proof.of(nonce.to_str().ok()?));
         let answer = match self.take(request, address.as_ref(), peer).await {
             Ok(answer) | Err(answer) => answer,
         };
         self.gate.meters(address.as_ref()).answered(answer.result(), started.elapsed());
-        answer.response()
+        let mut response = answer.response();
+        // Who has the token may know which smscope this is.
+        if answer == Answer::Probe
+            && let Some(proof) = proof.and_then(|proof| HeaderValue::from_str(&proof).ok())
+        {
+            response.headers_mut().insert(proof::HEADER, proof);
+        }
+        response
     }
 
     /// The refusals in their order; then the event, kept.
@@ -63,7 +73,10 @@ impl Handler {
         entrance.check(request.headers(), peer)?;
 
         let arrived_at = Timestamp::now();
-        entrance.meters.arrived(arrived_at);
+        // A probe of our own says nothing of whether the provider calls.
+        if !request.headers().contains_key(proof::HEADER) {
+            entrance.meters.arrived(arrived_at);
+        }
         let (head, body) = request.into_parts();
         let (query, query_trace) = split_trace(head.uri.query().unwrap_or_default());
         let body = body::read(&head.headers, body, self.limits.max_body, self.limits.body_timeout).await?;
@@ -86,7 +99,7 @@ impl Handler {
             body,
         };
         let trace = query_trace.or(address.and_then(|address| address.trace));
-        let submission = Submission { source: source.name.clone(), arrived_at, trace, raw, events };
+        let submission = Submission { source: source.name.clone(), arrived_at, trace, reconciled: false, raw, events };
         match tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await {
             Ok(Ok(Verdict::Accepted)) => Ok(Answer::Accepted),
             Ok(Ok(Verdict::Duplicate)) => Ok(Answer::Duplicate),
