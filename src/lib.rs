@@ -8,6 +8,7 @@ pub mod admin;
 mod certificates;
 pub mod cli;
 pub mod config;
+pub mod connect;
 pub mod data_dir;
 pub mod diagnostics;
 pub mod event;

@@ -38,19 +38,15 @@ pub(super) fn read(
         return Err(setting.clone().secret().wrong(problem, "a key in [source.api] of each"));
     }
     let system = SystemRoots::default();
-    let mut apis = |table: &mut Table, at: usize| {
-        let api = table.optional_table("api")?;
+    let mut sources = Vec::with_capacity(tables.len().max(1));
+    let tables = if tables.is_empty() { vec![Table::with("name", DEFAULT_NAME)] } else { tables };
+    for (at, table) in tables.into_iter().enumerate() {
+        let (source, api) = source(table, &sources)?;
         if let Some(EnvironmentKey { setting, .. }) = &api_key {
             origins.note(&format!("source[{at}].api"), setting);
         }
-        api::read(api, api_key.as_ref(), &system, warnings)
-    };
-    let mut sources = Vec::with_capacity(tables.len().max(1));
-    let only = || vec![Table::with("name", DEFAULT_NAME)];
-    for mut table in if tables.is_empty() { only() } else { tables } {
-        let api = apis(&mut table, sources.len())?;
-        let source = Source { api, ..source(table, &sources)? };
-        sources.push(source);
+        let api = api::read(api, api_key.as_ref(), &system, warnings)?;
+        sources.push(Source { api, ..source });
     }
     apply_environment(&mut sources, env, origins, warnings)?;
     Ok(sources)
@@ -100,7 +96,8 @@ fn apply_environment(
     Ok(())
 }
 
-fn source(mut table: Table, others: &[Source]) -> Result<Source, ConfigError> {
+/// A source without its API, and what the file says of that.
+fn source(mut table: Table, others: &[Source]) -> Result<(Source, Option<Table>), ConfigError> {
     let name = name(&mut table, others)?;
     let tokens = tokens(&mut table)?;
     let allow = networks(table.take("allow"))?;
@@ -108,6 +105,7 @@ fn source(mut table: Table, others: &[Source]) -> Result<Source, ConfigError> {
     let channel_ids = words(table.take("channel_ids"), "channel ids")?.unwrap_or_default();
     let header = table.optional_table("header")?.map(header).transpose()?;
     let basic = table.optional_table("basic")?.map(basic).transpose()?;
+    let api = table.optional_table("api")?;
     let zone = table.take("timezone").unwrap_or_else(|| Setting::of_flag("timezone", DEFAULT_ZONE));
     let zone = zone.parse("a time zone such as Europe/Paris", |text| TimeZone::get(text).ok())?;
     let region = table.take("region").unwrap_or_else(|| Setting::of_flag("region", DEFAULT_REGION));
@@ -122,7 +120,7 @@ fn source(mut table: Table, others: &[Source]) -> Result<Source, ConfigError> {
     };
     table.finish()?;
     let channel_ids = BTreeSet::from_iter(channel_ids);
-    Ok(Source {
+    let source = Source {
         name,
         tokens,
         allow,
@@ -134,7 +132,8 @@ fn source(mut table: Table, others: &[Source]) -> Result<Source, ConfigError> {
         zone,
         region,
         stop_keywords,
-    })
+    };
+    Ok((source, api))
 }
 
 fn name(table: &mut Table, others: &[Source]) -> Result<SourceName, ConfigError> {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{Failed, PATIENCE, Step, Target};
+use super::{Failed, Step, Target};
 use crate::config::Tls;
 use crate::meters::ProbeResult;
 
@@ -23,10 +23,10 @@ pub(super) async fn resolve(target: &Target, steps: &mut Vec<Step>) -> Result<Ve
     }
     let advice = format!("expected an A or AAAA record of {host} that the internet can see");
     let failed = |why: String| (ProbeResult::Dns, Step::failed("dns", why, advice.clone()));
-    let found = match timeout(PATIENCE, tokio::net::lookup_host((host, target.port))).await {
+    let found = match timeout(target.patience, tokio::net::lookup_host((host, target.port))).await {
         Ok(Ok(found)) => found.collect::<Vec<_>>(),
         Ok(Err(error)) => return Err(failed(format!("{host} is not found: {error}"))),
-        Err(_) => return Err(failed(format!("no answer within {PATIENCE:?}"))),
+        Err(_) => return Err(failed(format!("no answer within {:?}", target.patience))),
     };
     if found.is_empty() {
         return Err(failed(format!("{host} has no address")));
@@ -51,10 +51,14 @@ fn note<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> &'static str {
 }
 
 /// The first address that takes a connection.
-pub(super) async fn connect(addresses: &[SocketAddr], steps: &mut Vec<Step>) -> Result<TcpStream, Failed> {
+pub(super) async fn connect(
+    target: &Target,
+    addresses: &[SocketAddr],
+    steps: &mut Vec<Step>,
+) -> Result<TcpStream, Failed> {
     let mut refusals = Vec::new();
     for address in addresses {
-        let error = match timeout(PATIENCE, TcpStream::connect(address)).await {
+        let error = match timeout(target.patience, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 let _best_effort = stream.set_nodelay(true);
                 let others = if refusals.is_empty() { String::new() } else { format!("; not {}", refusals.join(", ")) };
@@ -62,7 +66,7 @@ pub(super) async fn connect(addresses: &[SocketAddr], steps: &mut Vec<Step>) -> 
                 return Ok(stream);
             }
             Ok(Err(error)) => error,
-            Err(_) => io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}")),
+            Err(_) => io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {:?}", target.patience)),
         };
         refusals.push(format!("{address}: {error}"));
     }
@@ -82,10 +86,10 @@ pub(super) async fn secure(
     let name = ServerName::try_from(target.host.clone())
         .map_err(|error| failed(error.to_string(), "expected a name that a certificate can have"))?;
     let handshake = TlsConnector::from(Arc::new(client)).connect(name, stream);
-    let stream = match timeout(PATIENCE, handshake).await {
+    let stream = match timeout(target.patience, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(failed(error.to_string(), advice(&error))),
-        Err(_) => return Err(failed(format!("no answer within {PATIENCE:?}"), NOT_TLS)),
+        Err(_) => return Err(failed(format!("no answer within {:?}", target.patience), NOT_TLS)),
     };
     let version = match stream.get_ref().1.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
@@ -96,7 +100,7 @@ pub(super) async fn secure(
     Ok(stream)
 }
 
-const NOT_TLS: &str = "expected TLS 1.2 or 1.3 on this port";
+pub(super) const NOT_TLS: &str = "expected TLS 1.2 or 1.3 on this port";
 
 fn advice(error: &io::Error) -> &'static str {
     let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else { return NOT_TLS };

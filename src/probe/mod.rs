@@ -37,6 +37,8 @@ pub struct Target {
     tls: Option<Tls>,
     /// That of the smscope that should answer, where it is known.
     proof: Option<ProofKey>,
+    /// How long each step may take.
+    patience: Duration,
 }
 
 /// What a walk along a callback URL gave.
@@ -61,7 +63,7 @@ impl Target {
         let host = url.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = url.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
         let tls = tls.filter(|_| is_secure);
-        (is_secure == tls.is_some()).then_some(Self { url, host, port, tls, proof })
+        (is_secure == tls.is_some()).then_some(Self { url, host, port, tls, proof, patience: PATIENCE })
     }
 }
 
@@ -81,7 +83,7 @@ type Failed = (ProbeResult, Step);
 
 async fn along(target: &Target, calls: usize, steps: &mut Vec<Step>) -> Result<(ProbeResult, Duration), Failed> {
     let addresses = connection::resolve(target, steps).await?;
-    let stream = connection::connect(&addresses, steps).await?;
+    let stream = connection::connect(target, &addresses, steps).await?;
     let mut sender = match &target.tls {
         Some(tls) => request::open(connection::secure(target, tls, stream, steps).await?).await?,
         None => {

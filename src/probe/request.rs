@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use super::{Failed, PATIENCE, Step, Target};
+use super::{Failed, Step, Target};
 use crate::meters::ProbeResult;
 use crate::outbound::{OUR_USER_AGENT, chain};
 use crate::proof;
@@ -57,13 +57,13 @@ pub(super) async fn call(
                 Limited::new(body, LONGEST_ANSWER).collect().await.map_or_else(|_| Bytes::new(), |all| all.to_bytes());
             Ok(Response::from_parts(head, body))
         };
-        let response = match timeout(PATIENCE, exchange).await {
+        let response = match timeout(target.patience, exchange).await {
             Ok(Ok(response)) => response,
             Ok(Err(_)) if !answers.is_empty() => break,
             Ok(Err(failed)) => return Err(failed),
             Err(_) => {
                 let advice = "expected the proxy to reach smscope: is it running, and does the proxy know its port?";
-                let step = Step::failed("answer", format!("no answer within {PATIENCE:?}"), advice);
+                let step = Step::failed("answer", format!("no answer within {:?}", target.patience), advice);
                 return Err((ProbeResult::Timeout, step));
             }
         };
