@@ -2,12 +2,13 @@
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { alerts } from "./alerts/index.js";
 import { dashboards } from "./dashboards/index.js";
 
 /** By path in the repository. */
 const files: Record<string, string> = {
   ...Object.fromEntries(dashboards().map(([path, dashboard]) => [path, JSON.stringify(dashboard, null, 2) + "\n"])),
-  // The alerts' generator adds its files here.
+  ...Object.fromEntries(alerts()),
 };
 
 const root = resolve(process.argv[2] ?? join(import.meta.dirname, "../.."));

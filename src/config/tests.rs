@@ -1,6 +1,7 @@
 //! Loading as a whole, table by table: what was given, and what comes of it.
 
 mod asking;
+mod listener_tls;
 mod otlp;
 mod otlp_headers;
 mod otlp_tls;

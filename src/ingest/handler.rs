@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response};
 use jiff::Timestamp;
 
 use super::answer::Answer;
 use super::body;
 use super::gate::{self, Address, Gate};
+use super::guesses::Guesses;
 use crate::config::Http;
 use crate::event::TraceParent;
 use crate::proof::{self, ProofKey};
@@ -24,8 +25,12 @@ use crate::store::{Raw, Store, Submission, Verdict};
 /// kept after all.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// One in so many connections may be held for a late answer to a guess.
+const LATE: usize = 8;
+
 pub struct Handler {
     gate: Gate,
+    guesses: Guesses,
     store: Store,
     limits: Http,
     proof: ProofKey,
@@ -33,7 +38,13 @@ pub struct Handler {
 
 impl Handler {
     pub fn new(gate: Gate, store: Store, limits: Http, proof: ProofKey) -> Self {
-        Self { gate, store, limits, proof }
+        let guesses = Guesses::new(limits.max_connections.div_ceil(LATE));
+        Self { gate, guesses, store, limits, proof }
+    }
+
+    /// Counts what came instead of a request: hyper has answered it.
+    pub fn count_malformed(&self) {
+        self.gate.unknown().refused_unread(Answer::BrokenBody.result());
     }
 
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
@@ -45,6 +56,7 @@ impl Handler {
         let path = path.to_owned();
         let address = gate::address(&path);
         let proof = request.headers().get(proof::HEADER).and_then(|nonce| self.proof.of(nonce.to_str().ok()?));
+        let suspect = self.gate.suspect(peer.ip(), request.headers());
         let answer = match self.take(request, address.as_ref(), peer).await {
             Ok(answer) | Err(answer) => answer,
         };
@@ -55,6 +67,9 @@ impl Handler {
             && let Some(proof) = proof.and_then(|proof| HeaderValue::from_str(&proof).ok())
         {
             response.headers_mut().insert(proof::HEADER, proof);
+        }
+        if answer.is_to_a_guess() && self.guesses.failed(suspect).await {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -70,7 +85,7 @@ impl Handler {
             return Err(Answer::MethodNotAllowed);
         }
         let entrance = self.gate.admit(address)?;
-        entrance.check(request.headers(), peer)?;
+        entrance.check(request.headers(), peer.ip())?;
 
         let arrived_at = Timestamp::now();
         // A probe of our own says nothing of whether the provider calls.

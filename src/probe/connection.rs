@@ -4,15 +4,16 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, Error, ProtocolVersion};
+use rustls::{CertificateError, Error};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{Failed, Step, Target};
-use crate::config::Tls;
+use crate::config::{Tls, Validity};
 use crate::meters::ProbeResult;
 
 pub(super) async fn resolve(target: &Target, steps: &mut Vec<Step>) -> Result<Vec<SocketAddr>, Failed> {
@@ -74,12 +75,7 @@ pub(super) async fn connect(
     Err((ProbeResult::Connect, Step::failed("connect", refusals.join(", "), advice)))
 }
 
-pub(super) async fn secure(
-    target: &Target,
-    tls: &Tls,
-    stream: TcpStream,
-    steps: &mut Vec<Step>,
-) -> Result<TlsStream<TcpStream>, Failed> {
+pub(super) async fn secure(target: &Target, tls: &Tls, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failed> {
     let mut client = (*tls.client).clone();
     client.alpn_protocols = vec![b"http/1.1".to_vec()];
     let failed = |why: String, advice: &str| (ProbeResult::Tls, Step::failed("tls", why, advice));
@@ -91,13 +87,13 @@ pub(super) async fn secure(
         Ok(Err(error)) => return Err(failed(error.to_string(), advice(&error))),
         Err(_) => return Err(failed(format!("no answer within {:?}", target.patience), NOT_TLS)),
     };
-    let version = match stream.get_ref().1.protocol_version() {
-        Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
-        Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
-        _ => "TLS",
-    };
-    steps.push(Step::ok("tls", format!("{version}, a certificate of {} that is trusted here", target.host)));
     Ok(stream)
+}
+
+/// The first end of the certificates that the server shows.
+pub(super) fn expires(stream: &TlsStream<TcpStream>) -> Option<Timestamp> {
+    let shown = stream.get_ref().1.peer_certificates()?;
+    shown.iter().filter_map(|certificate| Validity::of(certificate)).map(|validity| validity.not_after).min()
 }
 
 pub(super) const NOT_TLS: &str = "expected TLS 1.2 or 1.3 on this port";

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::Uri;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::config::Tls;
@@ -49,6 +50,8 @@ pub struct Walk {
     pub result: ProbeResult,
     /// From the call to its answer, of several the middle one.
     pub took: Option<Duration>,
+    /// The first end of the certificates that were shown.
+    pub expires: Option<Timestamp>,
 }
 
 impl Target {
@@ -70,22 +73,33 @@ impl Target {
 /// Calls `target` so many times, one after the other.
 pub async fn walk(target: &Target, calls: usize) -> Walk {
     let mut steps = Vec::new();
-    match along(target, calls, &mut steps).await {
-        Ok((result, took)) => Walk { steps, result, took: Some(took) },
+    let mut expires = None;
+    match along(target, calls, &mut steps, &mut expires).await {
+        Ok((result, took)) => Walk { steps, result, took: Some(took), expires },
         Err((result, failed)) => {
             steps.push(failed);
-            Walk { steps, result, took: None }
+            Walk { steps, result, took: None, expires }
         }
     }
 }
 
 type Failed = (ProbeResult, Step);
 
-async fn along(target: &Target, calls: usize, steps: &mut Vec<Step>) -> Result<(ProbeResult, Duration), Failed> {
+async fn along(
+    target: &Target,
+    calls: usize,
+    steps: &mut Vec<Step>,
+    expires: &mut Option<Timestamp>,
+) -> Result<(ProbeResult, Duration), Failed> {
     let addresses = connection::resolve(target, steps).await?;
     let stream = connection::connect(target, &addresses, steps).await?;
     let mut sender = match &target.tls {
-        Some(tls) => request::open(connection::secure(target, tls, stream, steps).await?).await?,
+        Some(tls) => {
+            let stream = connection::secure(target, tls, stream).await?;
+            *expires = connection::expires(&stream);
+            steps.push(step::of_tls(&stream, *expires, Timestamp::now()));
+            request::open(stream).await?
+        }
         None => {
             let secure = "the token can be read on the way; expected https, but for a test on this machine";
             steps.push(Step::ok("tls", format!("none: {secure}")));
@@ -131,7 +145,7 @@ pub async fn run(probe: Probe, stop: impl Future<Output = ()>) {
             () = &mut stop => return,
             walk = walk(&probe.target, 1) => walk,
         };
-        probe.meters.probed(walk.result, walk.took);
+        probe.meters.probed(walk.result, walk.took, walk.expires);
         match walk.steps.iter().find_map(Step::failure) {
             None if notice.all_is_well() => tracing::info!(source = %probe.source, "the public URL works again"),
             None => {}

@@ -177,6 +177,11 @@ async fn a_certificate_that_is_not_to_be_trusted_is_told_with_what_to_do() {
         assert_eq!(found, expected, "{failure}");
         assert!(failure.contains(says), "{says}: {failure}");
     }
+    let secure = secure_server(&server(&["localhost"], 2099));
+    let url = format!("https://localhost:{}/hooks/smsmode/t0ken", secure.port());
+    let walk = walk(&target(&url, Some(trusting(&ours))), 1).await;
+    assert_eq!(walk.expires, "2099-01-01T00:00:00Z".parse().ok());
+    assert!(lines(&walk.steps).contains("  tls       ok       TLS 1.3, a chain that is trusted here until 2099-01-01"));
     let port = self::server("HTTP/1.1 400 X\r\n\r\n", None, Duration::ZERO).port();
     let target = target(&format!("https://localhost:{port}/hooks/smsmode/t0ken"), Some(trusting(&ours)));
     let (found, failure) = walked(&target).await;

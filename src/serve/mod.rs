@@ -179,7 +179,7 @@ pub async fn serve(
         shutdown.await;
         listening.set(false);
     };
-    ingest::run(listeners.webhook, handler, config.http, not_ready_at_once).await;
+    ingest::run(listeners.webhook, handler, config.http, config.tls.clone(), not_ready_at_once).await;
 
     // What asks others has no claim to more time; what it has handed to the store is kept.
     let _nobody_asks = stop_asking.send(true);

@@ -52,7 +52,9 @@ impl Board {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
         let names: BTreeSet<String> =
             fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
-        let paths = names.into_iter().map(|name| format!("dashboards/{name}"));
+        // Beside them is what makes ConfigMaps of them.
+        let names = names.into_iter().filter(|name| name.ends_with(".json"));
+        let paths = names.map(|name| format!("dashboards/{name}"));
         paths.map(|path| Self { json: read(&path), path }).collect()
     }
 

@@ -8,7 +8,7 @@ mod metrics;
 mod smscope;
 pub mod smsmode;
 
-pub use client::{Answer, Client, gzip, post, request};
+pub use client::{Answer, Client, Stream, gzip, post, request};
 pub use metrics::Metrics;
 pub use smscope::{Ended, Launch, Smscope};
 
