@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use smscope::account::AccountStatus;
 use smscope::config::{Config, Flags, LogContent, Otlp, VARIABLES};
 use smscope::event::{Reason, SourceName};
 use smscope::ledger::catalogue::Description;
@@ -81,7 +82,9 @@ fn durable() -> Vec<&'static Description> {
     let families = store.snapshot().families;
     drop(store);
     end.wait();
-    families.iter().chain(&ExportStatus::default().families(0, 0)).map(|family| family.description).collect()
+    let account = AccountStatus::new(Duration::from_secs(60)).families(Timestamp::UNIX_EPOCH);
+    let exports = ExportStatus::default().families(0, 0);
+    families.iter().chain(&exports).chain(&account).map(|family| family.description).collect()
 }
 
 #[test]
