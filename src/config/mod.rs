@@ -88,8 +88,16 @@ impl LoadedOrigins {
 
 /// Why a configuration cannot be used: one line, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", one_line(.0))]
 pub struct ConfigError(String);
+
+/// Control characters, which a key in quotes may hold, as escapes.
+fn one_line(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+        line
+    })
+}
 
 impl Config {
     /// Puts the configuration together from flags, environment, file and defaults.
