@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. `make demo` is for a look at it all.
 
-.PHONY: run test demo setup toolchain check deny bench
+.PHONY: run test demo setup toolchain check deny bench soak
 
 # Builds and starts smscope with no configuration. Needs Rust and a C compiler (for SQLite), nothing else.
 run: toolchain
@@ -24,7 +24,7 @@ check:
 setup: toolchain
 	scripts/setup.sh prometheus=prometheus promtool=prometheus sqlite3=sqlite3 curl=curl prlimit=util-linux \
 		chromium=chromium groff=groff prometheus-alertmanager=prometheus-alertmanager amtool=prometheus-alertmanager \
-		shellcheck=shellcheck systemd-analyze=systemd strace=strace node=nodejs npm=npm
+		shellcheck=shellcheck systemd-analyze=systemd strace=strace mount=mount node=nodejs npm=npm
 	tests/collector/build.sh
 	tests/manifests/build.sh
 	grafana/setup.sh
@@ -44,3 +44,15 @@ deny:
 
 bench:
 	cargo bench
+
+# The long forms of the tests that break things (docs/reliability.md has what they showed): about ten minutes, one after the other,
+# and the same again with SEED=<the seed that it prints>. Each number can be set: make soak KILLS=1000.
+SEED := $(shell date +%s)
+KILLS := 300
+CUTS := 100
+BACKLOG := 1000000
+IDLE := 10000
+soak: setup
+	SMSCOPE_SOAK_SEED=$(SEED) SMSCOPE_SOAK_KILLS=$(KILLS) SMSCOPE_SOAK_CUTS=$(CUTS) SMSCOPE_SOAK_BACKLOG=$(BACKLOG) \
+		SMSCOPE_SOAK_IDLE=$(IDLE) cargo test --profile soak --test end_to_end --test reliability -- \
+		--nocapture --test-threads 1 kills_under_load power far_end floods deluge upgrade disk

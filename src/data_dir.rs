@@ -44,12 +44,12 @@ impl DataDir {
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         let private = Self::private_of(path);
         let unusable = |error| DataDirError::Unusable { path: path.to_owned(), error };
-        fs::create_dir_all(path).map_err(unusable)?;
+        create_durably(path).map_err(unusable)?;
         match DirBuilder::new().mode(0o700).create(&private) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
             }
-            made => made.map_err(unusable)?,
+            made => made.and_then(|()| File::open(path)?.sync_all()).map_err(unusable)?,
         }
         Ok(Self { path: path.to_owned(), private })
     }
@@ -150,6 +150,22 @@ impl DataDir {
 fn made(path: &Path, name: &str) -> Option<String> {
     let text = fs::read_to_string(DataDir::private_of(path).join(name)).ok()?;
     Some(text.trim_end().to_owned())
+}
+
+/// Makes a directory and those above it, as needed, so that their names survive a power cut as what is put into them does.
+fn create_durably(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    create_durably(parent)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.and_then(|()| File::open(parent)?.sync_all()),
+    }
 }
 
 fn token_file(source: &SourceName) -> String {

@@ -18,6 +18,7 @@ pub mod lifecycle;
 pub mod meters;
 pub mod number;
 pub mod outbound;
+pub mod places;
 pub mod probe;
 pub mod proof;
 pub mod provider;

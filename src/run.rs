@@ -33,6 +33,7 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
         tracing::warn!("{warning}");
     }
     let mut config = loaded.config;
+    config.http.max_connections = connections_within_file_limit(config.http.max_connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
     runtime.block_on(async {
         let shutdown = termination().map_err(Exit::failure)?;
@@ -44,6 +45,29 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
     })?;
     tracing::info!("ended in good order");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Each connection is an open file. Raises the process's limit as far as it may, and gives the number of connections that it then
+/// has room for: one more could not be accepted, nor could the store's files be opened.
+fn connections_within_file_limit(wanted: usize) -> usize {
+    /// The store, the admin listener's connections, those to collectors, and what the runtime needs.
+    const OTHERS: u64 = 128;
+    let needed = wanted as u64 + OTHERS;
+    match rlimit::increase_nofile_limit(needed) {
+        Ok(limit) if limit < needed => {
+            let possible = usize::try_from(limit.saturating_sub(OTHERS)).unwrap_or(wanted).max(1);
+            tracing::warn!(
+                "http.max_connections = {wanted}: {possible} are used, the process may open {limit} files (ulimit -n); \
+                 expected {needed}"
+            );
+            possible
+        }
+        Ok(_) => wanted,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files is not known; http.max_connections is taken as it is");
+            wanted
+        }
+    }
 }
 
 /// `smscope url`: the full callback URLs, one a line.

@@ -322,7 +322,7 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("ledger", &["event", "lifecycle"]),
         ("provider", &["event", "number"]),
         ("store", &["event", "record", "lifecycle", "ledger", "meters", "diagnostics"]),
-        ("ingest", &["event", "provider", "store", "config", "meters", "secret", "diagnostics", "proof"]),
+        ("ingest", &["event", "provider", "store", "config", "meters", "places", "secret", "diagnostics", "proof"]),
         ("outbound", &["config"]),
         ("smsmode_api", &["event", "config", "secret", "meters", "outbound"]),
         ("proof", &["event"]),
@@ -330,7 +330,7 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("reconcile", &["event", "provider", "store", "config", "meters", "outbound", "smsmode_api"]),
         ("account", &["event", "config", "ledger", "meters", "outbound", "smsmode_api"]),
         ("telemetry", &["event", "record", "ledger", "config", "meters", "outbound"]),
-        ("admin", &["event", "record", "ledger", "meters", "telemetry"]),
+        ("admin", &["event", "record", "ledger", "meters", "places", "telemetry"]),
         ("simulate", &["event", "number", "provider"]),
     ] {
         for (path, source) in sources(module) {

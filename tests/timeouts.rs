@@ -97,18 +97,30 @@ fn a_client_that_never_reads_its_answers_is_hung_up_on() {
 }
 
 #[test]
-fn connections_past_the_limit_wait_for_one_to_end() {
+fn past_the_limit_the_connection_that_has_waited_longest_for_a_request_makes_room() {
     let smscope = with("max_connections = 2");
     let probe = request("GET", HOOK, &[], "");
     let (mut first, mut second) = (smscope.client(), smscope.client());
     assert_eq!(first.ask(&probe).told(), "probe");
     assert_eq!(second.ask(&probe).told(), "probe");
     let mut third = smscope.client();
-    third.send(&probe);
-    assert_eq!(second.ask(&probe).told(), "probe", "those that are in are served");
-    assert!(third.hears_nothing_for(Duration::from_millis(500)));
-    drop(first);
-    assert_eq!(third.answer().told(), "probe");
+    assert_eq!(third.ask(&probe).told(), "probe");
+    assert!(first.try_answer().is_err(), "it has been hung up on");
+    assert_eq!(second.ask(&probe).told(), "probe");
+}
+
+#[test]
+fn while_requests_are_under_way_on_all_places_further_connections_wait() {
+    let smscope = with("max_connections = 1");
+    let (start, rest) = halves("under way");
+    let mut busy = smscope.client();
+    // The answer to the first request tells that the second, behind it, has arrived too.
+    assert_eq!(busy.ask([request("GET", HOOK, &[], ""), start].concat()).told(), "probe");
+    let mut waiting = smscope.client();
+    waiting.send(request("GET", HOOK, &[], ""));
+    assert!(waiting.hears_nothing_for(Duration::from_millis(800)));
+    assert_eq!(busy.ask(rest).told(), "accepted");
+    assert_eq!(waiting.answer().told(), "probe");
 }
 
 #[test]

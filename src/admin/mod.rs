@@ -20,16 +20,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
+
+use crate::places::Places;
 
 pub mod page;
 
 use page::{Page, Part};
 
-/// Connections at a time: a scraper or two, the probes, a few people. Further ones wait in the kernel's queue.
+/// Connections at a time: a scraper or two, the probes, a few people. Past that, who has been idle longest has to go.
 const MAX_CONNECTIONS: usize = 128;
 
 /// How long a request's head may take, and a connection may be idle.
@@ -69,45 +70,51 @@ impl Listening {
 /// what it could still ask for is about to go.
 pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Output = ()>) {
     let admin = Arc::new(admin);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = async { (places.take().await, listener.accept().await) } => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let Ok((stream, place)) = accepted else {
+        let (place, Ok((stream, _))) = accepted else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let admin = admin.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (request, _) = request.into_parts();
-            let admin = admin.clone();
-            async move { Ok::<_, Infallible>(admin.answer(&request).await) }
-        });
+        // It was taken for whoever would come, however long that took.
+        place.waits();
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        let (admin, place) = (admin.clone(), Arc::new(place));
+        let service = service_fn({
+            let place = place.clone();
+            move |request: Request<Incoming>| {
+                let (request, _) = request.into_parts();
+                let (admin, place) = (admin.clone(), place.clone());
+                place.is_busy();
+                async move {
+                    let answer = admin.answer(&request).await;
+                    place.waits();
+                    Ok::<_, Infallible>(answer)
+                }
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
         connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "admin connection ended");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "admin connection ended");
+                },
+                () = place.is_wanted() => tracing::debug!("admin connection closed, its place was wanted"),
             }
-            drop(place);
         });
     }
     connections.shutdown().await;
-}
-
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    // It is never closed.
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    Ok((listener.accept().await?.0, place))
 }
 
 impl Admin {
@@ -187,6 +194,7 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::sync::oneshot;
 
     /// What an answer is made from holds the store open, and the process ends only when the store has closed.
@@ -222,25 +230,24 @@ mod tests {
     const PROBE: &[u8] = b"GET /livez HTTP/1.1\r\nhost: here\r\n\r\n";
 
     #[tokio::test]
-    async fn connections_past_the_limit_wait_for_one_to_end() {
+    async fn past_the_limit_the_connection_that_has_been_idle_longest_makes_room() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let running = tokio::spawn(run(listener, admin(), std::future::pending()));
         let mut inside = Vec::new();
-        let mut answer = [0; 12];
-        for _ in 0..MAX_CONNECTIONS {
+        for _ in 0..=MAX_CONNECTIONS {
             let mut client = TcpStream::connect(address).await.unwrap();
             client.write_all(PROBE).await.unwrap();
+            let mut answer = [0; 12];
             client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200");
             inside.push(client);
         }
-        let mut outside = TcpStream::connect(address).await.unwrap();
-        outside.write_all(PROBE).await.unwrap();
-        let waits = tokio::time::timeout(Duration::from_millis(300), outside.read_exact(&mut answer)).await;
-        assert!(waits.is_err(), "answered past the limit");
-        inside.pop();
-        outside.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 200");
+        // The rest of its answer, and the end.
+        inside[0].read_to_end(&mut Vec::new()).await.unwrap();
+        let mut rest = Vec::new();
+        let end = inside[2].read_to_end(&mut rest);
+        assert!(tokio::time::timeout(Duration::from_millis(300), end).await.is_err(), "more were closed than needed");
         running.abort();
     }
 

@@ -155,7 +155,7 @@ static SETTINGS: &[Setting] = &[
     key("http.max_body", "size", "256KiB", "one body, after decompression")
         .example(r#""1MiB""#)
         .wrong(r#""1GiB""#),
-    key("http.max_connections", "number", "1024", "further ones wait in the kernel's queue")
+    key("http.max_connections", "number", "1024", "past them the connection that has waited longest for its request is closed; the kernel's queue holds who waits")
         .example("256")
         .wrong("0"),
     key(

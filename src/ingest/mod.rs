@@ -14,12 +14,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::config::{Http, ListenerTls};
+use crate::places::{Place, Places};
 
 mod answer;
 mod body;
@@ -43,7 +43,7 @@ type Socket = Pin<Box<TimeoutStream<TcpStream>>>;
 struct Caller {
     peer: SocketAddr,
     since: Instant,
-    place: OwnedSemaphorePermit,
+    place: Arc<Place>,
 }
 
 /// Accepts connections until `shutdown` resolves, then lets requests in flight finish within the configured time. When this returns
@@ -56,7 +56,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) {
     let handler = Arc::new(handler);
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let places = Places::new(limits.max_connections);
     let connections = GracefulShutdown::new();
     // Ends with everything that is left when this returns.
     let mut tasks = JoinSet::new();
@@ -84,7 +84,13 @@ pub async fn run(
                 }
                 (Some((socket, caller)), Some(tls)) => {
                     let handshake = tls.begin(socket, limits.header_timeout);
-                    handshakes.spawn(async { Some((handshake.await?, caller)) });
+                    handshakes.spawn(async {
+                        let stream = tokio::select! {
+                            stream = handshake => stream?,
+                            () = caller.place.is_wanted() => return None,
+                        };
+                        Some((stream, caller))
+                    });
                 }
             },
         }
@@ -97,15 +103,17 @@ pub async fn run(
     tasks.shutdown().await;
 }
 
-/// The next connection. A place first: past the limit, callers wait in the kernel's queue.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, limits: Http) -> Option<(Socket, Caller)> {
-    let place = places.clone().acquire_owned().await.ok()?;
+/// The next connection. A place first: while all are busy, callers wait in the kernel's queue.
+async fn accept(listener: &TcpListener, places: &Places, limits: Http) -> Option<(Socket, Caller)> {
+    let place = places.take().await;
     match listener.accept().await {
         Ok((stream, peer)) => {
             let _best_effort = stream.set_nodelay(true);
             let mut socket = TimeoutStream::new(stream);
             socket.set_write_timeout(Some(limits.write_timeout));
-            Some((Box::pin(socket), Caller { peer, since: Instant::now(), place }))
+            // It was taken for whoever would come, however long that took.
+            place.waits();
+            Some((Box::pin(socket), Caller { peer, since: Instant::now(), place: Arc::new(place) }))
         }
         Err(error) => {
             // Out of file descriptors, most likely: they come back when connections end.
@@ -132,9 +140,15 @@ where
 {
     let Caller { peer, since, place } = caller;
     let (handler, requests) = (handler.clone(), handler.clone());
+    let place_of_requests = place.clone();
     let service = service_fn(move |request| {
-        let handler = requests.clone();
-        async move { Ok::<_, std::convert::Infallible>(handler.answer(request, peer).await) }
+        let (handler, place) = (requests.clone(), place_of_requests.clone());
+        place.is_busy();
+        async move {
+            let answer = handler.answer(request, peer).await;
+            place.waits();
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -142,18 +156,22 @@ where
         .header_read_timeout(limits.header_timeout.saturating_sub(since.elapsed()))
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
+        // Answers are flushed one by one: gathering them would let whoever writes and never reads fill the memory.
+        .pipeline_flush(false)
         // Who has sent all and closed that half is answered; who has hung up is still counted.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let connection = connections.watch(connection);
     async move {
-        // Time-outs, resets and what is not HTTP: every day's business on an open port.
-        if let Err(error) = connection.await {
-            tracing::debug!(%peer, %error, "connection ended");
-            if error.is_parse() {
-                handler.count_malformed();
-            }
+        tokio::select! {
+            // Time-outs, resets and what is not HTTP: every day's business on an open port.
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%peer, %error, "connection ended");
+                if error.is_parse() {
+                    handler.count_malformed();
+                }
+            },
+            () = place.is_wanted() => tracing::debug!(%peer, "connection closed, its place was wanted"),
         }
-        drop(place);
     }
 }

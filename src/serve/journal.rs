@@ -1,5 +1,7 @@
 //! The store as the log exporter sees it.
 
+use jiff::Timestamp;
+
 use crate::record::Entry;
 use crate::store::Store;
 use crate::telemetry::export_logs::Journal;
@@ -22,6 +24,10 @@ impl Journal for StoreJournal {
 
     async fn advance(&self, to: i64) -> Result<(), String> {
         self.0.advance(to).await.map_err(|refusal| refusal.to_string())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
     }
 
     async fn reached(&self, position: i64) {

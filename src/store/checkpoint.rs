@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
+
+use crate::diagnostics::Throttle;
 
 /// Pages of WAL (64 MiB) at which the writer has to help: under constant load the log is never wholly copied at the moment of a
 /// commit, so it would not start over by itself.
@@ -26,7 +29,7 @@ impl Checkpointer {
             while rings.recv().is_ok() {
                 match checkpoint(&connection, "PASSIVE") {
                     Ok(pages) => flag.store(pages > TOO_LONG, Ordering::Relaxed),
-                    Err(error) => tracing::debug!(%error, "checkpoint put off"),
+                    Err(error) => put_off(&error),
                 }
             }
         })?;
@@ -46,7 +49,7 @@ impl Checkpointer {
         if self.help_wanted.swap(false, Ordering::Relaxed)
             && let Err(error) = checkpoint(connection, "PASSIVE")
         {
-            tracing::debug!(%error, "checkpoint put off");
+            put_off(&error);
         }
     }
 }
@@ -57,6 +60,17 @@ impl Drop for Checkpointer {
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();
         }
+    }
+}
+
+/// A reader in the way is nothing. A disk in the way lets the log grow until it is full: commits go on meanwhile, so this is the
+/// only sign of it.
+fn put_off(error: &rusqlite::Error) {
+    static FAILURES: Throttle = Throttle::new(Duration::from_secs(600));
+    if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
+        tracing::debug!(%error, "checkpoint put off");
+    } else if let Some(suppressed) = FAILURES.permit() {
+        tracing::error!(%error, suppressed, "cannot copy the write-ahead log into the database; it grows meanwhile");
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::Refusal;
 use super::retention::{self, EventLimits};
+use super::rows;
 use super::transaction::Open;
 use super::writer::{Request, Writer};
 
@@ -29,6 +30,7 @@ impl Writer {
             received_before: i64::MAX,
             exported_to: self.shared.export_cursor(),
             given_up_before: i64::MIN,
+            future: i64::MAX,
         };
         for _ in 0..10 {
             match self.house_transaction(|open| retention::prune_events(open.connection, limits)) {
@@ -49,6 +51,9 @@ impl Writer {
 
     /// One step of each chore. `true`: there is more to do at once.
     pub(super) fn keep_house(&mut self) -> bool {
+        if !self.is_sound() {
+            return false;
+        }
         if !self.shared.is_healthy() {
             // Finds out whether writing works again, also when nobody calls.
             let now = Timestamp::now().as_millisecond();
@@ -57,7 +62,7 @@ impl Writer {
             });
             return false;
         }
-        let now = Timestamp::now();
+        let now = self.shared.now();
         let moved = self.move_keys();
         let expired = self.expire(now);
         // A message that goes while its key moves would leave the key behind.
@@ -99,10 +104,12 @@ impl Writer {
     }
 
     fn prune(&mut self, now: Timestamp) -> bool {
+        let future = retention::future(now);
         let limits = EventLimits {
             received_before: retention::before(now, self.settings.retention),
             exported_to: self.shared.export_cursor(),
             given_up_before: retention::before(now, self.settings.retention.max(self.settings.export_retention)),
+            future,
         };
         let state_before =
             retention::before(now, retention::state_retention(self.settings.retention, self.settings.horizon));
@@ -110,10 +117,7 @@ impl Writer {
             MessageRound::At(from) => Some(from),
             MessageRound::NextFrom(time) => (time <= Instant::now()).then_some(0),
         };
-        let oldest = self
-            .connection
-            .prepare_cached("SELECT min(received_at) FROM (SELECT received_at FROM events ORDER BY id LIMIT 1)")
-            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, Option<i64>>(0)));
+        let oldest = retention::oldest_event(&self.connection, future);
         let events_due = matches!(oldest, Ok(Some(oldest)) if oldest < limits.received_before);
         if !events_due && from.is_none() {
             return false;
@@ -122,8 +126,9 @@ impl Writer {
             let mut gone = if events_due { retention::prune_events(open.connection, limits)? } else { 0 };
             let mut pruned = retention::PrunedMessages::default();
             if let Some(from) = from {
-                gone += retention::prune_event_keys(open.connection, state_before)?;
-                pruned = retention::prune_messages(open.connection, from, state_before)?;
+                gone += retention::prune_event_keys(open.connection, state_before, future)?;
+                pruned = retention::prune_messages(open.connection, from, state_before, future)?;
+                rows::save_seen(open.connection, now)?;
             }
             Ok((gone, pruned))
         });

@@ -9,6 +9,8 @@
 //!   copy in memory moves after the commit. A kill at any moment leaves events and counters in agreement.
 //! - Checkpoints (WAL to database file) run on a connection and thread of their own, so that they do not delay a commit.
 //! - Housekeeping (expiry, retention) is done by the writer in small transactions, between those of requests.
+//! - Each transaction looks whether the files are where they were: what is written to a deleted file is nowhere after a restart.
+//! - A database that is found damaged takes no more writes, until it has been looked through and is sound.
 //! - Recovery is SQLite's own. Opening reads the ledger, the label values and the cursors: no scan of events or messages.
 //!
 //! Nothing outside this module knows that it is SQLite.
@@ -29,8 +31,11 @@ use crate::event::{Event, SourceName, TraceParent};
 use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
 
+mod backlog;
 mod checkpoint;
+mod clock;
 pub mod cohorts;
+mod files;
 mod housekeeping;
 mod journal;
 mod lookup;
@@ -46,11 +51,13 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use backlog::Backlog;
+use files::Files;
 pub use overdue::Overdue;
 use shared::Shared;
 use writer::{CursorMove, Job, Request, Writer};
 
-/// How many requests may wait for the writer before callers are told to come back later.
+/// How many requests may wait for the writer, whatever else is said of it.
 const QUEUE: usize = 4096;
 
 /// Page cache of the writer's connection, taken as it is needed: the index of a million messages, most of it.
@@ -87,6 +94,12 @@ pub struct Submission {
     pub raw: Raw,
     /// In the order of the request.
     pub events: Vec<Event>,
+}
+
+impl Submission {
+    fn weight(&self) -> backlog::Weight {
+        backlog::Weight { events: self.events.len(), bytes: self.raw.body.len() + self.raw.query.len() }
+    }
 }
 
 /// The request as it came, without anything secret, its body decompressed.
@@ -137,6 +150,7 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct Store {
     jobs: SyncSender<Job>,
+    backlog: Arc<Backlog>,
     shared: Arc<Shared>,
     reader: Arc<Mutex<Connection>>,
 }
@@ -170,9 +184,12 @@ impl Store {
         let (jobs, queue) = sync_channel(QUEUE);
         let checkpointer = checkpoint::Checkpointer::start(connect(&path)?)?;
         let reader = Arc::new(Mutex::new(connect(&path)?));
-        let writer = Writer::new(connection, settings, shared.clone(), state, checkpointer)?;
-        let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue))?;
-        Ok((Self { jobs, shared, reader }, WriterEnd(thread)))
+        let files = Files::of(&path)?;
+        let backlog = Arc::new(Backlog::default());
+        let writer = Writer::new(connection, files, settings, shared.clone(), state, checkpointer)?;
+        let taken = backlog.clone();
+        let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue, &taken))?;
+        Ok((Self { jobs, backlog, shared, reader }, WriterEnd(thread)))
     }
 
     /// Keeps a submission. When this returns `Ok`, it is on disk.
@@ -181,7 +198,12 @@ impl Store {
     /// Nothing of it was kept; or, when the writer is stuck, the caller gave up before knowing.
     pub async fn commit(&self, submission: Submission) -> Result<Verdict, Refusal> {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(Job::Keep(Request { submission: Box::new(submission), answer }))?;
+        let weight = submission.weight();
+        if !self.backlog.admit(weight) {
+            return Err(Refusal::QueueFull);
+        }
+        let job = Job::Keep(Request { submission: Box::new(submission), answer });
+        self.enqueue(job).inspect_err(|_| self.backlog.remove(weight))?;
         answered.await.unwrap_or(Err(Refusal::CannotWrite))
     }
 
@@ -232,6 +254,11 @@ impl Store {
     /// Whether the last attempt to write succeeded.
     pub fn is_healthy(&self) -> bool {
         self.shared.is_healthy()
+    }
+
+    /// The time by which the age of an event is measured: that of the clock, unless it has just jumped ahead.
+    pub fn now(&self) -> Timestamp {
+        self.shared.now()
     }
 
     /// When this store was made: the start time of the durable counters.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 /// Rows looked at in one step: a step is a short transaction between two commits of requests.
 pub const STEP: i64 = 200;
@@ -17,6 +17,24 @@ pub struct EventLimits {
     pub exported_to: Option<i64>,
     /// …or arrived before this, exported or not.
     pub given_up_before: i64,
+    /// What has arrived after this was dated by a clock that was wrong. It goes with what came after it.
+    pub future: i64,
+}
+
+/// The limit of what [`EventLimits::future`] speaks of, an hour from now.
+pub fn future(now: Timestamp) -> i64 {
+    now.as_millisecond().saturating_add(3_600_000)
+}
+
+/// When the oldest event arrived that was not dated by a wrong clock.
+pub fn oldest_event(connection: &Connection, future: i64) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT received_at FROM (SELECT received_at FROM events ORDER BY id LIMIT 100000) \
+             WHERE received_at <= ?1 LIMIT 1",
+        )?
+        .query_row([future], |row| row.get(0))
+        .optional()
 }
 
 /// The ids of messages that are pending since `before` or longer, the longest first.
@@ -30,7 +48,7 @@ pub fn past_horizon(connection: &Connection, before: Timestamp) -> rusqlite::Res
         .collect()
 }
 
-/// Deletes up to a step of the oldest events that may go. Gives how many went. The newest event stays, so that no place in the
+/// Deletes up to a step of the oldest events that may go, of which there is one. Gives how many went. The newest event stays, so that no place in the
 /// journal is ever used twice.
 pub fn prune_events(connection: &Connection, limits: EventLimits) -> rusqlite::Result<usize> {
     let oldest: Vec<(i64, i64)> = connection
@@ -41,19 +59,28 @@ pub fn prune_events(connection: &Connection, limits: EventLimits) -> rusqlite::R
         let exported = limits.exported_to.is_none_or(|place| *id <= place);
         *received_at < limits.received_before && (exported || *received_at < limits.given_up_before)
     };
-    let candidates = oldest.len().saturating_sub(1);
-    let Some((last, _)) = oldest[..candidates].iter().take_while(may_go).last() else { return Ok(0) };
+    let misdated = |(id, received_at): &&(i64, i64)| {
+        *received_at > limits.future && limits.exported_to.is_none_or(|place| *id <= place)
+    };
+    let candidates = &oldest[..oldest.len().saturating_sub(1)];
+    let leading = candidates.iter().take_while(|event| may_go(event) || misdated(event));
+    let last = match leading.clone().filter(may_go).last() {
+        // Nothing but misdated ones so far: what comes after them is due, or this would not have been called.
+        None if !candidates.is_empty() && leading.count() == candidates.len() => candidates.last(),
+        last => last,
+    };
+    let Some((last, _)) = last else { return Ok(0) };
     connection.prepare_cached("DELETE FROM events WHERE id <= ?1")?.execute([last])
 }
 
 /// Deletes a step of the oldest reply and request keys that arrived before `before`.
-pub fn prune_event_keys(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
+pub fn prune_event_keys(connection: &Connection, before: i64, future: i64) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
-            "DELETE FROM event_keys WHERE id IN \
-             (SELECT id FROM (SELECT id, received_at FROM event_keys ORDER BY id LIMIT ?2) WHERE received_at < ?1)",
+            "DELETE FROM event_keys WHERE id IN (SELECT id FROM \
+             (SELECT id, received_at FROM event_keys WHERE received_at <= ?3 ORDER BY id LIMIT ?2) WHERE received_at < ?1)",
         )?
-        .execute([before, STEP])
+        .execute([before, STEP, future])
 }
 
 /// What one step through the messages has done.
@@ -67,7 +94,12 @@ pub struct PrunedMessages {
 
 /// Walks the messages from the oldest on, a step at a time, and deletes those that are settled and silent since `before`. The newest
 /// message stays, so that no id is used twice.
-pub fn prune_messages(connection: &Connection, from: i64, before: i64) -> rusqlite::Result<PrunedMessages> {
+pub fn prune_messages(
+    connection: &Connection,
+    from: i64,
+    before: i64,
+    future: i64,
+) -> rusqlite::Result<PrunedMessages> {
     let rows: Vec<(i64, i64, i64, i64, bool)> = connection
         .prepare_cached(
             "SELECT id, key, first_seen, last_event, state IN ('scheduled', 'enroute') FROM messages WHERE id > ?1 \
@@ -79,8 +111,8 @@ pub fn prune_messages(connection: &Connection, from: i64, before: i64) -> rusqli
     let mut pruned = PrunedMessages::default();
     let mut reached = from;
     for &(id, key, first_seen, last_event, pending) in &rows[..rows.len().saturating_sub(1)] {
-        // Ids grow with first sight: what follows is younger still.
-        if first_seen >= before {
+        // Ids grow with first sight: what follows is younger still, but for what a wrong clock has dated.
+        if (before..=future).contains(&first_seen) {
             return Ok(pruned);
         }
         if !pending && last_event < before {
@@ -111,4 +143,45 @@ pub fn before(now: Timestamp, age: Duration) -> i64 {
 pub fn bytes_in_use(connection: &Connection) -> rusqlite::Result<i64> {
     let pragma = |name: &str| connection.prepare_cached(name)?.query_row(params![], |row| row.get::<_, i64>(0));
     Ok((pragma("PRAGMA page_count")? - pragma("PRAGMA freelist_count")?) * pragma("PRAGMA page_size")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000_000;
+    const OLD: i64 = 100_000;
+    const MISDATED: i64 = 9_000_000;
+
+    /// A journal whose events arrived at these times, pruned of what came before 500,000. Gives the places that are left.
+    fn pruned(arrivals: &[i64], exported_to: Option<i64>) -> Vec<i64> {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE events (id INTEGER PRIMARY KEY, received_at INTEGER NOT NULL)").unwrap();
+        for arrival in arrivals {
+            connection.execute("INSERT INTO events (received_at) VALUES (?1)", [arrival]).unwrap();
+        }
+        let limits = EventLimits { received_before: 500_000, exported_to, given_up_before: 0, future: NOW };
+        while oldest_event(&connection, NOW).unwrap().is_some_and(|oldest| oldest < limits.received_before)
+            && prune_events(&connection, limits).unwrap() > 0
+        {}
+        let mut left = connection.prepare("SELECT id FROM events ORDER BY id").unwrap();
+        left.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn what_a_wrong_clock_has_dated_goes_with_what_came_after_it_and_holds_nothing_up() {
+        for (arrivals, exported_to, left) in [
+            (&[OLD, OLD, NOW, NOW][..], None, &[3, 4][..]),
+            (&[OLD, MISDATED, OLD, NOW, NOW], None, &[4, 5]),
+            (&[MISDATED, OLD, NOW], None, &[3]),
+            (&[OLD, MISDATED, NOW, NOW], None, &[2, 3, 4]),
+            (&[OLD, MISDATED, OLD, NOW, NOW], Some(1), &[2, 3, 4, 5]),
+            (&[MISDATED, MISDATED], None, &[1, 2]),
+            (&[OLD, OLD, OLD], None, &[3]),
+        ] {
+            assert_eq!(pruned(arrivals, exported_to), left, "{arrivals:?}");
+        }
+        let many: Vec<i64> = std::iter::repeat_n(MISDATED, 3 * STEP as usize).chain([OLD, NOW]).collect();
+        assert_eq!(pruned(&many, None), [3 * STEP + 2]);
+    }
 }

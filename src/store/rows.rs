@@ -1,10 +1,12 @@
 //! The small tables: ledger, label values, cursors; and what is read of the others at start and after each commit.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::clock::SteadyClock;
 use super::messages::timestamp;
 use super::shared::{Gauges, Shared};
 use super::{OpenError, Settings, retention};
@@ -38,7 +40,11 @@ pub fn load(connection: &Connection, settings: &Settings) -> Result<(Shared, Lab
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let gauges = gauges(connection, settings)?;
-    let shared = Shared::new(timestamp(created_at)?, cursor, ledger, gauges);
+    let seen: Option<i64> =
+        connection.query_row("SELECT value FROM meta WHERE key = 'seen_at'", [], |row| row.get(0)).optional()?;
+    let seen = seen.map(timestamp).transpose()?.unwrap_or_else(Timestamp::now);
+    let clock = SteadyClock::from(seen, Instant::now());
+    let shared = Shared::new(timestamp(created_at)?, clock, cursor, ledger, gauges);
     Ok((shared, LabelCaps::new(values)))
 }
 
@@ -104,6 +110,14 @@ pub fn save_cursor(connection: &Connection, position: i64) -> rusqlite::Result<(
     connection
         .prepare_cached("UPDATE cursors SET position = max(position, ?2) WHERE name = ?1")?
         .execute(params![CURSOR, position])
+        .map(drop)
+}
+
+/// Notes until when the store was in use.
+pub fn save_seen(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('seen_at', ?1)")?
+        .execute([now.as_millisecond()])
         .map(drop)
 }
 

@@ -1,11 +1,13 @@
 //! What the writer shows to everyone else, as of its last commit.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::clock::SteadyClock;
 use crate::event::SourceName;
 use crate::ledger::catalogue::{Description, gauge};
 use crate::ledger::snapshot::{Family, Sample, Snapshot};
@@ -20,6 +22,7 @@ pub struct Shared {
     pub newest: watch::Sender<i64>,
     cursor: AtomicI64,
     healthy: AtomicBool,
+    clock: Mutex<SteadyClock>,
     // One lock for both: a scrape sees counters and gauges of the same commit. Only the writer changes them, for microseconds; it
     // holds a read lock while a transaction is open, which no scrape waits for.
     visible: RwLock<Visible>,
@@ -44,12 +47,13 @@ pub struct Gauges {
 }
 
 impl Shared {
-    pub fn new(created_at: Timestamp, cursor: Option<i64>, ledger: Ledger, gauges: Gauges) -> Self {
+    pub fn new(created_at: Timestamp, clock: SteadyClock, cursor: Option<i64>, ledger: Ledger, gauges: Gauges) -> Self {
         Self {
             created_at,
             newest: watch::Sender::new(gauges.newest),
             cursor: AtomicI64::new(cursor.unwrap_or(NO_CURSOR)),
             healthy: AtomicBool::new(true),
+            clock: Mutex::new(clock),
             visible: RwLock::new(Visible { ledger, gauges }),
         }
     }
@@ -81,6 +85,12 @@ impl Shared {
     /// Moves the cursor on; never back.
     pub fn advance_cursor(&self, position: i64) {
         self.cursor.fetch_max(position, Ordering::AcqRel);
+    }
+
+    /// The time to measure ages by.
+    pub fn now(&self) -> Timestamp {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.read(Timestamp::now(), Instant::now())
     }
 
     pub fn is_healthy(&self) -> bool {

@@ -8,23 +8,31 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::backlog::Backlog;
 use super::checkpoint::Checkpointer;
+use super::files::Files;
 use super::housekeeping::MessageRound;
 use super::lookup::Lookup;
 use super::rows;
 use super::shared::Shared;
 use super::transaction::{Observation, Open};
 use super::{OpenError, Refusal, Settings, Submission, Verdict};
-use crate::diagnostics::Throttle;
+use crate::ledger::Postings;
 use crate::ledger::accounting::Accounts;
 use crate::ledger::caps::LabelCaps;
-use crate::ledger::{Ledger, Postings};
 use crate::meters::{self, SourceMeters, StoreMeters};
 
 /// Events of one transaction, give or take the last request's.
 const BATCH: usize = 1024;
 /// How often the writer looks for something to expire or prune.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
+/// How often the same failure is worth a line: when it comes and goes, and while it stays.
+const SAID_AGAIN: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(600)];
+
+/// When a database that was found damaged is looked through, at first and at the latest.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+const LONGEST_LOOK: Duration = Duration::from_secs(600);
+
 pub enum Job {
     Keep(Request),
     Advance(CursorMove),
@@ -42,8 +50,43 @@ pub struct CursorMove {
     pub answer: oneshot::Sender<Result<(), Refusal>>,
 }
 
+/// Why a transaction has left nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(
+        "the database has been deleted, moved or replaced; put it back, or restart smscope to begin with what is there now"
+    )]
+    NotInPlace,
+    #[error(
+        "the database is damaged or cannot be read; if it stays so, see to the disk, stop smscope, and repair the database or \
+         put a copy in its place"
+    )]
+    Damaged,
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Sqlite(error) => Self::Sqlite(error),
+            other => Self::Io(std::io::Error::other(other.to_string())),
+        }
+    }
+}
+
 pub struct Writer {
     pub(super) connection: Connection,
+    files: Files,
+    /// When it is looked at again, where it has been found damaged. Parts of it may still take writes, which is no reason to trust it
+    /// with any.
+    damaged: Option<Instant>,
+    /// How long after it has been found damaged that is.
+    look_after: Duration,
+    /// Time spent on the present batch, syncs aside.
+    worked: Duration,
+    /// The last failure that was told of.
+    said: Option<(String, Instant)>,
     pub(super) settings: Settings,
     pub(super) shared: Arc<Shared>,
     caps: LabelCaps,
@@ -67,6 +110,7 @@ impl Writer {
     /// The series that are known in advance exist when this returns.
     pub fn new(
         connection: Connection,
+        files: Files,
         settings: Settings,
         shared: Arc<Shared>,
         caps: LabelCaps,
@@ -78,6 +122,11 @@ impl Writer {
             settings.sources.iter().map(|name| (name.to_string(), SourceMeters::new(name.as_str()))).collect();
         let mut writer = Self {
             connection,
+            files,
+            damaged: None,
+            look_after: FIRST_LOOK,
+            worked: Duration::ZERO,
+            said: None,
             settings,
             shared,
             caps,
@@ -102,12 +151,12 @@ impl Writer {
     }
 
     /// Works until every handle on the store is gone.
-    pub fn run(mut self, queue: &Receiver<Job>) {
+    pub fn run(mut self, queue: &Receiver<Job>, backlog: &Backlog) {
         let mut next_housekeeping = Instant::now();
         loop {
             let wait = next_housekeeping.saturating_duration_since(Instant::now());
             match queue.recv_timeout(wait) {
-                Ok(first) => self.serve(first, queue),
+                Ok(first) => self.serve(first, queue, backlog),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -123,7 +172,7 @@ impl Writer {
         }
     }
 
-    fn serve(&mut self, first: Job, queue: &Receiver<Job>) {
+    fn serve(&mut self, first: Job, queue: &Receiver<Job>, backlog: &Backlog) {
         let mut keep = Vec::new();
         let mut advance = Vec::new();
         let mut events = 0;
@@ -131,6 +180,7 @@ impl Writer {
         while let Some(job) = next {
             match job {
                 Job::Keep(request) => {
+                    backlog.remove(request.submission.weight());
                     events += request.submission.events.len();
                     keep.push(request);
                 }
@@ -139,7 +189,9 @@ impl Writer {
             next = if events < BATCH { queue.try_recv().ok() } else { None };
         }
         self.make_room(&mut keep);
+        self.worked = Duration::ZERO;
         self.keep_batch(keep, advance);
+        backlog.worked(events, self.worked);
     }
 
     /// Keeps a batch whole; or, when one request cannot be kept for a reason of its own, each by itself.
@@ -162,8 +214,10 @@ impl Writer {
                     self.shared.advance_cursor(position);
                 }
                 let verdicts = self.show(done);
+                // What was moved away while it was being synced is not where a restart looks for it.
+                let in_place = self.files.are_in_place();
                 for (request, verdict) in keep.into_iter().zip(verdicts) {
-                    let _gone = request.answer.send(Ok(verdict));
+                    let _gone = request.answer.send(if in_place { Ok(verdict) } else { Err(Refusal::CannotWrite) });
                 }
                 for step in advance {
                     let _gone = step.answer.send(Ok(()));
@@ -190,15 +244,9 @@ impl Writer {
     pub(super) fn transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Open<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Done<T>> {
+    ) -> Result<Done<T>, Failure> {
         let started = Instant::now();
-        let outcome = run_transaction(
-            &mut self.connection,
-            &self.shared.visible().ledger,
-            &mut self.caps,
-            &mut self.lookup,
-            work,
-        );
+        let outcome = if self.damaged.is_some() { Err(Failure::Damaged) } else { self.try_transaction(work) };
         match &outcome {
             Ok(_) => {
                 self.meters.committed(started.elapsed());
@@ -210,17 +258,80 @@ impl Writer {
                     tracing::info!("the store can write again");
                 }
             }
-            Err(error) => {
+            Err(failure) => {
                 self.caps.take_back();
                 self.lookup.take_back();
-                self.shared.set_healthy(false);
-                static FAILURES: Throttle = Throttle::new(Duration::from_secs(10));
-                if let Some(suppressed) = FAILURES.permit() {
-                    tracing::error!(%error, suppressed, "cannot write to the store; webhooks are answered 503 meanwhile");
-                }
+                let was_healthy = self.shared.set_healthy(false);
+                self.complain(failure, was_healthy);
             }
         }
         outcome
+    }
+
+    fn try_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Open<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Done<T>, Failure> {
+        let started = Instant::now();
+        let visible = self.shared.visible();
+        let transaction = Transaction::new(&mut self.connection, TransactionBehavior::Immediate)?;
+        let mut open = Open {
+            connection: &transaction,
+            ledger: &visible.ledger,
+            caps: &mut self.caps,
+            lookup: &mut self.lookup,
+            postings: Postings::default(),
+            observations: Vec::new(),
+        };
+        let result = work(&mut open)?;
+        let Open { postings, observations, caps, .. } = open;
+        rows::save_ledger(&transaction, &visible.ledger, &postings)?;
+        rows::save_label_values(&transaction, caps.fresh())?;
+        if !self.files.are_in_place() {
+            return Err(Failure::NotInPlace);
+        }
+        self.worked += started.elapsed();
+        transaction.commit()?;
+        Ok(Done { result, postings, observations })
+    }
+
+    fn found_damaged(&mut self) {
+        self.damaged = Some(Instant::now() + self.look_after);
+        self.look_after = LONGEST_LOOK.min(2 * self.look_after);
+    }
+
+    /// Whether the database can be trusted. SQLite says of a read that fails what it says of a page that makes no sense, so one that
+    /// was found damaged is looked through, now and then: the disk may be well again.
+    pub(super) fn is_sound(&mut self) -> bool {
+        let Some(look_at) = self.damaged else { return true };
+        if Instant::now() < look_at {
+            return false;
+        }
+        // Not at what has been read before.
+        let looked = self
+            .connection
+            .release_memory()
+            .and_then(|()| self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)));
+        if looked.is_ok_and(|found| found == "ok") {
+            self.damaged = None;
+        } else {
+            self.found_damaged();
+        }
+        self.damaged.is_none()
+    }
+
+    fn complain(&mut self, failure: &Failure, was_healthy: bool) {
+        if matches!(failure, Failure::Sqlite(error) if is_damage(error)) {
+            self.found_damaged();
+        }
+        let text = if self.damaged.is_some() { Failure::Damaged.to_string() } else { failure.to_string() };
+        let [flapping, lasting] = SAID_AGAIN;
+        let again = if was_healthy { flapping } else { lasting };
+        if self.said.as_ref().is_some_and(|(said, when)| *said == text && when.elapsed() < again) {
+            return;
+        }
+        tracing::error!(error = text, "cannot write to the store; webhooks are answered 503 meanwhile");
+        self.said = Some((text, Instant::now()));
     }
 
     /// Shows everyone what a transaction has changed.
@@ -228,7 +339,7 @@ impl Writer {
         let gauges = match rows::gauges(&self.connection, &self.settings) {
             Ok(gauges) => gauges,
             Err(error) => {
-                tracing::warn!(%error, "cannot read the store's gauges");
+                self.complain(&error.into(), true);
                 self.shared.visible().gauges.clone()
             }
         };
@@ -256,44 +367,24 @@ impl Writer {
     }
 }
 
-fn run_transaction<T>(
-    connection: &mut Connection,
-    ledger: &Ledger,
-    caps: &mut LabelCaps,
-    lookup: &mut Lookup,
-    work: impl FnOnce(&mut Open<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Done<T>> {
-    let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
-    let mut open = Open {
-        connection: &transaction,
-        ledger,
-        caps,
-        lookup,
-        postings: Postings::default(),
-        observations: Vec::new(),
-    };
-    let result = work(&mut open)?;
-    let Open { postings, observations, caps, .. } = open;
-    rows::save_ledger(&transaction, ledger, &postings)?;
-    rows::save_label_values(&transaction, caps.fresh())?;
-    transaction.commit()?;
-    Ok(Done { result, postings, observations })
+/// Whether trying each request by itself would be of no use.
+fn is_of_the_environment(failure: &Failure) -> bool {
+    let Failure::Sqlite(error) = failure else { return true };
+    is_damage(error)
+        || matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::OutOfMemory
+            )
+        )
 }
 
-/// Whether trying each request by itself would be of no use.
-fn is_of_the_environment(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DiskFull
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::ReadOnly
-                | ErrorCode::CannotOpen
-                | ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::DatabaseCorrupt
-                | ErrorCode::NotADatabase
-                | ErrorCode::OutOfMemory
-        )
-    )
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }

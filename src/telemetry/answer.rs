@@ -21,6 +21,9 @@ pub enum Answer {
     Partial { rejected: u64, message: String },
     /// Nothing was taken, for now; `after` is how long the server asks to wait, at most an hour.
     Retry { after: Option<Duration>, why: String },
+    /// Nothing was taken: the server failed at this request, as one that is in trouble does at any, and one that trips over a record
+    /// in it at this one alone. Which of the two cannot be told from one answer.
+    Fault { after: Option<Duration>, why: String },
     /// We are not welcome or at the wrong address: no other request would be taken either.
     Refused { why: String },
     /// This very request is at fault: too large, or a record in it that cannot be read.
@@ -141,6 +144,7 @@ pub(super) fn class(answer: &Answer) -> &'static str {
         Answer::Accepted => "accepted",
         Answer::Partial { .. } => "partial",
         Answer::Retry { .. } => "retry",
+        Answer::Fault { .. } => "fault",
         Answer::Refused { .. } => "refused",
         Answer::Bad { .. } => "bad",
     }

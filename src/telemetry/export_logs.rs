@@ -39,6 +39,9 @@ pub trait Journal: Send + Sync {
     /// Makes `to` the cursor, durably.
     fn advance(&self, to: i64) -> impl Future<Output = Result<(), String>> + Send;
 
+    /// The time by which the age of an entry is measured.
+    fn now(&self) -> Timestamp;
+
     /// Resolves once [`Journal::newest`] is `position` or higher; at once if it is already.
     fn reached(&self, position: i64) -> impl Future<Output = ()> + Send;
 }
@@ -53,6 +56,8 @@ pub struct Pace {
     pub longest_retry: Duration,
     /// Between two tries of an endpoint that refuses us.
     pub refused: Duration,
+    /// How long the endpoint has to have failed at the same records before they are suspected, not it.
+    pub doubt: Duration,
 }
 
 impl Default for Pace {
@@ -62,6 +67,7 @@ impl Default for Pace {
             first_retry: Duration::from_secs(1),
             longest_retry: Duration::from_secs(60),
             refused: Duration::from_secs(30),
+            doubt: Duration::from_secs(300),
         }
     }
 }
@@ -145,6 +151,40 @@ enum Step {
     Wait(Duration),
 }
 
+/// For how long an endpoint that has taken something is known to be the right one. Before that, and after, it may be a gateway
+/// that says 400 to everyone.
+const PROVEN_FOR: Duration = Duration::from_secs(600);
+
+/// Among how many records the one is looked for that the endpoint takes.
+const COMPARED: u32 = 64;
+
+/// That the endpoint fails because of a record, and not because of its own trouble.
+struct Doubt {
+    since: Instant,
+    failures: u32,
+    compared: u32,
+    /// How often another record was taken while the one in question was not.
+    others_taken: u32,
+}
+
+impl Doubt {
+    fn begins() -> Self {
+        Self { since: Instant::now(), failures: 0, compared: 0, others_taken: 0 }
+    }
+
+    /// Whether the endpoint has had its time to recover.
+    fn is_due(&self, patience: Duration) -> bool {
+        const FAILURES: u32 = 5;
+        self.failures >= FAILURES && self.since.elapsed() >= patience
+    }
+
+    /// Whether chance, as of a server that fails at every second request, is no explanation any more.
+    fn is_settled(&self) -> bool {
+        const TIMES: u32 = 3;
+        self.others_taken >= TIMES
+    }
+}
+
 struct Worker<J> {
     export: LogExport<J>,
     stopped: watch::Receiver<bool>,
@@ -155,6 +195,9 @@ struct Worker<J> {
     /// While the cursor is before this position, one of the entries up to it is known to be bad.
     suspect: i64,
     failures: u32,
+    /// When the endpoint last took something: it is the right one then, and knows us.
+    taken_at: Option<Instant>,
+    doubt: Option<Doubt>,
     /// That the endpoint or the store takes nothing now.
     trouble: Notice,
     /// That records are lost.
@@ -165,7 +208,18 @@ impl<J: Journal> Worker<J> {
     fn new(export: LogExport<J>, stopped: watch::Receiver<bool>) -> Self {
         let done = export.journal.cursor();
         let (trouble, losses) = Default::default();
-        Self { export, stopped, done, limit: BATCH, suspect: done, failures: 0, trouble, losses }
+        Self {
+            export,
+            stopped,
+            done,
+            limit: BATCH,
+            suspect: done,
+            failures: 0,
+            taken_at: None,
+            doubt: None,
+            trouble,
+            losses,
+        }
     }
 
     async fn work(mut self) {
@@ -237,8 +291,9 @@ impl<J: Journal> Worker<J> {
 
     /// Steps over the leading entries that are too old.
     async fn drop_expired(&mut self, entries: &[Entry]) -> Result<Option<Step>, String> {
+        let now = self.export.journal.now();
         let expired = |entry: &&Entry| {
-            let age = Duration::try_from(Timestamp::now().duration_since(entry.received_at));
+            let age = Duration::try_from(now.duration_since(entry.received_at));
             age.is_ok_and(|age| age > self.export.retention)
         };
         let old = entries.iter().take_while(expired).count();
@@ -270,15 +325,30 @@ impl<J: Journal> Worker<J> {
             }
             Answer::Retry { after, why } => {
                 self.failed();
-                self.failures += 1;
-                if self.trouble.is_due(&why) {
-                    tracing::warn!("log records wait, the OTLP endpoint does not take them now: {why}");
+                Ok(Step::Wait(self.wait(after, &why)))
+            }
+            Answer::Fault { after, why } => {
+                self.failed();
+                let wait = self.wait(after, &why);
+                let doubt = self.doubt.get_or_insert_with(Doubt::begins);
+                doubt.failures += 1;
+                if !doubt.is_due(self.export.pace.doubt) {
+                    Ok(Step::Wait(wait))
+                } else if count > 1 {
+                    self.suspect = last.position;
+                    Ok(Step::Wait(self.export.pace.first_retry))
+                } else if doubt.is_settled() {
+                    self.drop_one(last.position, &why).await
+                } else if self.takes_another(last.position).await? {
+                    self.doubt.get_or_insert_with(Doubt::begins).others_taken += 1;
+                    Ok(Step::Wait(self.export.pace.first_retry))
+                } else {
+                    Ok(Step::Wait(wait))
                 }
-                let wait = self.export.pace.after_failures(self.failures);
-                Ok(Step::Wait(after.map_or(wait, |after| after.max(self.export.pace.first_retry))))
             }
             Answer::Refused { why } => {
                 self.failed();
+                self.doubt = None;
                 if self.trouble.is_due(&why) {
                     tracing::error!("log records wait, the OTLP endpoint refuses us: {why}; check its URL and headers");
                 }
@@ -286,13 +356,16 @@ impl<J: Journal> Worker<J> {
             }
             Answer::Bad { why } if count == 1 => {
                 self.failed();
-                self.export.meters.dropped.increment(1);
-                if self.losses.is_due(&why) {
-                    tracing::error!("a log record was dropped, the OTLP endpoint cannot take it: {why}");
+                if self.taken_at.is_some_and(|when| when.elapsed() < PROVEN_FOR) {
+                    return self.drop_one(last.position, &why).await;
                 }
-                self.suspect = last.position;
-                self.advance(last.position).await?;
-                Ok(Step::More)
+                if self.takes_another(last.position).await? {
+                    return Ok(Step::More);
+                }
+                if self.trouble.is_due(&why) {
+                    tracing::error!("log records wait, the OTLP endpoint takes none of them: {why}; check its URL");
+                }
+                Ok(Step::Wait(self.export.pace.refused))
             }
             Answer::Bad { why } => {
                 self.failed();
@@ -303,6 +376,55 @@ impl<J: Journal> Worker<J> {
         }
     }
 
+    /// Whether the endpoint takes a record from behind the one that it does not take: another one at each call, for there may be
+    /// several of the bad kind. It goes again when its turn comes.
+    async fn takes_another(&mut self, position: i64) -> Result<bool, String> {
+        let doubt = self.doubt.get_or_insert_with(Doubt::begins);
+        let ahead = i64::from(doubt.compared % COMPARED);
+        doubt.compared += 1;
+        let mut others = self.export.journal.read(position + ahead, 1).await?;
+        if others.is_empty() {
+            others = self.export.journal.read(position, 1).await?;
+        }
+        if others.is_empty() {
+            return Ok(false);
+        }
+        match self.export.sender.send(self.export.encoder.encode(&others)).await {
+            Answer::Accepted => {
+                self.taken_at = Some(Instant::now());
+                Ok(true)
+            }
+            _ => {
+                self.failed();
+                Ok(false)
+            }
+        }
+    }
+
+    async fn drop_one(&mut self, position: i64, why: &str) -> Result<Step, String> {
+        self.export.meters.dropped.increment(1);
+        if self.losses.is_due(why) {
+            tracing::error!("a log record was dropped, the OTLP endpoint takes others but not this one: {why}");
+        }
+        self.failures = 0;
+        if let Some(doubt) = &mut self.doubt {
+            doubt.others_taken = 0;
+        }
+        self.suspect = position;
+        self.advance(position).await?;
+        Ok(Step::More)
+    }
+
+    /// How long to wait after one more failure.
+    fn wait(&mut self, after: Option<Duration>, why: &str) -> Duration {
+        self.failures += 1;
+        if self.trouble.is_due(why) {
+            tracing::warn!("log records wait, the OTLP endpoint does not take them now: {why}");
+        }
+        let wait = self.export.pace.after_failures(self.failures);
+        after.map_or(wait, |after| after.max(self.export.pace.first_retry))
+    }
+
     fn failed(&self) {
         self.export.meters.failures.increment(1);
     }
@@ -310,6 +432,10 @@ impl<J: Journal> Worker<J> {
     async fn taken(&mut self, count: usize, position: i64) -> Result<Step, String> {
         let all = count < self.limit && position > self.suspect;
         self.failures = 0;
+        self.taken_at = Some(Instant::now());
+        if position >= self.suspect {
+            self.doubt = None;
+        }
         if self.trouble.all_is_well() {
             tracing::info!("log records are exported again");
         }

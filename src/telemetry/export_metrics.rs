@@ -71,7 +71,7 @@ impl<F: Fn() -> Snapshot> Pusher<F> {
         let ledger = metrics(&(self.export.snapshot)(), self.export.created, Timestamp::now());
         for request in requests(&self.export.resource, ledger) {
             let answer = self.send(&request).await;
-            if matches!(answer, Answer::Retry { .. } | Answer::Refused { .. }) {
+            if matches!(answer, Answer::Retry { .. } | Answer::Fault { .. } | Answer::Refused { .. }) {
                 return;
             }
             accepted &= answer == Answer::Accepted;
@@ -105,7 +105,7 @@ impl<F: Fn() -> Snapshot> Pusher<F> {
                 }
                 return;
             }
-            Answer::Retry { after, why } => {
+            Answer::Retry { after, why } | Answer::Fault { after, why } => {
                 self.not_before = Instant::now() + after.unwrap_or_default();
                 why
             }

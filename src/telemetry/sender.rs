@@ -13,6 +13,7 @@ pub use super::answer::Answer;
 use crate::config::{Endpoint, Protocol};
 use crate::meters::Signal;
 pub use crate::outbound::OUR_USER_AGENT;
+use crate::outbound::chain;
 use grpc::Grpc;
 use http::Http;
 
@@ -58,7 +59,7 @@ impl Sender {
     }
 
     /// Sends `body`, an encoded export request of the sender's signal. Within the endpoint's time-out there is an answer:
-    /// a connection that fails, breaks or stays silent is one to [`Answer::Retry`].
+    /// where there is no connection, one to [`Answer::Retry`]; a connection that breaks or stays silent is an [`Answer::Fault`].
     pub async fn send(&self, body: Bytes) -> Answer {
         let body = if self.gzip { gzip(&body) } else { body };
         let exchange = async {
@@ -73,7 +74,7 @@ impl Sender {
         if let Road::Grpc(grpc) = &self.road {
             grpc.reconnect();
         }
-        Answer::Retry { after: None, why: format!("no answer within {:?}", self.timeout) }
+        Answer::Fault { after: None, why: format!("no answer within {:?}", self.timeout) }
     }
 }
 
@@ -96,4 +97,10 @@ fn headers(endpoint: &Endpoint, user_agent: &'static str) -> HeaderMap {
 fn gzip(body: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to memory cannot fail").into()
+}
+
+/// A request without an answer: nobody was there, or who was there has hung up on it.
+fn broken(error: &hyper_util::client::legacy::Error) -> Answer {
+    let why = chain(error);
+    if error.is_connect() { Answer::Retry { after: None, why } } else { Answer::Fault { after: None, why } }
 }

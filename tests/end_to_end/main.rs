@@ -9,6 +9,8 @@ mod board;
 mod alerting;
 mod crash;
 mod dashboards;
+#[allow(dead_code, reason = "a part of it is for tests/reliability")]
+mod load;
 mod logs;
 mod metrics;
 mod outage;

@@ -15,7 +15,7 @@ pub struct Client {
 }
 
 /// What a client speaks through: TCP, or something over it.
-pub trait Stream: Read + Write {
+pub trait Stream: Read + Write + Send {
     fn socket(&self) -> &TcpStream;
 }
 
@@ -68,6 +68,11 @@ impl Client {
     /// Says that no more will be sent; answers can still be read.
     pub fn finish_sending(&mut self) {
         self.stream.get_ref().socket().shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// The same on a connection that the server may have closed.
+    pub fn finish_sending_if_open(&mut self) {
+        let _closed = self.stream.get_ref().socket().shutdown(Shutdown::Write);
     }
 
     /// Sends a request and reads its answer.

@@ -28,22 +28,23 @@ pub(in crate::telemetry) struct Reply<'a> {
 enum Class {
     Success,
     Retry,
-    /// The same, unless the words say that the request is too large.
+    Fault,
+    /// Retry, unless the words say that the request is too large.
     RetryOrTooLarge,
     Refused,
     Bad,
 }
 
-use Class::{Bad, Refused, Retry, RetryOrTooLarge, Success};
+use Class::{Bad, Fault, Refused, Retry, RetryOrTooLarge, Success};
 
 /// By code. Where the specification would give up, smscope does so only when the request itself is at fault; a server
 /// that is broken (UNKNOWN, INTERNAL) or not set up for us must not cost a day of events.
 const CODES: [(&str, Class); 17] = [
     ("OK", Success),
     ("CANCELLED", Retry),
-    ("UNKNOWN", Retry),
+    ("UNKNOWN", Fault),
     ("INVALID_ARGUMENT", Bad),
-    ("DEADLINE_EXCEEDED", Retry),
+    ("DEADLINE_EXCEEDED", Fault),
     ("NOT_FOUND", Refused),
     ("ALREADY_EXISTS", Bad),
     ("PERMISSION_DENIED", Refused),
@@ -52,9 +53,9 @@ const CODES: [(&str, Class); 17] = [
     ("ABORTED", Retry),
     ("OUT_OF_RANGE", RetryOrTooLarge),
     ("UNIMPLEMENTED", Refused),
-    ("INTERNAL", Retry),
+    ("INTERNAL", Fault),
     ("UNAVAILABLE", Retry),
-    ("DATA_LOSS", Retry),
+    ("DATA_LOSS", Fault),
     ("UNAUTHENTICATED", Refused),
 ];
 
@@ -72,6 +73,7 @@ pub(in crate::telemetry) fn classify(signal: Signal, reply: Reply<'_>) -> Answer
         Success => success(signal, reply.response.and_then(|body| response(signal, body)), name, reply.secrets),
         RetryOrTooLarge if TOO_LARGE.iter().any(|words| reply.message.contains(words)) => Answer::Bad { why: why() },
         Retry | RetryOrTooLarge => Answer::Retry { after: retry_delay(reply.details), why: why() },
+        Fault => Answer::Fault { after: retry_delay(reply.details), why: why() },
         Refused => Answer::Refused { why: why() },
         Bad => Answer::Bad { why: why() },
     }
@@ -124,7 +126,8 @@ pub(in crate::telemetry) mod tests {
     fn every_code_has_its_class() {
         for (class_name, codes) in [
             ("accepted", &[0][..]),
-            ("retry", &[1, 2, 4, 8, 10, 11, 13, 14, 15, 17, 99, -1]),
+            ("retry", &[1, 8, 10, 11, 14, 17, 99, -1]),
+            ("fault", &[2, 4, 13, 15]),
             ("refused", &[5, 7, 9, 12, 16]),
             ("bad", &[3, 6]),
         ] {

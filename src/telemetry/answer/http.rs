@@ -27,9 +27,9 @@ pub(in crate::telemetry) fn classify(signal: Signal, reply: Reply<'_>, now: Time
     match reply.status.as_u16() {
         200..=299 => success(signal, read(signal, reply), reply.status.as_str(), reply.secrets),
         400 | 413 | 422 => Answer::Bad { why: why() },
-        408 | 429 => Answer::Retry { after: wait(reply.retry_after, now), why: why() },
+        408 | 429 | 503 => Answer::Retry { after: wait(reply.retry_after, now), why: why() },
         501 | 505 => Answer::Refused { why: why() },
-        500.. => Answer::Retry { after: wait(reply.retry_after, now), why: why() },
+        500.. => Answer::Fault { after: wait(reply.retry_after, now), why: why() },
         _ => Answer::Refused { why: why() },
     }
 }
@@ -101,7 +101,8 @@ mod tests {
         for (class_name, statuses) in [
             ("accepted", &[200, 202, 204][..]),
             ("bad", &[400, 413, 422]),
-            ("retry", &[408, 429, 500, 502, 503, 504, 507, 520, 599]),
+            ("retry", &[408, 429, 503]),
+            ("fault", &[500, 502, 504, 507, 520, 599]),
             ("refused", &[301, 302, 307, 401, 402, 403, 404, 405, 406, 409, 410, 415, 418, 451, 501, 505]),
         ] {
             for &status in statuses {

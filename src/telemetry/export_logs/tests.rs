@@ -69,6 +69,10 @@ impl Journal for Memory {
         Ok(())
     }
 
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
     async fn reached(&self, position: i64) {
         let _ = self.newest.subscribe().wait_for(|newest| *newest >= position).await;
     }
@@ -88,6 +92,7 @@ const HURRIED: Pace = Pace {
     first_retry: Duration::from_millis(2),
     longest_retry: Duration::from_millis(10),
     refused: Duration::from_millis(5),
+    doubt: Duration::from_millis(50),
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -214,6 +219,66 @@ async fn a_poison_record_is_found_skipped_and_counted_and_its_neighbours_arrive(
     assert_eq!((running.count("records"), running.count("dropped_records")), (699.0, 1.0));
     assert!(running.count("failures") <= 10.0);
     running.stop().await;
+}
+
+/// Answers 500 to what has one of these in it.
+async fn tripping_over(poison: &'static [i64]) -> Collector {
+    Collector::start(move |_, seen| {
+        let trips = positions(seen).iter().any(|position| poison.contains(position));
+        if trips { say(500, "", "") } else { ok() }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn records_that_the_endpoint_fails_at_for_ever_hold_up_no_other() {
+    let poison = &[1, 137, 138, 139, 700];
+    let collector = tripping_over(poison).await;
+    let running = Running::start(Memory::with(701), &collector, HURRIED);
+    running.until_at(701).await;
+    let mut arrived = taken(&collector, |_, seen| !positions(seen).iter().any(|at| poison.contains(at)));
+    let compared = arrived.len();
+    arrived.sort_unstable();
+    arrived.dedup();
+    let expected: Vec<i64> = (1..=701).filter(|position| !poison.contains(position)).collect();
+    assert_eq!(arrived, expected);
+    assert!(compared - expected.len() <= 20, "few went twice: {compared}");
+    assert_eq!((running.count("records"), running.count("dropped_records")), (696.0, 5.0));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_that_may_be_bad_is_kept_while_nothing_else_shows_that_the_endpoint_is_not() {
+    let collector = tripping_over(&[1]).await;
+    let running = Running::start(Memory::with(1), &collector, HURRIED);
+    until("many tries", || collector.seen().len() >= 50).await;
+    assert_eq!((running.journal.cursor(), running.count("dropped_records")), (0, 0.0));
+    running.journal.add(Timestamp::now());
+    running.until_at(2).await;
+    assert_eq!((running.count("records"), running.count("dropped_records")), (1.0, 1.0));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_any_kind_and_length_drops_nothing() {
+    let down = Arc::new(AtomicBool::new(true));
+    for status in [400, 500, 502, 503, 429] {
+        down.store(true, Ordering::SeqCst);
+        let door = down.clone();
+        let collector =
+            Collector::start(move |_, _| if door.load(Ordering::SeqCst) { say(status, "", "") } else { ok() }).await;
+        let running = Running::start(Memory::with(600), &collector, HURRIED);
+        tokio::time::sleep(6 * HURRIED.doubt).await;
+        until("many tries", || collector.seen().len() >= 25).await;
+        assert_eq!((running.journal.cursor(), running.count("dropped_records")), (0, 0.0), "{status}");
+        let tried = collector.seen().len();
+        down.store(false, Ordering::SeqCst);
+        running.until_at(600).await;
+        let after = taken(&collector, |number, _| number >= tried);
+        assert!((1..=600).all(|position| after.contains(&position)), "{status}");
+        assert_eq!((running.count("records"), running.count("dropped_records")), (600.0, 0.0), "{status}");
+        running.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
-use super::{Answer, LONGEST_ANSWER, headers};
+use super::{Answer, LONGEST_ANSWER, broken, headers};
 use crate::config::{Endpoint, METADATA_BASE64};
 use crate::meters::Signal;
 use crate::outbound::{Connector, IDLE, chain, connector};
@@ -76,7 +76,7 @@ impl Grpc {
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match client.request(request).await {
             Ok(response) => read(signal, response, secrets).await,
-            Err(error) => Answer::Retry { after: None, why: chain(&error) },
+            Err(error) => broken(&error),
         }
     }
 
@@ -109,7 +109,7 @@ async fn read(signal: Signal, response: Response<Incoming>, secrets: &[String]) 
             let trailers = collected.trailers().cloned();
             (Some(collected.to_bytes()), trailers)
         }
-        Err(error) if error.is::<hyper::Error>() => return Answer::Retry { after: None, why: chain(&*error) },
+        Err(error) if error.is::<hyper::Error>() => return Answer::Fault { after: None, why: chain(&*error) },
         Err(_) => (None, None),
     };
     // A failure may come without a body, and then has the status in its head.
@@ -129,7 +129,7 @@ fn without_status(signal: Signal, head: &Parts, body: Option<&[u8]>, secrets: &[
     let content_type = text(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
     match head.status.as_u16() {
         200..=299 if content_type.starts_with("application/grpc") => {
-            Answer::Retry { after: None, why: "the answer ended without a status".to_owned() }
+            Answer::Fault { after: None, why: "the answer ended without a status".to_owned() }
         }
         200..=299 => Answer::Refused { why: format!("answered {} but not in gRPC", head.status.as_u16()) },
         _ => {

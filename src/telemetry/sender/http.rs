@@ -9,7 +9,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
 
-use super::{Answer, LONGEST_ANSWER, headers};
+use super::{Answer, LONGEST_ANSWER, broken, headers};
 use crate::config::Endpoint;
 use crate::meters::Signal;
 use crate::outbound::{Connector, IDLE, chain, connector};
@@ -43,7 +43,7 @@ impl Http {
         *request.headers_mut() = self.headers.clone();
         match self.client.request(request).await {
             Ok(response) => read(signal, response, secrets).await,
-            Err(error) => Answer::Retry { after: None, why: chain(&error) },
+            Err(error) => broken(&error),
         }
     }
 }
@@ -53,7 +53,7 @@ async fn read(signal: Signal, response: Response<Incoming>, secrets: &[String]) 
     let body = match Limited::new(body, LONGEST_ANSWER).collect().await {
         Ok(body) => Some(body.to_bytes()),
         Err(error) if head.status.is_success() && error.is::<hyper::Error>() => {
-            return Answer::Retry { after: None, why: chain(&*error) };
+            return Answer::Fault { after: None, why: chain(&*error) };
         }
         Err(_) => None,
     };

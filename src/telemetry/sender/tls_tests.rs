@@ -70,7 +70,7 @@ async fn answered(address: SocketAddr, protocol: Protocol, host: &str, given: &[
     let sender = Sender::new(Signal::Logs, &endpoint, OUR_USER_AGENT);
     match sender.send(Bytes::from_static(b"body")).await {
         Answer::Accepted => Ok(()),
-        Answer::Retry { after: None, why } => Err(why),
+        Answer::Retry { after: None, why } | Answer::Fault { after: None, why } => Err(why),
         other => panic!("{other:?}"),
     }
 }

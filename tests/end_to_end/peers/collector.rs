@@ -1,5 +1,7 @@
 //! The OpenTelemetry Collector, as tests/collector/build.sh builds it.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -127,14 +129,24 @@ impl Collector {
     /// Every log record in the file, in the order of arrival.
     pub fn records(&self) -> Vec<Value> {
         let mut records = Vec::new();
-        for line in self.logs_text().lines() {
-            for resource in array(&json(line)["resourceLogs"]) {
+        self.each_record(|record| records.push(record.clone()));
+        records
+    }
+
+    /// The same one by one: all at once may be more than fits into memory.
+    pub fn each_record(&self, mut look_at: impl FnMut(&Value)) {
+        let Ok(file) = File::open(self.folder.join("logs.json")) else { return };
+        let mut file = BufReader::new(file);
+        let mut line = String::new();
+        // A last line without its end is still being written.
+        while file.read_line(&mut line).unwrap() > 0 && line.ends_with('\n') {
+            for resource in array(&json(&line)["resourceLogs"]) {
                 for scope in array(&resource["scopeLogs"]) {
-                    records.extend_from_slice(array(&scope["logRecords"]));
+                    array(&scope["logRecords"]).iter().for_each(&mut look_at);
                 }
             }
+            line.clear();
         }
-        records
     }
 
     /// The resources that metrics were pushed under, in the order of arrival: each with its metrics.

@@ -80,7 +80,7 @@ async fn all_requests_go_over_one_connection_and_a_new_one_replaces_it_when_it_h
     for _ in 0..4 {
         classes.push(class(&sender.send(Bytes::from_static(b"body")).await));
     }
-    assert_eq!(classes, ["accepted", "accepted", "retry", "accepted"]);
+    assert_eq!(classes, ["accepted", "accepted", "fault", "accepted"]);
     assert_eq!(collector.seen().iter().map(|seen| seen.connection).collect::<Vec<_>>(), [0, 0, 0, 1]);
 }
 
@@ -107,13 +107,14 @@ async fn a_partial_success_says_how_many_and_why() {
 async fn each_status_over_the_wire_has_its_class() {
     let why = |name: &str| format!("answered {name}: caf\u{e9} 100%");
     let retry = |name: &str| Answer::Retry { after: None, why: why(name) };
+    let fault = |name: &str| Answer::Fault { after: None, why: why(name) };
     let refused = |name: &str| Answer::Refused { why: why(name) };
     let bad = |name: &str| Answer::Bad { why: why(name) };
     for (code, expected) in [
         (Code::Cancelled, retry("CANCELLED")),
-        (Code::Unknown, retry("UNKNOWN")),
+        (Code::Unknown, fault("UNKNOWN")),
         (Code::InvalidArgument, bad("INVALID_ARGUMENT")),
-        (Code::DeadlineExceeded, retry("DEADLINE_EXCEEDED")),
+        (Code::DeadlineExceeded, fault("DEADLINE_EXCEEDED")),
         (Code::NotFound, refused("NOT_FOUND")),
         (Code::AlreadyExists, bad("ALREADY_EXISTS")),
         (Code::PermissionDenied, refused("PERMISSION_DENIED")),
@@ -122,9 +123,9 @@ async fn each_status_over_the_wire_has_its_class() {
         (Code::Aborted, retry("ABORTED")),
         (Code::OutOfRange, retry("OUT_OF_RANGE")),
         (Code::Unimplemented, refused("UNIMPLEMENTED")),
-        (Code::Internal, retry("INTERNAL")),
+        (Code::Internal, fault("INTERNAL")),
         (Code::Unavailable, retry("UNAVAILABLE")),
-        (Code::DataLoss, retry("DATA_LOSS")),
+        (Code::DataLoss, fault("DATA_LOSS")),
         (Code::Unauthenticated, refused("UNAUTHENTICATED")),
     ] {
         let answer = answered(move |_, _| Say::Status(Status::new(code, "caf\u{e9} 100%"))).await;
@@ -159,11 +160,11 @@ async fn what_answers_in_plain_http_is_classed_by_its_http_status() {
         (404, "text/plain", "404 page not found", "refused", "answered 404 Not Found"),
         (413, "text/html", "<html>", "bad", "answered 413 Payload Too Large"),
         (429, "", "", "retry", "answered 429 Too Many Requests"),
-        (502, "text/html", "<html>", "retry", "answered 502 Bad Gateway"),
+        (502, "text/html", "<html>", "fault", "answered 502 Bad Gateway"),
         (503, "application/json", "{\"message\":\"soon\"}", "retry", "answered 503 Service Unavailable: soon"),
         (200, "text/html", "<html>", "refused", "answered 200 but not in gRPC"),
         (200, "", "", "refused", "answered 200 but not in gRPC"),
-        (200, "application/grpc", "", "retry", "the answer ended without a status"),
+        (200, "application/grpc", "", "fault", "the answer ended without a status"),
     ] {
         let answer = answered(move |_, _| http(status, content_type, body)).await;
         assert_eq!(class(&answer), expected, "{answer:?}");
@@ -177,7 +178,7 @@ async fn a_response_that_is_not_otlp_does_not_move_a_cursor() {
     let why = "answered OK but not with an OTLP response".to_owned();
     assert_eq!(garbage, Answer::Refused { why });
     let long = answered(|_, _| Say::Message(vec![b'x'; LONGEST_ANSWER + 1])).await;
-    assert_eq!(class(&long), "retry");
+    assert_eq!(class(&long), "fault");
     for body in [&b"\x00\x00\x00\x00\x05ab"[..], b"\x02\x00\x00\x00\x01a", b"\x01\x00\x00\x00\x01a", b"\x00\x00"] {
         assert_eq!(unframed(body), None, "{body:?}");
     }
@@ -220,17 +221,20 @@ async fn a_server_that_stays_silent_breaks_off_or_speaks_no_http_2_is_tried_agai
     };
     let hanging = GrpcCollector::start(|_, _| Say::Hang).await;
     let closing = GrpcCollector::start(|_, _| Say::Close).await;
-    for (what, endpoint) in [
-        ("nobody listens", nobody),
-        ("hangs", hanging.endpoint()),
-        ("closes", closing.endpoint()),
-        ("no http", raw(b"220 mail.example ESMTP\r\n").await),
-        ("http/1.1", raw(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await),
-        ("says nothing", raw(b"").await),
+    for (what, expected, endpoint) in [
+        ("nobody listens", "retry", nobody),
+        ("hangs", "fault", hanging.endpoint()),
+        ("closes", "fault", closing.endpoint()),
+        ("no http", "fault", raw(b"220 mail.example ESMTP\r\n").await),
+        ("http/1.1", "fault", raw(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await),
+        ("says nothing", "fault", raw(b"").await),
     ] {
         let endpoint = Endpoint { timeout: Duration::from_millis(500), ..endpoint };
         let answer = sender(&endpoint).send(Bytes::from_static(b"body")).await;
-        assert!(matches!(&answer, Answer::Retry { after: None, why } if !why.is_empty()), "{what}: {answer:?}");
+        let (Answer::Retry { after: None, why } | Answer::Fault { after: None, why }) = &answer else {
+            panic!("{what}: {answer:?}")
+        };
+        assert_eq!((class(&answer), why.is_empty()), (expected, false), "{what}");
     }
 }
 
@@ -238,7 +242,7 @@ async fn a_server_that_stays_silent_breaks_off_or_speaks_no_http_2_is_tried_agai
 async fn a_connection_that_breaks_is_replaced() {
     let collector = GrpcCollector::start_broken(1, |_, _| ok()).await;
     let sender = sender(&collector.endpoint());
-    assert_eq!(class(&sender.send(Bytes::new()).await), "retry");
+    assert_eq!(class(&sender.send(Bytes::new()).await), "fault");
     assert_eq!(sender.send(Bytes::new()).await, Answer::Accepted);
     assert_eq!(collector.seen()[0].connection, 1);
 }

@@ -1,6 +1,6 @@
 use crate::config::Endpoint;
 use crate::meters::Signal;
-use crate::telemetry::answer::RpcStatus;
+use crate::telemetry::answer::{RpcStatus, class};
 use crate::telemetry::collector::{Collector, Say, endpoint, ok, say};
 use crate::telemetry::sender::{Answer, LONGEST_ANSWER, OUR_USER_AGENT, Sender};
 use bytes::Bytes;
@@ -146,17 +146,20 @@ async fn a_server_that_stays_silent_breaks_off_or_speaks_no_http_is_tried_again(
     };
     let hanging = Collector::start(|_, _| Say::Hang).await;
     let closing = Collector::start(|_, _| Say::Close).await;
-    for (what, endpoint) in [
-        ("nobody listens", nobody),
-        ("hangs", hanging.endpoint()),
-        ("closes", closing.endpoint()),
-        ("no http", raw(b"220 mail.example ESMTP\r\n").await),
-        ("half a head", raw(b"HTTP/1.1 200 OK\r\nContent-Le").await),
-        ("half a body", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab").await),
+    for (what, expected, endpoint) in [
+        ("nobody listens", "retry", nobody),
+        ("hangs", "fault", hanging.endpoint()),
+        ("closes", "fault", closing.endpoint()),
+        ("no http", "fault", raw(b"220 mail.example ESMTP\r\n").await),
+        ("half a head", "fault", raw(b"HTTP/1.1 200 OK\r\nContent-Le").await),
+        ("half a body", "fault", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab").await),
     ] {
         let endpoint = Endpoint { timeout: Duration::from_millis(300), ..endpoint };
         let answer = sender(&endpoint).send(Bytes::from_static(b"body")).await;
-        assert!(matches!(&answer, Answer::Retry { after: None, why } if !why.is_empty()), "{what}: {answer:?}");
+        let (Answer::Retry { after: None, why } | Answer::Fault { after: None, why }) = &answer else {
+            panic!("{what}: {answer:?}")
+        };
+        assert_eq!((class(&answer), why.is_empty()), (expected, false), "{what}");
     }
 }
 
@@ -172,5 +175,5 @@ async fn the_timeout_covers_the_answers_body_too() {
     });
     let endpoint = Endpoint { timeout: Duration::from_millis(100), ..endpoint(address) };
     let answer = sender(&endpoint).send(Bytes::new()).await;
-    assert_eq!(answer, Answer::Retry { after: None, why: "no answer within 100ms".to_owned() });
+    assert_eq!(answer, Answer::Fault { after: None, why: "no answer within 100ms".to_owned() });
 }
