@@ -16,7 +16,7 @@ use clap_complete::Shell;
 use crate::config::{self, ConfigError, Flags};
 use crate::report::{Dimension, Format};
 
-pub use asking::{CheckArguments, ConnectArguments};
+pub use asking::{CheckArguments, ConnectArguments, ReconcileArguments};
 pub use describe::{Line, describe, lines};
 pub use generated::{completions, man_page};
 pub use simulate::Simulate;
@@ -48,6 +48,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Show, and with --apply set, the callback URLs of the provider's channels; needs an API key
     Connect(ConnectArguments),
+    /// Ask the provider for all that it accepted in a period, and keep what did not come; needs an API key, and the store to itself
+    Reconcile(ReconcileArguments),
     /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
     /// arrival
     Report(ReportArguments),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cli::{self, CheckArguments, Exit, ReportArguments, Simulate, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
-pub use asking::connect;
+pub use asking::{connect, reconcile};
 
 use crate::data_dir::DataDir;
 use crate::diagnostics;

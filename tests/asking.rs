@@ -243,3 +243,32 @@ fn a_receipt_that_never_came_is_asked_for_and_counted_once() {
     // No receipt is late that did not come by itself.
     assert_eq!(sum(&smscope, "sms_receipt_delay_seconds_count", &[]), None);
 }
+
+#[test]
+fn a_period_is_asked_for_by_command_on_a_store_that_nobody_uses() {
+    let stand_in = SmsmodeApi::start();
+    let launch = Launch::new().file(&asks(&stand_in, ""));
+    let reconcile = || launch.clone().args(&["reconcile", "--since", "2d"]).run();
+    let nothing = reconcile();
+    assert_eq!(nothing.code, Some(78), "{}", nothing.stderr);
+    assert!(!launch.data_dir().exists());
+
+    let smscope = launch.start();
+    smscope.client().ask(post(HOOK, receipt("a", "DELIVERED")));
+    let in_use = reconcile();
+    assert_eq!(in_use.code, Some(78), "{}", in_use.stderr);
+    assert!(in_use.stderr.contains("another smscope is using it"), "{}", in_use.stderr);
+    smscope.terminate();
+    assert_eq!(smscope.end().code, Some(0));
+
+    let accepted = (jiff::Timestamp::now() - std::time::Duration::from_secs(3600)).to_string();
+    let of = |id: &str, status: &str| json!({"messageId": id, "type": "SMS", "acceptedAt": accepted, "recipient": {"to": support::NUMBER}, "status": {"value": status}});
+    stand_in.set_messages(vec![of("c", "UNDELIVERED"), of("b", "DELIVERED"), of("a", "DELIVERED")]);
+    let told = |missed: &str| format!("smsmode: {missed}, of 3 in the period; 3 read\n");
+    let first = reconcile();
+    assert_eq!((first.stdout, first.stderr), (told("2 had not come (1 delivered, 1 failed)"), String::new()));
+    assert_eq!(reconcile().stdout, told("0 had not come"));
+    let smscope = launch.start();
+    assert_eq!(sum(&smscope, "sms_receipts_reconciled_total", &[]), Some(2.0));
+    assert_eq!(sum(&smscope, "sms_messages_delivered_total", &[]), Some(2.0));
+}

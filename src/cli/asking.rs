@@ -1,5 +1,7 @@
 //! The command lines of what asks others: `check --public-url`, `connect`, `reconcile`.
 
+use std::time::Duration;
+
 use clap::Args;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -29,4 +31,14 @@ pub struct ConnectArguments {
     /// Show, and with --apply set, what was before the last --apply
     #[arg(long, conflicts_with_all = ["public_url", "source", "channel"])]
     pub undo: bool,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ReconcileArguments {
+    /// How far to reach back: what was accepted since then is asked for
+    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    pub since: Duration,
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
 }

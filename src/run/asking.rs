@@ -3,15 +3,19 @@
 use std::io::{IsTerminal, Write, stdin, stdout};
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+
 use super::{print, refused};
-use crate::cli::{ConnectArguments, Exit};
+use crate::cli::{ConnectArguments, Exit, ReconcileArguments};
 use crate::config::{ApiMode, Config, Loaded, Source, Tokens};
 use crate::connect::{self, Change, Undo};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
 use crate::probe::{self, Target};
 use crate::proof::ProofKey;
+use crate::reconcile::{Reconciler, Tally};
 use crate::secret::Secret;
+use crate::serve;
 use crate::smsmode_api::SmsmodeApi;
 
 /// Calls of each callback URL.
@@ -141,6 +145,51 @@ async fn set(config: &Config, changes: &[Change]) -> Result<(), Exit> {
         stdout().flush().map_err(Exit::failure)?;
     }
     Ok(())
+}
+
+/// `smscope reconcile`, on a store that no smscope is using.
+///
+/// # Errors
+/// No API key, no such source, a store that is not there or in use, an API that does not do its part.
+pub fn reconcile(loaded: &Loaded, asked: &ReconcileArguments) -> Result<ExitCode, Exit> {
+    let config = &loaded.config;
+    let sources = sources(config, asked.source.as_deref())?;
+    let now = Timestamp::now();
+    let since = now.checked_sub(asked.since).unwrap_or(Timestamp::MIN);
+    // Where there is nothing nothing is made.
+    if !DataDir::private_of(&config.data_dir).is_dir() {
+        return Err(Exit::Configuration(format!(
+            "data_dir = {:?}: nothing is there; expected the directory of a smscope that has run",
+            config.data_dir
+        )));
+    }
+    let data_dir = DataDir::open(&config.data_dir).map_err(|error| refused(error.into()))?;
+    let lock = data_dir.lock().map_err(|error| refused(error.into()))?;
+    let (store, end) = serve::open_store(config, &data_dir).map_err(refused)?;
+    let asked = runtime()?.block_on(async {
+        for source in sources {
+            let api = api(config, &source.name)?;
+            let reconciler = Reconciler::new(source, api, store.clone(), config.reconcile);
+            let tally = reconciler.period(since, now).await.map_err(Exit::failure)?;
+            print(&told(&source.name, &tally));
+        }
+        Ok(ExitCode::SUCCESS)
+    });
+    drop(store);
+    end.wait();
+    drop(lock);
+    asked
+}
+
+fn told(source: &SourceName, tally: &Tally) -> String {
+    let Tally { read, looked_for, missed, is_incomplete } = tally;
+    let by_outcome: Vec<String> = missed.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    let by_outcome = if missed.is_empty() { String::new() } else { format!(" ({})", by_outcome.join(", ")) };
+    let limit = if *is_incomplete { "; reconcile.max_pages came before the end" } else { "" };
+    format!(
+        "{source}: {} had not come{by_outcome}, of {looked_for} in the period; {read} read{limit}\n",
+        tally.missed()
+    )
 }
 
 /// The sources that are meant: the one of this name, or all that can be asked.

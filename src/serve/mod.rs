@@ -210,7 +210,11 @@ fn process_metrics(
     Ok((Arc::new(ProcessMetrics::install(recorder)?), push))
 }
 
-fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd), StartError> {
+/// Opens the store as `serve` does; the caller holds the lock of the data directory.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd), StartError> {
     let settings = store::Settings {
         retention: config.store.retention,
         horizon: config.store.horizon,
