@@ -1,5 +1,6 @@
 //! The command line: what is asked for, and how the process ends when that cannot be had.
 
+mod asking;
 mod describe;
 mod generated;
 mod simulate;
@@ -15,6 +16,7 @@ use clap_complete::Shell;
 use crate::config::{self, ConfigError, Flags};
 use crate::report::{Dimension, Format};
 
+pub use asking::{CheckArguments, ConnectArguments, ReconcileArguments};
 pub use describe::{Line, describe, lines};
 pub use generated::{completions, man_page};
 pub use simulate::Simulate;
@@ -41,8 +43,13 @@ pub enum Command {
     Serve,
     /// Print the callback URLs to give to the provider, with their tokens
     Url,
-    /// Check the configuration and print what it means; nothing is started or written
-    Check,
+    /// Check the configuration and print what it means; or, with --public-url, whether the provider can call. Nothing is started or
+    /// written
+    Check(CheckArguments),
+    /// Show, and with --apply set, the callback URLs of the provider's channels; needs an API key
+    Connect(ConnectArguments),
+    /// Ask the provider for all that it accepted in a period, and keep what did not come; needs an API key, and the store to itself
+    Reconcile(ReconcileArguments),
     /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
     /// arrival
     Report(ReportArguments),
@@ -174,6 +181,8 @@ Environment:
   SMSCOPE_PUBLIC_URL          where the provider reaches smscope, such as https://sms.example.com
   SMSCOPE_TOKEN               token of the source; several, with commas between them, for rotation
   SMSCOPE_TOKEN_FILE          the same from a file, one token a line
+  SMSCOPE_API_KEY             key of smsmode's API, for what asks smsmode something
+  SMSCOPE_API_KEY_FILE        the same from a file
   SMSCOPE_STORE_RETENTION     how long events are kept [default: 30d]
   SMSCOPE_STORE_HORIZON       how long a message may stay pending [default: 72h]
   SMSCOPE_STORE_SIZE_LIMIT    most that the store may take, such as 10GiB [default: none]
@@ -211,7 +220,7 @@ mod tests {
             ("smscope serve", Command::Serve),
             ("smscope --listen 127.0.0.1:1", Command::Serve),
             ("smscope url", Command::Url),
-            ("smscope check", Command::Check),
+            ("smscope check", Command::Check(CheckArguments::default())),
         ] {
             assert_eq!(parsed(line).unwrap().1, command, "{line}");
         }

@@ -1,12 +1,14 @@
 //! smscope: a sidecar that takes an SMS provider's webhooks, keeps them durably, and tells of them in OpenTelemetry logs and
 //! metrics. docs/architecture.md has the map; data flows ingest -> provider -> store (lifecycle) -> telemetry, one way.
 
+pub mod account;
 pub mod admin;
 #[cfg(test)]
 #[path = "../tests/end_to_end/peers/certificates.rs"]
 mod certificates;
 pub mod cli;
 pub mod config;
+pub mod connect;
 pub mod data_dir;
 pub mod diagnostics;
 pub mod event;
@@ -15,13 +17,22 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod meters;
 pub mod number;
+pub mod outbound;
 pub mod places;
+pub mod probe;
+pub mod proof;
 pub mod provider;
+pub mod reconcile;
 pub mod record;
 pub mod report;
 pub mod run;
 pub mod secret;
 pub mod serve;
 pub mod simulate;
+#[cfg(test)]
+#[path = "../tests/support/smsmode.rs"]
+#[allow(dead_code, reason = "the tests here use a part of it")]
+mod smsmode;
+pub mod smsmode_api;
 pub mod store;
 pub mod telemetry;

@@ -19,7 +19,9 @@ fn begin() -> Result<ExitCode, Exit> {
     match command {
         Command::Serve => run::serve(load()?),
         Command::Url => run::url(&load()?),
-        Command::Check => run::check(&load()?),
+        Command::Check(arguments) => run::check(&load()?, &arguments),
+        Command::Connect(arguments) => run::connect(&load()?, &arguments),
+        Command::Reconcile(arguments) => run::reconcile(&load()?, &arguments),
         Command::Report(arguments) => run::report(&load()?, &arguments),
         Command::Simulate(asked) => run::simulate(&load()?, &asked),
         // A configuration has no say in these, and where smscope is packaged there is none.

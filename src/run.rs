@@ -1,5 +1,7 @@
 //! The commands, as the process runs them: standard output for what was asked for, standard error for diagnostics.
 
+mod asking;
+
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -8,8 +10,10 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use crate::cli::{self, Exit, ReportArguments, Simulate, describe};
+use crate::cli::{self, CheckArguments, Exit, ReportArguments, Simulate, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
+pub use asking::{connect, reconcile};
+
 use crate::data_dir::DataDir;
 use crate::diagnostics;
 use crate::event::SourceName;
@@ -84,11 +88,14 @@ pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `smscope check`: what the configuration means.
+/// `smscope check`: what the configuration means, or whether the public URL works.
 ///
 /// # Errors
-/// None: an invalid configuration has been refused when it was loaded.
-pub fn check(loaded: &Loaded) -> Result<ExitCode, Exit> {
+/// None but those of the public URL: an invalid configuration has been refused when it was loaded.
+pub fn check(loaded: &Loaded, arguments: &CheckArguments) -> Result<ExitCode, Exit> {
+    if let Some(url) = &arguments.public_url {
+        return asking::check_public_url(loaded, url);
+    }
     print(&describe(loaded));
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use smscope::account::AccountStatus;
 use smscope::config::{Config, Flags, LogContent, Otlp, VARIABLES};
 use smscope::event::{Reason, SourceName};
 use smscope::ledger::catalogue::Description;
@@ -81,7 +82,9 @@ fn durable() -> Vec<&'static Description> {
     let families = store.snapshot().families;
     drop(store);
     end.wait();
-    families.iter().chain(&ExportStatus::default().families(0, 0)).map(|family| family.description).collect()
+    let account = AccountStatus::new(Duration::from_secs(60)).families(Timestamp::UNIX_EPOCH);
+    let exports = ExportStatus::default().families(0, 0);
+    families.iter().chain(&exports).chain(&account).map(|family| family.description).collect()
 }
 
 #[test]
@@ -175,6 +178,7 @@ fn full_log_record_keys() -> Vec<String> {
         delivery_ms: Some(1),
         text: some(),
         why: some(),
+        reconciled: true,
         ..Record::new(Kind::Failed, SourceName::new("smsmode").unwrap())
     };
     let log = encoder.log_record(&Entry { position: 1, received_at: Timestamp::UNIX_EPOCH, record });
@@ -318,8 +322,14 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("ledger", &["event", "lifecycle"]),
         ("provider", &["event", "number"]),
         ("store", &["event", "record", "lifecycle", "ledger", "meters", "diagnostics"]),
-        ("ingest", &["event", "provider", "store", "config", "meters", "places", "secret", "diagnostics"]),
-        ("telemetry", &["event", "record", "ledger", "config", "meters"]),
+        ("ingest", &["event", "provider", "store", "config", "meters", "places", "secret", "diagnostics", "proof"]),
+        ("outbound", &["config"]),
+        ("smsmode_api", &["event", "config", "secret", "meters", "outbound"]),
+        ("proof", &["event"]),
+        ("probe", &["event", "config", "meters", "outbound", "proof"]),
+        ("reconcile", &["event", "provider", "store", "config", "meters", "outbound", "smsmode_api"]),
+        ("account", &["event", "config", "ledger", "meters", "outbound", "smsmode_api"]),
+        ("telemetry", &["event", "record", "ledger", "config", "meters", "outbound"]),
         ("admin", &["event", "record", "ledger", "meters", "places", "telemetry"]),
         ("simulate", &["event", "number", "provider"]),
     ] {

@@ -22,7 +22,7 @@ const VERSION: u8 = 0xa0;
 
 impl Validity {
     /// That of a certificate in DER; `None` for anything else.
-    pub(super) fn of(certificate: &[u8]) -> Option<Self> {
+    pub fn of(certificate: &[u8]) -> Option<Self> {
         let mut outer = certificate;
         let mut signed = contents(&mut outer, SEQUENCE)?;
         let mut fields = contents(&mut signed, SEQUENCE)?;
@@ -37,7 +37,7 @@ impl Validity {
     }
 
     /// The time in which both hold.
-    pub(super) fn and(self, other: Self) -> Self {
+    pub fn and(self, other: Self) -> Self {
         Self { not_before: self.not_before.max(other.not_before), not_after: self.not_after.min(other.not_after) }
     }
 }

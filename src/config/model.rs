@@ -11,7 +11,7 @@ use hyper::http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use super::ListenerTls;
+use super::{Account, Api, ListenerTls, Reconcile, SelfProbe};
 use crate::event::{Country, SourceName};
 use crate::secret::Secret;
 
@@ -29,6 +29,9 @@ pub struct Config {
     pub logs: LogContent,
     pub otlp: Otlp,
     pub sources: Vec<Source>,
+    pub account: Account,
+    pub self_probe: SelfProbe,
+    pub reconcile: Reconcile,
 }
 
 /// Limits of the webhook listener.
@@ -162,6 +165,8 @@ pub struct Source {
     pub channel_ids: BTreeSet<String>,
     pub header: Option<(HeaderName, Secret)>,
     pub basic: Option<Basic>,
+    /// How the provider is asked, where it may be.
+    pub api: Option<Api>,
     /// Zone of timestamps without an offset.
     pub zone: TimeZone,
     /// Country of numbers in national form.

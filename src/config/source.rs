@@ -7,9 +7,11 @@ use hyper::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
+use super::api::{self, EnvironmentKey};
 use super::file::Table;
 use super::origin::Origins;
 use super::setting::Setting;
+use super::tls::SystemRoots;
 use super::value::{self, TOKEN_EXPECTED};
 use super::{Basic, ConfigError, Environment, Source, Tokens};
 use crate::event::{Country, SourceName};
@@ -30,13 +32,21 @@ pub(super) fn read(
     origins: &Origins,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Source>, ConfigError> {
-    let mut sources = Vec::with_capacity(tables.len().max(1));
-    for table in tables {
-        let source = source(table, &sources)?;
-        sources.push(source);
+    let api_key = EnvironmentKey::read(env)?;
+    if let (Some(EnvironmentKey { setting, .. }), 2..) = (&api_key, tables.len()) {
+        let problem = format!("the configuration file has {} sources", tables.len());
+        return Err(setting.clone().secret().wrong(problem, "a key in [source.api] of each"));
     }
-    if sources.is_empty() {
-        sources.push(source(Table::with("name", DEFAULT_NAME), &[])?);
+    let system = SystemRoots::default();
+    let mut sources = Vec::with_capacity(tables.len().max(1));
+    let tables = if tables.is_empty() { vec![Table::with("name", DEFAULT_NAME)] } else { tables };
+    for (at, table) in tables.into_iter().enumerate() {
+        let (source, api) = source(table, &sources)?;
+        if let Some(EnvironmentKey { setting, .. }) = &api_key {
+            origins.note(&format!("source[{at}].api"), setting);
+        }
+        let api = api::read(api, api_key.as_ref(), &system, warnings)?;
+        sources.push(Source { api, ..source });
     }
     apply_environment(&mut sources, env, origins, warnings)?;
     Ok(sources)
@@ -86,7 +96,8 @@ fn apply_environment(
     Ok(())
 }
 
-fn source(mut table: Table, others: &[Source]) -> Result<Source, ConfigError> {
+/// A source without its API, and what the file says of that.
+fn source(mut table: Table, others: &[Source]) -> Result<(Source, Option<Table>), ConfigError> {
     let name = name(&mut table, others)?;
     let tokens = tokens(&mut table)?;
     let allow = networks(table.take("allow"))?;
@@ -94,6 +105,7 @@ fn source(mut table: Table, others: &[Source]) -> Result<Source, ConfigError> {
     let channel_ids = words(table.take("channel_ids"), "channel ids")?.unwrap_or_default();
     let header = table.optional_table("header")?.map(header).transpose()?;
     let basic = table.optional_table("basic")?.map(basic).transpose()?;
+    let api = table.optional_table("api")?;
     let zone = table.take("timezone").unwrap_or_else(|| Setting::of_flag("timezone", DEFAULT_ZONE));
     let zone = zone.parse("a time zone such as Europe/Paris", |text| TimeZone::get(text).ok())?;
     let region = table.take("region").unwrap_or_else(|| Setting::of_flag("region", DEFAULT_REGION));
@@ -108,7 +120,20 @@ fn source(mut table: Table, others: &[Source]) -> Result<Source, ConfigError> {
     };
     table.finish()?;
     let channel_ids = BTreeSet::from_iter(channel_ids);
-    Ok(Source { name, tokens, allow, trusted_proxies, channel_ids, header, basic, zone, region, stop_keywords })
+    let source = Source {
+        name,
+        tokens,
+        allow,
+        trusted_proxies,
+        channel_ids,
+        header,
+        basic,
+        api: None,
+        zone,
+        region,
+        stop_keywords,
+    };
+    Ok((source, api))
 }
 
 fn name(table: &mut Table, others: &[Source]) -> Result<SourceName, ConfigError> {

@@ -1,5 +1,6 @@
 //! Loading as a whole, table by table: what was given, and what comes of it.
 
+mod asking;
 mod listener_tls;
 mod otlp;
 mod otlp_headers;
@@ -237,7 +238,7 @@ fn an_unknown_key_is_named_with_those_that_are_known() {
         (
             "lisen = 1",
             "lisen: unknown key; expected one of listen, admin_listen, data_dir, public_url, http, store, logs, otlp, \
-             source",
+             source, account, self_probe, reconcile",
         ),
         ("[logs]\ntext = true", "logs.text: unknown key; expected one of include_text, include_number"),
         (

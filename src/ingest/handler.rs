@@ -17,6 +17,7 @@ use super::gate::{self, Address, Gate};
 use super::guesses::Guesses;
 use crate::config::Http;
 use crate::event::TraceParent;
+use crate::proof::{self, ProofKey};
 use crate::provider::{Reading, Webhook, smsmode};
 use crate::store::{Raw, Store, Submission, Verdict};
 
@@ -32,12 +33,13 @@ pub struct Handler {
     guesses: Guesses,
     store: Store,
     limits: Http,
+    proof: ProofKey,
 }
 
 impl Handler {
-    pub fn new(gate: Gate, store: Store, limits: Http) -> Self {
+    pub fn new(gate: Gate, store: Store, limits: Http, proof: ProofKey) -> Self {
         let guesses = Guesses::new(limits.max_connections.div_ceil(LATE));
-        Self { gate, guesses, store, limits }
+        Self { gate, guesses, store, limits, proof }
     }
 
     /// Counts what came instead of a request: hyper has answered it.
@@ -53,12 +55,19 @@ impl Handler {
         let started = Instant::now();
         let path = path.to_owned();
         let address = gate::address(&path);
+        let proof = request.headers().get(proof::HEADER).and_then(|nonce| self.proof.of(nonce.to_str().ok()?));
         let suspect = self.gate.suspect(peer.ip(), request.headers());
         let answer = match self.take(request, address.as_ref(), peer).await {
             Ok(answer) | Err(answer) => answer,
         };
         self.gate.meters(address.as_ref()).answered(answer.result(), started.elapsed());
         let mut response = answer.response();
+        // Who has the token may know which smscope this is.
+        if answer == Answer::Probe
+            && let Some(proof) = proof.and_then(|proof| HeaderValue::from_str(&proof).ok())
+        {
+            response.headers_mut().insert(proof::HEADER, proof);
+        }
         if answer.is_to_a_guess() && self.guesses.failed(suspect).await {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -79,7 +88,10 @@ impl Handler {
         entrance.check(request.headers(), peer.ip())?;
 
         let arrived_at = Timestamp::now();
-        entrance.meters.arrived(arrived_at);
+        // A probe of our own says nothing of whether the provider calls.
+        if !request.headers().contains_key(proof::HEADER) {
+            entrance.meters.arrived(arrived_at);
+        }
         let (head, body) = request.into_parts();
         let (query, query_trace) = split_trace(head.uri.query().unwrap_or_default());
         let body = body::read(&head.headers, body, self.limits.max_body, self.limits.body_timeout).await?;
@@ -102,7 +114,7 @@ impl Handler {
             body,
         };
         let trace = query_trace.or(address.and_then(|address| address.trace));
-        let submission = Submission { source: source.name.clone(), arrived_at, trace, raw, events };
+        let submission = Submission { source: source.name.clone(), arrived_at, trace, reconciled: false, raw, events };
         match tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await {
             Ok(Ok(Verdict::Accepted)) => Ok(Answer::Accepted),
             Ok(Ok(Verdict::Duplicate)) => Ok(Answer::Duplicate),

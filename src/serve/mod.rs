@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::account::AccountStatus;
 use crate::admin::{self, Admin, Listening};
 use crate::config::{Config, Tokens};
 use crate::data_dir::{DataDir, DataDirError};
@@ -16,6 +18,7 @@ use crate::ingest::{self, Entrance, Gate, Handler};
 use crate::ledger::snapshot::Snapshot;
 use crate::meters::{self, ExportMeters, Signal, SourceMeters};
 use crate::number;
+use crate::proof::ProofKey;
 use crate::secret::Secret;
 use crate::store::{self, Store, WriterEnd};
 use crate::telemetry::export_logs::{self, ExportStatus, LogExport, Pace};
@@ -28,6 +31,7 @@ use crate::telemetry::prometheus;
 use crate::telemetry::resource::Resource;
 use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
 
+mod asking;
 mod journal;
 mod page;
 
@@ -114,7 +118,8 @@ pub async fn serve(
     meters::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
     let status = config.otlp.logs.is_some().then(Arc::<ExportStatus>::default);
-    let snapshot = snapshot_of(&store, status.clone());
+    let account = config.account.enabled.then(|| Arc::new(AccountStatus::new(config.account.interval)));
+    let snapshot = snapshot_of(&store, status.clone(), account.clone());
     let (stop_exports, exports_stopped) = watch::channel(false);
     let mut exports = Vec::new();
     if let (Some(endpoint), Some(status)) = (&config.otlp.logs, status) {
@@ -161,10 +166,13 @@ pub async fn serve(
             }
         }),
     };
+    let (stop_asking, asking_stopped) = watch::channel(false);
+    let proof = ProofKey::new(&hash_key);
+    let asking = asking::start(config, &tokens, &store, account.as_ref(), &proof, &asking_stopped);
     let admin = tokio::spawn(admin::run(listeners.admin, admin, until(exports_stopped)));
     let upkeep = tokio::spawn(async move { process.upkeep().await });
 
-    let handler = Handler::new(gate(config, &tokens), store, config.http);
+    let handler = Handler::new(gate(config, &tokens), store, config.http, proof);
     listening.set(true);
     ready(&tokens);
     let not_ready_at_once = async {
@@ -172,6 +180,12 @@ pub async fn serve(
         listening.set(false);
     };
     ingest::run(listeners.webhook, handler, config.http, config.tls.clone(), not_ready_at_once).await;
+
+    // What asks others has no claim to more time; what it has handed to the store is kept.
+    let _nobody_asks = stop_asking.send(true);
+    for task in asking {
+        ended("what asks the provider", task).await;
+    }
 
     // What came in is on disk; now what can still be told is told.
     let _nobody_listens = stop_exports.send(true);
@@ -196,7 +210,11 @@ fn process_metrics(
     Ok((Arc::new(ProcessMetrics::install(recorder)?), push))
 }
 
-fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd), StartError> {
+/// Opens the store as `serve` does; the caller holds the lock of the data directory.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd), StartError> {
     let settings = store::Settings {
         retention: config.store.retention,
         horizon: config.store.horizon,
@@ -222,12 +240,16 @@ fn gate(config: &Config, tokens: &[Vec<Secret>]) -> Gate {
 fn snapshot_of(
     store: &Store,
     status: Option<Arc<ExportStatus>>,
+    account: Option<Arc<AccountStatus>>,
 ) -> impl Fn() -> Snapshot + Clone + Send + Sync + use<> {
     let store = store.clone();
     move || {
         let mut snapshot = store.snapshot();
         if let Some(status) = &status {
             snapshot.families.extend(status.families(*store.newest().borrow(), store.cursor()));
+        }
+        if let Some(account) = &account {
+            snapshot.families.extend(account.families(Timestamp::now()));
         }
         snapshot
     }

@@ -40,6 +40,7 @@ mod housekeeping;
 mod journal;
 mod lookup;
 mod messages;
+mod overdue;
 mod retention;
 mod rows;
 mod schema;
@@ -52,6 +53,7 @@ mod tests;
 
 use backlog::Backlog;
 use files::Files;
+pub use overdue::Overdue;
 use shared::Shared;
 use writer::{CursorMove, Job, Request, Writer};
 
@@ -87,6 +89,8 @@ pub struct Submission {
     pub source: SourceName,
     pub arrived_at: Timestamp,
     pub trace: Option<TraceParent>,
+    /// It did not come by a webhook: the provider was asked for it.
+    pub reconciled: bool,
     pub raw: Raw,
     /// In the order of the request.
     pub events: Vec<Event>,
@@ -220,6 +224,16 @@ impl Store {
     pub fn read(&self, position: i64, limit: usize) -> Result<Vec<Entry>, String> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         journal::read(&reader, position, limit).map_err(|error| error.to_string())
+    }
+
+    /// Up to `limit` messages of a source that are pending since `before` or longer, the longest first. Blocks on the disk: not for
+    /// async code.
+    ///
+    /// # Errors
+    /// The database could not be read; the text says why.
+    pub fn overdue(&self, source: &SourceName, before: Timestamp, limit: usize) -> Result<Vec<Overdue>, String> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        overdue::overdue(&reader, source, before, limit).map_err(|error| error.to_string())
     }
 
     /// The place of the newest event, and a way to wait for newer ones.

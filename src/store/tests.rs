@@ -83,7 +83,7 @@ fn submission(events: Vec<Event>) -> Submission {
 
 fn submission_at(arrived_at: Timestamp, events: Vec<Event>) -> Submission {
     let raw = Raw { method: "POST".into(), query: String::new(), content_type: None, body: Bytes::from_static(b"{}") };
-    Submission { source: source(), arrived_at, trace: None, raw, events }
+    Submission { source: source(), arrived_at, trace: None, reconciled: false, raw, events }
 }
 
 struct Opened {

@@ -142,6 +142,7 @@ impl Writer {
             let mut accounts = Accounts { ledger: open.ledger, postings: &mut open.postings };
             for source in &sources {
                 accounts.open_reply_kinds(source.as_str(), "SMS");
+                accounts.open_reconciled(source.as_str());
             }
             Ok(())
         })?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 mod client;
 mod metrics;
 mod smscope;
+pub mod smsmode;
 
 pub use client::{Answer, Client, Stream, gzip, post, request};
 pub use metrics::Metrics;
