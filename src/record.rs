@@ -127,6 +127,9 @@ pub struct Record {
     /// The W3C traceparent of the request that sent the message.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trace: Option<String>,
+    /// What told of the person has been erased.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub erased: bool,
 }
 
 impl Record {
@@ -157,6 +160,7 @@ impl Record {
             text: None,
             why: None,
             trace: None,
+            erased: false,
         }
     }
 }

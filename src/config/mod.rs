@@ -107,12 +107,12 @@ impl Config {
         let public_url = public_given.as_ref().map(public_url).transpose()?;
         let http = http(given.root.table("http")?)?;
         let store = store(given.root.table("store")?, env)?;
-        let logs = log_content(given.root.table("logs")?)?;
+        let privacy = privacy(given.root.table("privacy")?)?;
         let otlp = otlp::read(given.root.table("otlp")?, env, &mut warnings)?;
-        let sources = source::read(given.root.tables("source")?, env, &origins, &mut warnings)?;
+        let sources = source::read(given.root.tables("source")?, privacy, env, &origins, &mut warnings)?;
         root.finish()?;
 
-        let config = Config { listen, admin_listen, data_dir, public_url, http, store, logs, otlp, sources };
+        let config = Config { listen, admin_listen, data_dir, public_url, http, store, privacy, otlp, sources };
         config.check_callback_urls(public_given.as_ref())?;
         Ok(Loaded { config, file, origins: origins.finish(), warnings })
     }
@@ -286,9 +286,9 @@ fn store(mut table: Table, env: &dyn Environment) -> Result<Store, ConfigError> 
     Ok(Store { retention, horizon, export_retention, size_limit })
 }
 
-fn log_content(mut table: Table) -> Result<LogContent, ConfigError> {
-    let mut on = |key| table.take(key).map_or(Ok(false), |setting| setting.boolean());
-    let content = LogContent { include_text: on("include_text")?, include_number: on("include_number")? };
+/// What holds for the sources that say nothing else.
+fn privacy(mut table: Table) -> Result<Privacy, ConfigError> {
+    let privacy = source::privacy(&mut table, Privacy::default())?;
     table.finish()?;
-    Ok(content)
+    Ok(privacy)
 }

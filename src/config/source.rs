@@ -11,7 +11,7 @@ use super::file::Table;
 use super::origin::Origins;
 use super::setting::Setting;
 use super::value::{self, TOKEN_EXPECTED};
-use super::{Basic, ConfigError, Environment, Source, Tokens};
+use super::{Basic, ConfigError, Environment, Privacy, Recipient, Source, Text, Tokens};
 use crate::event::{Country, SourceName};
 use crate::provider::{DEFAULT_STOP_KEYWORDS, fold_keyword};
 use crate::secret::Secret;
@@ -26,20 +26,37 @@ const RESERVED_NAME: &str = "unknown";
 /// Reads the sources; without any in the file there is one, the default.
 pub(super) fn read(
     tables: Vec<Table>,
+    privacy: Privacy,
     env: &dyn Environment,
     origins: &Origins,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Source>, ConfigError> {
     let mut sources = Vec::with_capacity(tables.len().max(1));
     for table in tables {
-        let source = source(table, &sources)?;
+        let source = source(table, privacy, &sources)?;
         sources.push(source);
     }
     if sources.is_empty() {
-        sources.push(source(Table::with("name", DEFAULT_NAME), &[])?);
+        sources.push(source(Table::with("name", DEFAULT_NAME), privacy, &[])?);
+    }
+    if privacy != Privacy::default() {
+        note_inherited(&sources, privacy, origins);
     }
     apply_environment(&mut sources, env, origins, warnings)?;
     Ok(sources)
+}
+
+/// What a source has from `[privacy]` comes from the file as well.
+fn note_inherited(sources: &[Source], privacy: Privacy, origins: &Origins) {
+    let default = Privacy::default();
+    for (at, source) in sources.iter().enumerate() {
+        if source.privacy.recipient == privacy.recipient && privacy.recipient != default.recipient {
+            origins.note_file(&format!("source[{at}].recipient"));
+        }
+        if source.privacy.text == privacy.text && privacy.text != default.text {
+            origins.note_file(&format!("source[{at}].text"));
+        }
+    }
 }
 
 /// SMSCOPE_TOKEN or SMSCOPE_TOKEN_FILE, which are for the one source that there is.
@@ -86,7 +103,7 @@ fn apply_environment(
     Ok(())
 }
 
-fn source(mut table: Table, others: &[Source]) -> Result<Source, ConfigError> {
+fn source(mut table: Table, default_privacy: Privacy, others: &[Source]) -> Result<Source, ConfigError> {
     let name = name(&mut table, others)?;
     let tokens = tokens(&mut table)?;
     let allow = networks(table.take("allow"))?;
@@ -106,9 +123,10 @@ fn source(mut table: Table, others: &[Source]) -> Result<Source, ConfigError> {
         Some(keywords) => keywords.iter().map(|keyword| fold_keyword(keyword)).collect(),
         None => DEFAULT_STOP_KEYWORDS.iter().map(|keyword| (*keyword).to_owned()).collect(),
     };
+    let privacy = privacy(&mut table, default_privacy)?;
     table.finish()?;
     let channel_ids = BTreeSet::from_iter(channel_ids);
-    Ok(Source { name, tokens, allow, trusted_proxies, channel_ids, header, basic, zone, region, stop_keywords })
+    Ok(Source { name, tokens, allow, trusted_proxies, channel_ids, header, basic, zone, region, stop_keywords, privacy })
 }
 
 fn name(table: &mut Table, others: &[Source]) -> Result<SourceName, ConfigError> {
@@ -188,6 +206,22 @@ fn words(setting: Option<Setting>, what: &str) -> Result<Option<Vec<String>>, Co
         })
     };
     setting.map(|setting| setting.items(what)?.into_iter().map(word).collect()).transpose()
+}
+
+/// `recipient` and `text` of a table, which stand under the same keys for all sources and for one.
+pub(super) fn privacy(table: &mut Table, default: Privacy) -> Result<Privacy, ConfigError> {
+    let recipient = match table.take("recipient") {
+        Some(setting) => setting.parse("masked, hashed or plain", |text| {
+            Recipient::ALL.into_iter().find(|recipient| recipient.as_str() == text)
+        })?,
+        None => default.recipient,
+    };
+    let text = match table.take("text") {
+        Some(setting) => setting
+            .parse("dropped, kept or exported", |text| Text::ALL.into_iter().find(|known| known.as_str() == text))?,
+        None => default.text,
+    };
+    Ok(Privacy { recipient, text })
 }
 
 /// The header that a caller has to send.

@@ -21,7 +21,7 @@ use crate::store::{self, Store, WriterEnd};
 use crate::telemetry::export_logs::{self, ExportStatus, LogExport, Pace};
 use crate::telemetry::export_metrics::{self, MetricExport};
 use crate::telemetry::logs::LogEncoder;
-use crate::telemetry::person::NumberHasher;
+use crate::telemetry::person::{Discretion, NumberHasher};
 use crate::telemetry::process::{InstallError, ProcessMetrics};
 use crate::telemetry::process_push::ProcessPush;
 use crate::telemetry::prometheus;
@@ -114,7 +114,7 @@ pub async fn serve(
         let export = LogExport {
             journal: Arc::new(StoreJournal(store.clone())),
             sender: Sender::new(Signal::Logs, endpoint, OUR_USER_AGENT),
-            encoder: LogEncoder::new(resource.clone(), instance, config.logs, NumberHasher::new(&hash_key)),
+            encoder: LogEncoder::new(resource.clone(), instance, discretion(config), NumberHasher::new(&hash_key)),
             retention: config.store.export_retention,
             meters: ExportMeters::new(Signal::Logs),
             status,
@@ -200,6 +200,10 @@ fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd),
     };
     Store::open(data_dir.private(), settings)
         .map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
+}
+
+fn discretion(config: &Config) -> Discretion {
+    config.sources.iter().map(|source| (source.name.clone(), source.privacy)).collect()
 }
 
 fn gate(config: &Config, tokens: &[Vec<Secret>]) -> Gate {

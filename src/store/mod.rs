@@ -31,6 +31,7 @@ use crate::record::Entry;
 
 mod checkpoint;
 pub mod cohorts;
+pub mod erase;
 mod housekeeping;
 mod journal;
 mod lookup;
@@ -38,6 +39,7 @@ mod messages;
 mod retention;
 mod rows;
 mod schema;
+mod scrub;
 mod shared;
 mod transaction;
 mod writer;
@@ -46,13 +48,17 @@ mod writer;
 mod tests;
 
 use shared::Shared;
-use writer::{CursorMove, Job, Request, Writer};
+use erase::{Changes, Erased, People, Performed, Progress, Step};
+use writer::{CursorMove, Erasing, Job, Request, Writer};
 
 /// How many requests may wait for the writer before callers are told to come back later.
 const QUEUE: usize = 4096;
 
 /// Page cache of the writer's connection, taken as it is needed: the index of a million messages, most of it.
 const CACHE_KIB: i64 = 16 << 10;
+
+/// How long to wait for a lock of another connection.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The database's name in its folder.
 const DATABASE: &str = "smscope.db";
@@ -135,6 +141,7 @@ pub struct Store {
     jobs: SyncSender<Job>,
     shared: Arc<Shared>,
     reader: Arc<Mutex<Connection>>,
+    path: Arc<Path>,
 }
 
 /// Waits for the writer to end.
@@ -168,7 +175,7 @@ impl Store {
         let reader = Arc::new(Mutex::new(connect(&path)?));
         let writer = Writer::new(connection, settings, shared.clone(), state, checkpointer)?;
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue))?;
-        Ok((Self { jobs, shared, reader }, WriterEnd(thread)))
+        Ok((Self { jobs, shared, reader, path: path.into() }, WriterEnd(thread)))
     }
 
     /// Keeps a submission. When this returns `Ok`, it is on disk.
@@ -198,6 +205,15 @@ impl Store {
     pub fn read(&self, position: i64, limit: usize) -> Result<Vec<Entry>, String> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         journal::read(&reader, position, limit).map_err(|error| error.to_string())
+    }
+
+    /// Erases people, beside everything else. Blocks for as long as that takes: not for async code.
+    ///
+    /// # Errors
+    /// The database cannot be read or written. What was done stays done.
+    pub fn erase(&self, people: People, tell: impl FnMut(Progress)) -> Result<Erased, String> {
+        let reader = connect(&self.path).map_err(|error| error.to_string())?;
+        erase::erase(&reader, people, &mut ByTheWriter(self), tell)
     }
 
     /// The place of the newest event, and a way to wait for newer ones.
@@ -233,13 +249,28 @@ impl Store {
     }
 }
 
+/// Changes of an erasure, made by the writer.
+struct ByTheWriter<'a>(&'a Store);
+
+impl Changes for ByTheWriter<'_> {
+    fn make(&mut self, step: Step) -> Result<Performed, String> {
+        let (answer, answered) = oneshot::channel();
+        let refused = |refusal: Refusal| refusal.to_string();
+        // Waits for its turn among the requests, which have to be answered in time.
+        self.0.jobs.send(Job::Erase(Erasing { step, answer })).map_err(|_| refused(Refusal::CannotWrite))?;
+        answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite)).map_err(refused)
+    }
+}
+
 /// Opens a connection with the settings that all of ours share.
 fn connect(path: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open(path)?;
     restrict(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // What is deleted is overwritten with zeros, on its page and where a page is given back.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     // Checkpoints are the checkpointer's; the limit is what the WAL file shrinks to after a great burst.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;

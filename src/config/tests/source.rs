@@ -253,3 +253,19 @@ fn no_secret_shows_in_the_debug_form_of_a_configuration() {
     let shown = format!("{:?}", loaded("", &[("SMSCOPE_TOKEN", TOKEN)]));
     assert!(shown.contains("<token>") && !shown.contains("hidden"), "{shown}");
 }
+
+#[test]
+fn a_source_has_the_privacy_of_all_or_its_own() {
+    let both = |privacy: Privacy| (privacy.recipient, privacy.text);
+    for (toml, expected) in [
+        ("", (Recipient::Masked, Text::Kept)),
+        ("[privacy]\ntext = \"dropped\"", (Recipient::Masked, Text::Dropped)),
+        ("[[source]]\nname = \"a\"\nrecipient = \"hashed\"", (Recipient::Hashed, Text::Kept)),
+        (
+            "[privacy]\nrecipient = \"plain\"\ntext = \"dropped\"\n[[source]]\nname = \"a\"\ntext = \"exported\"",
+            (Recipient::Plain, Text::Exported),
+        ),
+    ] {
+        assert_eq!(both(loaded(toml, &[]).config.sources[0].privacy), expected, "{toml}");
+    }
+}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::LogContent;
+use crate::telemetry::person::Discretion;
 use crate::event::SourceName;
 use crate::meters::Signal;
 use crate::record::{Kind, Record};
@@ -102,7 +102,7 @@ impl Running {
         let export = LogExport {
             journal: journal.clone(),
             sender: Sender::new(Signal::Logs, &collector.endpoint(), OUR_USER_AGENT),
-            encoder: LogEncoder::new(resource, INSTANCE, LogContent::default(), hasher),
+            encoder: LogEncoder::new(resource, INSTANCE, Discretion::default(), hasher),
             retention: 7 * DAY,
             meters,
             status: status.clone(),
