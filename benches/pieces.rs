@@ -68,8 +68,12 @@ fn encode_512_log_records(bencher: Bencher) {
         smscope::config::Config::load(&Default::default(), &std::collections::BTreeMap::<String, String>::new());
     let config = config.expect("the defaults").config;
     let instance = uuid::Uuid::nil();
-    let encoder =
-        LogEncoder::new(Resource::new(&config.otlp, instance), instance, Discretion::default(), NumberHasher::new(&[7; 32]));
+    let encoder = LogEncoder::new(
+        Resource::new(&config.otlp, instance),
+        instance,
+        Discretion::default(),
+        NumberHasher::new(&[7; 32]),
+    );
     bencher.bench_local(|| encoder.encode(black_box(&entries)));
 }
 

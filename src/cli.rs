@@ -2,6 +2,7 @@
 
 mod describe;
 mod generated;
+mod kept;
 mod simulate;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use crate::report::{Dimension, Format};
 
 pub use describe::{Line, describe, lines};
 pub use generated::{completions, man_page};
+pub use kept::{EraseArguments, ExportArguments, ShowArguments};
 pub use simulate::Simulate;
 
 /// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
@@ -46,6 +48,13 @@ pub enum Command {
     /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
     /// arrival
     Report(ReportArguments),
+    /// Print the journey of a message: its events in their order, the time between them, numbers masked
+    Show(ShowArguments),
+    /// Print events or messages as JSON lines or CSV, numbers and texts in full: for audits, and for those who ask what is kept of
+    /// them
+    Export(ExportArguments),
+    /// Erase what is kept of people: numbers, texts, requests and references; counts and duplicate keys stay
+    Erase(EraseArguments),
     /// Play the provider against a running smscope: a load and a test, with --verify a proof
     Simulate(Box<Simulate>),
     /// Print the completions of a shell, for it to read at its start

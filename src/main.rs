@@ -21,6 +21,9 @@ fn begin() -> Result<ExitCode, Exit> {
         Command::Url => run::url(&load()?),
         Command::Check => run::check(&load()?),
         Command::Report(arguments) => run::report(&load()?, &arguments),
+        Command::Show(arguments) => run::show(&load()?, &arguments),
+        Command::Export(arguments) => run::export(&load()?, &arguments),
+        Command::Erase(arguments) => run::erase(&load()?, &arguments),
         Command::Simulate(asked) => run::simulate(&load()?, &asked),
         // A configuration has no say in these, and where smscope is packaged there is none.
         Command::Completions { shell } => run::completions(shell),

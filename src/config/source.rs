@@ -126,7 +126,19 @@ fn source(mut table: Table, default_privacy: Privacy, others: &[Source]) -> Resu
     let privacy = privacy(&mut table, default_privacy)?;
     table.finish()?;
     let channel_ids = BTreeSet::from_iter(channel_ids);
-    Ok(Source { name, tokens, allow, trusted_proxies, channel_ids, header, basic, zone, region, stop_keywords, privacy })
+    Ok(Source {
+        name,
+        tokens,
+        allow,
+        trusted_proxies,
+        channel_ids,
+        header,
+        basic,
+        zone,
+        region,
+        stop_keywords,
+        privacy,
+    })
 }
 
 fn name(table: &mut Table, others: &[Source]) -> Result<SourceName, ConfigError> {

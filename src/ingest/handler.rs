@@ -89,12 +89,8 @@ impl Handler {
             }
             Text::Kept | Text::Exported => (query.into_owned(), body),
         };
-        let raw = Raw {
-            method: head.method.as_str().to_owned(),
-            content_type: content_type.map(str::to_owned),
-            query,
-            body,
-        };
+        let raw =
+            Raw { method: head.method.as_str().to_owned(), content_type: content_type.map(str::to_owned), query, body };
         let trace = query_trace.or(address.and_then(|address| address.trace));
         let submission = Submission { source: source.name.clone(), arrived_at, trace, raw, events };
         match tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await {

@@ -28,9 +28,13 @@ use crate::telemetry::prometheus;
 use crate::telemetry::resource::Resource;
 use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
 
+mod control;
 mod journal;
 mod page;
 
+pub use control::regions;
+
+use control::Ending;
 use journal::StoreJournal;
 
 /// Both listeners, bound before anything is written.
@@ -101,6 +105,7 @@ pub async fn serve(
     // Before the store opens, and before all else that makes handles.
     let (process, process_push) = process_metrics(config, &resource)?;
     let (store, writer_end) = open_store(config, &data_dir)?;
+    let control = data_dir.listen_for_control()?;
     if let Some(source) = config.sources.first() {
         number::warm_up(source.region);
     }
@@ -157,6 +162,8 @@ pub async fn serve(
     let admin = tokio::spawn(admin::run(listeners.admin, admin, until(exports_stopped)));
     let upkeep = tokio::spawn(async move { process.upkeep().await });
 
+    let ending = Ending::default();
+    let control = tokio::spawn(crate::control::run(control, control::handler(config, store.clone(), ending.clone())));
     let handler = Handler::new(gate(config, &tokens), store, config.http);
     listening.set(true);
     ready(&tokens);
@@ -166,6 +173,10 @@ pub async fn serve(
     };
     ingest::run(listeners.webhook, handler, config.http, not_ready_at_once).await;
 
+    // A step that is under way is finished; its command hears that the rest was not done.
+    ending.begin();
+    control.abort();
+    let _cancelled = control.await;
     // What came in is on disk; now what can still be told is told.
     let _nobody_listens = stop_exports.send(true);
     for export in exports {
@@ -175,6 +186,7 @@ pub async fn serve(
     upkeep.abort();
     let _cancelled = upkeep.await;
     wait_for_writer(writer_end).await;
+    crate::control::unlink(data_dir.private());
     drop(lock);
     Ok(())
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::{BUSY_TIMEOUT, Refusal, checkpoint};
 use super::retention::{self, EventLimits};
 use super::transaction::Open;
 use super::writer::{Request, Writer};
+use super::{BUSY_TIMEOUT, Refusal, checkpoint};
 
 /// How often the oldest messages are looked through for ones that may go.
 const MESSAGE_ROUND: Duration = Duration::from_secs(60);

@@ -13,7 +13,9 @@
 //!
 //! Nothing outside this module knows that it is SQLite.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{oneshot, watch};
 
 use crate::event::{Event, SourceName, TraceParent};
@@ -34,6 +36,7 @@ pub mod cohorts;
 pub mod erase;
 mod housekeeping;
 mod journal;
+pub mod look;
 mod lookup;
 mod messages;
 mod retention;
@@ -47,8 +50,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use erase::{Changes, EraseError, Erased, People, Performed, Step, Told};
 use shared::Shared;
-use erase::{Changes, Erased, People, Performed, Progress, Step};
 use writer::{CursorMove, Erasing, Job, Request, Writer};
 
 /// How many requests may wait for the writer before callers are told to come back later.
@@ -129,6 +132,8 @@ pub enum OpenError {
     NotOurs,
     #[error("the database has schema {found}, newer than {newest}, the newest that this smscope knows")]
     Newer { found: i64, newest: i64 },
+    #[error("the database has schema {found}; it is brought to {newest} when smscope is started on it")]
+    Older { found: i64, newest: i64 },
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
     #[error("{0}")]
@@ -211,8 +216,8 @@ impl Store {
     ///
     /// # Errors
     /// The database cannot be read or written. What was done stays done.
-    pub fn erase(&self, people: People, tell: impl FnMut(Progress)) -> Result<Erased, String> {
-        let reader = connect(&self.path).map_err(|error| error.to_string())?;
+    pub fn erase(&self, people: People, tell: impl Told) -> Result<Erased, EraseError> {
+        let reader = connect(&self.path)?;
         erase::erase(&reader, people, &mut ByTheWriter(self), tell)
     }
 
@@ -253,19 +258,26 @@ impl Store {
 struct ByTheWriter<'a>(&'a Store);
 
 impl Changes for ByTheWriter<'_> {
-    fn make(&mut self, step: Step) -> Result<Performed, String> {
+    fn make(&mut self, step: Step) -> Result<Performed, EraseError> {
         let (answer, answered) = oneshot::channel();
-        let refused = |refusal: Refusal| refusal.to_string();
         // Waits for its turn among the requests, which have to be answered in time.
-        self.0.jobs.send(Job::Erase(Erasing { step, answer })).map_err(|_| refused(Refusal::CannotWrite))?;
-        answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite)).map_err(refused)
+        self.0.jobs.send(Job::Erase(Erasing { step, answer })).map_err(|_| Refusal::CannotWrite)?;
+        Ok(answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))?)
     }
+}
+
+/// Opens the database of a folder for reading, in use or not.
+fn connect_to_read(folder: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(folder.join(DATABASE), flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
 }
 
 /// Opens a connection with the settings that all of ours share.
 fn connect(path: &Path) -> Result<Connection, OpenError> {
+    make_private(path)?;
     let connection = Connection::open(path)?;
-    restrict(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -280,8 +292,11 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-#[cfg(unix)]
-fn restrict(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+/// Makes the file for its owner alone, whatever the umask, before there is anything in it. SQLite's other files get its mode.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    // One that is there is not opened: closing it would take SQLite's locks on it from other connections of this process.
+    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => fs::set_permissions(path, Permissions::from_mode(0o600)),
+    }
 }

@@ -84,14 +84,23 @@ mod tests {
     #[test]
     fn texts_are_taken_out_wherever_they_stand_and_the_rest_stays() {
         for (body, expected) in [
-            (r#"{"body":{"text":"secret","messagePartCount":2},"messageId":"m"}"#, r#"{"body":{"messagePartCount":2},"messageId":"m"}"#),
+            (
+                r#"{"body":{"text":"secret","messagePartCount":2},"messageId":"m"}"#,
+                r#"{"body":{"messagePartCount":2},"messageId":"m"}"#,
+            ),
             (r#"{"body":{"type":"LOCATION","latitude":48.1,"longitude":2.3}}"#, r#"{"body":{"type":"LOCATION"}}"#),
-            (r#"{"body":{"type":"FILE","fileUrl":"secret","filename":"secret","contentType":"a/b"}}"#, r#"{"body":{"contentType":"a/b","type":"FILE"}}"#),
+            (
+                r#"{"body":{"type":"FILE","fileUrl":"secret","filename":"secret","contentType":"a/b"}}"#,
+                r#"{"body":{"contentType":"a/b","type":"FILE"}}"#,
+            ),
             (r#"{"body":{"postbackData":"secret","later":"secret"}}"#, r#"{"body":{}}"#),
             (r#"{"body":"secret"}"#, r#"{"body":null}"#),
             (r#"{"body":["secret"]}"#, r#"{"body":null}"#),
             (r#"{"text":"secret"}"#, r#"{"text":null}"#),
-            (r#"[{"body":{"text":"secret"}},{"deep":[{"body":{"text":"secret"}}]}]"#, r#"[{"body":{}},{"deep":[{"body":{}}]}]"#),
+            (
+                r#"[{"body":{"text":"secret"}},{"deep":[{"body":{"text":"secret"}}]}]"#,
+                r#"[{"body":{}},{"deep":[{"body":{}}]}]"#,
+            ),
             ("numero=36111&Message=secret+secret&emetteur=33612345678", "numero=36111&Message=&emetteur=33612345678"),
             ("%6dessage=secret&statut=11", "%6dessage=&statut=11"),
         ] {

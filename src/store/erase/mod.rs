@@ -29,16 +29,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 pub use person::{People, Regions};
 pub use redact::receipt as redacted_receipt;
-pub use steps::{Performed, Rekeyed, Step, perform};
 use steps::{Found, Who};
+pub use steps::{Performed, Rekeyed, Step, perform};
 
-use super::{DATABASE, OpenError, scrub};
+use super::{DATABASE, OpenError, Refusal, scrub};
 use crate::event::hex;
 use crate::record::Kind;
 
@@ -49,7 +50,7 @@ const SEARCHED: usize = 1_000;
 const CHANGED: usize = 100;
 
 /// How long to wait for readers of an old state, who keep the log from being cut.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What an erasure has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,11 +77,37 @@ pub enum Doing {
     Overwriting,
 }
 
+/// Why not all was erased. What was done stays done, and the same command does the rest.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("smscope is ending")]
+    Stopped,
+}
+
+impl From<FromSqlError> for EraseError {
+    fn from(error: FromSqlError) -> Self {
+        rusqlite::Error::from(error).into()
+    }
+}
+
 /// Who changes the database.
 pub trait Changes {
     /// Does a step in a transaction that is on disk when this returns.
-    fn make(&mut self, step: Step) -> Result<Performed, String>;
+    ///
+    /// # Errors
+    /// Nothing of the step was done.
+    fn make(&mut self, step: Step) -> Result<Performed, EraseError>;
 }
+
+/// Is told how far an erasure is, and says whether it is to go on.
+pub trait Told: FnMut(Progress) -> bool {}
+impl<T: FnMut(Progress) -> bool> Told for T {}
 
 /// What stands for the recipient in the identity of erased messages.
 #[derive(Clone, Debug)]
@@ -94,11 +121,10 @@ impl Marks {
     pub fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let salt: Vec<u8> =
             connection.query_row("SELECT value FROM meta WHERE key = 'erasure_salt'", [], |row| row.get(0))?;
-        let exist = connection
-            .query_row("SELECT 1 FROM meta WHERE key = 'erasures'", [], |_| Ok(()))
-            .optional()?
-            .is_some();
-        let keyed = Hmac::new_from_slice(&salt).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let exist =
+            connection.query_row("SELECT 1 FROM meta WHERE key = 'erasures'", [], |_| Ok(())).optional()?.is_some();
+        let keyed =
+            Hmac::new_from_slice(&salt).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         Ok(Self { keyed, exist })
     }
 
@@ -121,17 +147,17 @@ pub fn erase(
     reader: &Connection,
     people: People,
     changes: &mut impl Changes,
-    mut tell: impl FnMut(Progress),
-) -> Result<Erased, String> {
+    mut tell: impl Told,
+) -> Result<Erased, EraseError> {
     let mut erased = Erased::default();
     let mut search = Search { reader, messages: HashSet::new(), erased_before: HashSet::new(), ids: HashSet::new() };
-    let mut fresh = search.messages(&people, &mut tell).map_err(said)?;
+    let mut fresh = search.messages(&people, &mut tell)?;
     loop {
         for step in fresh.chunks(CHANGED) {
             erased.messages += changes.make(Step::Messages(step.to_vec()))?.count;
         }
         let who = Arc::new(Who { people: people.clone(), ids: search.ids.clone() });
-        let (events, others) = search.events(&who, &mut tell).map_err(said)?;
+        let (events, others) = search.events(&who, &mut tell)?;
         for step in events.chunks(CHANGED) {
             erased.events += changes.make(Step::Events { events: step.to_vec(), who: who.clone() })?.count;
         }
@@ -142,7 +168,7 @@ pub fn erase(
         }
     }
     overwrite(reader, changes, &mut tell)?;
-    erased.log_is_cut = cut_log(reader).map_err(said)?;
+    erased.log_is_cut = cut_log(reader)?;
     Ok(erased)
 }
 
@@ -150,32 +176,14 @@ pub fn erase(
 ///
 /// # Errors
 /// As [`erase`]; or the database cannot be opened.
-pub fn erase_offline(folder: &Path, people: People, tell: impl FnMut(Progress)) -> Result<Erased, OfflineError> {
+pub fn erase_offline(folder: &Path, people: People, tell: impl Told) -> Result<Erased, EraseError> {
     let path = folder.join(DATABASE);
-    if !path.exists() {
-        return Err(OfflineError::Open(std::io::Error::from(std::io::ErrorKind::NotFound).into()));
-    }
     let mut connection = super::connect(&path)?;
     super::schema::migrate(&mut connection)?;
-    let marks = Marks::load(&connection).map_err(OpenError::from)?;
+    let marks = Marks::load(&connection)?;
     let reader = super::connect(&path)?;
     let mut changes = Own { connection, marks };
-    erase(&reader, people, &mut changes, tell).map_err(OfflineError::Failed)
-}
-
-/// Why nothing, or not all, was erased.
-#[derive(Debug, thiserror::Error)]
-pub enum OfflineError {
-    #[error("{0}")]
-    Open(#[from] OpenError),
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl From<std::io::Error> for OfflineError {
-    fn from(error: std::io::Error) -> Self {
-        OpenError::from(error).into()
-    }
+    erase(&reader, people, &mut changes, tell)
 }
 
 /// Changes by a connection of one's own, where there is no writer.
@@ -185,19 +193,12 @@ struct Own {
 }
 
 impl Changes for Own {
-    fn make(&mut self, step: Step) -> Result<Performed, String> {
-        let work = |connection: &mut Connection, marks: &Marks| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let performed = perform(&transaction, marks, &step)?;
-            transaction.commit()?;
-            Ok(performed)
-        };
-        work(&mut self.connection, &self.marks).map_err(said)
+    fn make(&mut self, step: Step) -> Result<Performed, EraseError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let performed = perform(&transaction, &self.marks, &step)?;
+        transaction.commit()?;
+        Ok(performed)
     }
-}
-
-fn said(error: rusqlite::Error) -> String {
-    error.to_string()
 }
 
 struct Search<'a> {
@@ -212,7 +213,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Finds the messages to them.
-    fn messages(&mut self, people: &People, tell: &mut impl FnMut(Progress)) -> rusqlite::Result<Vec<i64>> {
+    fn messages(&mut self, people: &People, tell: &mut impl Told) -> Result<Vec<i64>, EraseError> {
         let mut found = Vec::new();
         let newest = self.newest("messages")?;
         let mut statement = self.reader.prepare_cached(
@@ -237,7 +238,7 @@ impl Search<'_> {
                     found.push(place);
                 }
             }
-            tell(progress(Doing::SearchingMessages, place, newest));
+            report(tell, Doing::SearchingMessages, place, newest)?;
             if read < SEARCHED {
                 return Ok(found);
             }
@@ -245,11 +246,7 @@ impl Search<'_> {
     }
 
     /// Finds the events that have something of them; and messages of theirs that are only known by these.
-    fn events(
-        &mut self,
-        who: &Who,
-        tell: &mut impl FnMut(Progress),
-    ) -> rusqlite::Result<(Vec<Found>, Vec<i64>)> {
+    fn events(&mut self, who: &Who, tell: &mut impl Told) -> Result<(Vec<Found>, Vec<i64>), EraseError> {
         let (mut found, mut others) = (Vec::new(), Vec::new());
         let newest = self.newest("events")?;
         let mut statement = self.reader.prepare_cached(
@@ -294,7 +291,7 @@ impl Search<'_> {
                     self.ids.extend(row.get::<_, Option<String>>(7)?);
                 }
             }
-            tell(progress(Doing::SearchingEvents, place, newest));
+            report(tell, Doing::SearchingEvents, place, newest)?;
             if read < SEARCHED {
                 return Ok((found, others));
             }
@@ -310,23 +307,23 @@ fn names_one_of(body: &[u8], who: &Who) -> bool {
     serde_json::from_slice(body).is_ok_and(|value| redact::has_one_of(&value, &who.ids))
 }
 
-fn progress(doing: Doing, done: i64, of: i64) -> Progress {
-    Progress { doing, done: done.unsigned_abs(), of: of.unsigned_abs() }
+fn report(tell: &mut impl Told, doing: Doing, done: i64, of: i64) -> Result<(), EraseError> {
+    let progress = Progress { doing, done: done.unsigned_abs(), of: of.unsigned_abs() };
+    if tell(progress) { Ok(()) } else { Err(EraseError::Stopped) }
 }
 
 /// Overwrites what is left of rows, where this or an earlier erasure that was broken off has redacted any.
-fn overwrite(reader: &Connection, changes: &mut impl Changes, tell: &mut impl FnMut(Progress)) -> Result<(), String> {
-    let due = reader.query_row("SELECT 1 FROM meta WHERE key = 'scrub_due'", [], |_| Ok(())).optional().map_err(said)?;
+fn overwrite(reader: &Connection, changes: &mut impl Changes, tell: &mut impl Told) -> Result<(), EraseError> {
+    let due = reader.query_row("SELECT 1 FROM meta WHERE key = 'scrub_due'", [], |_| Ok(())).optional()?;
     if due.is_none() {
         return Ok(());
     }
-    let leaves = scrub::leaves(reader).map_err(said)?;
-    let of = leaves.len() as u64;
+    let leaves = scrub::leaves(reader)?;
     let mut done = 0;
     for step in leaves.chunks(CHANGED) {
         changes.make(Step::Scrub(step.to_vec()))?;
-        done += step.len() as u64;
-        tell(Progress { doing: Doing::Overwriting, done, of });
+        done += step.len();
+        report(tell, Doing::Overwriting, done as i64, leaves.len() as i64)?;
     }
     changes.make(Step::Finish).map(drop)
 }

@@ -21,13 +21,9 @@ pub fn record(record: &mut Record, people: &People) {
             *words = None;
         }
     }
-    for personal in [
-        &mut record.number,
-        &mut record.originator,
-        &mut record.ref_client,
-        &mut record.text,
-        &mut record.trace,
-    ] {
+    for personal in
+        [&mut record.number, &mut record.originator, &mut record.ref_client, &mut record.text, &mut record.trace]
+    {
         *personal = None;
     }
     record.erased = true;

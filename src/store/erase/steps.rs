@@ -92,12 +92,7 @@ fn note(connection: &Connection, key: &str) -> rusqlite::Result<()> {
 }
 
 /// `false` when it has been erased before, or is gone.
-fn message(
-    connection: &Connection,
-    marks: &Marks,
-    id: i64,
-    rekeyed: &mut Vec<Rekeyed>,
-) -> rusqlite::Result<bool> {
+fn message(connection: &Connection, marks: &Marks, id: i64, rekeyed: &mut Vec<Rekeyed>) -> rusqlite::Result<bool> {
     let row: Option<(String, String, String, i64)> = connection
         .prepare_cached("SELECT source, message_id, part, key FROM messages WHERE id = ?1 AND erased_at IS NULL")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
@@ -108,9 +103,7 @@ fn message(
         part = marks.part(&part);
         let source = SourceName::new(&source).ok_or_else(|| rusqlite::Error::InvalidColumnName(source.clone()))?;
         to = lookup::key(&source, &message_id, &part);
-        connection
-            .prepare_cached("DELETE FROM message_keys WHERE key = ?1 AND message = ?2")?
-            .execute([from, id])?;
+        connection.prepare_cached("DELETE FROM message_keys WHERE key = ?1 AND message = ?2")?.execute([from, id])?;
         connection
             .prepare_cached("INSERT OR IGNORE INTO message_keys (key, message) VALUES (?1, ?2)")?
             .execute([to, id])?;

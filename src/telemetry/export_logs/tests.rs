@@ -1,9 +1,9 @@
 use super::*;
-use crate::telemetry::person::Discretion;
 use crate::event::SourceName;
 use crate::meters::Signal;
 use crate::record::{Kind, Record};
 use crate::telemetry::collector::{Collector, Say, Seen, ok, say, until, value_of};
+use crate::telemetry::person::Discretion;
 use crate::telemetry::person::NumberHasher;
 use crate::telemetry::resource::Resource;
 use crate::telemetry::resource::tests::{INSTANCE, otlp};
