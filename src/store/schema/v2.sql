@@ -13,3 +13,5 @@ INSERT INTO scrub
 WITH RECURSIVE free (page) AS (SELECT freelist_count FROM pragma_freelist_count UNION ALL SELECT page - 1 FROM free WHERE page > 1)
 SELECT zeroblob((SELECT page_size - 100 FROM pragma_page_size)) FROM (SELECT page FROM free WHERE page > 0 ORDER BY page);
 DROP TABLE scrub;
+-- The same on pages that are in use is done by the next erasure.
+INSERT INTO meta (key, value) VALUES ('scrub_due', 1);
