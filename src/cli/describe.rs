@@ -183,9 +183,9 @@ impl<'a> Section<'a> {
         self.line("basic", source.basic.as_ref().map_or("none".into(), |basic| format!("{}:<token>", basic.user)));
         self.line("timezone", source.zone.iana_name().unwrap_or("a fixed offset"));
         self.line("region", source.region.as_str());
-        self.line("stop_keywords", listed(&source.stop_keywords, "none"));
         self.line("recipient", source.privacy.recipient.as_str());
         self.line("text", source.privacy.text.as_str());
+        self.line("stop_keywords", listed(&source.stop_keywords, "none"));
     }
 }
 
