@@ -112,7 +112,10 @@ async fn answer(
         Ok(request) if matches!(read, Ok(Ok(_))) => {
             tokio::task::spawn_blocking(move || handle(request, lines));
         }
-        _ => drop(lines.send(Line::Failed("not a request that this smscope knows".to_owned())).await),
+        _ => {
+            let _heard = lines.send(Line::Failed("not a request that this smscope knows".to_owned())).await;
+            drop(lines);
+        }
     }
     while let Some(line) = said.recv().await {
         let Ok(mut line) = serde_json::to_vec(&line) else { return };

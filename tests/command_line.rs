@@ -289,8 +289,16 @@ fn in_a_volume_that_is_open_to_all_what_is_private_stays_so() {
         names.push(file.file_name().unwrap().to_str().unwrap().to_owned());
     }
     names.sort();
-    let expected =
-        ["hash-key", "instance-id", "lock", "smscope.db", "smscope.db-shm", "smscope.db-wal", "token-smsmode"];
+    let expected = [
+        "control",
+        "hash-key",
+        "instance-id",
+        "lock",
+        "smscope.db",
+        "smscope.db-shm",
+        "smscope.db-wal",
+        "token-smsmode",
+    ];
     assert_eq!(names, expected, "and nothing else, while it runs");
     let outside: Vec<_> = fs::read_dir(&data_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(outside, ["private"], "all of it is inside");
