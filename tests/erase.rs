@@ -190,7 +190,7 @@ fn what_comes_later_of_an_erased_message_counts_and_says_nothing_of_the_person()
         ])),
         (
             "GET",
-            format!("?smsID=legacy-national&numero=0698765432&statut=11&refClient=marked-legacy-reference"),
+            "?smsID=legacy-national&numero=0698765432&statut=11&refClient=marked-legacy-reference".to_owned(),
             String::new(),
         ),
     ] {
