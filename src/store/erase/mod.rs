@@ -139,7 +139,7 @@ impl Marks {
     }
 }
 
-/// Erases `people`. Blocks for as long as it takes, about a minute for a million messages.
+/// Erases `people`. Blocks for as long as it takes, some twenty seconds for a million messages.
 ///
 /// # Errors
 /// The database cannot be read, or `changes` failed. What was done stays done.
