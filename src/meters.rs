@@ -88,11 +88,26 @@ pub const LABELS_CAPPED: Meter = counter(
     "{event}",
     "Events whose label value became \"other\" because the label already has its limit of distinct values.",
 );
+pub const GUESSES_LIMITED: Meter = counter(
+    "smscope_guesses_limited_total",
+    "{request}",
+    "Requests with a wrong token or secret past what their address has free: answered late, connection closed.",
+);
+pub const HANDSHAKE_FAILURES: Meter = counter(
+    "smscope_tls_handshake_failures_total",
+    "{handshake}",
+    "TLS handshakes of the webhook listener that failed; no sample without TLS.",
+);
+pub const CERTIFICATE_EXPIRY: Meter = gauge(
+    "smscope_tls_certificate_expiry_timestamp_seconds",
+    Unit::Seconds,
+    "End of the webhook listener's certificate in use, as a Unix time; no sample without TLS.",
+);
 pub const BUILD_INFO: Meter =
     gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
 
 /// Every metric of the process, `process_*` aside.
-pub const ALL: [&Meter; 11] = [
+pub const ALL: [&Meter; 14] = [
     &WEBHOOK_REQUESTS,
     &WEBHOOK_DURATION,
     &LAST_WEBHOOK,
@@ -103,6 +118,9 @@ pub const ALL: [&Meter; 11] = [
     &EXPORT_DROPPED,
     &STORE_COMMIT,
     &LABELS_CAPPED,
+    &GUESSES_LIMITED,
+    &HANDSHAKE_FAILURES,
+    &CERTIFICATE_EXPIRY,
     &BUILD_INFO,
 ];
 
@@ -254,6 +272,11 @@ impl SourceMeters {
         self.duration.record(took);
     }
 
+    /// Counts one that was refused before it was read, so that there is no time to tell.
+    pub fn refused_unread(&self, result: WebhookResult) {
+        self.requests[result as usize].increment(1);
+    }
+
     /// Remembers `now` as the arrival of the source's last webhook.
     pub fn arrived(&self, now: Timestamp) {
         let gauge = self.last.get_or_init(|| metrics::gauge!(LAST_WEBHOOK.name, source_label(&self.source)));
@@ -344,6 +367,21 @@ impl StoreMeters {
 /// The counter of events whose value of `label` became `other`.
 pub fn labels_capped(label: &'static str) -> Counter {
     metrics::counter!(LABELS_CAPPED.name, "label" => label)
+}
+
+/// The counter of guesses past the limit, at 0 from here on.
+pub fn guesses_limited() -> Counter {
+    metrics::counter!(GUESSES_LIMITED.name)
+}
+
+/// The counter of handshakes that failed, at 0 from here on.
+pub fn handshake_failures() -> Counter {
+    metrics::counter!(HANDSHAKE_FAILURES.name)
+}
+
+/// Sets the end of the listener's certificate.
+pub fn certificate_expiry(end: Timestamp) {
+    metrics::gauge!(CERTIFICATE_EXPIRY.name).set(end.as_second() as f64);
 }
 
 /// Sets `smscope_build_info`.

@@ -27,9 +27,9 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// README.md, CHANGELOG.md and all of docs/, by their path in the repository.
+/// README.md, CHANGELOG.md, SECURITY.md and all of docs/, by their path in the repository.
 fn documents() -> BTreeMap<String, String> {
-    let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    let mut paths = ["README.md", "CHANGELOG.md", "SECURITY.md"].map(str::to_owned).to_vec();
     for file in fs::read_dir(root().join("docs")).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();
         paths.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
@@ -265,7 +265,7 @@ fn headings(document: &str) -> BTreeSet<String> {
 fn every_file_that_a_document_names_is_there() {
     for (path, document) in documents() {
         for name in quoted(&prose(&document).collect::<Vec<_>>().join("\n")) {
-            if ["src/", "tests/", "benches/", "examples/"].iter().any(|folder| name.starts_with(folder)) {
+            if ["src/", "tests/", "benches/", "examples/", "deploy/"].iter().any(|folder| name.starts_with(folder)) {
                 assert!(root().join(name).exists(), "{path} names {name}");
             }
         }

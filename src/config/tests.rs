@@ -1,5 +1,6 @@
 //! Loading as a whole, table by table: what was given, and what comes of it.
 
+mod listener_tls;
 mod otlp;
 mod otlp_headers;
 mod otlp_tls;
@@ -312,6 +313,9 @@ fn every_error_is_one_line_however_long_the_value() {
     let line = refused(&toml, &[]);
     assert!(line.starts_with(r#"listen = "foo\né"#), "{line}");
     assert!(line.chars().count() < 250 && !line.contains('\n'), "{line}");
+    // Found by fuzzing: a key in quotes may hold anything.
+    let line = refused(r#"otlp.logs.headers = { "a\rb\u001b[2J" = "c" }"#, &[]);
+    assert!(line.starts_with(r"otlp.logs.headers.a\rb\u{1b}[2J: "), "{line}");
 }
 
 #[test]

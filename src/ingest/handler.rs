@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response};
 use jiff::Timestamp;
 
 use super::answer::Answer;
 use super::body;
 use super::gate::{self, Address, Gate};
+use super::guesses::Guesses;
 use crate::config::{Http, Text};
 use crate::event::{Event, TraceParent};
 use crate::provider::{Reading, Webhook, smsmode};
@@ -23,15 +24,25 @@ use crate::store::{Raw, Store, Submission, Verdict};
 /// kept after all.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// One in so many connections may be held for a late answer to a guess.
+const LATE: usize = 8;
+
 pub struct Handler {
     gate: Gate,
+    guesses: Guesses,
     store: Store,
     limits: Http,
 }
 
 impl Handler {
     pub fn new(gate: Gate, store: Store, limits: Http) -> Self {
-        Self { gate, store, limits }
+        let guesses = Guesses::new(limits.max_connections.div_ceil(LATE));
+        Self { gate, guesses, store, limits }
+    }
+
+    /// Counts what came instead of a request: hyper has answered it.
+    pub fn count_malformed(&self) {
+        self.gate.unknown().refused_unread(Answer::BrokenBody.result());
     }
 
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
@@ -42,11 +53,16 @@ impl Handler {
         let started = Instant::now();
         let path = path.to_owned();
         let address = gate::address(&path);
+        let suspect = self.gate.suspect(peer.ip(), request.headers());
         let answer = match self.take(request, address.as_ref(), peer).await {
             Ok(answer) | Err(answer) => answer,
         };
         self.gate.meters(address.as_ref()).answered(answer.result(), started.elapsed());
-        answer.response()
+        let mut response = answer.response();
+        if answer.is_to_a_guess() && self.guesses.failed(suspect).await {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// The refusals in their order; then the event, kept.
@@ -60,7 +76,7 @@ impl Handler {
             return Err(Answer::MethodNotAllowed);
         }
         let entrance = self.gate.admit(address)?;
-        entrance.check(request.headers(), peer)?;
+        entrance.check(request.headers(), peer.ip())?;
 
         let arrived_at = Timestamp::now();
         entrance.meters.arrived(arrived_at);
