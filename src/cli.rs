@@ -3,6 +3,7 @@
 mod asking;
 mod describe;
 mod generated;
+mod kept;
 mod simulate;
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -19,6 +21,7 @@ use crate::report::{Dimension, Format};
 pub use asking::{CheckArguments, ConnectArguments, ReconcileArguments};
 pub use describe::{Line, describe, lines};
 pub use generated::{completions, man_page};
+pub use kept::{EraseArguments, ExportArguments, ShowArguments};
 pub use simulate::Simulate;
 
 /// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
@@ -53,6 +56,13 @@ pub enum Command {
     /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
     /// arrival
     Report(ReportArguments),
+    /// Print the journey of a message: its events in their order, the time between them, numbers masked
+    Show(ShowArguments),
+    /// Print events or messages as JSON lines or CSV, numbers and texts in full: for audits, and for those who ask what is kept of
+    /// them
+    Export(ExportArguments),
+    /// Erase what is kept of people: numbers, texts, requests and references; counts and duplicate keys stay
+    Erase(EraseArguments),
     /// Play the provider against a running smscope: a load and a test, with --verify a proof
     Simulate(Box<Simulate>),
     /// Print the completions of a shell, for it to read at its start
@@ -89,6 +99,11 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// What was asked for makes no sense.
+    pub fn usage(problem: impl std::fmt::Display) -> Self {
+        Exit::CommandLine(clap::Error::raw(ErrorKind::ValueValidation, format!("{problem}\n")))
+    }
+
     /// What was configured cannot be used.
     pub fn configuration(error: impl std::error::Error) -> Self {
         Exit::Configuration(error.to_string())

@@ -1,14 +1,16 @@
 //! The data directory. What is secret or personal is in a folder of mode 0700 inside it: a pod's volume is often 0777.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::net::UnixListener;
 use uuid::Uuid;
 
+use crate::control;
 use crate::event::SourceName;
 use crate::secret::Secret;
 
@@ -21,6 +23,10 @@ pub enum DataDirError {
         "data_dir = {path:?}: no token has been made there for {source_name}; expected the directory of a smscope that has run"
     )]
     NoToken { path: PathBuf, source_name: SourceName },
+    #[error(
+        "{path:?}: others can reach it, and that cannot be changed: {error}; expected mode 700 of the folder, 600 of each file"
+    )]
+    OpenToOthers { path: PathBuf, error: io::Error },
     #[error("data_dir = {path:?}: another smscope is using it; expected a data directory of its own")]
     InUse { path: PathBuf },
 }
@@ -46,11 +52,10 @@ impl DataDir {
         let unusable = |error| DataDirError::Unusable { path: path.to_owned(), error };
         create_durably(path).map_err(unusable)?;
         match DirBuilder::new().mode(0o700).create(&private) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.and_then(|()| File::open(path)?.sync_all()).map_err(unusable)?,
         }
+        close_to_others(&private)?;
         Ok(Self { path: path.to_owned(), private })
     }
 
@@ -64,6 +69,14 @@ impl DataDir {
         &self.private
     }
 
+    /// Where commands ask the process that has locked the directory.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub fn listen_for_control(&self) -> Result<UnixListener, DataDirError> {
+        control::listen(&self.private).map_err(|error| self.unusable(error))
+    }
+
     /// Makes sure that no other process writes here, until the lock is dropped or the process ends, however it ends.
     ///
     /// # Errors
@@ -72,6 +85,7 @@ impl DataDir {
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.private.join("lock"));
         let file = file.map_err(|error| self.unusable(error))?;
+        for_the_owner_alone(&file).map_err(|error| self.unusable(error))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: self.path.clone() }),
@@ -126,6 +140,7 @@ impl DataDir {
                 // Linked, not renamed: of two processes that make it at once, both use the first one's.
                 let draft = self.private.join(format!(".{name}.{}", Uuid::new_v4()));
                 let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
+                for_the_owner_alone(&file)?;
                 file.write_all(text.as_bytes())?;
                 file.sync_all()?;
                 let linked = fs::hard_link(&draft, &path);
@@ -167,6 +182,46 @@ fn create_durably(path: &Path) -> io::Result<()> {
         made => made.and_then(|()| File::open(parent)?.sync_all()),
     }
 }
+/// Makes sure that the private folder, and each file in it, is its owner's alone, whoever made it and with whatever umask. What was
+/// open to others is closed, and said: they may have read it.
+fn close_to_others(private: &Path) -> Result<(), DataDirError> {
+    let open_to_others = |path: &Path, error| DataDirError::OpenToOthers { path: path.to_owned(), error };
+    let metadata = fs::symlink_metadata(private).map_err(|error| open_to_others(private, error))?;
+    if !metadata.is_dir() {
+        let error = io::Error::other("not a folder");
+        return Err(DataDirError::Unusable { path: private.to_owned(), error });
+    }
+    let close = |path: &Path, mode: u32, found: u32| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| open_to_others(path, error))?;
+        if found & OTHERS != 0 {
+            tracing::warn!("{path:?} had mode {found:03o}, so others could reach it; it has {mode:03o} now");
+        }
+        Ok(())
+    };
+    let found = metadata.permissions().mode() & 0o777;
+    if found != PRIVATE_FOLDER {
+        close(private, PRIVATE_FOLDER, found)?;
+    }
+    for entry in fs::read_dir(private).map_err(|error| open_to_others(private, error))? {
+        let path = entry.map_err(|error| open_to_others(private, error))?.path();
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        let found = metadata.permissions().mode() & 0o777;
+        if metadata.is_file() && found & OTHERS != 0 {
+            close(&path, PRIVATE_FILE, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// The umask may have taken even the owner's rights away.
+fn for_the_owner_alone(file: &File) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(PRIVATE_FILE))
+}
+
+const PRIVATE_FOLDER: u32 = 0o700;
+const PRIVATE_FILE: u32 = 0o600;
+/// All that group and others may have.
+const OTHERS: u32 = 0o077;
 
 fn token_file(source: &SourceName) -> String {
     format!("token-{source}")
@@ -213,9 +268,25 @@ mod tests {
     fn a_folder_that_others_could_enter_is_closed() {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("private")).unwrap();
-        fs::set_permissions(folder.path().join("private"), fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(folder.path().join("private"), Permissions::from_mode(0o777)).unwrap();
         let opened = DataDir::open(folder.path()).unwrap();
         assert_eq!(fs::metadata(opened.private()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn files_that_others_could_read_are_closed_and_a_link_in_the_place_of_the_folder_is_refused() {
+        let folder = TempDir::new().unwrap();
+        let opened = DataDir::open(folder.path()).unwrap();
+        let file = opened.private().join("smscope.db-wal");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o664)).unwrap();
+        DataDir::open(folder.path()).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+        let other = TempDir::new().unwrap();
+        std::os::unix::fs::symlink(opened.private(), other.path().join("private")).unwrap();
+        let refused = DataDir::open(other.path()).err().unwrap().to_string();
+        assert!(refused.contains("not a folder"), "{refused}");
     }
 
     #[test]

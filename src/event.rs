@@ -280,6 +280,15 @@ impl Event {
             Event::Unrecognised(u) => u.channel_id.as_deref(),
         }
     }
+
+    /// Takes the text out, for an operator who keeps none.
+    pub fn drop_text(&mut self) {
+        match self {
+            Event::Receipt(receipt) => receipt.text = None,
+            Event::Reply(reply) => reply.text = None,
+            Event::Unrecognised(_) => {}
+        }
+    }
 }
 
 /// A W3C trace context, version 00.

@@ -9,9 +9,11 @@ mod certificates;
 pub mod cli;
 pub mod config;
 pub mod connect;
+pub mod control;
 pub mod data_dir;
 pub mod diagnostics;
 pub mod event;
+pub mod export;
 pub mod ingest;
 pub mod ledger;
 pub mod lifecycle;
@@ -28,6 +30,7 @@ pub mod report;
 pub mod run;
 pub mod secret;
 pub mod serve;
+pub mod show;
 pub mod simulate;
 #[cfg(test)]
 #[path = "../tests/support/smsmode.rs"]

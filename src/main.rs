@@ -23,6 +23,9 @@ fn begin() -> Result<ExitCode, Exit> {
         Command::Connect(arguments) => run::connect(&load()?, &arguments),
         Command::Reconcile(arguments) => run::reconcile(&load()?, &arguments),
         Command::Report(arguments) => run::report(&load()?, &arguments),
+        Command::Show(arguments) => run::show(&load()?, &arguments),
+        Command::Export(arguments) => run::export(&load()?, &arguments),
+        Command::Erase(arguments) => run::erase(&load()?, &arguments),
         Command::Simulate(asked) => run::simulate(&load()?, &asked),
         // A configuration has no say in these, and where smscope is packaged there is none.
         Command::Completions { shell } => run::completions(shell),

@@ -130,6 +130,9 @@ pub struct Record {
     /// It did not come by a webhook: the provider was asked for it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub reconciled: bool,
+    /// What told of the person has been erased.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub erased: bool,
 }
 
 impl Record {
@@ -161,6 +164,7 @@ impl Record {
             why: None,
             trace: None,
             reconciled: false,
+            erased: false,
         }
     }
 }

@@ -172,7 +172,7 @@ fn csv(rows: &BTreeMap<Vec<String>, Counts>, dimensions: &[Dimension]) -> String
 }
 
 /// A CSV cell (RFC 4180), and none that a spreadsheet takes for a formula: channels and flows come from outside.
-fn quoted(cell: &str) -> String {
+pub fn quoted(cell: &str) -> String {
     let guard = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     if guard.is_empty() && !cell.contains([',', '"', '\n', '\r']) {
         return cell.to_owned();

@@ -1,6 +1,7 @@
 //! The commands, as the process runs them: standard output for what was asked for, standard error for diagnostics.
 
 mod asking;
+mod kept;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ use crate::secret::Secret;
 use crate::serve::{self, Listeners, StartError};
 use crate::simulate;
 use crate::store::cohorts;
+
+pub use kept::{erase, export, show};
 
 /// `smscope serve`.
 ///

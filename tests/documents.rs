@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use smscope::account::AccountStatus;
-use smscope::config::{Config, Flags, LogContent, Otlp, VARIABLES};
+use smscope::config::{Config, Flags, Otlp, Privacy, Recipient, Text, VARIABLES};
 use smscope::event::{Reason, SourceName};
 use smscope::ledger::catalogue::Description;
 use smscope::meters::{self, WebhookResult};
@@ -15,7 +15,7 @@ use smscope::record::{Entry, Kind, Record};
 use smscope::store::{Settings, Store};
 use smscope::telemetry::export_logs::ExportStatus;
 use smscope::telemetry::logs::LogEncoder;
-use smscope::telemetry::person::NumberHasher;
+use smscope::telemetry::person::{Discretion, NumberHasher};
 use smscope::telemetry::resource::Resource;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -153,9 +153,11 @@ fn full_log_record_keys() -> Vec<String> {
         service_name: "smscope".into(),
         resource: Vec::new(),
     };
-    let content = LogContent { include_text: true, include_number: true };
+    let source = SourceName::new("smsmode").unwrap();
+    let asked = Privacy { recipient: Recipient::Plain, text: Text::Exported };
+    let discretion = Discretion::from_iter([(source.clone(), asked)]);
     let instance = Uuid::nil();
-    let encoder = LogEncoder::new(Resource::new(&otlp, instance), instance, content, NumberHasher::new(&[0; 32]));
+    let encoder = LogEncoder::new(Resource::new(&otlp, instance), instance, discretion, NumberHasher::new(&[0; 32]));
     let some = || Some("1".to_owned());
     let record = Record {
         channel: some(),
@@ -179,7 +181,7 @@ fn full_log_record_keys() -> Vec<String> {
         text: some(),
         why: some(),
         reconciled: true,
-        ..Record::new(Kind::Failed, SourceName::new("smsmode").unwrap())
+        ..Record::new(Kind::Failed, source)
     };
     let log = encoder.log_record(&Entry { position: 1, received_at: Timestamp::UNIX_EPOCH, record });
     log.attributes.into_iter().map(|attribute| attribute.key).collect()
@@ -321,7 +323,7 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("number", &["event"]),
         ("ledger", &["event", "lifecycle"]),
         ("provider", &["event", "number"]),
-        ("store", &["event", "record", "lifecycle", "ledger", "meters", "diagnostics"]),
+        ("store", &["event", "record", "number", "lifecycle", "ledger", "meters", "diagnostics"]),
         ("ingest", &["event", "provider", "store", "config", "meters", "places", "secret", "diagnostics", "proof"]),
         ("outbound", &["config"]),
         ("smsmode_api", &["event", "config", "secret", "meters", "outbound"]),

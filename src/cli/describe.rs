@@ -99,9 +99,9 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     store.line("export_retention", show_duration(config.store.export_retention));
     store.line("size_limit", config.store.size_limit.map_or("none".into(), show_size));
 
-    let mut logs = section("logs", "logs.");
-    logs.line("include_text", config.logs.include_text);
-    logs.line("include_number", config.logs.include_number);
+    let mut privacy = section("privacy", "privacy.");
+    privacy.line("recipient", config.privacy.recipient.as_str());
+    privacy.line("text", config.privacy.text.as_str());
 
     let mut otlp = section("otlp", "otlp.");
     otlp.endpoint("logs", config.otlp.logs.as_ref());
@@ -136,7 +136,7 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     reconcile.line("max_pages", config.reconcile.max_pages);
 
     let asking = [account, self_probe, reconcile];
-    [top, http, store, logs, otlp].into_iter().chain(asking).chain(sources).collect()
+    [top, http, store, privacy, otlp].into_iter().chain(asking).chain(sources).collect()
 }
 
 /// The settings of one table.
@@ -219,6 +219,8 @@ impl<'a> Section<'a> {
         self.line("api", source.api.as_ref().map_or("none".into(), Api::shown));
         self.line("timezone", source.zone.iana_name().unwrap_or("a fixed offset"));
         self.line("region", source.region.as_str());
+        self.line("recipient", source.privacy.recipient.as_str());
+        self.line("text", source.privacy.text.as_str());
         self.line("stop_keywords", listed(&source.stop_keywords, "none"));
     }
 }

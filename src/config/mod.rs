@@ -131,9 +131,9 @@ impl Config {
         let (http, tls) = http(given.root.table("http")?)?;
         warnings.extend(tls.as_ref().and_then(|tls| tls.warning(&tls.identity, Timestamp::now())));
         let store = store(given.root.table("store")?, env)?;
-        let logs = log_content(given.root.table("logs")?)?;
+        let privacy = privacy(given.root.table("privacy")?)?;
         let otlp = otlp::read(given.root.table("otlp")?, env, &mut warnings)?;
-        let sources = source::read(given.root.tables("source")?, env, &origins, &mut warnings)?;
+        let sources = source::read(given.root.tables("source")?, privacy, env, &origins, &mut warnings)?;
         let account = watch::account(root.table("account")?, &sources)?;
         let self_probe = watch::self_probe(root.table("self_probe")?, public_url.as_deref())?;
         let reconcile = watch::reconcile(root.table("reconcile")?, &sources)?;
@@ -147,7 +147,7 @@ impl Config {
             http,
             tls,
             store,
-            logs,
+            privacy,
             otlp,
             sources,
             account,
@@ -345,9 +345,9 @@ fn store(mut table: Table, env: &dyn Environment) -> Result<Store, ConfigError> 
     Ok(Store { retention, horizon, export_retention, size_limit })
 }
 
-fn log_content(mut table: Table) -> Result<LogContent, ConfigError> {
-    let mut on = |key| table.take(key).map_or(Ok(false), |setting| setting.boolean());
-    let content = LogContent { include_text: on("include_text")?, include_number: on("include_number")? };
+/// What holds for the sources that say nothing else.
+fn privacy(mut table: Table) -> Result<Privacy, ConfigError> {
+    let privacy = source::privacy(&mut table, Privacy::default())?;
     table.finish()?;
-    Ok(content)
+    Ok(privacy)
 }

@@ -26,7 +26,8 @@ pub struct Config {
     /// Of the webhook listener; `None`: it speaks plain HTTP.
     pub tls: Option<ListenerTls>,
     pub store: Store,
-    pub logs: LogContent,
+    /// What holds for a source that says nothing else.
+    pub privacy: Privacy,
     pub otlp: Otlp,
     pub sources: Vec<Source>,
     pub account: Account,
@@ -62,11 +63,61 @@ pub struct Store {
     pub size_limit: Option<u64>,
 }
 
-/// What log records may say of people. Off unless the operator asked for it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogContent {
-    pub include_text: bool,
-    pub include_number: bool,
+/// What may be known of the people whom a source writes to. Little unless the operator asked for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Privacy {
+    pub recipient: Recipient,
+    pub text: Text,
+}
+
+/// How a number leaves smscope; the store has it in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recipient {
+    /// Masked, and hashed.
+    #[default]
+    Masked,
+    /// Hashed, without any of its digits.
+    Hashed,
+    /// In full, besides masked and hashed.
+    Plain,
+}
+
+/// What becomes of message texts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Text {
+    /// Taken out before anything is written.
+    Dropped,
+    /// In the store alone.
+    #[default]
+    Kept,
+    /// In the store, and in log records.
+    Exported,
+}
+
+impl Recipient {
+    pub const ALL: [Self; 3] = [Self::Masked, Self::Hashed, Self::Plain];
+
+    /// As the configuration has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Masked => "masked",
+            Self::Hashed => "hashed",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+impl Text {
+    pub const ALL: [Self; 3] = [Self::Dropped, Self::Kept, Self::Exported];
+
+    /// As the configuration has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dropped => "dropped",
+            Self::Kept => "kept",
+            Self::Exported => "exported",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -173,6 +224,7 @@ pub struct Source {
     pub region: Country,
     /// Texts that are an opt-out, upper case without accents.
     pub stop_keywords: Vec<String>,
+    pub privacy: Privacy,
 }
 
 #[derive(Clone, Debug)]

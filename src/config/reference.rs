@@ -216,12 +216,24 @@ static SETTINGS: &[Setting] = &[
     .example(r#""20GiB""#)
     .wrong(r#""10KiB""#)
     .variable("SMSCOPE_STORE_SIZE_LIMIT", "20GiB"),
-    key("logs.include_text", "true or false", "false", "log records have the message's text, as `sms.text`")
-        .example("true")
-        .wrong(r#""yes""#),
-    key("logs.include_number", "true or false", "false", "log records have the full number, as `sms.recipient.number`")
-        .example("true")
-        .wrong("1"),
+    key(
+        "privacy.recipient",
+        "word",
+        "masked",
+        "how numbers leave smscope: `masked` and hashed; `hashed`, without any of their digits, on the page too; or `plain`, where \
+         log records have the full number as well, as `sms.recipient.number`",
+    )
+    .example(r#""hashed""#)
+    .wrong(r#""hidden""#),
+    key(
+        "privacy.text",
+        "word",
+        "kept",
+        "message texts: `dropped` before anything is written, `kept` in the store alone, or `exported` in log records too, as \
+         `sms.text`",
+    )
+    .example(r#""dropped""#)
+    .wrong("true"),
     key(
         "source.name",
         "name",
@@ -333,6 +345,12 @@ static SETTINGS: &[Setting] = &[
     key("reconcile.max_pages", "number", "100", "pages of 100 messages that one round reads of each source's list, at most")
         .example("500")
         .wrong("0"),
+    key("source.recipient", "word", "", "instead of `privacy.recipient`")
+        .example(r#""plain""#)
+        .wrong(r#""full""#),
+    key("source.text", "word", "", "instead of `privacy.text`")
+        .example(r#""exported""#)
+        .wrong(r#""none""#),
     key("otlp.endpoint", "URL", "off", "where both signals go; `v1/logs` and `v1/metrics` are added. For grpc such as `http://collector:4317`, without a path. `https://` is TLS")
         .example(r#""http://collector:4318""#)
         .wrong(r#""collector:4318""#)

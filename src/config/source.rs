@@ -13,7 +13,7 @@ use super::origin::Origins;
 use super::setting::Setting;
 use super::tls::SystemRoots;
 use super::value::{self, TOKEN_EXPECTED};
-use super::{Basic, ConfigError, Environment, Source, Tokens};
+use super::{Basic, ConfigError, Environment, Privacy, Recipient, Source, Text, Tokens};
 use crate::event::{Country, SourceName};
 use crate::provider::{DEFAULT_STOP_KEYWORDS, fold_keyword};
 use crate::secret::Secret;
@@ -28,6 +28,7 @@ const RESERVED_NAME: &str = "unknown";
 /// Reads the sources; without any in the file there is one, the default.
 pub(super) fn read(
     tables: Vec<Table>,
+    privacy: Privacy,
     env: &dyn Environment,
     origins: &Origins,
     warnings: &mut Vec<String>,
@@ -41,15 +42,31 @@ pub(super) fn read(
     let mut sources = Vec::with_capacity(tables.len().max(1));
     let tables = if tables.is_empty() { vec![Table::with("name", DEFAULT_NAME)] } else { tables };
     for (at, table) in tables.into_iter().enumerate() {
-        let (source, api) = source(table, &sources)?;
+        let (source, api) = source(table, privacy, &sources)?;
         if let Some(EnvironmentKey { setting, .. }) = &api_key {
             origins.note(&format!("source[{at}].api"), setting);
         }
         let api = api::read(api, api_key.as_ref(), &system, warnings)?;
         sources.push(Source { api, ..source });
     }
+    if privacy != Privacy::default() {
+        note_inherited(&sources, privacy, origins);
+    }
     apply_environment(&mut sources, env, origins, warnings)?;
     Ok(sources)
+}
+
+/// What a source has from `[privacy]` comes from the file as well.
+fn note_inherited(sources: &[Source], privacy: Privacy, origins: &Origins) {
+    let default = Privacy::default();
+    for (at, source) in sources.iter().enumerate() {
+        if source.privacy.recipient == privacy.recipient && privacy.recipient != default.recipient {
+            origins.note_file(&format!("source[{at}].recipient"));
+        }
+        if source.privacy.text == privacy.text && privacy.text != default.text {
+            origins.note_file(&format!("source[{at}].text"));
+        }
+    }
 }
 
 /// SMSCOPE_TOKEN or SMSCOPE_TOKEN_FILE, which are for the one source that there is.
@@ -97,7 +114,11 @@ fn apply_environment(
 }
 
 /// A source without its API, and what the file says of that.
-fn source(mut table: Table, others: &[Source]) -> Result<(Source, Option<Table>), ConfigError> {
+fn source(
+    mut table: Table,
+    default_privacy: Privacy,
+    others: &[Source],
+) -> Result<(Source, Option<Table>), ConfigError> {
     let name = name(&mut table, others)?;
     let tokens = tokens(&mut table)?;
     let allow = networks(table.take("allow"))?;
@@ -118,6 +139,7 @@ fn source(mut table: Table, others: &[Source]) -> Result<(Source, Option<Table>)
         Some(keywords) => keywords.iter().map(|keyword| fold_keyword(keyword)).collect(),
         None => DEFAULT_STOP_KEYWORDS.iter().map(|keyword| (*keyword).to_owned()).collect(),
     };
+    let privacy = privacy(&mut table, default_privacy)?;
     table.finish()?;
     let channel_ids = BTreeSet::from_iter(channel_ids);
     let source = Source {
@@ -132,6 +154,7 @@ fn source(mut table: Table, others: &[Source]) -> Result<(Source, Option<Table>)
         zone,
         region,
         stop_keywords,
+        privacy,
     };
     Ok((source, api))
 }
@@ -213,6 +236,22 @@ fn words(setting: Option<Setting>, what: &str) -> Result<Option<Vec<String>>, Co
         })
     };
     setting.map(|setting| setting.items(what)?.into_iter().map(word).collect()).transpose()
+}
+
+/// `recipient` and `text` of a table, which stand under the same keys for all sources and for one.
+pub(super) fn privacy(table: &mut Table, default: Privacy) -> Result<Privacy, ConfigError> {
+    let recipient = match table.take("recipient") {
+        Some(setting) => setting.parse("masked, hashed or plain", |text| {
+            Recipient::ALL.into_iter().find(|recipient| recipient.as_str() == text)
+        })?,
+        None => default.recipient,
+    };
+    let text = match table.take("text") {
+        Some(setting) => setting
+            .parse("dropped, kept or exported", |text| Text::ALL.into_iter().find(|known| known.as_str() == text))?,
+        None => default.text,
+    };
+    Ok(Privacy { recipient, text })
 }
 
 /// The header that a caller has to send.

@@ -53,7 +53,7 @@ fn without_any_configuration_there_are_defaults() {
     assert_eq!(config.http.max_body, 262_144);
     assert_eq!(config.store.horizon, 72 * HOUR);
     assert_eq!(config.store.size_limit, None);
-    assert!(!config.logs.include_text && !config.logs.include_number);
+    assert_eq!(config.sources[0].privacy, Privacy { recipient: Recipient::Masked, text: Text::Kept });
     assert!(config.otlp.logs.is_none() && config.otlp.metrics.is_none());
     assert_eq!(config.sources.len(), 1);
     assert!(matches!(config.sources[0].tokens, Tokens::Generated));
@@ -137,11 +137,11 @@ fn the_file_may_be_named_by_the_environment_and_the_flag_wins() {
 }
 
 #[test]
-fn every_setting_of_http_store_and_logs_is_read() {
+fn every_setting_of_http_and_store_is_read() {
     let config = loaded(
         "[http]\nheader_timeout = \"1s\"\nbody_timeout = \"2s\"\nwrite_timeout = \"3s\"\nshutdown_timeout = \"4s\"\n\
          max_body = 4096\nmax_connections = 7\n\
-         [store]\nexport_retention = \"5d\"\n[logs]\ninclude_text = true\ninclude_number = true",
+         [store]\nexport_retention = \"5d\"",
         &[],
     )
     .config;
@@ -152,7 +152,6 @@ fn every_setting_of_http_store_and_logs_is_read() {
     assert_eq!(seconds(config.http.shutdown_timeout), 4);
     assert_eq!((config.http.max_body, config.http.max_connections), (4096, 7));
     assert_eq!(config.store.export_retention, 5 * DAY);
-    assert!(config.logs.include_text && config.logs.include_number);
 }
 
 #[test]
@@ -222,7 +221,7 @@ fn a_bad_value_in_the_file_ends_in_a_line_with_key_value_and_what_is_expected() 
              expected a size such as 262144, 256KiB or 10GiB, from 1MiB to 1024TiB"
                 .into(),
         ),
-        ("[logs]\ninclude_text = \"yes\"", r#"logs.include_text = "yes": expected true or false"#.into()),
+        ("[privacy]\ntext = \"yes\"", r#"privacy.text = "yes": expected dropped, kept or exported"#.into()),
     ] {
         assert_eq!(refused(toml, &[]), line);
     }
@@ -237,10 +236,10 @@ fn an_unknown_key_is_named_with_those_that_are_known() {
         ),
         (
             "lisen = 1",
-            "lisen: unknown key; expected one of listen, admin_listen, data_dir, public_url, http, store, logs, otlp, \
-             source, account, self_probe, reconcile",
+            "lisen: unknown key; expected one of listen, admin_listen, data_dir, public_url, http, store, privacy, \
+             otlp, source, account, self_probe, reconcile",
         ),
-        ("[logs]\ntext = true", "logs.text: unknown key; expected one of include_text, include_number"),
+        ("[privacy]\nnumber = true", "privacy.number: unknown key; expected one of recipient, text"),
         (
             "[[source]]\nname = \"a\"\n[source.basic]\nuser = \"u\"\npassword = \"p\"\nrealm = \"r\"",
             "source[0].basic.realm: unknown key; expected one of user, password, password_file",

@@ -15,8 +15,8 @@ use super::answer::Answer;
 use super::body;
 use super::gate::{self, Address, Gate};
 use super::guesses::Guesses;
-use crate::config::Http;
-use crate::event::TraceParent;
+use crate::config::{Http, Text};
+use crate::event::{Event, TraceParent};
 use crate::proof::{self, ProofKey};
 use crate::provider::{Reading, Webhook, smsmode};
 use crate::store::{Raw, Store, Submission, Verdict};
@@ -99,7 +99,9 @@ impl Handler {
 
         let source = &entrance.source;
         let reading = Reading { zone: &source.zone, region: source.region, stop_keywords: &source.stop_keywords };
-        let events = smsmode::decode(&reading, &Webhook { query: &query, content_type, body: &body });
+        let webhook = Webhook { query: &query, content_type, body: &body };
+        // Read whole, whatever is kept of it: duplicates and opt-outs are told by what came.
+        let mut events = smsmode::decode(&reading, &webhook);
         if events.is_empty() {
             return Ok(Answer::Probe);
         }
@@ -107,12 +109,16 @@ impl Handler {
             return Err(Answer::ChannelForbidden);
         }
 
-        let raw = Raw {
-            method: head.method.as_str().to_owned(),
-            content_type: content_type.map(str::to_owned),
-            query: query.into_owned(),
-            body,
+        let (query, body) = match source.privacy.text {
+            Text::Dropped => {
+                events.iter_mut().for_each(Event::drop_text);
+                let (query, body) = smsmode::without_text(&webhook);
+                (query.into_owned(), Bytes::from(body.into_owned()))
+            }
+            Text::Kept | Text::Exported => (query.into_owned(), body),
         };
+        let raw =
+            Raw { method: head.method.as_str().to_owned(), content_type: content_type.map(str::to_owned), query, body };
         let trace = query_trace.or(address.and_then(|address| address.trace));
         let submission = Submission { source: source.name.clone(), arrived_at, trace, reconciled: false, raw, events };
         match tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await {

@@ -13,6 +13,9 @@ const CAP: usize = 50;
 /// Bytes of one value. No documented value comes near it.
 const MAX_LENGTH: usize = 64;
 
+/// Digits of one value: a network has six, and from seven on it could be somebody's number.
+const MAX_DIGITS: usize = 6;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Label {
     Channel,
@@ -80,7 +83,8 @@ impl LabelCaps {
         if seen.contains(value) || value == UNKNOWN || value == OTHER {
             return Cow::Borrowed(value);
         }
-        if seen.len() >= CAP || value.len() > MAX_LENGTH || value.chars().any(char::is_control) {
+        let may_be_a_number = value.chars().filter(|c| c.is_numeric()).count() > MAX_DIGITS;
+        if seen.len() >= CAP || value.len() > MAX_LENGTH || value.chars().any(char::is_control) || may_be_a_number {
             self.capped.push(label);
             return Cow::Borrowed(OTHER);
         }
@@ -145,6 +149,7 @@ mod tests {
         assert_eq!(caps.admit(Label::Flow, Some("")), UNKNOWN);
         assert_eq!(caps.admit(Label::Flow, Some("a\nb")), OTHER);
         assert_eq!(caps.admit(Label::Flow, Some(&"x".repeat(65))), OTHER);
+        assert_eq!(caps.admit(Label::Status, Some("OFF +33 6 12 34 56 78")), OTHER);
         assert!(caps.fresh().is_empty());
     }
 

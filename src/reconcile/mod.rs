@@ -10,13 +10,14 @@ mod order;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::config::{self, Source};
+use crate::config::{self, Source, Text};
 use crate::event::Event;
 use crate::meters::{ReconcileMeters, RoundResult};
 use crate::outbound::Notice;
@@ -166,19 +167,27 @@ impl Reconciler {
 
     /// An item as the event that a webhook with it would be; `None` for what is neither a receipt nor a reply, or of a channel that
     /// the source may not speak of.
-    fn decode(&self, item: &Value) -> Option<(Event, String)> {
+    fn decode(&self, item: &Value) -> Option<(Event, Bytes)> {
         let source = &self.source;
         let reading = Reading { zone: &source.zone, region: source.region, stop_keywords: &source.stop_keywords };
         let body = item.to_string();
         let webhook = Webhook { query: "", content_type: Some("application/json"), body: body.as_bytes() };
-        let event = smsmode::decode(&reading, &webhook).pop()?;
+        let mut event = smsmode::decode(&reading, &webhook).pop()?;
         let may_be_kept = !matches!(event, Event::Unrecognised(_))
             && (source.channel_ids.is_empty() || event.channel_id().is_none_or(|id| source.channel_ids.contains(id)));
-        may_be_kept.then_some((event, body))
+        let kept = match source.privacy.text {
+            Text::Dropped => {
+                event.drop_text();
+                let (_, body) = smsmode::without_text(&webhook);
+                body.into_owned().into()
+            }
+            Text::Kept | Text::Exported => body.into(),
+        };
+        may_be_kept.then_some((event, kept))
     }
 
     /// Keeps each by itself, all at once: the store takes them in one transaction, and says of each whether it was new.
-    async fn keep(&self, found: Vec<(Event, String)>, tally: &mut Tally) -> Result<(), Refusal> {
+    async fn keep(&self, found: Vec<(Event, Bytes)>, tally: &mut Tally) -> Result<(), Refusal> {
         let mut commits = JoinSet::new();
         for (event, body) in found {
             let outcome = match &event {
@@ -189,7 +198,7 @@ impl Reconciler {
                 method: "GET".to_owned(),
                 query: String::new(),
                 content_type: Some("application/json".to_owned()),
-                body: body.into(),
+                body,
             };
             let submission = Submission {
                 source: self.source.name.clone(),

@@ -57,7 +57,7 @@ impl Bench {
     /// What a webhook with this would do.
     async fn webhook(&self, message: &Value) -> Verdict {
         let (event, body) = self.reconciler.decode(message).unwrap();
-        let raw = Raw { method: "POST".into(), query: String::new(), content_type: None, body: body.into() };
+        let raw = Raw { method: "POST".into(), query: String::new(), content_type: None, body };
         let source = self.reconciler.source.name.clone();
         let arrived_at = Timestamp::now();
         let submission = Submission { source, arrived_at, trace: None, reconciled: false, raw, events: vec![event] };
@@ -102,6 +102,15 @@ async fn a_receipt_that_did_not_come_is_learnt_counted_once_and_marked() {
     let kept = bench.store.read(0, 10).unwrap();
     let marked: Vec<bool> = kept.iter().map(|entry| entry.record.reconciled).collect();
     assert_eq!(marked, [false, false, true, true]);
+}
+
+#[tokio::test]
+async fn where_texts_are_dropped_what_is_asked_for_has_none_either() {
+    let mut bench = bench(10);
+    let told = |bench: &Bench| format!("{:?}", bench.reconciler.decode(&message("a", 1, "DELIVERED")).unwrap());
+    assert_eq!(told(&bench).matches("Hello").count(), 2, "of the event and of the request");
+    bench.reconciler.source.privacy.text = config::Text::Dropped;
+    assert!(!told(&bench).contains("Hello"));
 }
 
 #[tokio::test]

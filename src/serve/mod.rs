@@ -24,7 +24,7 @@ use crate::store::{self, Store, WriterEnd};
 use crate::telemetry::export_logs::{self, ExportStatus, LogExport, Pace};
 use crate::telemetry::export_metrics::{self, MetricExport};
 use crate::telemetry::logs::LogEncoder;
-use crate::telemetry::person::NumberHasher;
+use crate::telemetry::person::{Discretion, NumberHasher};
 use crate::telemetry::process::{InstallError, ProcessMetrics};
 use crate::telemetry::process_push::ProcessPush;
 use crate::telemetry::prometheus;
@@ -32,9 +32,13 @@ use crate::telemetry::resource::Resource;
 use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
 
 mod asking;
+mod control;
 mod journal;
 mod page;
 
+pub use control::regions;
+
+use control::Ending;
 use journal::StoreJournal;
 
 /// Both listeners, bound before anything is written.
@@ -112,6 +116,7 @@ pub async fn serve(
     // Before the store opens, and before all else that makes handles.
     let (process, process_push) = process_metrics(config, &resource)?;
     let (store, writer_end) = open_store(config, &data_dir)?;
+    let control = data_dir.listen_for_control()?;
     if let Some(source) = config.sources.first() {
         number::warm_up(source.region);
     }
@@ -126,7 +131,7 @@ pub async fn serve(
         let export = LogExport {
             journal: Arc::new(StoreJournal(store.clone())),
             sender: Sender::new(Signal::Logs, endpoint, OUR_USER_AGENT),
-            encoder: LogEncoder::new(resource.clone(), instance, config.logs, NumberHasher::new(&hash_key)),
+            encoder: LogEncoder::new(resource.clone(), instance, discretion(config), NumberHasher::new(&hash_key)),
             retention: config.store.export_retention,
             meters: ExportMeters::new(Signal::Logs),
             status,
@@ -172,6 +177,8 @@ pub async fn serve(
     let admin = tokio::spawn(admin::run(listeners.admin, admin, until(exports_stopped)));
     let upkeep = tokio::spawn(async move { process.upkeep().await });
 
+    let ending = Ending::default();
+    let control = tokio::spawn(crate::control::run(control, control::handler(config, store.clone(), ending.clone())));
     let handler = Handler::new(gate(config, &tokens), store, config.http, proof);
     listening.set(true);
     ready(&tokens);
@@ -187,6 +194,10 @@ pub async fn serve(
         ended("what asks the provider", task).await;
     }
 
+    // A step that is under way is finished; its command hears that the rest was not done.
+    ending.begin();
+    control.abort();
+    let _cancelled = control.await;
     // What came in is on disk; now what can still be told is told.
     let _nobody_listens = stop_exports.send(true);
     for export in exports {
@@ -196,6 +207,7 @@ pub async fn serve(
     upkeep.abort();
     let _cancelled = upkeep.await;
     wait_for_writer(writer_end).await;
+    crate::control::unlink(data_dir.private());
     drop(lock);
     Ok(())
 }
@@ -225,6 +237,10 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterE
     };
     Store::open(data_dir.private(), settings)
         .map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
+}
+
+fn discretion(config: &Config) -> Discretion {
+    config.sources.iter().map(|source| (source.name.clone(), source.privacy)).collect()
 }
 
 fn gate(config: &Config, tokens: &[Vec<Secret>]) -> Gate {

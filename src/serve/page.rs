@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::admin::page::{About, CallbackUrl, Now, Page};
-use crate::config::Config;
+use crate::config::{Config, Recipient};
 use crate::ledger::snapshot::Snapshot;
 use crate::store::Store;
 use crate::telemetry::process::ProcessMetrics;
@@ -31,11 +31,17 @@ pub fn page(
         move || Now { snapshot: snapshot(), process: process.render(), store_is_healthy: store.is_healthy() }
     };
     let latest = {
-        let store = store.clone();
+        let (store, discretion) = (store.clone(), super::discretion(config));
         // Places are given without gaps, so the newest events are those after the place that many before the newest.
         move |limit: usize| {
             let newest = *store.newest().borrow();
-            store.read(newest - limit as i64, limit)
+            let mut entries = store.read(newest - limit as i64, limit)?;
+            for entry in &mut entries {
+                if discretion.of(&entry.record.source).recipient == Recipient::Hashed {
+                    entry.record.number = None;
+                }
+            }
+            Ok(entries)
         }
     };
     Page { about, now: Box::new(now), latest: Box::new(latest) }

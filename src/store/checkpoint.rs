@@ -74,6 +74,12 @@ fn put_off(error: &rusqlite::Error) {
     }
 }
 
+/// Copies the whole log into the database and cuts its file to nothing, so that no earlier state of a page is left in it. `false`
+/// when someone is in the way: another checkpoint, a transaction, a reader of an old state.
+pub fn cut(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
+}
+
 /// Gives the length of the log in pages.
 fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
     connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(1))

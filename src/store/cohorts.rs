@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::{DATABASE, OpenError};
+use super::OpenError;
 
 const HOUR: i64 = 3_600_000;
 
@@ -32,9 +32,7 @@ pub struct Cohort {
 /// # Errors
 /// There is no store, or it cannot be read.
 pub fn since(folder: &Path, since: Timestamp) -> Result<BTreeMap<Cohort, u64>, OpenError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(folder.join(DATABASE), flags)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    let connection = super::connect_to_read(folder)?;
     // One view of the store for all that follows.
     let view = connection.unchecked_transaction()?;
     let since = since.as_millisecond();
@@ -42,7 +40,7 @@ pub fn since(folder: &Path, since: Timestamp) -> Result<BTreeMap<Cohort, u64>, O
         "SELECT source, accepted_at / ?3, channel, flow, country, state, CASE state WHEN 'failed' THEN reason END, count(*) \
          FROM messages WHERE id >= ?1 AND accepted_at >= ?2 GROUP BY 1, 2, 3, 4, 5, 6, 7",
     )?;
-    let rows = rows.query_map([first_seen_since(&view, since)?, since, HOUR], |row| {
+    let rows = rows.query_map([first_since(&view, "messages", "first_seen", since)?, since, HOUR], |row| {
         let cohort = Cohort {
             source: row.get(0)?,
             hour: super::messages::timestamp(row.get::<_, i64>(1)? * HOUR)?,
@@ -57,19 +55,17 @@ pub fn since(folder: &Path, since: Timestamp) -> Result<BTreeMap<Cohort, u64>, O
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The lowest id of the messages first seen at `since` or later. Ids grow with first sight, so a search by halves finds it without
-/// an index; and nothing is accepted after it was first seen, so nothing before it is wanted.
-fn first_seen_since(connection: &Connection, since: i64) -> rusqlite::Result<i64> {
-    let mut next = connection.prepare("SELECT id, first_seen FROM messages WHERE id >= ?1 ORDER BY id LIMIT 1")?;
-    let (mut low, mut high): (i64, i64) =
-        connection.query_row("SELECT coalesce(min(id), 0), coalesce(max(id), 0) + 1 FROM messages", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
+/// The lowest id of the rows whose `time` is `since` or later, of messages by first sight or events by arrival. Ids grow with these,
+/// so a search by halves finds it without an index; and nothing is accepted after it was first seen, so nothing before it is wanted.
+pub(super) fn first_since(connection: &Connection, table: &str, time: &str, since: i64) -> rusqlite::Result<i64> {
+    let mut next = connection.prepare(&format!("SELECT id, {time} FROM {table} WHERE id >= ?1 ORDER BY id LIMIT 1"))?;
+    let ends = format!("SELECT coalesce(min(id), 0), coalesce(max(id), 0) + 1 FROM {table}");
+    let (mut low, mut high): (i64, i64) = connection.query_row(&ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     while low < high {
         let middle = low + (high - low) / 2;
         let found: Option<(i64, i64)> = next.query_row([middle], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         match found {
-            Some((id, first_seen)) if first_seen < since => low = id + 1,
+            Some((id, time)) if time < since => low = id + 1,
             _ => high = middle,
         }
     }

@@ -3,15 +3,19 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 
-use super::Refusal;
 use super::retention::{self, EventLimits};
 use super::rows;
 use super::transaction::Open;
 use super::writer::{Request, Writer};
+use super::{BUSY_TIMEOUT, Refusal, checkpoint};
 
 /// How often the oldest messages are looked through for ones that may go.
 const MESSAGE_ROUND: Duration = Duration::from_secs(60);
+
+/// How often at most the write-ahead log is cut because of what went.
+const BETWEEN_CUTS: Duration = Duration::from_secs(10);
 
 /// Where the walk through the oldest messages stands.
 pub enum MessageRound {
@@ -70,8 +74,29 @@ impl Writer {
         if self.uncheckpointed > 0 {
             self.uncheckpointed = 0;
             self.checkpointer.ring();
+        } else if self.log_holds_what_went {
+            self.cut_log();
         }
         moved || expired || pruned
+    }
+
+    /// What went by its time is still in the write-ahead log, as it was. Once everything is copied, so that this takes a moment, its
+    /// file is cut to nothing; under load it is written over again and again anyway.
+    fn cut_log(&mut self) {
+        if self.next_cut > Instant::now() {
+            return;
+        }
+        self.next_cut = Instant::now() + BETWEEN_CUTS;
+        let no_wait = |connection: &Connection| {
+            connection.busy_timeout(Duration::ZERO)?;
+            let cut = checkpoint::cut(connection);
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            cut
+        };
+        match no_wait(&self.connection) {
+            Ok(is_cut) => self.log_holds_what_went = !is_cut,
+            Err(error) => tracing::debug!(%error, "the write-ahead log is cut another time"),
+        }
     }
 
     fn move_keys(&mut self) -> bool {
@@ -133,6 +158,7 @@ impl Writer {
             Ok((gone, pruned))
         });
         let Some((gone, pruned)) = done else { return false };
+        let went = !pruned.messages.is_empty();
         for (key, message) in pruned.messages {
             self.lookup.forget(key, message);
         }
@@ -143,6 +169,7 @@ impl Writer {
                 None => MessageRound::NextFrom(Instant::now() + MESSAGE_ROUND),
             };
         }
+        self.log_holds_what_went |= gone > 0 || went;
         gone as i64 >= retention::STEP || reached.is_some()
     }
 

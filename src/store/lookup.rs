@@ -111,6 +111,27 @@ impl Lookup {
         self.twins.retain(|twin| *twin != (key, message));
     }
 
+    /// A message is found by another key from now on; the table knows it already.
+    pub fn rekey(&mut self, from: i64, to: i64, message: i64) {
+        if self.candidate_in_memory(from, message) {
+            self.forget(from, message);
+            self.insert(to, message);
+            self.settle();
+        }
+        // A move that is under way would bring the old key back.
+        if let Some(moving) = &mut self.moving {
+            for moved in &mut moving.keys[moving.next..] {
+                if *moved == (from, message) {
+                    *moved = (to, message);
+                }
+            }
+        }
+    }
+
+    fn candidate_in_memory(&self, key: i64, message: i64) -> bool {
+        self.young.get(&key) == Some(&message) || self.twins.contains(&(key, message))
+    }
+
     /// The transaction committed: what it remembered stays.
     pub fn settle(&mut self) {
         self.fresh.clear();
@@ -176,6 +197,8 @@ mod tests {
     enum Action {
         /// Messages with these keys, in one transaction that commits or does not.
         Add(Vec<i64>, bool),
+        /// Another key for one of the messages.
+        Rekey(usize, i64),
         /// One step of housekeeping, whose transaction commits or does not.
         Move(bool),
         Restart,
@@ -186,6 +209,7 @@ mod tests {
         prop_oneof![
             4 => (prop::collection::vec(0i64..40, 1..6), prop::bool::weighted(0.8)).prop_map(|(k, c)| Action::Add(k, c)),
             3 => prop::bool::weighted(0.8).prop_map(Action::Move),
+            2 => (0usize..100, 0i64..40).prop_map(|(at, key)| Action::Rekey(at, key)),
             1 => Just(Action::Restart),
         ]
     }
@@ -242,6 +266,18 @@ mod tests {
                         }
                     }
                     Action::Move(_) => {}
+                    Action::Rekey(..) if truth.is_empty() => {}
+                    Action::Rekey(at, to) => {
+                        let at = at % truth.len();
+                        let (from, id) = truth[at];
+                        connection.execute("UPDATE messages SET key = ?2 WHERE id = ?1", [id, to]).unwrap();
+                        connection
+                            .execute("DELETE FROM message_keys WHERE key = ?1 AND message = ?2", [from, id])
+                            .unwrap();
+                        connection.execute("INSERT OR IGNORE INTO message_keys VALUES (?1, ?2)", [to, id]).unwrap();
+                        lookup.rekey(from, to, id);
+                        truth[at].0 = to;
+                    }
                     Action::Restart => lookup = opened(&connection),
                 }
                 for key in 0..40 {

@@ -21,21 +21,24 @@ pub struct Row {
     pub cost: Option<(i64, String)>,
     /// The reason of a failure stays in the row when the message is delivered after all.
     pub ever_failed: bool,
+    /// Nothing of its recipient may be written any more.
+    pub erased: bool,
 }
 
-/// What is known of a receipt's message, if it is the one with this id.
+/// What is known of a receipt's message, if it is the one with this id. `part` is the receipt's, or what stands for it.
 pub fn find(
     connection: &Connection,
     id: i64,
     submission: &Submission,
     receipt: &Receipt,
+    part: &str,
 ) -> rusqlite::Result<Option<Row>> {
     connection
         .prepare_cached(
             "SELECT id, state, reason, first_seen, pending_since, channel, flow, country, mccmnc, parts, \
-             cost_micros, currency FROM messages WHERE id = ?1 AND source = ?2 AND message_id = ?3 AND part = ?4",
+             cost_micros, currency, erased_at IS NOT NULL FROM messages WHERE id = ?1 AND source = ?2 AND message_id = ?3 AND part = ?4",
         )?
-        .query_row(params![id, submission.source.as_str(), receipt.message_id, receipt.message_part], |row| {
+        .query_row(params![id, submission.source.as_str(), receipt.message_id, part], |row| {
             let reason: Option<String> = row.get(2)?;
             let labels = MessageLabels {
                 source: submission.source.as_str().to_owned(),
@@ -53,6 +56,7 @@ pub fn find(
                 parts: row.get(9)?,
                 cost: cost.zip(currency),
                 ever_failed: reason.is_some(),
+                erased: row.get(12)?,
             })
         })
         .optional()
@@ -165,7 +169,7 @@ pub fn for_expiry(connection: &Connection, id: i64) -> rusqlite::Result<Option<(
     connection
         .prepare_cached(
             "SELECT state, reason, first_seen, pending_since, source, channel, flow, country, message_id, number, \
-             ref_client, campaign_id, mccmnc FROM messages WHERE id = ?1",
+             ref_client, campaign_id, mccmnc, erased_at IS NOT NULL FROM messages WHERE id = ?1",
         )?
         .query_row([id], |row| {
             let reason: Option<String> = row.get(1)?;
@@ -180,10 +184,12 @@ pub fn for_expiry(connection: &Connection, id: i64) -> rusqlite::Result<Option<(
                 ref_client: row.get(10)?,
                 campaign_id: row.get(11)?,
                 mccmnc: row.get(12)?,
+                erased: row.get(13)?,
                 ..Record::new(Kind::Expired, source_name(&labels.source)?)
             };
             let message = message_from(row.get_ref(0)?.as_str()?, reason.as_deref(), row.get(2)?, row.get(3)?)?;
-            let row = Row { id, message, labels, mccmnc: None, parts: None, cost: None, ever_failed: reason.is_some() };
+            let (ever_failed, erased) = (reason.is_some(), record.erased);
+            let row = Row { id, message, labels, mccmnc: None, parts: None, cost: None, ever_failed, erased };
             Ok((row, record))
         })
         .optional()

@@ -15,7 +15,9 @@
 //!
 //! Nothing outside this module knows that it is SQLite.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +26,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{oneshot, watch};
 
 use crate::event::{Event, SourceName, TraceParent};
@@ -35,15 +37,18 @@ mod backlog;
 mod checkpoint;
 mod clock;
 pub mod cohorts;
+pub mod erase;
 mod files;
 mod housekeeping;
 mod journal;
+pub mod look;
 mod lookup;
 mod messages;
 mod overdue;
 mod retention;
 mod rows;
 mod schema;
+mod scrub;
 mod shared;
 mod transaction;
 mod writer;
@@ -52,16 +57,20 @@ mod writer;
 mod tests;
 
 use backlog::Backlog;
+use erase::{Changes, EraseError, Erased, People, Performed, Step, Told};
 use files::Files;
 pub use overdue::Overdue;
 use shared::Shared;
-use writer::{CursorMove, Job, Request, Writer};
+use writer::{CursorMove, Erasing, Job, Request, Writer};
 
 /// How many requests may wait for the writer, whatever else is said of it.
 const QUEUE: usize = 4096;
 
 /// Page cache of the writer's connection, taken as it is needed: the index of a million messages, most of it.
 const CACHE_KIB: i64 = 16 << 10;
+
+/// How long to wait for a lock of another connection.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The database's name in its folder.
 const DATABASE: &str = "smscope.db";
@@ -140,6 +149,8 @@ pub enum OpenError {
     NotOurs,
     #[error("the database has schema {found}, newer than {newest}, the newest that this smscope knows")]
     Newer { found: i64, newest: i64 },
+    #[error("the database has schema {found}; it is brought to {newest} when smscope is started on it")]
+    Older { found: i64, newest: i64 },
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
     #[error("{0}")]
@@ -153,6 +164,7 @@ pub struct Store {
     backlog: Arc<Backlog>,
     shared: Arc<Shared>,
     reader: Arc<Mutex<Connection>>,
+    path: Arc<Path>,
 }
 
 /// Waits for the writer to end.
@@ -189,7 +201,7 @@ impl Store {
         let writer = Writer::new(connection, files, settings, shared.clone(), state, checkpointer)?;
         let taken = backlog.clone();
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue, &taken))?;
-        Ok((Self { jobs, backlog, shared, reader }, WriterEnd(thread)))
+        Ok((Self { jobs, backlog, shared, reader, path: path.into() }, WriterEnd(thread)))
     }
 
     /// Keeps a submission. When this returns `Ok`, it is on disk.
@@ -236,6 +248,15 @@ impl Store {
         overdue::overdue(&reader, source, before, limit).map_err(|error| error.to_string())
     }
 
+    /// Erases people, beside everything else. Blocks for as long as that takes: not for async code.
+    ///
+    /// # Errors
+    /// The database cannot be read or written. What was done stays done.
+    pub fn erase(&self, people: People, tell: impl Told) -> Result<Erased, EraseError> {
+        let reader = connect(&self.path)?;
+        erase::erase(&reader, people, &mut ByTheWriter(self), tell)
+    }
+
     /// The place of the newest event, and a way to wait for newer ones.
     pub fn newest(&self) -> watch::Receiver<i64> {
         self.shared.newest.subscribe()
@@ -274,13 +295,35 @@ impl Store {
     }
 }
 
+/// Changes of an erasure, made by the writer.
+struct ByTheWriter<'a>(&'a Store);
+
+impl Changes for ByTheWriter<'_> {
+    fn make(&mut self, step: Step) -> Result<Performed, EraseError> {
+        let (answer, answered) = oneshot::channel();
+        // Waits for its turn among the requests, which have to be answered in time.
+        self.0.jobs.send(Job::Erase(Erasing { step, answer })).map_err(|_| Refusal::CannotWrite)?;
+        Ok(answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))?)
+    }
+}
+
+/// Opens the database of a folder for reading, in use or not.
+fn connect_to_read(folder: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(folder.join(DATABASE), flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
 /// Opens a connection with the settings that all of ours share.
 fn connect(path: &Path) -> Result<Connection, OpenError> {
+    make_private(path)?;
     let connection = Connection::open(path)?;
-    restrict(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // What is deleted is overwritten with zeros, on its page and where a page is given back.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     // Checkpoints are the checkpointer's; the limit is what the WAL file shrinks to after a great burst. It lies well above what
     // checkpoint::TOO_LONG keeps it to: to cut the file takes a commit 20 ms and more.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -291,8 +334,11 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-#[cfg(unix)]
-fn restrict(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+/// Makes the file for its owner alone, whatever the umask, before there is anything in it. SQLite's other files get its mode.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    // One that is there is not opened: closing it would take SQLite's locks on it from other connections of this process.
+    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => fs::set_permissions(path, Permissions::from_mode(0o600)),
+    }
 }

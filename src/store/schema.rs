@@ -1,5 +1,7 @@
 //! The schema, its version, and the steps from each earlier version. docs/store.md explains the tables to those who read them.
 
+use std::cmp::Ordering;
+
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::OpenError;
@@ -8,7 +10,7 @@ use super::OpenError;
 const APPLICATION_ID: i32 = 0x736d_7363;
 
 /// `MIGRATIONS[n]` leads from version n to version n + 1 (`PRAGMA user_version`). Only ever appended to.
-const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
 
 /// Brings the database to the present version, each step in a transaction of its own.
 ///
@@ -35,6 +37,24 @@ pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Whether the database is of the present version, for those who only read.
+///
+/// # Errors
+/// It is not, or not ours.
+pub fn check(connection: &Connection) -> Result<(), OpenError> {
+    let id: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if id != i64::from(APPLICATION_ID) {
+        return Err(OpenError::NotOurs);
+    }
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let newest = MIGRATIONS.len() as i64;
+    match found.cmp(&newest) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(OpenError::Newer { found, newest }),
+        Ordering::Less => Err(OpenError::Older { found, newest }),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::record::Kind;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     Settings {
         retention: 30 * DAY,
         horizon: 3 * DAY,
@@ -23,7 +23,7 @@ fn source() -> SourceName {
     SourceName::new("smsmode").unwrap()
 }
 
-fn receipt(id: &str, value: &str, outcome: Outcome) -> Receipt {
+pub fn receipt(id: &str, value: &str, outcome: Outcome) -> Receipt {
     Receipt {
         message_id: id.into(),
         message_part: String::new(),
@@ -50,11 +50,11 @@ fn enroute(id: &str) -> Event {
     Event::Receipt(Box::new(receipt(id, "ENROUTE", Outcome::Enroute)))
 }
 
-fn delivered(id: &str) -> Event {
+pub fn delivered(id: &str) -> Event {
     Event::Receipt(Box::new(receipt(id, "DELIVERED", Outcome::Delivered)))
 }
 
-fn reply(id: &str) -> Reply {
+pub fn reply(id: &str) -> Reply {
     Reply {
         reply_id: id.into(),
         kind: ReplyKind::Reply,
@@ -81,23 +81,23 @@ fn submission(events: Vec<Event>) -> Submission {
     submission_at(Timestamp::now(), events)
 }
 
-fn submission_at(arrived_at: Timestamp, events: Vec<Event>) -> Submission {
+pub fn submission_at(arrived_at: Timestamp, events: Vec<Event>) -> Submission {
     let raw = Raw { method: "POST".into(), query: String::new(), content_type: None, body: Bytes::from_static(b"{}") };
     Submission { source: source(), arrived_at, trace: None, reconciled: false, raw, events }
 }
 
-struct Opened {
+pub struct Opened {
     store: Option<Store>,
     end: Option<WriterEnd>,
 }
 
 impl Opened {
-    fn new(folder: &TempDir, settings: Settings) -> Self {
+    pub fn new(folder: &TempDir, settings: Settings) -> Self {
         let (store, end) = Store::open(folder.path(), settings).unwrap();
         Self { store: Some(store), end: Some(end) }
     }
 
-    fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store {
         self.store.as_ref().unwrap()
     }
 
@@ -116,11 +116,11 @@ impl Opened {
         counts
     }
 
-    fn count(&self, series: &str) -> i64 {
+    pub fn count(&self, series: &str) -> i64 {
         self.counts().get(series).copied().unwrap_or(0)
     }
 
-    async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         for _ in 0..500 {
             if holds(self) {
                 return;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
+use super::erase::{Marks, redacted_receipt};
 use super::lookup::{self, Lookup};
 use super::messages::{self, Origin, Row, known};
-use super::{Submission, Verdict};
+use super::{Raw, Submission, Verdict};
 use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognised, hex};
 use crate::ledger::accounting::{Accounts, MessageLabels};
 use crate::ledger::caps::{Label, LabelCaps, UNKNOWN};
@@ -31,8 +32,18 @@ pub struct Open<'a> {
     pub ledger: &'a Ledger,
     pub caps: &'a mut LabelCaps,
     pub lookup: &'a mut Lookup,
+    pub marks: &'a Marks,
     pub postings: Postings,
     pub observations: Vec<Observation>,
+}
+
+/// A request that is being taken.
+struct Taking<'a> {
+    submission: &'a Submission,
+    /// What is kept of it with its first event; nothing where an erased person is in it.
+    raw: Option<&'a Raw>,
+    /// The journal row of that event, once there is one.
+    kept_in: Option<i64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,13 +56,14 @@ enum Novelty {
 impl Open<'_> {
     /// Takes all events of one request.
     pub fn submit(&mut self, submission: &Submission) -> rusqlite::Result<Verdict> {
-        let mut kept_in = None;
+        let raw = (!self.brings_back_an_erased_person(submission)?).then_some(&submission.raw);
+        let mut taking = Taking { submission, raw, kept_in: None };
         let mut novelties = Vec::with_capacity(submission.events.len());
         for event in &submission.events {
             novelties.push(match event {
-                Event::Receipt(receipt) => self.receipt(submission, receipt, &mut kept_in)?,
-                Event::Reply(reply) => self.reply(submission, reply, &mut kept_in)?,
-                Event::Unrecognised(event) => self.unrecognised(submission, event, &mut kept_in)?,
+                Event::Receipt(receipt) => self.receipt(&mut taking, receipt)?,
+                Event::Reply(reply) => self.reply(&mut taking, reply)?,
+                Event::Unrecognised(event) => self.unrecognised(&mut taking, event)?,
             });
             if let (true, Event::Receipt(receipt), Some(Novelty::New)) =
                 (submission.reconciled, event, novelties.last())
@@ -89,18 +101,52 @@ impl Open<'_> {
         Ok(None)
     }
 
+    /// What is known of a receipt's message. An erased one may have a hash in the place of its recipient.
+    fn earlier(&self, submission: &Submission, receipt: &Receipt) -> rusqlite::Result<Option<Row>> {
+        let with_part = |part: &str| {
+            let key = lookup::key(&submission.source, &receipt.message_id, part);
+            self.first_that(key, |id| messages::find(self.connection, id, submission, receipt, part))
+        };
+        match with_part(&receipt.message_part)? {
+            None if self.marks.exist && !receipt.message_part.is_empty() => {
+                with_part(&self.marks.part(&receipt.message_part))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn brings_back_an_erased_person(&self, submission: &Submission) -> rusqlite::Result<bool> {
+        if !self.marks.exist {
+            return Ok(false);
+        }
+        for event in &submission.events {
+            let is_erased = match event {
+                Event::Receipt(receipt) => self.earlier(submission, receipt)?.is_some_and(|row| row.erased),
+                Event::Reply(reply) => self.is_erased(submission, &reply_key(reply))?,
+                Event::Unrecognised(event) => self.is_erased(submission, &unrecognised_key(event))?,
+            };
+            if is_erased {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_erased(&self, submission: &Submission, key: &str) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached("SELECT 1 FROM event_keys WHERE source = ?1 AND key = ?2 AND erased = 1")?
+            .exists(params![submission.source.as_str(), key])
+    }
+
     fn accounts(&mut self) -> Accounts<'_> {
         Accounts { ledger: self.ledger, postings: &mut self.postings }
     }
 
-    fn receipt(
-        &mut self,
-        submission: &Submission,
-        receipt: &Receipt,
-        kept_in: &mut Option<i64>,
-    ) -> rusqlite::Result<Novelty> {
-        let message_key = lookup::key(&submission.source, &receipt.message_id, &receipt.message_part);
-        let earlier = self.first_that(message_key, |id| messages::find(self.connection, id, submission, receipt))?;
+    fn receipt(&mut self, taking: &mut Taking<'_>, receipt: &Receipt) -> rusqlite::Result<Novelty> {
+        let submission = taking.submission;
+        let earlier = self.earlier(submission, receipt)?;
+        let redacted = earlier.as_ref().is_some_and(|row| row.erased).then(|| redacted_receipt(receipt));
+        let receipt = redacted.as_ref().unwrap_or(receipt);
         let key = receipt_key(&receipt.status);
         if let Some(row) = &earlier
             && !self.take_receipt_key(row.id, key)?
@@ -120,6 +166,7 @@ impl Open<'_> {
             parts: None,
             cost: None,
             ever_failed: false,
+            erased: false,
         });
         row.message = message;
         if receipt.network.mccmnc.is_some() {
@@ -128,25 +175,26 @@ impl Open<'_> {
         self.count_receipt(receipt, &mut row, &changes);
 
         if is_first {
+            let message_key = lookup::key(&submission.source, &receipt.message_id, &receipt.message_part);
             row.id = messages::insert(self.connection, message_key, submission, receipt, &row)?;
             self.lookup.insert(message_key, row.id);
             self.take_receipt_key(row.id, key)?;
         } else {
             messages::update(self.connection, submission, receipt, &row)?;
         }
-        let record = receipt_record(submission, receipt, &row.labels, delivery_ms(receipt, &changes));
+        let mut record = receipt_record(submission, receipt, &row.labels, delivery_ms(receipt, &changes));
+        if row.erased {
+            record.trace = None;
+            record.erased = true;
+        }
         self.observe(submission, receipt, &row.labels, record.delivery_ms);
-        self.keep(submission, &record, Some(row.id), kept_in)?;
+        self.keep(taking, &record, Some(row.id))?;
         Ok(Novelty::New)
     }
 
-    fn reply(
-        &mut self,
-        submission: &Submission,
-        reply: &Reply,
-        kept_in: &mut Option<i64>,
-    ) -> rusqlite::Result<Novelty> {
-        if !self.take_event_key(submission, &format!("reply:{}", reply.reply_id))? {
+    fn reply(&mut self, taking: &mut Taking<'_>, reply: &Reply) -> rusqlite::Result<Novelty> {
+        let submission = taking.submission;
+        if !self.take_event_key(submission, &reply_key(reply))? {
             return Ok(Novelty::Known);
         }
         let channel = self.caps.admit(Label::Channel, reply.channel.as_deref());
@@ -176,21 +224,17 @@ impl Open<'_> {
             channel: Some(channel.into_owned()),
             ..blank(submission, if reply.kind == ReplyKind::Stop { Kind::Stop } else { Kind::Reply })
         };
-        self.keep(submission, &record, origin.id, kept_in)?;
+        self.keep(taking, &record, origin.id)?;
         Ok(Novelty::New)
     }
 
-    fn unrecognised(
-        &mut self,
-        submission: &Submission,
-        event: &Unrecognised,
-        kept_in: &mut Option<i64>,
-    ) -> rusqlite::Result<Novelty> {
-        if !self.take_event_key(submission, &format!("sha256:{}", hex(&event.digest)))? {
+    fn unrecognised(&mut self, taking: &mut Taking<'_>, event: &Unrecognised) -> rusqlite::Result<Novelty> {
+        let submission = taking.submission;
+        if !self.take_event_key(submission, &unrecognised_key(event))? {
             return Ok(Novelty::Known);
         }
         let record = Record { why: Some(event.why.to_owned()), ..blank(submission, Kind::Unrecognised) };
-        self.keep(submission, &record, None, kept_in)?;
+        self.keep(taking, &record, None)?;
         Ok(Novelty::NewButUnrecognised)
     }
 
@@ -263,15 +307,9 @@ impl Open<'_> {
     }
 
     /// Writes the journal row; the request itself goes with the first event of it that is kept.
-    fn keep(
-        &self,
-        submission: &Submission,
-        record: &Record,
-        message: Option<i64>,
-        kept_in: &mut Option<i64>,
-    ) -> rusqlite::Result<()> {
-        let id = self.journal(record, message, submission.arrived_at, Some((submission, *kept_in)))?;
-        kept_in.get_or_insert(id);
+    fn keep(&self, taking: &mut Taking<'_>, record: &Record, message: Option<i64>) -> rusqlite::Result<()> {
+        let id = self.journal(record, message, taking.submission.arrived_at, Some(taking))?;
+        taking.kept_in.get_or_insert(id);
         Ok(())
     }
 
@@ -280,11 +318,12 @@ impl Open<'_> {
         record: &Record,
         message: Option<i64>,
         received_at: Timestamp,
-        request: Option<(&Submission, Option<i64>)>,
+        taking: Option<&Taking<'_>>,
     ) -> rusqlite::Result<i64> {
         let decoded = serde_json::to_string(record).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-        let kept_in = request.and_then(|(_, kept_in)| kept_in);
-        let raw = request.and_then(|(submission, kept_in)| kept_in.is_none().then_some(&submission.raw));
+        let kept_in = taking.and_then(|taking| taking.kept_in);
+        let request = taking.filter(|taking| taking.kept_in.is_none()).map(|taking| &taking.submission.raw);
+        let raw = taking.and_then(|taking| taking.raw).filter(|_| kept_in.is_none());
         self.connection
             .prepare_cached(
                 "INSERT INTO events (received_at, source, kind, message, event, request, method, query, content_type, body) \
@@ -297,12 +336,20 @@ impl Open<'_> {
                 message,
                 decoded,
                 kept_in,
-                raw.map(|raw| raw.method.as_str()),
+                request.map(|raw| raw.method.as_str()),
                 raw.map(|raw| raw.query.as_str()),
-                raw.and_then(|raw| raw.content_type.as_deref()),
+                request.and_then(|raw| raw.content_type.as_deref()),
                 raw.map(|raw| &raw.body[..]),
             ])
     }
+}
+
+fn reply_key(reply: &Reply) -> String {
+    format!("reply:{}", reply.reply_id)
+}
+
+fn unrecognised_key(event: &Unrecognised) -> String {
+    format!("sha256:{}", hex(&event.digest))
 }
 
 /// A receipt is the same as another of its message when status value, detail and status time are.

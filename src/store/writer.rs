@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::backlog::Backlog;
 use super::checkpoint::Checkpointer;
+use super::erase::{self, Marks, Performed, Step};
 use super::files::Files;
 use super::housekeeping::MessageRound;
 use super::lookup::Lookup;
@@ -36,6 +37,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(600);
 pub enum Job {
     Keep(Request),
     Advance(CursorMove),
+    Erase(Erasing),
 }
 
 /// A submission that waits to be kept.
@@ -75,6 +77,12 @@ impl From<Failure> for OpenError {
     }
 }
 
+/// A step of an erasure that waits to be done.
+pub struct Erasing {
+    pub step: Step,
+    pub answer: oneshot::Sender<Result<Performed, Refusal>>,
+}
+
 pub struct Writer {
     pub(super) connection: Connection,
     files: Files,
@@ -91,12 +99,16 @@ pub struct Writer {
     pub(super) shared: Arc<Shared>,
     caps: LabelCaps,
     pub(super) lookup: Lookup,
+    marks: Marks,
     pub(super) checkpointer: Checkpointer,
     meters: StoreMeters,
     source_meters: HashMap<String, SourceMeters>,
     /// Committed since the checkpointer was last asked.
     pub(super) uncheckpointed: usize,
     pub(super) message_round: MessageRound,
+    /// Deleted since the write-ahead log was last cut.
+    pub(super) log_holds_what_went: bool,
+    pub(super) next_cut: Instant,
 }
 
 /// What a transaction gives besides its result.
@@ -118,6 +130,7 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let message_round = MessageRound::At(0);
         let lookup = Lookup::load(&connection)?;
+        let marks = Marks::load(&connection)?;
         let source_meters =
             settings.sources.iter().map(|name| (name.to_string(), SourceMeters::new(name.as_str()))).collect();
         let mut writer = Self {
@@ -131,11 +144,14 @@ impl Writer {
             shared,
             caps,
             lookup,
+            marks,
             checkpointer,
             meters: StoreMeters::new(),
             source_meters,
             uncheckpointed: 0,
             message_round,
+            log_holds_what_went: false,
+            next_cut: Instant::now(),
         };
         let sources = writer.settings.sources.clone();
         let done = writer.transaction(|open| {
@@ -175,6 +191,7 @@ impl Writer {
     fn serve(&mut self, first: Job, queue: &Receiver<Job>, backlog: &Backlog) {
         let mut keep = Vec::new();
         let mut advance = Vec::new();
+        let mut erase = Vec::new();
         let mut events = 0;
         let mut next = Some(first);
         while let Some(job) = next {
@@ -185,6 +202,7 @@ impl Writer {
                     keep.push(request);
                 }
                 Job::Advance(step) => advance.push(step),
+                Job::Erase(step) => erase.push(step),
             }
             next = if events < BATCH { queue.try_recv().ok() } else { None };
         }
@@ -192,6 +210,30 @@ impl Writer {
         self.worked = Duration::ZERO;
         self.keep_batch(keep, advance);
         backlog.worked(events, self.worked);
+        for erasing in erase {
+            self.erase(erasing);
+        }
+    }
+
+    fn erase(&mut self, Erasing { step, answer }: Erasing) {
+        /// As many requests as a step writes pages, more or less.
+        const AS_REQUESTS: usize = 100;
+        let marks = self.marks.clone();
+        let done = self.transaction(|open| erase::perform(open.connection, &marks, &step));
+        let performed = match done {
+            Ok(done) => self.show(done),
+            Err(_) => {
+                let _gone = answer.send(Err(Refusal::CannotWrite));
+                return;
+            }
+        };
+        self.marks.exist = true;
+        for moved in &performed.rekeyed {
+            self.lookup.rekey(moved.from, moved.to, moved.message);
+        }
+        self.uncheckpointed += AS_REQUESTS;
+        let _gone = answer.send(Ok(performed));
+        self.checkpoint_when_due();
     }
 
     /// Keeps a batch whole; or, when one request cannot be kept for a reason of its own, each by itself.
@@ -280,6 +322,7 @@ impl Writer {
             ledger: &visible.ledger,
             caps: &mut self.caps,
             lookup: &mut self.lookup,
+            marks: &self.marks,
             postings: Postings::default(),
             observations: Vec::new(),
         };

@@ -10,9 +10,9 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::ledger_metrics::unix_nanos;
-use super::person::{NumberHasher, full, mask};
+use super::person::{Discretion, NumberHasher, full, mask, without_numbers};
 use super::resource::{Resource, attribute, scope};
-use crate::config::LogContent;
+use crate::config::{Privacy, Recipient, Text};
 use crate::event::TraceParent;
 use crate::record::{Entry, Kind, Record};
 
@@ -21,14 +21,14 @@ use crate::record::{Entry, Kind, Record};
 pub struct LogEncoder {
     resource: Resource,
     instance: Uuid,
-    content: LogContent,
+    discretion: Discretion,
     hasher: NumberHasher,
 }
 
 impl LogEncoder {
     /// `instance` is the identity kept in the data directory: with an entry's position it makes `log.record.uid`.
-    pub fn new(resource: Resource, instance: Uuid, content: LogContent, hasher: NumberHasher) -> Self {
-        Self { resource, instance, content, hasher }
+    pub fn new(resource: Resource, instance: Uuid, discretion: Discretion, hasher: NumberHasher) -> Self {
+        Self { resource, instance, discretion, hasher }
     }
 
     /// The encoded request that carries `entries` in their order.
@@ -40,9 +40,10 @@ impl LogEncoder {
         ExportLogsServiceRequest { resource_logs }.encode_to_vec().into()
     }
 
-    /// The record of one entry. Text and full number are in it only where [`LogContent`] says so.
+    /// The record of one entry. Text and full number are in it only where the source's operator says so.
     pub fn log_record(&self, entry: &Entry) -> LogRecord {
         let record = &entry.record;
+        let privacy = self.discretion.of(&record.source);
         let (severity, severity_text) = match record.kind {
             Kind::Failed | Kind::Expired | Kind::Unknown | Kind::Unrecognised => (SeverityNumber::Warn, "WARN"),
             _ => (SeverityNumber::Info, "INFO"),
@@ -53,8 +54,8 @@ impl LogEncoder {
             observed_time_unix_nano: unix_nanos(entry.received_at),
             severity_number: severity.into(),
             severity_text: severity_text.to_owned(),
-            body: Some(AnyValue { value: Some(Value::StringValue(body(record))) }),
-            attributes: self.attributes(entry),
+            body: Some(AnyValue { value: Some(Value::StringValue(body(record, privacy.recipient))) }),
+            attributes: self.attributes(entry, privacy),
             flags: trace.map_or(0, |trace| trace.flags.into()),
             trace_id: trace.map_or_else(Vec::new, |trace| trace.trace_id.into()),
             span_id: trace.map_or_else(Vec::new, |trace| trace.span_id.into()),
@@ -63,7 +64,7 @@ impl LogEncoder {
         }
     }
 
-    fn attributes(&self, entry: &Entry) -> Vec<KeyValue> {
+    fn attributes(&self, entry: &Entry, privacy: Privacy) -> Vec<KeyValue> {
         let record = &entry.record;
         let number = record.number.as_deref();
         let uid = Uuid::new_v5(&self.instance, entry.position.to_string().as_bytes());
@@ -74,14 +75,16 @@ impl LogEncoder {
         attributes.text("sms.flow", record.flow.as_deref());
         attributes.text("messaging.message.id", record.message_id.as_deref());
         attributes.text("messaging.message.conversation_id", record.ref_client.as_deref());
-        attributes.text("sms.status.value", record.status.as_deref());
-        attributes.text("sms.status.detail", record.detail.as_deref());
+        attributes.text("sms.status.value", record.status.as_deref().map(without_numbers).as_deref());
+        attributes.text("sms.status.detail", record.detail.as_deref().map(without_numbers).as_deref());
         attributes.text("error.type", record.reason.map(|reason| reason.as_str()));
-        attributes.text("sms.recipient.masked", number.map(mask).as_deref());
+        if privacy.recipient != Recipient::Hashed {
+            attributes.text("sms.recipient.masked", number.map(mask).as_deref());
+        }
         attributes.text("sms.recipient.hash", number.map(|number| self.hasher.hash(number)).as_deref());
         attributes.text("sms.country", record.country.as_deref());
         attributes.text("sms.network.mccmnc", record.mccmnc.as_deref());
-        attributes.text("sms.network.name", record.network.as_deref());
+        attributes.text("sms.network.name", record.network.as_deref().map(without_numbers).as_deref());
         attributes.text("sms.campaign.id", record.campaign_id.as_deref());
         attributes.any("sms.parts", record.parts.map(|parts| Value::IntValue(parts.into())));
         attributes.any("sms.cost", record.cost_micros.map(|micros| Value::DoubleValue(micros as f64 / 1e6)));
@@ -89,10 +92,10 @@ impl LogEncoder {
         attributes.any("sms.delivery.duration", record.delivery_ms.map(|ms| Value::DoubleValue(ms as f64 / 1e3)));
         attributes.any("sms.reconciled", record.reconciled.then_some(Value::BoolValue(true)));
         attributes.text("sms.unrecognised.reason", record.why.as_deref());
-        if self.content.include_text {
+        if privacy.text == Text::Exported {
             attributes.text("sms.text", record.text.as_deref());
         }
-        if self.content.include_number {
+        if privacy.recipient == Recipient::Plain {
             attributes.text("sms.recipient.number", number.map(full).as_deref());
         }
         attributes.0
@@ -113,9 +116,9 @@ impl Attributes {
 }
 
 /// One line for a person to read, with nothing in it that tells who the recipient is.
-fn body(record: &Record) -> String {
+fn body(record: &Record, recipient: Recipient) -> String {
     let mut line = String::new();
-    let said = record.detail.as_deref().or(record.status.as_deref());
+    let said = record.detail.as_deref().or(record.status.as_deref()).map(without_numbers);
     let reason = record.reason.map_or("unknown reason", |reason| reason.as_str());
     match record.kind {
         Kind::Unrecognised => {
@@ -123,11 +126,11 @@ fn body(record: &Record) -> String {
             line = format!("webhook of {} not recognised: {why}", record.source);
         }
         Kind::Reply | Kind::Stop => {
-            subject(&mut line, "reply", "from", record);
+            subject(&mut line, "reply", "from", record, recipient);
             line.push_str(if record.kind == Kind::Stop { " is an opt-out (STOP)" } else { " received" });
         }
         kind => {
-            subject(&mut line, "message", "to", record);
+            subject(&mut line, "message", "to", record, recipient);
             let written = match (kind, said) {
                 (Kind::Failed, Some(said)) => write!(line, " failed: {reason} ({said})"),
                 (Kind::Failed, None) => write!(line, " failed: {reason}"),
@@ -154,13 +157,15 @@ fn body(record: &Record) -> String {
     line.replace(char::is_control, " ")
 }
 
-fn subject(line: &mut String, what: &str, preposition: &str, record: &Record) {
+fn subject(line: &mut String, what: &str, preposition: &str, record: &Record, recipient: Recipient) {
     line.push_str(what);
     if let Some(id) = &record.message_id {
         line.push(' ');
         line.push_str(&short(id));
     }
-    if let Some(number) = &record.number {
+    if recipient != Recipient::Hashed
+        && let Some(number) = &record.number
+    {
         line.push(' ');
         line.push_str(preposition);
         line.push(' ');

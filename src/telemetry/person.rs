@@ -1,14 +1,37 @@
 //! How a person's number may be spoken of: masked for people, hashed to tell the same person again.
 
+use std::collections::HashMap;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::event::hex;
+use crate::config::Privacy;
+use crate::event::{SourceName, hex};
 
 const HIDDEN: char = '•';
 
 /// Most bullets in a row, so that garbage stays short.
 const LONGEST: usize = 20;
+
+/// From this many digits on, what the provider wrote could be a number.
+const DIGITS_OF_A_NUMBER: usize = 7;
+
+/// What the operator allows to be said of the people of each source.
+#[derive(Clone, Debug, Default)]
+pub struct Discretion(HashMap<SourceName, Privacy>);
+
+impl Discretion {
+    /// The least that can be asked for where the source is no longer configured.
+    pub fn of(&self, source: &SourceName) -> Privacy {
+        self.0.get(source).copied().unwrap_or_default()
+    }
+}
+
+impl FromIterator<(SourceName, Privacy)> for Discretion {
+    fn from_iter<I: IntoIterator<Item = (SourceName, Privacy)>>(sources: I) -> Self {
+        Self(HashMap::from_iter(sources))
+    }
+}
 
 /// The number with its middle hidden, a bullet for each hidden digit: `+336•••••278` for `33612345678`.
 ///
@@ -38,6 +61,30 @@ pub fn full(number: &str) -> String {
         Some(digits) if is_international(digits) => format!("+{digits}"),
         _ => number.to_owned(),
     }
+}
+
+/// A text of the provider's with every run of digits in it that could be somebody's number hidden.
+pub fn without_numbers(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut run = String::new();
+    for character in text.chars() {
+        if character.is_numeric() || " +-./()".contains(character) {
+            run.push(character);
+        } else {
+            shown.push_str(&hidden_if_long(&run));
+            run.clear();
+            shown.push(character);
+        }
+    }
+    shown.push_str(&hidden_if_long(&run));
+    shown
+}
+
+fn hidden_if_long(run: &str) -> String {
+    if run.chars().filter(|c| c.is_numeric()).count() < DIGITS_OF_A_NUMBER {
+        return run.to_owned();
+    }
+    run.chars().map(|c| if c.is_numeric() { HIDDEN } else { c }).collect()
 }
 
 fn digits(number: &str) -> Option<&str> {

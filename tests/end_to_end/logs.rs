@@ -327,7 +327,7 @@ fn no_number_text_or_token_leaves_in_clear_by_any_way_out() {
 fn text_and_number_are_in_the_record_when_that_is_configured() {
     let folder = TempDir::new().unwrap();
     let Some(collector) = Collector::start(folder.path()) else { return };
-    let smscope = started(folder.path(), &collector, "[logs]\ninclude_text = true\ninclude_number = true");
+    let smscope = started(folder.path(), &collector, "[privacy]\nrecipient = \"plain\"\ntext = \"exported\"");
     smscope.post("smsmode", &receipt("a", "DELIVERED", json!({})), "accepted");
     smscope.post("smsmode", &reply("b", "a", "Thank you, neighbour", json!({})), "accepted");
     for (record, text) in records(&collector, 2).iter().zip([TEXT, "Thank you, neighbour"]) {

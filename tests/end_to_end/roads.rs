@@ -163,7 +163,7 @@ fn a_batch_over_the_limit_of_a_grpc_server_is_sent_in_parts() {
     let mut roads = roads;
     roads.collector.terminate();
     let file =
-        format!("[logs]\ninclude_text = true\n[[source]]\nname = 'smsmode'\ntokens = ['{}']", crate::peers::TOKEN);
+        format!("[privacy]\ntext = 'exported'\n[[source]]\nname = 'smsmode'\ntokens = ['{}']", crate::peers::TOKEN);
     let smscope = roads.smscope("large", road).with_file(&file).start();
     for number in 0..TEXTS {
         let body = json!({"text": "x".repeat(200_000), "messagePartCount": 1});

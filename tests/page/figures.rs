@@ -55,7 +55,7 @@ fn every_count_on_the_page_is_that_of_the_metrics() {
 #[test]
 fn the_last_events_are_masked_and_the_newest_comes_first() {
     let Some(mut browser) = Browser::start() else { return };
-    let smscope = Launch::new().file("[logs]\ninclude_text = true\ninclude_number = true\n").start();
+    let smscope = Launch::new().file("[privacy]\nrecipient = \"plain\"\ntext = \"exported\"\n").start();
     send_some_webhooks(&smscope);
     browser.open(&url(&smscope));
     let rows = browser.evaluate("[...document.querySelectorAll('#events tbody tr')].map(row => row.innerText)");

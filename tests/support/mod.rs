@@ -4,13 +4,17 @@
 use std::time::{Duration, Instant};
 
 mod client;
+mod collector;
 mod metrics;
 mod smscope;
 pub mod smsmode;
+mod traces;
 
 pub use client::{Answer, Client, Stream, gzip, post, request};
+pub use collector::Collector;
 pub use metrics::Metrics;
 pub use smscope::{Ended, Launch, Smscope};
+pub use traces::{bytes_under, forms, traces};
 
 /// How long anything may take before a test gives up on it. Never a measure of speed: only of what does not end.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 //! The real binary: started on free ports, listened to, and never left behind.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -125,6 +125,17 @@ impl Launch {
         // What it prints comes after it is ready.
         eventually("smscope says where it is", || process.stdout().contains("metrics: http://"));
         Smscope { webhooks, admin, launch: self.clone(), process }
+    }
+
+    /// The same with something on its standard input.
+    pub fn run_with(&self, input: &str) -> Ended {
+        let mut command = self.command();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
     /// Runs a command that ends by itself.

@@ -4,16 +4,13 @@ use jiff::Timestamp;
 
 use super::format::Moment;
 use crate::record::{Entry, Kind, Record};
-use crate::telemetry::person::mask;
+use crate::telemetry::person::{mask, without_numbers};
 
 /// How much is shown of a message id: enough to find it by.
 const ID_SHOWN: usize = 8;
 
 /// Most characters of a word of the provider's.
 const WORD_SHOWN: usize = 40;
-
-/// From this many digits on, what the provider wrote could be a number.
-const DIGITS_OF_A_NUMBER: usize = 7;
 
 /// One kept event.
 #[derive(Clone, Debug)]
@@ -98,30 +95,13 @@ fn short_id(id: &str) -> String {
 
 /// A word of the provider's with every run of digits in it that could be somebody's number hidden, cut to a glance.
 fn shown(word: &str) -> String {
-    let mut shown = String::new();
-    let mut run = String::new();
-    for character in word.chars().filter(|c| !is_invisible(*c)) {
-        if character.is_numeric() || " +-./()".contains(character) {
-            run.push(character);
-        } else {
-            shown.push_str(&without_number(&run));
-            run.clear();
-            shown.push(character);
-        }
-    }
-    shown.push_str(&without_number(&run));
+    let visible: String = word.chars().filter(|c| !is_invisible(*c)).collect();
+    let shown = without_numbers(&visible);
     let shown = shown.trim();
     match shown.char_indices().nth(WORD_SHOWN) {
         Some((end, _)) => format!("{}…", &shown[..end]),
         None => shown.to_owned(),
     }
-}
-
-fn without_number(run: &str) -> String {
-    if run.chars().filter(|c| c.is_numeric()).count() < DIGITS_OF_A_NUMBER {
-        return run.to_owned();
-    }
-    run.chars().map(|c| if c.is_numeric() { '•' } else { c }).collect()
 }
 
 /// Control characters, and those that turn the direction of what stands around them or take no room.

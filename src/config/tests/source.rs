@@ -234,7 +234,8 @@ fn a_bad_setting_of_a_source_ends_in_a_line_with_key_value_and_what_is_expected(
         (
             "name = \"a\"\ntoken = \"hidden\"",
             "source[0].token: unknown key; expected one of name, tokens, token_file, token_files, allow, \
-             trusted_proxies, channel_ids, header, basic, api, timezone, region, stop_keywords",
+             trusted_proxies, channel_ids, header, basic, api, timezone, region, stop_keywords, \
+             recipient, text",
         ),
     ] {
         assert_eq!(refused(&format!("[[source]]\n{settings}"), &[]), line);
@@ -252,4 +253,20 @@ fn no_secret_shows_in_the_debug_form_of_a_configuration() {
     assert!(shown.contains("collector") && !shown.contains("hidden"), "{shown}");
     let shown = format!("{:?}", loaded("", &[("SMSCOPE_TOKEN", TOKEN)]));
     assert!(shown.contains("<token>") && !shown.contains("hidden"), "{shown}");
+}
+
+#[test]
+fn a_source_has_the_privacy_of_all_or_its_own() {
+    let both = |privacy: Privacy| (privacy.recipient, privacy.text);
+    for (toml, expected) in [
+        ("", (Recipient::Masked, Text::Kept)),
+        ("[privacy]\ntext = \"dropped\"", (Recipient::Masked, Text::Dropped)),
+        ("[[source]]\nname = \"a\"\nrecipient = \"hashed\"", (Recipient::Hashed, Text::Kept)),
+        (
+            "[privacy]\nrecipient = \"plain\"\ntext = \"dropped\"\n[[source]]\nname = \"a\"\ntext = \"exported\"",
+            (Recipient::Plain, Text::Exported),
+        ),
+    ] {
+        assert_eq!(both(loaded(toml, &[]).config.sources[0].privacy), expected, "{toml}");
+    }
 }

@@ -11,10 +11,13 @@ use crate::number::{self, Phone, mcc};
 use crate::provider::{Events, Reading, Webhook};
 
 mod legacy;
+mod redact;
 mod status;
 mod text;
 mod time;
 mod v1;
+
+pub use redact::without_text;
 
 #[cfg(test)]
 mod shape_tests;
@@ -31,7 +34,7 @@ pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Events {
     if body.is_empty() && webhook.query.is_empty() {
         return Vec::new();
     }
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    let body = trimmed(body);
     let media = webhook.content_type.map_or("", |t| t.split(';').next().unwrap_or(t).trim());
     let is_json = body.starts_with(b"{") || body.starts_with(b"[") || (!body.is_empty() && is_json_type(media));
     if is_json {
@@ -40,6 +43,12 @@ pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Events {
     let is_form = media.eq_ignore_ascii_case("application/x-www-form-urlencoded") || text::looks_like_form(body);
     let parameters = text::Parameters::of(is_form.then_some(body), webhook.query);
     vec![legacy::event(reading, parameters).unwrap_or_else(|why| unrecognised(hashed(webhook), None, why))]
+}
+
+/// A body without white space around it and without a byte order mark.
+fn trimmed(body: &[u8]) -> &[u8] {
+    let body = body.trim_ascii();
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start()
 }
 
 fn from_json(reading: &Reading<'_>, webhook: &Webhook<'_>, body: &[u8]) -> Events {

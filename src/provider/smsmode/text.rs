@@ -49,10 +49,15 @@ pub(super) fn decoded(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// The decoded name of a pair, in lower case.
+pub(super) fn name_of(pair: &[u8]) -> String {
+    let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+    decoded_part(&pair[..equals]).trim().to_lowercase()
+}
+
 fn decoded_pair(pair: &[u8]) -> (String, String) {
     let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-    let (name, value) = pair.split_at(equals);
-    (decoded_part(name).trim().to_lowercase(), decoded_part(value.get(1..).unwrap_or_default()))
+    (name_of(pair), decoded_part(pair.get(equals + 1..).unwrap_or_default()))
 }
 
 fn decoded_part(part: &[u8]) -> String {

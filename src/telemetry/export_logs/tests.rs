@@ -1,9 +1,9 @@
 use super::*;
-use crate::config::LogContent;
 use crate::event::SourceName;
 use crate::meters::Signal;
 use crate::record::{Kind, Record};
 use crate::telemetry::collector::{Collector, Say, Seen, ok, say, until, value_of};
+use crate::telemetry::person::Discretion;
 use crate::telemetry::person::NumberHasher;
 use crate::telemetry::resource::Resource;
 use crate::telemetry::resource::tests::{INSTANCE, otlp};
@@ -107,7 +107,7 @@ impl Running {
         let export = LogExport {
             journal: journal.clone(),
             sender: Sender::new(Signal::Logs, &collector.endpoint(), OUR_USER_AGENT),
-            encoder: LogEncoder::new(resource, INSTANCE, LogContent::default(), hasher),
+            encoder: LogEncoder::new(resource, INSTANCE, Discretion::default(), hasher),
             retention: 7 * DAY,
             meters,
             status: status.clone(),

@@ -4,13 +4,20 @@ use crate::telemetry::resource::tests::{INSTANCE, otlp};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-fn encoder(content: LogContent) -> LogEncoder {
+fn encoder(privacy: Privacy) -> LogEncoder {
     let resource = Resource::new(&otlp("smscope", &[]), INSTANCE);
-    LogEncoder::new(resource, INSTANCE, content, NumberHasher::new(&[7; 32]))
+    LogEncoder::new(resource, INSTANCE, Discretion::from_iter([(source(), privacy)]), NumberHasher::new(&[7; 32]))
+}
+
+/// All that an operator can ask for.
+const ASKED: Privacy = Privacy { recipient: Recipient::Plain, text: Text::Exported };
+
+fn source() -> SourceName {
+    SourceName::new("smsmode").unwrap()
 }
 
 fn bare(kind: Kind) -> Record {
-    Record::new(kind, SourceName::new("smsmode").unwrap())
+    Record::new(kind, source())
 }
 
 fn whole(kind: Kind) -> Record {
@@ -47,7 +54,7 @@ fn entry(position: i64, record: Record) -> Entry {
 }
 
 fn line(record: Record) -> String {
-    let log = encoder(LogContent::default()).log_record(&entry(1, record));
+    let log = encoder(Privacy::default()).log_record(&entry(1, record));
     match log.body.and_then(|body| body.value) {
         Some(Value::StringValue(line)) => line,
         other => panic!("not a line: {other:?}"),
@@ -80,7 +87,7 @@ fn each_kind_has_its_event_name_its_severity_and_its_line() {
             "webhook of smsmode not recognised: no messageId, FR, SMS".to_owned(),
         ),
     ] {
-        let log = encoder(LogContent::default()).log_record(&entry(1, whole(kind)));
+        let log = encoder(Privacy::default()).log_record(&entry(1, whole(kind)));
         assert_eq!(log.event_name, name);
         assert_eq!(log.severity_text, severity, "{name}");
         let number = if severity == "WARN" { SeverityNumber::Warn } else { SeverityNumber::Info };
@@ -91,7 +98,7 @@ fn each_kind_has_its_event_name_its_severity_and_its_line() {
 
 #[test]
 fn a_record_carries_its_times_its_trace_and_every_attribute_with_its_type() {
-    let log = encoder(LogContent::default()).log_record(&entry(42, whole(Kind::Failed)));
+    let log = encoder(Privacy::default()).log_record(&entry(42, whole(Kind::Failed)));
     assert_eq!(log.time_unix_nano, 1_743_516_010_000_000_000);
     assert_eq!(log.observed_time_unix_nano, 1_743_516_012_500_000_000);
     assert_eq!(crate::event::hex(&log.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
@@ -128,7 +135,7 @@ fn a_record_carries_its_times_its_trace_and_every_attribute_with_its_type() {
 #[test]
 fn what_is_absent_is_left_out_and_the_time_is_then_that_of_arrival() {
     for kind in Kind::ALL {
-        let log = encoder(LogContent { include_text: true, include_number: true }).log_record(&entry(1, bare(kind)));
+        let log = encoder(ASKED).log_record(&entry(1, bare(kind)));
         let keys: Vec<_> = log.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
         assert_eq!(keys, ["log.record.uid", "sms.source"]);
         assert_eq!(log.time_unix_nano, log.observed_time_unix_nano);
@@ -141,11 +148,10 @@ fn what_is_absent_is_left_out_and_the_time_is_then_that_of_arrival() {
 #[test]
 fn nothing_personal_is_said_unless_the_operator_asked_for_it() {
     for kind in Kind::ALL {
-        let silent = format!("{:?}", encoder(LogContent::default()).log_record(&entry(1, whole(kind))));
+        let silent = format!("{:?}", encoder(Privacy::default()).log_record(&entry(1, whole(kind))));
         assert!(!silent.contains("612345") && !silent.contains("1234\"") && !silent.contains("your code"), "{silent}");
 
-        let asked = LogContent { include_text: true, include_number: true };
-        let log = encoder(asked).log_record(&entry(1, whole(kind)));
+        let log = encoder(ASKED).log_record(&entry(1, whole(kind)));
         let last: Vec<_> = log.attributes.iter().rev().take(2).cloned().collect();
         let text = |key, text: &str| attribute(key, Value::StringValue(text.to_owned()));
         assert_eq!(last, [text("sms.recipient.number", "+33612345278"), text("sms.text", "your code is 1234")]);
@@ -157,8 +163,8 @@ fn nothing_personal_is_said_unless_the_operator_asked_for_it() {
 fn a_uid_is_the_same_each_time_and_another_for_each_position_and_instance() {
     let uid =
         |encoder: &LogEncoder, position| encoder.log_record(&entry(position, bare(Kind::Read))).attributes.remove(0);
-    let one = encoder(LogContent::default());
-    assert_eq!(uid(&one, 7), uid(&encoder(LogContent::default()), 7));
+    let one = encoder(Privacy::default());
+    assert_eq!(uid(&one, 7), uid(&encoder(Privacy::default()), 7));
     assert_ne!(uid(&one, 7), uid(&one, 8));
     let elsewhere = LogEncoder { instance: Uuid::from_u128(1), ..one.clone() };
     assert_ne!(uid(&one, 7), uid(&elsewhere, 7));
@@ -174,11 +180,43 @@ fn a_line_stays_one_line_whatever_the_provider_wrote() {
 #[test]
 fn a_request_keeps_the_entries_in_order_under_one_resource_and_scope() {
     let entries = [entry(1, whole(Kind::Enroute)), entry(2, whole(Kind::Delivered))];
-    let request = ExportLogsServiceRequest::decode(encoder(LogContent::default()).encode(&entries)).unwrap();
+    let request = ExportLogsServiceRequest::decode(encoder(Privacy::default()).encode(&entries)).unwrap();
     assert_eq!(request.resource_logs.len(), 1);
     let scopes = &request.resource_logs[0].scope_logs;
     assert_eq!(scopes.len(), 1);
     assert_eq!(scopes[0].scope.as_ref().unwrap().name, "smscope");
     let names: Vec<_> = scopes[0].log_records.iter().map(|log| log.event_name.as_str()).collect();
     assert_eq!(names, ["sms.message.enroute", "sms.message.delivered"]);
+}
+
+#[test]
+fn a_source_whose_recipients_are_hashed_shows_no_digit_of_them() {
+    let hashed = encoder(Privacy { recipient: Recipient::Hashed, ..Privacy::default() });
+    for kind in Kind::ALL {
+        let log = hashed.log_record(&entry(1, whole(kind)));
+        let keys: Vec<_> = log.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+        assert!(keys.contains(&"sms.recipient.hash") && !keys.contains(&"sms.recipient.masked"), "{keys:?}");
+        let said = format!("{log:?}");
+        assert!(!said.contains("•••") && !said.contains("612345"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_one_source_is_not_said_of_another() {
+    let other = Record { source: SourceName::new("other").unwrap(), ..whole(Kind::Failed) };
+    let said = format!("{:?}", encoder(ASKED).log_record(&entry(1, other)));
+    assert!(!said.contains("612345") && !said.contains("your code"), "{said}");
+}
+
+#[test]
+fn a_number_among_the_words_of_the_provider_is_hidden() {
+    let record = Record {
+        status: Some("UNKNOWN 33612345278".to_owned()),
+        detail: Some("+33 6 12 34 52 78 IS OFF".to_owned()),
+        network: Some("0612345278".to_owned()),
+        ..bare(Kind::Failed)
+    };
+    let said = format!("{:?}", encoder(ASKED).log_record(&entry(1, record)));
+    assert!(!said.contains("612345278") && !said.contains("12 34"), "{said}");
+    assert!(said.contains("IS OFF"), "{said}");
 }

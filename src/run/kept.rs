@@ -1,0 +1,257 @@
+//! The commands that look into the store or take out of it, as the process runs them.
+
+use std::fs;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Read};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{print, refused};
+use crate::cli::{EraseArguments, Exit, ExportArguments, ShowArguments};
+use crate::config::{Config, Loaded};
+use crate::control::{self, Line, Request};
+use crate::data_dir::{DataDir, DataDirError};
+use crate::export::{self, ExportError};
+use crate::serve::{self, StartError};
+use crate::show::{self, Shown};
+use crate::store::OpenError;
+use crate::store::erase::{self, Doing, EraseError, Erased, People, Progress};
+use crate::store::look::{View, Wanted};
+
+/// How long a process that has the data directory may take until it answers: it may just be starting.
+const UNTIL_ANSWERED: Duration = Duration::from_secs(10);
+
+/// `smscope show`.
+///
+/// # Errors
+/// There is no store, it cannot be read, or there is no such message in it.
+pub fn show(loaded: &Loaded, arguments: &ShowArguments) -> Result<ExitCode, Exit> {
+    let view = view(&loaded.config)?;
+    let shown = if arguments.full { Shown::Full } else { Shown::Masked };
+    let journeys = view.journeys(&arguments.id).map_err(Exit::failure)?;
+    let mut texts: Vec<String> =
+        journeys.iter().map(|(message, events)| show::journey(message, events, shown)).collect();
+    if texts.is_empty()
+        && let Some(reply) = view.reply(&arguments.id).map_err(Exit::failure)?
+    {
+        texts.push(show::log(&[reply], shown));
+    }
+    if texts.is_empty() {
+        return Err(Exit::Failure("no message with this id or reference is in the store".to_owned()));
+    }
+    print(&texts.join("\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope export`.
+///
+/// # Errors
+/// There is no store, or it cannot be read; a recipient that is no number.
+pub fn export(loaded: &Loaded, arguments: &ExportArguments) -> Result<ExitCode, Exit> {
+    let people = match &arguments.recipient[..] {
+        [] => None,
+        recipients => Some(people(&loaded.config, recipients)?),
+    };
+    let wanted = Wanted { since: arguments.since, until: arguments.until, message: arguments.message.clone(), people };
+    let view = view(&loaded.config)?;
+    let bar = Bar::new();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = export::export(&view, &wanted, arguments.table, arguments.format, &mut out, |share| {
+        bar.show("exporting", share);
+    });
+    bar.end();
+    match written {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        // Who reads no further has what they wanted.
+        Err(ExportError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Exit::failure(error)),
+    }
+}
+
+/// `smscope erase`, by the smscope that is running on the data directory, or by this process where none is.
+///
+/// # Errors
+/// What was given is no number; there is no store; not all was erased.
+pub fn erase(loaded: &Loaded, arguments: &EraseArguments) -> Result<ExitCode, Exit> {
+    let config = &loaded.config;
+    let recipients = numbers(&arguments.recipient)?;
+    let people = People::new(&recipients, serve::regions(config)).map_err(usage)?;
+    let forms = people.stored_forms();
+    // Where there is nothing nothing is made.
+    let private = DataDir::private_of(&config.data_dir);
+    if !private.join("smscope.db").exists() {
+        return Err(store_error(config, io::Error::from(ErrorKind::NotFound).into()));
+    }
+    let data_dir = DataDir::open(&config.data_dir).map_err(|error| refused(error.into()))?;
+    let bar = Bar::new();
+    let tell = |Progress { doing, done, of }: Progress| {
+        let doing = match doing {
+            Doing::SearchingMessages => "searching messages",
+            Doing::SearchingEvents => "searching events",
+            Doing::Overwriting => "overwriting what is left of rows",
+        };
+        bar.show(doing, done as f64 / of.max(1) as f64);
+    };
+    let erased = match data_dir.lock() {
+        Ok(_lock) => erase::erase_offline(&private, people, |progress| {
+            tell(progress);
+            true
+        })
+        .map_err(|error| match error {
+            EraseError::Open(error) => store_error(config, error),
+            other => unfinished(other),
+        }),
+        Err(DataDirError::InUse { .. }) => by_the_running_one(config, recipients, tell),
+        Err(other) => Err(refused(other.into())),
+    };
+    bar.end();
+    print(&said(erased?, &private, &forms));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn by_the_running_one(
+    config: &Config,
+    recipients: Vec<String>,
+    mut tell: impl FnMut(Progress),
+) -> Result<Erased, Exit> {
+    let folder = DataDir::private_of(&config.data_dir);
+    let request = Request::Erase { recipients };
+    let given_up = Instant::now() + UNTIL_ANSWERED;
+    loop {
+        match control::ask(&folder, &request, &mut tell) {
+            Ok(Line::Erased(erased)) => return Ok(erased),
+            Ok(Line::Failed(why)) => return Err(unfinished(why)),
+            Ok(Line::Progress(_)) => return Err(unfinished("the answer makes no sense")),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                if Instant::now() > given_up {
+                    return Err(Exit::Failure(format!(
+                        "data_dir = {:?}: the smscope that is using it does not answer: {error}",
+                        config.data_dir
+                    )));
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(error) => return Err(unfinished(error)),
+        }
+    }
+}
+
+fn unfinished(why: impl std::fmt::Display) -> Exit {
+    Exit::Failure(format!("not all was erased: {why}; run it again"))
+}
+
+/// What was done, what was not, and what is out of reach.
+fn said(erased: Erased, private: &Path, forms: &[String]) -> String {
+    let Erased { messages, events, log_is_cut } = erased;
+    let mut text = match (messages, events) {
+        (0, 0) => "nothing of it was kept\n".to_owned(),
+        _ => format!(
+            "erased: number, text, request and reference, of messages: {messages}, of events: {events}\n\
+             kept: their ids, outcomes and labels; counts hold, and a repetition brings nothing back\n"
+        ),
+    };
+    if !log_is_cut {
+        text +=
+            "not yet: someone who reads the store keeps its write-ahead log from being emptied; run it again later\n";
+    }
+    let (files, found) = traces(private, forms);
+    text += &match found {
+        0 => format!("looked through: its digits are in none of the {files} files in {private:?}\n"),
+        _ => format!(
+            "looked through: its digits are in {found} places in {private:?}: in texts or ids of others, in what came since, or in \
+             the log that was not emptied\n"
+        ),
+    };
+    text + "out of reach: what was exported, printed or copied before, and snapshots of the file system\n"
+}
+
+/// How many files the private folder has, and how often the numbers stand in them, as the store writes them. No other connection to
+/// the database may be open in this process: closing a file takes their locks.
+fn traces(private: &Path, forms: &[String]) -> (usize, usize) {
+    const PIECE: usize = 1 << 20;
+    let longest = forms.iter().map(String::len).max().unwrap_or(0);
+    let (mut files, mut found) = (0, 0);
+    for entry in fs::read_dir(private).into_iter().flatten().flatten() {
+        let Ok(mut file) = fs::File::open(entry.path()) else { continue };
+        files += 1;
+        // A number may stand across two pieces: what could be its beginning is looked at again.
+        let (mut piece, mut kept) = (vec![0; PIECE], 0);
+        while let Ok(read @ 1..) = file.read(&mut piece[kept..]) {
+            let end = kept + read;
+            for form in forms.iter().map(String::as_bytes).filter(|form| !form.is_empty()) {
+                found += piece[..end].windows(form.len()).filter(|window| *window == form).count();
+            }
+            let rest = end.min(longest.saturating_sub(1));
+            piece.copy_within(end - rest..end, 0);
+            kept = rest;
+        }
+    }
+    (files, found)
+}
+
+fn view(config: &Config) -> Result<View, Exit> {
+    View::open(&DataDir::private_of(&config.data_dir)).map_err(|error| store_error(config, error))
+}
+
+fn store_error(config: &Config, error: OpenError) -> Exit {
+    refused(StartError::Store { path: config.data_dir.clone(), error })
+}
+
+fn people(config: &Config, recipients: &[String]) -> Result<People, Exit> {
+    People::new(&numbers(recipients)?, serve::regions(config)).map_err(usage)
+}
+
+fn usage(problem: String) -> Exit {
+    Exit::usage(format_args!("--recipient: {problem}"))
+}
+
+/// The numbers that were given; in the place of `-` those of standard input, one a line.
+fn numbers(recipients: &[String]) -> Result<Vec<String>, Exit> {
+    let mut numbers = Vec::new();
+    for recipient in recipients {
+        match recipient.as_str() {
+            "-" => {
+                let lines = io::read_to_string(io::stdin()).map_err(Exit::failure)?;
+                numbers.extend(lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+            }
+            number => numbers.push(number.to_owned()),
+        }
+    }
+    match numbers.is_empty() {
+        true => Err(usage("no phone number was given".to_owned())),
+        false => Ok(numbers),
+    }
+}
+
+/// How far something is: a bar on standard error where that is a terminal, nothing elsewhere.
+struct Bar(Option<ProgressBar>);
+
+/// Steps of the bar.
+const WHOLE: u64 = 1_000;
+
+impl Bar {
+    fn new() -> Self {
+        Self(io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(WHOLE);
+            if let Ok(style) = ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        }))
+    }
+
+    fn show(&self, doing: &'static str, share: f64) {
+        if let Bar(Some(bar)) = self {
+            bar.set_message(doing);
+            bar.set_position((share * WHOLE as f64) as u64);
+        }
+    }
+
+    fn end(&self) {
+        if let Bar(Some(bar)) = self {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! `smscope show`: the journey of a message, for a person to read.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::record::{Entry, Kind, Record};
+use crate::store::look::Message;
+use crate::telemetry::person::{full, mask, without_numbers};
+
+/// How numbers and texts are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Numbers masked, no text: what may be put into a ticket.
+    Masked,
+    Full,
+}
+
+/// A message with its events: who and what, then a line an event with the time since the one before.
+pub fn journey(message: &Message, events: &[Entry], shown: Shown) -> String {
+    let mut text = format!("message {} of {}\n", message.message_id, message.source);
+    let known = |word: &str| (word != "unknown").then(|| word.to_owned());
+    let recipient = match (&message.number, message.erased_at) {
+        (Some(number), _) => Some(number_of(number, shown)),
+        (None, Some(at)) => Some(format!("erased {}", time(at))),
+        (None, None) => None,
+    };
+    let to = [recipient, known(&message.country), known(&message.channel), known(&message.flow)];
+    line(&mut text, "to", to.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    line(&mut text, "reference", message.ref_client.clone().unwrap_or_default());
+    line(&mut text, "campaign", message.campaign_id.clone().unwrap_or_default());
+    let reason = message.reason.as_ref().filter(|_| message.state == "failed");
+    line(
+        &mut text,
+        "state",
+        [Some(&message.state), reason].into_iter().flatten().cloned().collect::<Vec<_>>().join(": "),
+    );
+    let network = events.iter().rev().find_map(|entry| entry.record.network.as_deref()).map(without_numbers);
+    let network = match (network, &message.mccmnc) {
+        (Some(name), Some(code)) => format!("{name} ({code})"),
+        (name, code) => name.or(code.clone()).unwrap_or_default(),
+    };
+    line(&mut text, "network", network);
+    let parts = message.parts.map(|parts| format!("{parts} part{}", if parts == 1 { "" } else { "s" }));
+    let cost = message.cost_micros.map(|micros| {
+        format!("{} {}", micros as f64 / 1e6, message.currency.as_deref().unwrap_or_default()).trim_end().to_owned()
+    });
+    line(&mut text, "cost", [cost, parts].into_iter().flatten().collect::<Vec<_>>().join(", "));
+    text.push('\n');
+    if events.is_empty() {
+        let _infallible = writeln!(text, "first seen {}; its events are gone by their time", time(message.first_seen));
+    }
+    text + &log(events, shown)
+}
+
+/// A line an event.
+pub fn log(events: &[Entry], shown: Shown) -> String {
+    let mut text = String::new();
+    let mut before: Option<Timestamp> = None;
+    for Entry { received_at, record, .. } in events {
+        let since = before.map_or(String::new(), |before| {
+            format!("+{}", delay(received_at.as_millisecond() - before.as_millisecond()))
+        });
+        let mut said = vec![what(record.kind).to_owned()];
+        said.extend(record.reason.map(|reason| reason.as_str().replace('_', " ")));
+        let words: Vec<String> =
+            [&record.status, &record.detail].into_iter().flatten().map(|word| without_numbers(word)).collect();
+        said.extend((!words.is_empty()).then(|| words.join(" ")));
+        said.extend(record.delivery_ms.map(|ms| format!("{} after it was sent", delay(ms))));
+        said.extend(provider_time(record, *received_at));
+        said.extend(of_a_reply(record, shown));
+        if record.erased {
+            said.push("erased".to_owned());
+        }
+        let _infallible = writeln!(text, "{}  {since:>14}  {}", time(*received_at), said.join(", "));
+        before = Some(*received_at);
+    }
+    text
+}
+
+fn line(text: &mut String, name: &str, value: String) {
+    if !value.is_empty() {
+        let _infallible = writeln!(text, "  {name:<10}{value}");
+    }
+}
+
+fn number_of(number: &str, shown: Shown) -> String {
+    if shown == Shown::Full { full(number) } else { mask(number) }
+}
+
+/// When the provider says that it happened, where that is another second than that of the arrival.
+fn provider_time(record: &Record, received_at: Timestamp) -> Option<String> {
+    let occurred_at = record.occurred_at?;
+    let early = received_at.as_millisecond() - occurred_at.as_millisecond();
+    (early.abs() >= 1_000).then(|| format!("by the provider at {}", time(occurred_at)))
+}
+
+/// Who wrote, and what, as far as that is shown; of a message only its text.
+fn of_a_reply(record: &Record, shown: Shown) -> Vec<String> {
+    let is_reply = matches!(record.kind, Kind::Reply | Kind::Stop);
+    let from = record.number.as_deref().filter(|_| is_reply).map(|number| format!("from {}", number_of(number, shown)));
+    let text = record.text.as_deref().filter(|_| shown == Shown::Full).map(|text| format!("{text:?}"));
+    from.into_iter().chain(text).collect()
+}
+
+fn what(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Scheduled => "scheduled",
+        Kind::Enroute => "enroute",
+        Kind::Delivered => "delivered",
+        Kind::Failed => "failed",
+        Kind::Read => "read",
+        Kind::Expired => "expired, no final receipt in time",
+        Kind::Unknown => "a status that is not known",
+        Kind::Reply => "reply",
+        Kind::Stop => "opt-out (STOP)",
+        Kind::Unrecognised => "not recognised",
+    }
+}
+
+/// `2026-11-24 08:22:05.221Z`
+fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S%.3fZ").to_string()
+}
+
+/// `4.3 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+fn delay(milliseconds: i64) -> String {
+    let passed = Duration::from_millis(milliseconds.max(0).unsigned_abs());
+    let (minutes, hours, days) = (passed.as_secs() / 60, passed.as_secs() / 3600, passed.as_secs() / 86_400);
+    match passed.as_secs() {
+        0..60 => format!("{:.1} s", passed.as_secs_f64()),
+        60..3600 => format!("{minutes} min {} s", passed.as_secs() % 60),
+        3600..86_400 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Reason, SourceName};
+
+    fn message() -> Message {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        Message {
+            id: 1,
+            source: "smsmode".into(),
+            message_id: "5f0d8b44-9f4c".into(),
+            state: "failed".into(),
+            reason: Some("blacklisted".into()),
+            channel: "SMS".into(),
+            flow: "OTP".into(),
+            country: "FR".into(),
+            number: Some("33612345678".into()),
+            ref_client: Some("order-1042".into()),
+            campaign_id: None,
+            mccmnc: Some("20801".into()),
+            parts: Some(2),
+            cost_micros: Some(45_000),
+            currency: Some("EUR".into()),
+            accepted_at: at("2026-04-01T14:00:00Z"),
+            first_seen: at("2026-04-01T14:00:01.5Z"),
+            last_event: at("2026-04-01T14:00:09.25Z"),
+            settled_at: None,
+            erased_at: None,
+        }
+    }
+
+    fn entry(received_at: &str, record: Record) -> Entry {
+        Entry { position: 1, received_at: received_at.parse().unwrap(), record }
+    }
+
+    fn record(kind: Kind) -> Record {
+        Record { number: Some("33612345678".into()), ..Record::new(kind, SourceName::new("smsmode").unwrap()) }
+    }
+
+    fn events() -> [Entry; 3] {
+        let enroute =
+            Record { status: Some("ENROUTE".into()), text: Some("your code is 4711".into()), ..record(Kind::Enroute) };
+        let failed = Record {
+            status: Some("UNDELIVERED".into()),
+            detail: Some("BLACKLISTED".into()),
+            reason: Some(Reason::Blacklisted),
+            network: Some("Orange".into()),
+            occurred_at: Some("2026-04-01T14:00:02Z".parse().unwrap()),
+            ..record(Kind::Failed)
+        };
+        let reply = Record { text: Some("why?".into()), ..record(Kind::Reply) };
+        [
+            entry("2026-04-01T14:00:01.5Z", enroute),
+            entry("2026-04-01T14:00:09.25Z", failed),
+            entry("2026-04-01T17:10:09.25Z", reply),
+        ]
+    }
+
+    #[test]
+    fn a_journey_is_readable_and_may_be_shown_around() {
+        let expected = "\
+message 5f0d8b44-9f4c of smsmode
+  to        +336•••••678, FR, SMS, OTP
+  reference order-1042
+  state     failed: blacklisted
+  network   Orange (20801)
+  cost      0.045 EUR, 2 parts
+
+2026-04-01 14:00:01.500Z                  enroute, ENROUTE
+2026-04-01 14:00:09.250Z          +7.8 s  failed, blacklisted, UNDELIVERED BLACKLISTED, by the provider at 2026-04-01 14:00:02.000Z
+2026-04-01 17:10:09.250Z     +3 h 10 min  reply, from +336•••••678
+";
+        assert_eq!(journey(&message(), &events(), Shown::Masked), expected);
+    }
+
+    #[test]
+    fn numbers_and_texts_are_shown_when_asked_for() {
+        let full = journey(&message(), &events(), Shown::Full);
+        for shown in ["to        +33612345678", "\"your code is 4711\"", "reply, from +33612345678, \"why?\""] {
+            assert!(full.contains(shown), "{shown}: {full}");
+        }
+    }
+
+    #[test]
+    fn what_is_erased_or_gone_is_said() {
+        let at: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        let erased = Message { number: None, ref_client: None, erased_at: Some(at), ..message() };
+        let said = journey(&erased, &[], Shown::Full);
+        assert!(said.contains("to        erased 2026-05-01 00:00:00.000Z, FR"), "{said}");
+        assert!(said.contains("its events are gone by their time"), "{said}");
+    }
+
+    #[test]
+    fn a_delay_has_the_two_units_that_matter() {
+        for (milliseconds, said) in [
+            (-5, "0.0 s"),
+            (4_330, "4.3 s"),
+            (200_000, "3 min 20 s"),
+            (7_500_000, "2 h 5 min"),
+            (273_600_000, "3 d 4 h"),
+        ] {
+            assert_eq!(delay(milliseconds), said);
+        }
+    }
+}

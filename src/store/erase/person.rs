@@ -1,0 +1,169 @@
+//! Who is to be erased: a phone number, however it was written.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::event::{Country, SourceName};
+use crate::number;
+
+/// Where the numbers of each source are at home, for those in national form.
+#[derive(Clone, Debug)]
+pub struct Regions {
+    by_source: HashMap<SourceName, Country>,
+    /// Of sources that are no longer configured.
+    fallback: Country,
+}
+
+impl Regions {
+    pub fn new(by_source: impl IntoIterator<Item = (SourceName, Country)>, fallback: Country) -> Self {
+        Self { by_source: by_source.into_iter().collect(), fallback }
+    }
+
+    fn of(&self, source: &str) -> Country {
+        SourceName::new(source).and_then(|name| self.by_source.get(&name).copied()).unwrap_or(self.fallback)
+    }
+}
+
+/// Those whose numbers were given.
+#[derive(Clone, Debug)]
+pub struct People {
+    given: Vec<Given>,
+    regions: Regions,
+}
+
+#[derive(Clone, Debug)]
+struct Given {
+    written: String,
+    /// Tells at a glance who it cannot be: a number ends in the same digits however it is written.
+    last_digits: String,
+}
+
+/// Digits that all forms of a number share at their end. No country has shorter numbers that are full ones.
+const SHARED: usize = 6;
+
+impl People {
+    /// The error says which of them is no phone number.
+    pub fn new(numbers: &[String], regions: Regions) -> Result<Self, String> {
+        let given = numbers.iter().map(|written| {
+            let written = written.trim().to_owned();
+            let digits = digits_of(&written);
+            match number::is_full(&written) && digits.len() >= SHARED {
+                true => Ok(Given { last_digits: digits[digits.len() - SHARED..].to_owned(), written }),
+                false => Err(format!("{written:?} is no phone number; expected one such as +33612345678")),
+            }
+        });
+        Ok(Self { given: given.collect::<Result<_, _>>()?, regions })
+    }
+
+    /// The digits under which the store has them, for a source of the default region.
+    pub fn stored_forms(&self) -> Vec<String> {
+        self.given.iter().map(|given| number::read(&given.written, self.regions.fallback).number).collect()
+    }
+
+    /// Whether a number of `source`, in any form, is theirs.
+    pub fn have(&self, source: &str, number: &str) -> bool {
+        let digits = digits_of(number);
+        let mut possible = self.given.iter().filter(|given| digits.ends_with(&given.last_digits)).peekable();
+        if possible.peek().is_none() {
+            return false;
+        }
+        let region = self.regions.of(source);
+        let read = number::read(number, region).number;
+        possible.any(|given| number::read(&given.written, region).number == read)
+    }
+
+    /// Whether their number stands somewhere in a query or a body.
+    pub fn are_in(&self, source: &str, raw: &[u8]) -> bool {
+        if let Ok(value) = serde_json::from_slice::<Value>(raw)
+            && !value.is_number()
+        {
+            return self.are_in_json(source, &value);
+        }
+        let spaced: Vec<u8> = raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+        let decoded: Vec<u8> = percent_encoding::percent_decode(&spaced).collect();
+        self.are_in_text(source, &String::from_utf8_lossy(&decoded))
+    }
+
+    pub fn are_in_json(&self, source: &str, value: &Value) -> bool {
+        match value {
+            Value::String(text) => self.are_in_text(source, text),
+            Value::Number(number) => self.have(source, &number.to_string()),
+            Value::Array(values) => values.iter().any(|value| self.are_in_json(source, value)),
+            Value::Object(members) => {
+                members.iter().any(|(name, value)| self.are_in_text(source, name) || self.are_in_json(source, value))
+            }
+            Value::Bool(_) | Value::Null => false,
+        }
+    }
+
+    /// Whether it is among the words of a text: as a run of digits, or of digits and the punctuation of numbers.
+    pub fn are_in_text(&self, source: &str, text: &str) -> bool {
+        let runs = |belongs: fn(char) -> bool| text.split(move |c: char| !belongs(c));
+        let loose = runs(|c| c.is_ascii_digit() || " \u{a0}\u{202f}+.-/()".contains(c));
+        let tight = runs(|c| c.is_ascii_digit() || c == '+');
+        loose.chain(tight).any(|run| self.have(source, run.trim()))
+    }
+}
+
+fn digits_of(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn people(number: &str) -> People {
+        let belgian = (SourceName::new("be").unwrap(), Country::new("BE").unwrap());
+        People::new(&[number.to_owned()], Regions::new([belgian], Country::new("FR").unwrap())).unwrap()
+    }
+
+    #[test]
+    fn a_number_is_found_in_each_of_its_forms_and_no_other_is() {
+        for given in ["+33612345678", "0033612345678", "33612345678", "06 12 34 56 78", " +33 (0)6-12-34-56-78"] {
+            let people = people(given);
+            for own in ["33612345678", "0612345678", "+33 6 12 34 56 78", "612345678"] {
+                assert!(people.have("smsmode", own), "{given}: {own}");
+            }
+            for other in ["33612345679", "33712345678", "345678", "ACME", ""] {
+                assert!(!people.have("smsmode", other), "{given}: {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_national_form_is_read_by_the_region_of_its_source() {
+        let people = people("+32470123456");
+        assert!(people.have("be", "0470123456"));
+        assert!(!people.have("smsmode", "0470123456"), "a French number");
+    }
+
+    #[test]
+    fn a_number_is_found_in_what_was_not_understood() {
+        let people = people("+33612345678");
+        for raw in [
+            r#"{"deep":[{"msisdn":"+33 6 12 34 56 78"}]}"#,
+            r#"{"n":33612345678}"#,
+            r#"{"n":"\u0030612345678"}"#,
+            r#"{"33612345678":1}"#,
+            "to=%2B33612345678&x=1",
+            "to=06+12+34+56+78",
+            "who knows: 33612345678, 17 times",
+            "{broken \"0612345678\"",
+        ] {
+            assert!(people.are_in("smsmode", raw.as_bytes()), "{raw}");
+        }
+        for raw in ["", "33612345679", r#"{"n":1}"#, "to=%2B33612345", "336123456780"] {
+            assert!(!people.are_in("smsmode", raw.as_bytes()), "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for bad in ["", "ACME", "36111", "+"] {
+            let refused = People::new(&[bad.to_owned()], Regions::new([], Country::new("FR").unwrap()));
+            assert!(refused.unwrap_err().contains("no phone number"), "{bad}");
+        }
+    }
+}
