@@ -76,15 +76,16 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = async { (places.take().await, listener.accept().await) } => accepted,
+            accepted = async {
+                let stream = listener.accept().await?.0;
+                Ok::<_, std::io::Error>((stream, places.take().await))
+            } => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let (place, Ok((stream, _))) = accepted else {
+        let Ok((stream, place)) = accepted else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        // It was taken for whoever would come, however long that took.
-        place.waits();
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIMEOUT));
         let (admin, place) = (admin.clone(), Arc::new(place));

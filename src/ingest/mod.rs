@@ -68,6 +68,8 @@ pub async fn run(
     // Nothing is in flight yet on a connection that is here, so the end does not wait for it.
     let mut handshakes = JoinSet::new();
     tokio::pin!(shutdown);
+    // Kept from one round to the next: whoever has been accepted may be waiting for a place.
+    let mut next = Box::pin(accept(&listener, &places, limits));
     loop {
         tokio::select! {
             biased;
@@ -77,25 +79,29 @@ pub async fn run(
                     tasks.spawn(converse(stream, caller, &connections, &handler, limits));
                 }
             }
-            accepted = accept(&listener, &places, limits) => match (accepted, &tls) {
-                (None, _) => {}
-                (Some((socket, caller)), None) => {
-                    tasks.spawn(converse(socket, caller, &connections, &handler, limits));
+            accepted = &mut next => {
+                next.set(accept(&listener, &places, limits));
+                match (accepted, &tls) {
+                    (None, _) => {}
+                    (Some((socket, caller)), None) => {
+                        tasks.spawn(converse(socket, caller, &connections, &handler, limits));
+                    }
+                    (Some((socket, caller)), Some(tls)) => {
+                        let handshake = tls.begin(socket, limits.header_timeout);
+                        handshakes.spawn(async {
+                            let stream = tokio::select! {
+                                stream = handshake => stream?,
+                                () = caller.place.is_wanted() => return None,
+                            };
+                            Some((stream, caller))
+                        });
+                    }
                 }
-                (Some((socket, caller)), Some(tls)) => {
-                    let handshake = tls.begin(socket, limits.header_timeout);
-                    handshakes.spawn(async {
-                        let stream = tokio::select! {
-                            stream = handshake => stream?,
-                            () = caller.place.is_wanted() => return None,
-                        };
-                        Some((stream, caller))
-                    });
-                }
-            },
+            }
         }
         while tasks.try_join_next().is_some() {}
     }
+    drop(next);
     drop((listener, handshakes));
     if tokio::time::timeout(limits.shutdown_timeout, connections.shutdown()).await.is_err() {
         tracing::warn!("connections were cut off: they did not finish within {:?}", limits.shutdown_timeout);
@@ -103,16 +109,15 @@ pub async fn run(
     tasks.shutdown().await;
 }
 
-/// The next connection. A place first: while all are busy, callers wait in the kernel's queue.
+/// The next connection, once it has a place: nobody is made to leave before somebody has come. While all are busy it waits, and those
+/// behind it wait in the kernel's queue.
 async fn accept(listener: &TcpListener, places: &Places, limits: Http) -> Option<(Socket, Caller)> {
-    let place = places.take().await;
     match listener.accept().await {
         Ok((stream, peer)) => {
             let _best_effort = stream.set_nodelay(true);
             let mut socket = TimeoutStream::new(stream);
             socket.set_write_timeout(Some(limits.write_timeout));
-            // It was taken for whoever would come, however long that took.
-            place.waits();
+            let place = places.take().await;
             Some((Box::pin(socket), Caller { peer, since: Instant::now(), place: Arc::new(place) }))
         }
         Err(error) => {

@@ -65,6 +65,19 @@ fn connections_to_the_admin_listener_keep_neither_a_scrape_nor_the_provider_out(
 }
 
 #[test]
+fn nobody_is_made_to_leave_before_somebody_has_come() {
+    let smscope = Smscope::with("[http]\nmax_connections = 2");
+    let probe = request("GET", HOOK, &[], "");
+    let mut clients = [smscope.client(), smscope.client()];
+    for _ in 0..2 {
+        for client in &mut clients {
+            assert_eq!(client.ask(&probe).told(), "probe");
+        }
+        std::thread::sleep(Duration::from_millis(800));
+    }
+}
+
+#[test]
 fn a_connection_whose_request_is_being_answered_is_not_closed_for_another() {
     let smscope = Smscope::with("[http]\nmax_connections = 8\nheader_timeout = \"1h\"\nbody_timeout = \"1h\"");
     let mut whole = post(HOOK, receipt("slow", "DELIVERED"));
