@@ -71,7 +71,7 @@ fuzz_target!(|input: &[u8]| {
     bytes.extend_from_slice(rest);
 
     let mut stream = connect();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
     // It may have closed already.
     let _sent = stream.write_all(&bytes).and_then(|()| stream.shutdown(Shutdown::Write));
     let mut answers = Vec::new();
