@@ -67,6 +67,7 @@ const OF_EVENTS: &[&str] = &[
     "text",
     "why",
     "trace",
+    "reconciled",
     "erased",
 ];
 const OF_MESSAGES: &[&str] = &[
@@ -194,6 +195,7 @@ mod tests {
             text: some(),
             why: some(),
             trace: some(),
+            reconciled: true,
             erased: true,
             ..Record::new(Kind::Failed, SourceName::new("smsmode").unwrap())
         };

@@ -188,16 +188,16 @@ pub async fn serve(
     };
     ingest::run(listeners.webhook, handler, config.http, config.tls.clone(), not_ready_at_once).await;
 
+    // A step that is under way is finished; its command hears that the rest was not done.
+    ending.begin();
+    control.abort();
+    let _cancelled = control.await;
     // What asks others has no claim to more time; what it has handed to the store is kept.
     let _nobody_asks = stop_asking.send(true);
     for task in asking {
         ended("what asks the provider", task).await;
     }
 
-    // A step that is under way is finished; its command hears that the rest was not done.
-    ending.begin();
-    control.abort();
-    let _cancelled = control.await;
     // What came in is on disk; now what can still be told is told.
     let _nobody_listens = stop_exports.send(true);
     for export in exports {

@@ -79,7 +79,8 @@ impl LossyDisk {
             if metadata.is_dir() {
                 self.names.insert(path.clone(), Named::Folder);
                 self.take_in(&path);
-            } else if !path.to_str().unwrap().ends_with("-shm") {
+            // The control socket has no content.
+            } else if metadata.is_file() && !path.to_str().unwrap().ends_with("-shm") {
                 let durable = fs::read(&path).unwrap();
                 let content = self.new_content(metadata.ino(), durable);
                 self.names.insert(path, Named::File(content));
