@@ -15,11 +15,14 @@ use crate::peers::{Alertmanager, Notification, Prometheus, Smscope, eventually, 
 const COMPRESSION: u64 = 120;
 
 /// What has no result here, by a part of its expression as Prometheus writes it, compressed, and why.
-const BARREN: [(&str, &str); 4] = [
+const BARREN: [(&str, &str); 7] = [
     ("offset 1h24m", "there is no week before the test"),
     ("offset 12m", "there is no day before the test"),
     ("{state=\"scheduled\"}[48m]", "the simulation schedules messages, and a source with any has no oldest age"),
     ("_offset1w", "what is computed from that week has none either"),
+    ("smscope_account_", "no account is watched: there is nobody to ask"),
+    ("smscope_channel_", "the same"),
+    ("smscope_self_probes_", "there is no public URL to be called"),
 ];
 
 /// Critical alerts with a threshold of their own here, and its name: they would silence the one that is waited for. Of simulated

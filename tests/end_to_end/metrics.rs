@@ -25,6 +25,7 @@ const CONTRACT: &[(&str, &str, &str, &str, &[&str])] = &[
     ("sms_messages_pending", "gauge", "sms.messages.pending", "{message}", &["source", "channel", "flow", "country", "state"]),
     ("sms_messages_pending_oldest_timestamp_seconds", "gauge", "sms.messages.pending.oldest.timestamp", "s", &["source"]),
     ("sms_receipts_total", "counter", "sms.receipts", "{receipt}", &["source", "channel", "status", "outcome"]),
+    ("sms_receipts_reconciled_total", "counter", "sms.receipts.reconciled", "{receipt}", &["source", "outcome"]),
     ("sms_network_outcomes_total", "counter", "sms.network.outcomes", "{message}", &["source", "network", "outcome"]),
     ("sms_replies_total", "counter", "sms.replies", "{reply}", &["source", "channel", "kind"]),
     ("sms_message_parts_total", "counter", "sms.message.parts", "{part}", &["source", "channel", "country"]),
