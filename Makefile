@@ -1,10 +1,15 @@
-# The two commands: `make run` and `make test`.
+# The two commands: `make run` and `make test`. `make demo` is for a look at it all.
 
-.PHONY: run test setup toolchain check deny bench
+.PHONY: run test demo setup toolchain check deny bench
 
 # Builds and starts smscope with no configuration. Needs Rust and a C compiler (for SQLite), nothing else.
 run: toolchain
 	cargo run --release
+
+# Shows it with made-up traffic and a spike of failures: all of deploy/compose.yaml where a container engine runs, else smscope,
+# Prometheus and Alertmanager. Ctrl-C ends it and removes everything.
+demo:
+	deploy/demo.sh
 
 # All that has to hold. Tests whose peers are missing say so and are skipped; with CI=true they fail.
 test: setup check deny
@@ -14,11 +19,15 @@ check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
-# What the tests need besides: Prometheus and promtool, the sqlite3 shell, Chromium, groff, and an OpenTelemetry Collector.
+# What the tests need besides: Prometheus and promtool, Alertmanager and amtool, the sqlite3 shell, Chromium, groff, shellcheck,
+# systemd-analyze, strace, an OpenTelemetry Collector, a reader of manifests, and Node.js with what generates the dashboards.
 setup: toolchain
 	scripts/setup.sh prometheus=prometheus promtool=prometheus sqlite3=sqlite3 curl=curl prlimit=util-linux \
-		chromium=chromium groff=groff
+		chromium=chromium groff=groff prometheus-alertmanager=prometheus-alertmanager amtool=prometheus-alertmanager \
+		shellcheck=shellcheck systemd-analyze=systemd strace=strace node=nodejs npm=npm
 	tests/collector/build.sh
+	tests/manifests/build.sh
+	grafana/setup.sh
 
 toolchain:
 	scripts/setup.sh 'cc=gcc libc6-dev'

@@ -265,7 +265,7 @@ fn headings(document: &str) -> BTreeSet<String> {
 fn every_file_that_a_document_names_is_there() {
     for (path, document) in documents() {
         for name in quoted(&prose(&document).collect::<Vec<_>>().join("\n")) {
-            if ["src/", "tests/", "benches/", "examples/"].iter().any(|folder| name.starts_with(folder)) {
+            if ["src/", "tests/", "benches/", "examples/", "deploy/"].iter().any(|folder| name.starts_with(folder)) {
                 assert!(root().join(name).exists(), "{path} names {name}");
             }
         }

@@ -96,11 +96,14 @@ pub async fn fill(server: &Server, connections: usize, messages: usize) -> Resul
 pub async fn open(server: &Server, connections: usize, rate: f64, time: Duration) -> Result<Vec<Duration>> {
     let run = RUN.fetch_add(1, Ordering::Relaxed);
     let spacing = Duration::from_secs_f64(connections as f64 / rate);
+    let mut opened = Vec::new();
+    for number in 0..connections {
+        opened.push(Connection::open(server, "DELIVERED", run, number).await?);
+    }
     let begin = tokio::time::Instant::now() + Duration::from_millis(100);
     let mut tasks = Vec::new();
-    for number in 0..connections {
-        let mut connection = Connection::open(server, "DELIVERED", run, number).await?;
-        let mut due = begin + spacing.mul_f64(number as f64 / connections as f64);
+    for mut connection in opened {
+        let mut due = begin + spacing.mul_f64(connection.number as f64 / connections as f64);
         tasks.push(tokio::spawn(async move {
             let mut times = Vec::new();
             while due < begin + time {

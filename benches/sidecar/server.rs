@@ -14,7 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use crate::Result;
 
@@ -100,7 +100,10 @@ fn first_line(process: &mut Child, wanted: impl Fn(&str) -> bool) -> Result<Stri
 pub fn serve_bare(answer: &str) -> Result<()> {
     let answer = Bytes::copy_from_slice(answer.as_bytes());
     tokio::runtime::Runtime::new()?.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        // The same queue of connections to be accepted as smscope's.
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let listener = socket.listen(4096)?;
         println!("{}", listener.local_addr()?);
         loop {
             let (stream, _) = listener.accept().await?;

@@ -36,7 +36,7 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
     runtime.block_on(async {
         let shutdown = termination().map_err(Exit::failure)?;
-        let listeners = Listeners::bind(&config).await.map_err(refused)?;
+        let listeners = Listeners::bind(&config).map_err(refused)?;
         config.listen = listeners.webhook.local_addr().map_err(Exit::failure)?;
         config.admin_listen = listeners.admin.local_addr().map_err(Exit::failure)?;
         let ready = |tokens: &[Vec<Secret>]| announce(&config, tokens);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -59,15 +59,22 @@ pub enum StartError {
 impl Listeners {
     /// # Errors
     /// A port that is taken or an address that is not this machine's.
-    pub async fn bind(config: &Config) -> Result<Self, StartError> {
-        let bind = async |setting, address| {
-            TcpListener::bind(address).await.map_err(|error| StartError::Bind { setting, address, error })
-        };
-        Ok(Self {
-            webhook: bind("listen", config.listen).await?,
-            admin: bind("admin_listen", config.admin_listen).await?,
-        })
+    pub fn bind(config: &Config) -> Result<Self, StartError> {
+        let bind = |setting, address| listen(address).map_err(|error| StartError::Bind { setting, address, error });
+        Ok(Self { webhook: bind("listen", config.listen)?, admin: bind("admin_listen", config.admin_listen)? })
     }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    /// Connections that may wait to be accepted, as far as the kernel allows (net.core.somaxconn, 4096 by default). The usual 128
+    /// overflow when a provider opens a few hundred at once, and who is turned away there comes back after a second only.
+    const BACKLOG: u32 = 4096;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port whose last connections still linger can be bound again after a restart.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The tokens in force of each source, in the configuration's order: those given, or the one that `made` says was made for it.
@@ -266,4 +273,21 @@ async fn ended(what: &str, task: JoinHandle<()>) {
 
 async fn wait_for_writer(writer: WriterEnd) {
     let _joined = tokio::task::spawn_blocking(|| writer.wait()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn hundreds_who_connect_at_once_wait_their_turn() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nobody accepts; the kernel would leave the 130th without an answer if the queue were the usual one.
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(900));
+        let connected: std::io::Result<Vec<TcpStream>> = (0..600).map(connect).collect();
+        assert_eq!(connected.unwrap().len(), 600);
+    }
 }

@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-/// Pages of WAL (128 MiB) at which the writer has to help: under constant load the log is never wholly copied at the moment of a
+/// Pages of WAL (64 MiB) at which the writer has to help: under constant load the log is never wholly copied at the moment of a
 /// commit, so it would not start over by itself.
-const TOO_LONG: i64 = 32_768;
+const TOO_LONG: i64 = 16_384;
 
 pub struct Checkpointer {
     bell: Option<SyncSender<()>>,

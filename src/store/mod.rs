@@ -281,11 +281,12 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // What is deleted is overwritten with zeros, on its page and where a page is given back.
+// What is deleted is overwritten with zeros, on its page and where a page is given back.
     connection.pragma_update(None, "secure_delete", "ON")?;
-    // Checkpoints are the checkpointer's; the limit is what the WAL file shrinks to after a great burst.
+    // Checkpoints are the checkpointer's; the limit is what the WAL file shrinks to after a great burst. It lies well above what
+    // checkpoint::TOO_LONG keeps it to: to cut the file takes a commit 20 ms and more.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "journal_size_limit", 256 << 20)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(64);

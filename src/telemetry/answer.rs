@@ -102,6 +102,46 @@ fn explain(status: &str, said: &str) -> String {
     }
 }
 
+/// For fuzz/: an answer made of any bytes is understood, in one line, and asks for no longer a wait than we allow.
+#[cfg(fuzzing)]
+pub fn classify_anything(input: &[u8]) {
+    let [kind, high, low, text @ ..] = input else { return };
+    let signal = if kind & 1 == 0 { Signal::Logs } else { Signal::Metrics };
+    let code = u16::from_be_bytes([*high, *low]);
+    let mut parts = text.splitn(3, |byte| *byte == b'\n');
+    let mut part = || parts.next().unwrap_or_default();
+    let (first, second, body) = (String::from_utf8_lossy(part()), String::from_utf8_lossy(part()), part());
+    let secrets = ["secret".to_owned()];
+    let answer = if kind & 2 == 0 {
+        let Ok(status) = hyper::StatusCode::from_u16(code) else { return };
+        let reply =
+            http::Reply { status, content_type: &first, retry_after: Some(&second), body: Some(body), secrets: &secrets };
+        http::classify(signal, reply, jiff::Timestamp::UNIX_EPOCH)
+    } else {
+        let reply = grpc::Reply {
+            code: code.into(),
+            message: &first,
+            details: second.as_bytes(),
+            response: Some(body),
+            secrets: &secrets,
+        };
+        grpc::classify(signal, reply)
+    };
+    let why = match answer {
+        Answer::Accepted => return,
+        Answer::Partial { rejected, message } => {
+            assert!(rejected > 0);
+            message
+        }
+        Answer::Retry { after, why } => {
+            assert!(after.is_none_or(|after| after <= LONGEST_WAIT));
+            why
+        }
+        Answer::Refused { why } | Answer::Bad { why } => why,
+    };
+    assert!(!why.contains(char::is_control) && why.len() < 2_000 && !why.contains("secret"), "{why:?}");
+}
+
 #[cfg(test)]
 pub(super) fn class(answer: &Answer) -> &'static str {
     match answer {

@@ -2,11 +2,17 @@
 //!
 //! One test binary for all of it: it links once, and every test uses all of `peers`.
 
+#[path = "../dashboards/board.rs"]
+#[allow(dead_code, reason = "what only tests/dashboards asks of them")]
+mod board;
+
 mod crash;
+mod dashboards;
 mod logs;
 mod metrics;
 mod outage;
 mod peers;
 mod prometheus;
 mod provider;
+mod queries;
 mod roads;

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::process::Process;
-use super::{Exposition, Http, free_port, holds, needed};
+use super::{Exposition, Http, built, free_port, holds, needed};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/collector");
 
@@ -23,9 +22,14 @@ pub struct Collector {
 }
 
 impl Collector {
+    /// The program; `None` when there is none and the test is skipped.
+    pub fn program() -> Option<PathBuf> {
+        needed("the OpenTelemetry Collector", binary(), "tests/collector/build.sh builds it with Go")
+    }
+
     /// One that is set up in `folder` and not started; `None` when there is no Collector and the test is skipped.
     pub fn new(folder: &Path) -> Option<Self> {
-        let binary = needed("the OpenTelemetry Collector", binary(), "tests/collector/build.sh builds it with Go")?;
+        let binary = Self::program()?;
         Some(Self {
             binary,
             folder: folder.to_owned(),
@@ -89,7 +93,12 @@ impl Collector {
     }
 
     fn prometheus_url(&self) -> String {
-        format!("http://127.0.0.1:{}/metrics", self.prometheus)
+        format!("http://{}/metrics", self.prometheus_address())
+    }
+
+    /// Where a Prometheus can scrape what was pushed to it.
+    pub fn prometheus_address(&self) -> String {
+        format!("127.0.0.1:{}", self.prometheus)
     }
 
     /// What its Prometheus exporter shows of what was pushed to it.
@@ -167,10 +176,5 @@ fn binary() -> Option<PathBuf> {
         return Some(path.into());
     }
     let manifest = std::fs::read(Path::new(FOLDER).join("builder.yaml")).unwrap();
-    let hash: String = Sha256::digest(&manifest).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(std::env::var_os("HOME")?).join(".cache"),
-    };
-    Some(cache.join("smscope/collector").join(hash).join("smscope-test-collector")).filter(|file| file.is_file())
+    built("collector", &manifest, "smscope-test-collector")
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 pub use certificates::Authority;
 pub use collector::{Collector, array, attributes};
 pub use exposition::Exposition;
@@ -17,7 +19,7 @@ mod certificates;
 mod collector;
 mod exposition;
 mod http;
-mod process;
+pub mod process;
 mod prometheus;
 mod smscope;
 
@@ -57,7 +59,7 @@ pub fn free_port() -> u16 {
 
 /// The program that a test needs. Where it is missing, the test is skipped and says so; but never in CI, where a test
 /// that did not run must not look like one that passed.
-fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
+pub fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
     if found.is_none() {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         let line = format!("skipped: {test}: {name} is missing; {how}");
@@ -68,7 +70,17 @@ fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
     found
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+/// A program that a build.sh under tests/ has built of `sources`.
+pub fn built(kind: &str, sources: &[u8], program: &str) -> Option<PathBuf> {
+    let hash: String = Sha256::digest(sources).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(std::env::var_os("HOME")?).join(".cache"),
+    };
+    Some(cache.join("smscope").join(kind).join(hash).join(program)).filter(|file| file.is_file())
+}
+
+pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

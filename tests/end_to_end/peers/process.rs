@@ -49,14 +49,22 @@ impl Process {
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn terminate(mut self) -> ExitStatus {
-        // The shell has `kill` built in; the standard library only knows SIGKILL.
+    pub fn terminate(self) -> ExitStatus {
+        assert!(self.signal("TERM"), "{}: cannot be terminated", self.name);
+        self.ended()
+    }
+
+    /// Sends a signal; `false` when nobody is there to get it. The shell has `kill` built in; the standard library only knows SIGKILL.
+    pub fn signal(&self, signal: &str) -> bool {
         let id = self.child.id().to_string();
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status().unwrap();
-        assert!(sent.success(), "{}: cannot be terminated", self.name);
+        Command::new("sh").args(["-c", "kill \"-$0\" \"$1\"", signal, &id]).status().unwrap().success()
+    }
+
+    /// Waits for the end, which somebody else has asked for.
+    pub fn ended(mut self) -> ExitStatus {
         eventually(self.name, || {
             let ended = self.child.try_wait().unwrap();
-            ended.ok_or_else(|| "still running after SIGTERM".to_owned())
+            ended.ok_or_else(|| "still running".to_owned())
         })
     }
 

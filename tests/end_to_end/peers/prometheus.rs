@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -38,6 +39,29 @@ impl Prometheus {
         let url = format!("http://{address}/-/ready");
         process.until_ready(|| http.get(&url).and_then(|reply| holds(reply.status == 200, || reply.body)));
         Some(Self { http, address, _process: process })
+    }
+
+    /// How many series a query gives that have a value, over the time `back` from now or, with `None`, now.
+    ///
+    /// # Errors
+    /// Prometheus refuses the query; the text is its own.
+    pub fn series(&self, query: &str, back: Option<Duration>) -> Result<usize, String> {
+        let query = percent_encoding::utf8_percent_encode(query, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let what = match back {
+            None => format!("query?query={query}"),
+            Some(back) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+                format!("query_range?query={query}&start={}&end={now}&step=1", now - back.as_secs())
+            }
+        };
+        let reply = self.http.get(&format!("http://{}/api/v1/{what}", self.address))?;
+        let answer: Value = serde_json::from_str(&reply.body).map_err(|error| error.to_string())?;
+        let Some(series) = answer["data"]["result"].as_array() else { return Err(reply.body) };
+        let has_value = |series: &&Value| {
+            let samples = series["values"].as_array().cloned().unwrap_or_else(|| vec![series["value"].clone()]);
+            samples.iter().any(|sample| sample[1].as_str().is_some_and(|value| value != "NaN"))
+        };
+        Ok(series.iter().filter(has_value).count())
     }
 
     /// The value of an instant query that gives one series.

@@ -83,6 +83,16 @@ impl Smscope {
         self.process.as_mut().expect("it was not started").until_ready(ready);
     }
 
+    /// Plays smsmode against it, with further flags of `smscope simulate`.
+    pub fn simulate(&self, flags: &[&str]) -> Process {
+        let folder = self.folder.join("simulate");
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smscope"));
+        command.env_clear().current_dir(&folder).env("SMSCOPE_DATA_DIR", &folder);
+        command.args(["simulate", "--url", &self.hook("smsmode")]).args(flags);
+        Process::start("smscope simulate", &mut command, &self.folder.join("simulate.log"))
+    }
+
     pub fn kill(&mut self) {
         self.process.take().expect("it is not running").kill();
     }

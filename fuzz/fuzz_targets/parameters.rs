@@ -1,0 +1,20 @@
+//! The legacy interface: a query, and a form after the first line feed.
+#![no_main]
+
+use jiff::tz::TimeZone;
+use libfuzzer_sys::fuzz_target;
+use smscope::event::Country;
+use smscope::provider::{Reading, Webhook, smsmode};
+
+fuzz_target!(|input: &[u8]| {
+    let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
+    let Ok(query) = std::str::from_utf8(&input[..end]) else { return };
+    let body = input.get(end + 1..).unwrap_or_default();
+    let zone = TimeZone::get("Europe/Paris").expect("bundled");
+    let region = Country::new("FR").expect("a country");
+    let stop_keywords = ["STOP".to_owned()];
+    let reading = Reading { zone: &zone, region, stop_keywords: &stop_keywords };
+    let webhook = Webhook { query, content_type: Some("application/x-www-form-urlencoded"), body };
+    let events = smsmode::decode(&reading, &webhook);
+    assert_eq!(format!("{events:?}"), format!("{:?}", smsmode::decode(&reading, &webhook)), "reading is a function");
+});

@@ -1,0 +1,18 @@
+//! A JSON body, as anyone who has the token may send it: it is read or kept as unrecognised, and reads the same each time.
+#![no_main]
+
+use jiff::tz::TimeZone;
+use libfuzzer_sys::fuzz_target;
+use smscope::event::Country;
+use smscope::provider::{Reading, Webhook, smsmode};
+
+fuzz_target!(|body: &[u8]| {
+    let zone = TimeZone::get("Europe/Paris").expect("bundled");
+    let region = Country::new("FR").expect("a country");
+    let stop_keywords = ["STOP".to_owned()];
+    let reading = Reading { zone: &zone, region, stop_keywords: &stop_keywords };
+    let webhook = Webhook { query: "", content_type: Some("application/json"), body };
+    let events = smsmode::decode(&reading, &webhook);
+    assert_eq!(events.is_empty(), body.trim_ascii().is_empty(), "what has content is an event");
+    assert_eq!(format!("{events:?}"), format!("{:?}", smsmode::decode(&reading, &webhook)), "reading is a function");
+});

@@ -1,0 +1,105 @@
+/** The variables of the dashboards. Links between dashboards pass them on, so a name means the same on each. */
+
+import {
+  type VariableModel,
+  VariableHide,
+  VariableRefresh,
+  VariableSort,
+  VariableType,
+} from "@grafana/grafana-foundation-sdk/dashboard";
+import { FILTERS } from "./metrics.js";
+import { PROMETHEUS } from "./sources.js";
+
+export function datasource(name: string, label: string, kind: string, description: string): VariableModel {
+  return {
+    type: VariableType.Datasource,
+    name,
+    label,
+    description,
+    query: kind,
+    regex: "",
+    multi: false,
+    includeAll: false,
+    refresh: VariableRefresh.OnDashboardLoad,
+    hide: VariableHide.DontHide,
+    skipUrlSync: false,
+  };
+}
+
+/** Values of a label, All by default. `all` is what All matches: `.*` also matches series without the label. */
+function choice(name: string, label: string, query: string, hide: boolean, all: string): VariableModel {
+  return {
+    type: VariableType.Query,
+    name,
+    label,
+    query: { qryType: 1, query, refId: "PrometheusVariableQueryEditor-VariableQuery" },
+    definition: query,
+    datasource: PROMETHEUS,
+    regex: "",
+    multi: true,
+    includeAll: true,
+    allValue: all,
+    current: { selected: true, text: ["All"], value: ["$__all"] },
+    refresh: VariableRefresh.OnTimeRangeChanged,
+    sort: VariableSort.AlphabeticalCaseInsensitiveAsc,
+    hide: hide ? VariableHide.HideVariable : VariableHide.DontHide,
+    skipUrlSync: false,
+  };
+}
+
+export function text(name: string, label: string, description: string, value = ""): VariableModel {
+  return {
+    type: VariableType.Textbox,
+    name,
+    label,
+    description,
+    query: value,
+    current: { selected: true, text: value, value },
+    options: [{ selected: true, text: value, value }],
+    hide: VariableHide.DontHide,
+    skipUrlSync: false,
+  };
+}
+
+const prometheus = datasource("datasource", "Data source", "prometheus", "Prometheus, or what speaks its language.");
+const loki = datasource("loki", "Loki data source", "loki", "Where the log records are; only the log panels need it.");
+const tempo = datasource(
+  "tempo",
+  "Tempo data source",
+  "tempo",
+  "Where links of trace ids lead; nothing else needs it.",
+);
+const service = text("service", "Log service", "service_name of the log records: OTEL_SERVICE_NAME.", "smscope");
+
+const title = (name: string) => name.charAt(0).toUpperCase() + name.slice(1);
+
+/**
+ * Job, instance and the filters, each offering what the ones before it leave. Hidden ones filter nothing that is seen, but
+ * links pass them on.
+ */
+function filters(hidden: readonly string[]): VariableModel[] {
+  let above = "";
+  return ["job", "instance", ...FILTERS].map((name) => {
+    const metric = name === "job" || name === "instance" ? "smscope_build_info" : "sms_messages_total";
+    const query = `label_values(${metric}${above && `{${above}}`}, ${name})`;
+    above += `${above && ", "}${name}=~"$${name}"`;
+    return choice(name, title(name), query, hidden.includes(name), ".*");
+  });
+}
+
+/** Every failure has a reason, so here All can ask for one: the same variable then also picks failures among log records. */
+const reason = choice("reason", "Reason", "label_values(sms_messages_failed_total, reason)", false, ".+");
+
+export const VARIABLES = {
+  deliverability: [prometheus, ...filters([])],
+  failures: [prometheus, loki, tempo, service, ...filters([]), reason],
+  journey: [
+    prometheus,
+    loki,
+    tempo,
+    service,
+    text("message", "Message", "A message id, a refClient or a recipient hash, whole."),
+    ...filters(["job", "instance", ...FILTERS]),
+  ],
+  self: [prometheus, ...filters(["channel", "flow", "country"])],
+};

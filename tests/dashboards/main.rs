@@ -1,0 +1,6 @@
+//! The dashboards are what the generator writes, ask for what exists, and keep to the rules of Grafana's own linter.
+
+mod board;
+mod contents;
+mod generator;
+mod linter;
