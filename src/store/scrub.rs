@@ -108,3 +108,114 @@ pub fn overwrite(connection: &Connection, leaf: &Leaf) -> rusqlite::Result<bool>
     grow.execute(params![id, value])?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const ROWS: i64 = 400;
+
+    /// Rows that grow one after the other in no order, so that pages split and rows move; some are too long for a page.
+    fn grown(path: &Path, seed: u64) {
+        let mut connection = crate::store::connect(path).unwrap();
+        crate::store::schema::migrate(&mut connection).unwrap();
+        let transaction = connection.transaction().unwrap();
+        for id in 1..=ROWS {
+            transaction
+                .execute(
+                    "INSERT INTO messages (id, key, source, message_id, part, state, channel, flow, country, ref_client, \
+                     accepted_at, first_seen, pending_since, last_event) \
+                     VALUES (?1, ?1, 's', 'm' || ?1, '', 'enroute', 'SMS', 'OTP', 'FR', ?2, 1, 1, 1, 1)",
+                    params![id, format!("left-messages-{id}.")],
+                )
+                .unwrap();
+            let body = format!("left-events-{id}.{}", "b".repeat(if id % 50 == 0 { 9_000 } else { 100 }));
+            transaction
+                .execute(
+                    "INSERT INTO events (id, received_at, source, kind, event, body) VALUES (?1, 1, 's', 'k', '{}', ?2)",
+                    params![id, body.as_bytes()],
+                )
+                .unwrap();
+        }
+        transaction.commit().unwrap();
+        let mut dice = fastrand::Rng::with_seed(seed);
+        for _ in 0..ROWS {
+            let more = "x".repeat(dice.usize(1..60));
+            for (table, column) in [("messages", "message_id"), ("events", "event")] {
+                let grow = format!("UPDATE {table} SET {column} = {column} || ?2 WHERE id = ?1");
+                connection.execute(&grow, params![dice.i64(1..=ROWS), more]).unwrap();
+            }
+        }
+    }
+
+    /// How often a row's own text stands in the file. No connection to it may be open.
+    fn copies(file: &str, table: &str, id: i64) -> usize {
+        file.matches(&format!("left-{table}-{id}.")).count()
+    }
+
+    fn text_of(path: &Path) -> String {
+        String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
+    }
+
+    fn all(connection: &Connection) -> Vec<String> {
+        let rows = |table: &str| -> Vec<String> {
+            let mut statement = connection.prepare(&format!("SELECT * FROM {table} ORDER BY id")).unwrap();
+            let columns = statement.column_count();
+            let row = |row: &rusqlite::Row<'_>| -> rusqlite::Result<String> {
+                (0..columns).map(|column| row.get_ref(column).map(|value| format!("{value:?}"))).collect()
+            };
+            statement.query_map([], row).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        [rows("messages"), rows("events")].concat()
+    }
+
+    #[test]
+    fn what_is_left_of_rows_that_moved_is_overwritten_and_no_row_is_changed() {
+        let folder = TempDir::new().unwrap();
+        let mut left = 0;
+        for seed in 0..12 {
+            let path = folder.path().join(format!("{seed}.db"));
+            grown(&path, seed);
+            // Erased are those of which there is more than the row.
+            let file = text_of(&path);
+            let connection = crate::store::connect(&path).unwrap();
+            let mut erased = Vec::new();
+            for (table, column) in [("messages", "ref_client"), ("events", "body")] {
+                for id in (1..=ROWS).filter(|id| copies(&file, table, *id) > 1) {
+                    connection.execute(&format!("UPDATE {table} SET {column} = NULL WHERE id = ?1"), [id]).unwrap();
+                    erased.push((table, id));
+                }
+            }
+            let before = all(&connection);
+            drop(connection);
+            let file = text_of(&path);
+            left += erased.iter().map(|(table, id)| copies(&file, table, *id)).sum::<usize>();
+
+            let connection = crate::store::connect(&path).unwrap();
+            let pages = leaves(&connection).unwrap();
+            assert!(pages.len() > 20, "{}", pages.len());
+            for leaf in &pages {
+                overwrite(&connection, leaf).unwrap();
+            }
+            assert_eq!(all(&connection), before);
+            let checked: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+            assert_eq!(checked, "ok");
+            drop(connection);
+            let file = text_of(&path);
+            for (table, id) in erased {
+                assert_eq!(copies(&file, table, id), 0, "{table} {id} of seed {seed}");
+            }
+            // Nor of any other row.
+            for (table, id) in
+                ["messages", "events"].into_iter().flat_map(|table| (1..=ROWS).map(move |id| (table, id)))
+            {
+                assert!(copies(&file, table, id) <= 1, "{table} {id} of seed {seed}");
+            }
+        }
+        assert!(left > 0, "SQLite leaves nothing of rows that move any more: there is no need of this module");
+    }
+}
