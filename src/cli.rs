@@ -183,6 +183,8 @@ Environment:
   SMSCOPE_PUBLIC_URL          where the provider reaches smscope, such as https://sms.example.com
   SMSCOPE_TOKEN               token of the source; several, with commas between them, for rotation
   SMSCOPE_TOKEN_FILE          the same from a file, one token a line
+  SMSCOPE_API_KEY             key of smsmode's API, for what asks smsmode something
+  SMSCOPE_API_KEY_FILE        the same from a file
   SMSCOPE_STORE_RETENTION     how long events are kept [default: 30d]
   SMSCOPE_STORE_HORIZON       how long a message may stay pending [default: 72h]
   SMSCOPE_STORE_SIZE_LIMIT    most that the store may take, such as 10GiB [default: none]

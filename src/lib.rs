@@ -1,6 +1,7 @@
 //! smscope: a sidecar that takes an SMS provider's webhooks, keeps them durably, and tells of them in OpenTelemetry logs and
 //! metrics. docs/architecture.md has the map; data flows ingest -> provider -> store (lifecycle) -> telemetry, one way.
 
+pub mod account;
 pub mod admin;
 #[cfg(test)]
 #[path = "../tests/end_to_end/peers/certificates.rs"]
@@ -17,6 +18,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod meters;
 pub mod number;
+pub mod outbound;
 pub mod provider;
 pub mod record;
 pub mod report;
@@ -25,5 +27,10 @@ pub mod secret;
 pub mod serve;
 pub mod show;
 pub mod simulate;
+#[cfg(test)]
+#[path = "../tests/support/smsmode.rs"]
+#[allow(dead_code, reason = "the tests here use a part of it")]
+mod smsmode;
+pub mod smsmode_api;
 pub mod store;
 pub mod telemetry;

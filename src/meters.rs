@@ -13,6 +13,13 @@ use metrics::{Counter, Gauge, Histogram, Label};
 
 use crate::ledger::catalogue::Unit;
 
+mod asking;
+
+pub use asking::{
+    ACCOUNT_LAST_SUCCESS, ACCOUNT_POLLS, API_DURATION, API_REQUESTS, AccountMeters, ApiMeters, ProbeMeters,
+    ProbeResult, RECONCILE_ROUNDS, ReconcileMeters, RoundResult, SELF_PROBE_DURATION, SELF_PROBE_SUCCESS, SELF_PROBES,
+};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Counter,
@@ -92,7 +99,7 @@ pub const BUILD_INFO: Meter =
     gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
 
 /// Every metric of the process, `process_*` aside.
-pub const ALL: [&Meter; 11] = [
+pub const ALL: [&Meter; 19] = [
     &WEBHOOK_REQUESTS,
     &WEBHOOK_DURATION,
     &LAST_WEBHOOK,
@@ -103,6 +110,14 @@ pub const ALL: [&Meter; 11] = [
     &EXPORT_DROPPED,
     &STORE_COMMIT,
     &LABELS_CAPPED,
+    &API_REQUESTS,
+    &API_DURATION,
+    &ACCOUNT_POLLS,
+    &ACCOUNT_LAST_SUCCESS,
+    &SELF_PROBES,
+    &SELF_PROBE_SUCCESS,
+    &SELF_PROBE_DURATION,
+    &RECONCILE_ROUNDS,
     &BUILD_INFO,
 ];
 

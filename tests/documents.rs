@@ -321,7 +321,10 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("provider", &["event", "number"]),
         ("store", &["event", "record", "number", "lifecycle", "ledger", "meters", "diagnostics"]),
         ("ingest", &["event", "provider", "store", "config", "meters", "secret", "diagnostics"]),
-        ("telemetry", &["event", "record", "ledger", "config", "meters"]),
+        ("outbound", &["config"]),
+        ("smsmode_api", &["event", "config", "secret", "meters", "outbound"]),
+        ("account", &["event", "config", "ledger", "meters", "outbound", "smsmode_api"]),
+        ("telemetry", &["event", "record", "ledger", "config", "meters", "outbound"]),
         ("admin", &["event", "record", "ledger", "meters", "telemetry"]),
         ("simulate", &["event", "number", "provider"]),
     ] {

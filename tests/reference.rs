@@ -30,7 +30,7 @@ struct Etc(TempDir);
 impl Etc {
     fn new() -> Self {
         let etc = Self(TempDir::new().unwrap());
-        for name in ["token", "token-new", "token-marketing", "header", "password"] {
+        for name in ["token", "token-new", "token-marketing", "header", "password", "api-key"] {
             fs::write(etc.0.path().join(name), TOKEN).unwrap();
         }
         let authority = Authority::new("ours");
@@ -84,7 +84,7 @@ fn file(setting: &Setting, value: &str) -> String {
         _ if table.starts_with("source.") => format!("[[source]]\nname = \"smsmode\"\n[{table}]\n"),
         _ => format!("[{table}]\n"),
     };
-    format!("{head}{}\n{key} = {value}\n", setting.beside)
+    format!("{}{head}{}\n{key} = {value}\n", setting.elsewhere, setting.beside)
 }
 
 /// What the loader says to the wrong value. Of the signals the one that is said to stands for both.

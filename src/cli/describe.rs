@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
-use crate::config::{Config, Endpoint, Loaded, LoadedOrigins, Source, Tokens, show_duration, show_size};
+use crate::config::{Api, Config, Endpoint, Loaded, LoadedOrigins, Source, Tokens, show_duration, show_size};
 
 #[cfg(test)]
 mod tests;
@@ -117,7 +117,22 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
         section.source(config, source);
         section
     });
-    [top, http, store, privacy, otlp].into_iter().chain(sources).collect()
+    let mut account = section("account", "account.");
+    account.line("enabled", config.account.enabled);
+    account.line("interval", show_duration(config.account.interval));
+
+    let mut self_probe = section("self_probe", "self_probe.");
+    self_probe.line("enabled", config.self_probe.enabled);
+    self_probe.line("interval", show_duration(config.self_probe.interval));
+
+    let mut reconcile = section("reconcile", "reconcile.");
+    reconcile.line("enabled", config.reconcile.enabled);
+    reconcile.line("after", show_duration(config.reconcile.after));
+    reconcile.line("interval", show_duration(config.reconcile.interval));
+    reconcile.line("max_pages", config.reconcile.max_pages);
+
+    let asking = [account, self_probe, reconcile];
+    [top, http, store, privacy, otlp].into_iter().chain(asking).chain(sources).collect()
 }
 
 /// The settings of one table.
@@ -181,6 +196,7 @@ impl<'a> Section<'a> {
         self.line("channel_ids", listed(&source.channel_ids, "any"));
         self.line("header", source.header.as_ref().map_or("none".into(), |(name, _)| format!("{name}: <token>")));
         self.line("basic", source.basic.as_ref().map_or("none".into(), |basic| format!("{}:<token>", basic.user)));
+        self.line("api", source.api.as_ref().map_or("none".into(), Api::shown));
         self.line("timezone", source.zone.iana_name().unwrap_or("a fixed offset"));
         self.line("region", source.region.as_str());
         self.line("stop_keywords", listed(&source.stop_keywords, "none"));

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
 /// The variables of our own that are read.
-pub const VARIABLES: [&str; 10] = [
+pub const VARIABLES: [&str; 12] = [
     "SMSCOPE_ADMIN_LISTEN",
+    "SMSCOPE_API_KEY",
+    "SMSCOPE_API_KEY_FILE",
     "SMSCOPE_CONFIG",
     "SMSCOPE_DATA_DIR",
     "SMSCOPE_LISTEN",

@@ -4,6 +4,7 @@
 //! secrets; it binds nothing and writes nothing. A setting that cannot be used ends in one line that names it under the
 //! name it was given, shows its value (never a secret's), and says what is expected.
 
+mod api;
 mod environment;
 mod file;
 mod headers;
@@ -15,6 +16,7 @@ mod setting;
 mod source;
 mod tls;
 mod value;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -24,10 +26,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use api::{Api, ApiMode};
 pub use environment::{Environment, Process, VARIABLES};
 pub use headers::METADATA_BASE64;
 pub use model::*;
 pub use value::{duration, show_duration, show_size};
+pub use watch::{Account, Reconcile, SelfProbe};
 
 use crate::event::SourceName;
 use file::Table;
@@ -110,9 +114,25 @@ impl Config {
         let privacy = privacy(given.root.table("privacy")?)?;
         let otlp = otlp::read(given.root.table("otlp")?, env, &mut warnings)?;
         let sources = source::read(given.root.tables("source")?, privacy, env, &origins, &mut warnings)?;
+        let account = watch::account(root.table("account")?, &sources)?;
+        let self_probe = watch::self_probe(root.table("self_probe")?, public_url.as_deref())?;
+        let reconcile = watch::reconcile(root.table("reconcile")?, &sources)?;
         root.finish()?;
 
-        let config = Config { listen, admin_listen, data_dir, public_url, http, store, privacy, otlp, sources };
+        let config = Config {
+            listen,
+            admin_listen,
+            data_dir,
+            public_url,
+            http,
+            store,
+            privacy,
+            otlp,
+            sources,
+            account,
+            self_probe,
+            reconcile,
+        };
         config.check_callback_urls(public_given.as_ref())?;
         Ok(Loaded { config, file, origins: origins.finish(), warnings })
     }
@@ -125,6 +145,19 @@ impl Config {
             Some(url) => format!("{url}/hooks/{source}/{token}"),
             None => format!("http://{}/hooks/{source}/{token}", reachable(self.listen)),
         }
+    }
+
+    /// The same configuration under another public URL, which `flag` names, and whom to trust there when it is https.
+    ///
+    /// # Errors
+    /// It is no URL, makes a callback URL too long, or this system has no certificate authorities.
+    pub fn under_public_url(&self, flag: &str, url: &str) -> Result<(Config, Option<Tls>), ConfigError> {
+        let setting = Setting::of_flag(flag, url).url();
+        let config = Config { public_url: Some(public_url(&setting)?), ..self.clone() };
+        config.check_callback_urls(Some(&setting))?;
+        let is_secure = config.public_url.as_ref().is_some_and(|url| url.starts_with("https:"));
+        let tls = is_secure.then(|| watch::trusting_the_system(&setting)).transpose()?;
+        Ok((config, tls))
     }
 
     /// The address under which this machine reaches the admin listener.

@@ -11,6 +11,7 @@ use hyper::http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
+use super::{Account, Api, Reconcile, SelfProbe};
 use crate::event::{Country, SourceName};
 use crate::secret::Secret;
 
@@ -27,6 +28,9 @@ pub struct Config {
     pub privacy: Privacy,
     pub otlp: Otlp,
     pub sources: Vec<Source>,
+    pub account: Account,
+    pub self_probe: SelfProbe,
+    pub reconcile: Reconcile,
 }
 
 /// Limits of the webhook listener.
@@ -209,6 +213,8 @@ pub struct Source {
     pub channel_ids: BTreeSet<String>,
     pub header: Option<(HeaderName, Secret)>,
     pub basic: Option<Basic>,
+    /// How the provider is asked, where it may be.
+    pub api: Option<Api>,
     /// Zone of timestamps without an offset.
     pub zone: TimeZone,
     /// Country of numbers in national form.

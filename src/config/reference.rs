@@ -17,6 +17,8 @@ pub struct Setting {
     pub wrong: &'static str,
     /// The sister settings that it cannot be without, in TOML.
     pub beside: &'static str,
+    /// What other tables have to say for it to be taken, in TOML.
+    pub elsewhere: &'static str,
     /// The environment variable and a value for it; `<SIGNAL>` is `LOGS` or `METRICS`.
     pub variable: Option<(&'static str, &'static str)>,
     pub flag: Option<&'static str>,
@@ -30,7 +32,18 @@ pub fn settings() -> impl Iterator<Item = Setting> {
 }
 
 const fn key(key: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> Setting {
-    Setting { key, kind, default, example: "", wrong: "", beside: "", variable: None, flag: None, meaning }
+    Setting {
+        key,
+        kind,
+        default,
+        example: "",
+        wrong: "",
+        beside: "",
+        elsewhere: "",
+        variable: None,
+        flag: None,
+        meaning,
+    }
 }
 
 const fn variable(name: &'static str, kind: &'static str, value: &'static str, meaning: &'static str) -> Setting {
@@ -48,6 +61,10 @@ impl Setting {
 
     const fn beside(self, beside: &'static str) -> Self {
         Self { beside, ..self }
+    }
+
+    const fn elsewhere(self, elsewhere: &'static str) -> Self {
+        Self { elsewhere, ..self }
     }
 
     const fn variable(self, name: &'static str, value: &'static str) -> Self {
@@ -80,6 +97,10 @@ const TLS_OF_CERTIFICATE: &str = "endpoint = \"https://collector:4318\"\ncertifi
     client_key = \"/etc/smscope/client.key\"";
 const TLS_OF_KEY: &str = "endpoint = \"https://collector:4318\"\ncertificate = \"/etc/smscope/ca.pem\"\n\
     client_certificate = \"/etc/smscope/client.pem\"";
+
+const API_KEY: &str = r#"key = "s3cret-key""#;
+const A_SOURCE_WITH_KEY: &str = "[[source]]\nname = \"smsmode\"\napi = { key = \"s3cret-key\" }\n";
+const A_PUBLIC_URL: &str = "public_url = \"http://sms.example.com\"\n";
 
 const STOP_KEYWORDS: &str = "STOP, STOPALL, STOP ALL, STOPSMS, STOP SMS, UNSUBSCRIBE, END, QUIT, CANCEL, OPTOUT, OPT OUT, REVOKE, \
     ARRET, ARRETER, DESABONNEMENT, DESABONNER, DESINSCRIPTION, DESINSCRIRE, BAJA, ALTO, CANCELAR, PARAR, \
@@ -233,6 +254,26 @@ static SETTINGS: &[Setting] = &[
         .example(r#""/etc/smscope/password""#)
         .wrong(r#""/nonexistent/password""#)
         .beside(r#"user = "smsmode""#),
+    key("source.api.key", "secret", "none", "a key of smsmode's API, in `[source.api]`, for what asks smsmode something: `[account]`, `[reconcile]`, `smscope connect`")
+        .example(r#""s3cret-key""#)
+        .wrong(r#""s3cret key""#)
+        .variable("SMSCOPE_API_KEY", "s3cret-key"),
+    key("source.api.key_file", "path", "", "the same from a file")
+        .example(r#""/etc/smscope/api-key""#)
+        .wrong(r#""/nonexistent/api-key""#)
+        .variable("SMSCOPE_API_KEY_FILE", "/etc/smscope/api-key"),
+    key("source.api.mode", "word", "", "`rest`, which is the default, or `legacy`: the HTTP API, which tells the credit and nothing else")
+        .example(r#""legacy""#)
+        .wrong(r#""soap""#)
+        .beside(API_KEY),
+    key("source.api.url", "URL", "", "where it is; by default `https://rest.smsmode.com/`, legacy `https://api.smsmode.com/`")
+        .example(r#""http://127.0.0.1:8080/""#)
+        .wrong(r#""rest.smsmode.com""#)
+        .beside(API_KEY),
+    key("source.api.timeout", "duration", "", "of one request, to the end of its answer; by default `10s`")
+        .example(r#""5s""#)
+        .wrong("5")
+        .beside(API_KEY),
     key("source.timezone", "time zone", "Europe/Paris", "of timestamps without an offset")
         .example(r#""UTC""#)
         .wrong(r#""Paris""#),
@@ -253,6 +294,33 @@ static SETTINGS: &[Setting] = &[
     key("source.text", "word", "", "instead of `privacy.text`")
         .example(r#""exported""#)
         .wrong(r#""none""#),
+    key("account.enabled", "true or false", "false", "balance, consumption and limits of each source with an API key are looked at")
+        .example("true")
+        .wrong(r#""yes""#)
+        .elsewhere(A_SOURCE_WITH_KEY),
+    key("account.interval", "duration", "5m", "between two polls; the first one is spread over a tenth of it")
+        .example(r#""1m""#)
+        .wrong(r#""2d""#),
+    key("self_probe.enabled", "true or false", "false", "the callback URLs under `public_url` are called as the provider would")
+        .example("true")
+        .wrong("1")
+        .elsewhere(A_PUBLIC_URL),
+    key("self_probe.interval", "duration", "1m", "between two probes")
+        .example(r#""5m""#)
+        .wrong(r#""0s""#),
+    key("reconcile.enabled", "true or false", "false", "smsmode is asked for messages that are pending for too long")
+        .example("true")
+        .wrong(r#""on""#)
+        .elsewhere(A_SOURCE_WITH_KEY),
+    key("reconcile.after", "duration", "6h", "how long a message has to be pending to be asked for")
+        .example(r#""30h""#)
+        .wrong(r#""60d""#),
+    key("reconcile.interval", "duration", "1h", "between two rounds")
+        .example(r#""15m""#)
+        .wrong(r#""2d""#),
+    key("reconcile.max_pages", "number", "100", "pages of 100 messages that one round reads of each source's list, at most")
+        .example("500")
+        .wrong("0"),
     key("otlp.endpoint", "URL", "off", "where both signals go; `v1/logs` and `v1/metrics` are added. For grpc such as `http://collector:4317`, without a path. `https://` is TLS")
         .example(r#""http://collector:4318""#)
         .wrong(r#""collector:4318""#)

@@ -7,9 +7,11 @@ use hyper::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
+use super::api::{self, EnvironmentKey};
 use super::file::Table;
 use super::origin::Origins;
 use super::setting::Setting;
+use super::tls::SystemRoots;
 use super::value::{self, TOKEN_EXPECTED};
 use super::{Basic, ConfigError, Environment, Privacy, Recipient, Source, Text, Tokens};
 use crate::event::{Country, SourceName};
@@ -31,13 +33,25 @@ pub(super) fn read(
     origins: &Origins,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Source>, ConfigError> {
-    let mut sources = Vec::with_capacity(tables.len().max(1));
-    for table in tables {
-        let source = source(table, privacy, &sources)?;
-        sources.push(source);
+    let api_key = EnvironmentKey::read(env)?;
+    if let (Some(EnvironmentKey { setting, .. }), 2..) = (&api_key, tables.len()) {
+        let problem = format!("the configuration file has {} sources", tables.len());
+        return Err(setting.clone().secret().wrong(problem, "a key in [source.api] of each"));
     }
-    if sources.is_empty() {
-        sources.push(source(Table::with("name", DEFAULT_NAME), privacy, &[])?);
+    let system = SystemRoots::default();
+    let mut apis = |table: &mut Table, at: usize| {
+        let api = table.optional_table("api")?;
+        if let Some(EnvironmentKey { setting, .. }) = &api_key {
+            origins.note(&format!("source[{at}].api"), setting);
+        }
+        api::read(api, api_key.as_ref(), &system, warnings)
+    };
+    let mut sources = Vec::with_capacity(tables.len().max(1));
+    let only = || vec![Table::with("name", DEFAULT_NAME)];
+    for mut table in if tables.is_empty() { only() } else { tables } {
+        let api = apis(&mut table, sources.len())?;
+        let source = Source { api, ..source(table, privacy, &sources)? };
+        sources.push(source);
     }
     if privacy != Privacy::default() {
         note_inherited(&sources, privacy, origins);
@@ -134,6 +148,7 @@ fn source(mut table: Table, default_privacy: Privacy, others: &[Source]) -> Resu
         channel_ids,
         header,
         basic,
+        api: None,
         zone,
         region,
         stop_keywords,

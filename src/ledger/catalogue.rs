@@ -71,12 +71,13 @@ pub enum Metric {
     Parts,
     Cost,
     FailedCost,
+    Reconciled,
 }
 
 const BY_COUNTRY: &[&str] = &["source", "channel", "flow", "country"];
 
 impl Metric {
-    pub const ALL: [Metric; 13] = [
+    pub const ALL: [Metric; 14] = [
         Metric::Messages,
         Metric::Delivered,
         Metric::Failed,
@@ -90,6 +91,7 @@ impl Metric {
         Metric::Parts,
         Metric::Cost,
         Metric::FailedCost,
+        Metric::Reconciled,
     ];
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -202,6 +204,14 @@ impl Metric {
                 help: "Price of messages that failed, in units of the currency, once a message.",
                 scale: 1_000_000,
             },
+            Metric::Reconciled => &Description {
+                name: "sms_receipts_reconciled_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{receipt}"),
+                labels: &["source", "outcome"],
+                help: "Receipts that did not come and were learnt by asking the provider.",
+                scale: 1,
+            },
         }
     }
 }
@@ -257,6 +267,54 @@ pub mod gauge {
         labels: &["signal"],
         help: "Arrival of the oldest event that waits to be exported, as a Unix time; no sample when none waits.",
         scale: 1_000,
+    };
+    pub const ACCOUNT_BALANCE: Description = Description {
+        name: "smscope_account_balance",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{credit}"),
+        labels: &["source", "organisation"],
+        help: "Credit of an organisation, in the provider's own number.",
+        scale: 1_000_000,
+    };
+    pub const ACCOUNT_ACTIVE: Description = Description {
+        name: "smscope_account_active",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{organisation}"),
+        labels: &["source", "organisation"],
+        help: "1 when the organisation's state is ACTIVATED, else 0.",
+        scale: 1,
+    };
+    pub const ACCOUNT_CONSUMPTION: Description = Description {
+        name: "smscope_account_consumption",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{credit}"),
+        labels: &["source", "organisation", "period"],
+        help: "What an organisation has used in the present month, in the provider's own number.",
+        scale: 1_000_000,
+    };
+    pub const ACCOUNT_LIMIT: Description = Description {
+        name: "smscope_account_consumption_limit",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{credit}"),
+        labels: &["source", "organisation", "period"],
+        help: "What an organisation may use in a month, in the provider's own number.",
+        scale: 1_000_000,
+    };
+    pub const CHANNEL_CONSUMPTION: Description = Description {
+        name: "smscope_channel_consumption",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{credit}"),
+        labels: &["source", "channel_id", "channel_name", "period"],
+        help: "What a channel has used in the present day or month, in the provider's own number.",
+        scale: 1_000_000,
+    };
+    pub const CHANNEL_LIMIT: Description = Description {
+        name: "smscope_channel_consumption_limit",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{credit}"),
+        labels: &["source", "channel_id", "channel_name", "period"],
+        help: "What a channel may use in a day or month, in the provider's own number.",
+        scale: 1_000_000,
     };
 }
 

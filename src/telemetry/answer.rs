@@ -7,15 +7,10 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResp
 use prost::Message;
 
 use crate::meters::Signal;
+use crate::outbound::excerpt;
 
 pub(super) mod grpc;
 pub(super) mod http;
-
-/// A server may ask for no longer a wait than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-
-/// Characters of a server's own words that are passed on.
-const EXCERPT: usize = 200;
 
 /// What became of one request. A `why` is one line that holds nothing of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,13 +82,6 @@ pub(super) struct Any {
     pub value: Vec<u8>,
 }
 
-/// One short line of a server's own words, cut only after the secrets are out: half a token is still one.
-fn excerpt(text: &str, secrets: &[String]) -> String {
-    let clean = secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "<redacted>"));
-    let words: String = clean.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT).collect();
-    words.trim().to_owned()
-}
-
 /// `answered 503 Service Unavailable: try later`.
 fn explain(status: &str, said: &str) -> String {
     match said {
@@ -114,8 +102,13 @@ pub fn classify_anything(input: &[u8]) {
     let secrets = ["secret".to_owned()];
     let answer = if kind & 2 == 0 {
         let Ok(status) = hyper::StatusCode::from_u16(code) else { return };
-        let reply =
-            http::Reply { status, content_type: &first, retry_after: Some(&second), body: Some(body), secrets: &secrets };
+        let reply = http::Reply {
+            status,
+            content_type: &first,
+            retry_after: Some(&second),
+            body: Some(body),
+            secrets: &secrets,
+        };
         http::classify(signal, reply, jiff::Timestamp::UNIX_EPOCH)
     } else {
         let reply = grpc::Reply {
@@ -134,7 +127,7 @@ pub fn classify_anything(input: &[u8]) {
             message
         }
         Answer::Retry { after, why } => {
-            assert!(after.is_none_or(|after| after <= LONGEST_WAIT));
+            assert!(after.is_none_or(|after| after <= crate::outbound::LONGEST_WAIT));
             why
         }
         Answer::Refused { why } | Answer::Bad { why } => why,
@@ -150,18 +143,5 @@ pub(super) fn class(answer: &Answer) -> &'static str {
         Answer::Retry { .. } => "retry",
         Answer::Refused { .. } => "refused",
         Answer::Bad { .. } => "bad",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_that_the_server_repeats_is_not_quoted_even_where_the_excerpt_ends() {
-        let secrets = ["c2VjcmV0".to_owned()];
-        assert_eq!(excerpt("bad token c2VjcmV0", &secrets), "bad token <redacted>");
-        let late = format!("{}c2VjcmV0", "x".repeat(EXCERPT - 4));
-        assert!(!excerpt(&late, &secrets).contains("c2Vj"));
     }
 }

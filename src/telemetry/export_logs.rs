@@ -13,11 +13,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::logs::LogEncoder;
-use super::notice::Notice;
 use super::sender::{Answer, Sender};
 use crate::ledger::catalogue::gauge;
 use crate::ledger::snapshot::{Family, Sample};
 use crate::meters::ExportMeters;
+use crate::outbound::Notice;
 use crate::record::Entry;
 
 /// Most records in one request.

@@ -10,12 +10,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::ledger_metrics::metrics;
 use super::metric_requests::{MetricRequest, requests};
-use super::notice::Notice;
 use super::process_push::ProcessPush;
 use super::resource::Resource;
 use super::sender::{Answer, Sender};
 use crate::ledger::snapshot::Snapshot;
 use crate::meters::ExportMeters;
+use crate::outbound::Notice;
 
 /// Everything that the metrics exporter is made of.
 pub struct MetricExport<F> {

@@ -13,7 +13,6 @@ mod grpc_collector;
 pub mod ledger_metrics;
 pub mod logs;
 pub mod metric_requests;
-mod notice;
 pub mod person;
 pub mod process;
 pub mod process_push;

@@ -1,6 +1,5 @@
 //! One OTLP request and its answer, by whichever road the configuration has.
 
-use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use hyper::http::{HeaderMap, HeaderValue, Uri};
 pub use super::answer::Answer;
 use crate::config::{Endpoint, Protocol};
 use crate::meters::Signal;
+pub use crate::outbound::OUR_USER_AGENT;
 use grpc::Grpc;
 use http::Http;
 
-mod connector;
 mod grpc;
 mod http;
 #[cfg(test)]
@@ -24,12 +23,6 @@ mod tls_tests;
 
 /// Bytes of an answer that are read: an OTLP response is a few hundred at most.
 const LONGEST_ANSWER: usize = 64 * 1024;
-
-/// Collectors close idle connections after a minute or more; ours go first.
-const IDLE: Duration = Duration::from_secs(30);
-
-/// How we name ourselves to collectors unless the operator's headers say otherwise.
-pub const OUR_USER_AGENT: &str = concat!("smscope/", env!("CARGO_PKG_VERSION"));
 
 /// Sends one signal to one endpoint. Connections are opened when they are needed, kept, and replaced when they break.
 pub struct Sender {
@@ -103,15 +96,4 @@ fn headers(endpoint: &Endpoint, user_agent: &'static str) -> HeaderMap {
 fn gzip(body: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to memory cannot fail").into()
-}
-
-/// The error and its causes on one line: "client error (Connect): tcp connect error: Connection refused".
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

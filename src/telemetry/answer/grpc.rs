@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prost::Message;
 
-use super::{Answer, LONGEST_WAIT, RpcStatus, excerpt, explain, response, success};
+use super::{Answer, RpcStatus, excerpt, explain, response, success};
 use crate::meters::Signal;
 
 /// A gRPC answer as far as it matters.
@@ -98,7 +98,7 @@ fn retry_delay(details: &[u8]) -> Option<Duration> {
     let info = details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
     let delay = RetryInfo::decode(&info.value[..]).ok()?.retry_delay?;
     let delay = Duration::new(u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?.min(999_999_999));
-    Some(delay.min(LONGEST_WAIT))
+    Some(delay.min(crate::outbound::LONGEST_WAIT))
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! OTLP over HTTP: status, headers and body to verdict.
 
-use std::time::Duration;
-
 use hyper::http::StatusCode;
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use prost::Message;
 use serde_json::Value;
 
-use super::{Answer, LONGEST_WAIT, RpcStatus, Said, excerpt, explain, response, success};
+use super::{Answer, RpcStatus, Said, excerpt, explain, response, success};
 use crate::meters::Signal;
+use crate::outbound::wait;
 
 /// An HTTP answer as far as it matters.
 #[derive(Clone, Copy, Debug)]
@@ -82,21 +80,6 @@ fn said(reply: Reply<'_>) -> String {
 
 fn is_json(content_type: &str) -> bool {
     content_type.starts_with("application/json")
-}
-
-/// Retry-After: seconds, or an HTTP date (a past one means at once). `None` for anything else.
-///
-/// Source: RFC 9110, section 10.2.3.
-fn wait(retry_after: Option<&str>, now: Timestamp) -> Option<Duration> {
-    let text = retry_after?.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
-            Duration::try_from(date.duration_since(now)).unwrap_or_default()
-        }
-    };
-    Some(wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -200,23 +183,5 @@ mod tests {
         ] {
             assert_eq!(of(401, content_type, body), Answer::Refused { why });
         }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_at_most_an_hour() {
-        let now = "1994-11-06T08:49:07Z".parse().unwrap();
-        for (text, seconds) in [
-            ("120", Some(120)),
-            (" 0 ", Some(0)),
-            ("86400", Some(3600)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-            ("Sun, 06 Nov 2094 08:00:00 GMT", Some(3600)),
-            ("soon", None),
-            ("-1", None),
-        ] {
-            assert_eq!(wait(Some(text), now), seconds.map(Duration::from_secs), "{text}");
-        }
-        assert_eq!(wait(None, now), None);
     }
 }

@@ -23,10 +23,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
-use super::connector::{Connector, connector};
-use super::{Answer, IDLE, LONGEST_ANSWER, chain, headers};
+use super::{Answer, LONGEST_ANSWER, headers};
 use crate::config::{Endpoint, METADATA_BASE64};
 use crate::meters::Signal;
+use crate::outbound::{Connector, IDLE, chain, connector};
 use crate::telemetry::answer::{grpc, http};
 
 const ENCODING: &str = "grpc-encoding";
@@ -61,7 +61,7 @@ impl Grpc {
         let mut url = endpoint.url.clone().into_parts();
         url.path_and_query = Some(method(signal));
         let url = Uri::from_parts(url).expect("a URL with another path is a URL");
-        let connector = connector(endpoint);
+        let connector = connector(endpoint.tls.as_ref(), endpoint.protocol);
         let client = Mutex::new(client(&connector));
         Self { connector, client, url, headers, gzip: endpoint.gzip }
     }

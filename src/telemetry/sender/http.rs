@@ -9,10 +9,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
 
-use super::connector::{Connector, connector};
-use super::{Answer, IDLE, LONGEST_ANSWER, chain, headers};
+use super::{Answer, LONGEST_ANSWER, headers};
 use crate::config::Endpoint;
 use crate::meters::Signal;
+use crate::outbound::{Connector, IDLE, chain, connector};
 use crate::telemetry::answer::http::{Reply, classify};
 
 /// Kept-alive HTTP/1.1 connections to one URL. Redirects are not followed.
@@ -32,7 +32,7 @@ impl Http {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .build(connector(endpoint));
+            .build(connector(endpoint.tls.as_ref(), endpoint.protocol));
         Self { client, url: endpoint.url.clone(), headers }
     }
 

@@ -1,4 +1,4 @@
-//! Connections to OTLP endpoints: plain, or TLS as the configuration has it.
+//! Connections to where an URL leads: plain, or TLS as the configuration has it.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::config::{Endpoint, Protocol, Tls};
+use crate::config::{Protocol, Tls};
 
-pub(super) type Connector = HttpsConnector<HttpConnector>;
+pub type Connector = HttpsConnector<HttpConnector>;
 
-/// What connects to `endpoint`, whatever the scheme of its URL.
-pub(super) fn connector(endpoint: &Endpoint) -> Connector {
+/// What connects by `protocol`, whatever the scheme of the URL; `tls` is there if, and only if, that is https.
+pub fn connector(tls: Option<&Tls>, protocol: Protocol) -> Connector {
     let mut tcp = HttpConnector::new();
     tcp.set_nodelay(true);
     // It would take nothing but http:// otherwise.
     tcp.enforce_http(false);
-    let mut tls = endpoint.tls.as_ref().map_or_else(trusts_nobody, |tls| (*tls.client).clone());
-    tls.alpn_protocols = match endpoint.protocol {
+    let mut tls = tls.map_or_else(trusts_nobody, |tls| (*tls.client).clone());
+    tls.alpn_protocols = match protocol {
         Protocol::HttpProtobuf => vec![b"http/1.1".to_vec()],
         Protocol::Grpc => vec![b"h2".to_vec()],
     };

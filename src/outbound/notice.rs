@@ -8,7 +8,7 @@ const AGAIN: Duration = Duration::from_secs(600);
 
 /// Lets a text through when it is new, or was last let through ten minutes ago.
 #[derive(Debug, Default)]
-pub(super) struct Notice {
+pub struct Notice {
     last: Option<(String, Instant)>,
 }
 

@@ -1,0 +1,89 @@
+//! What all that calls others by HTTP has in common: connections, Retry-After, and errors in one line without secrets.
+
+mod connector;
+mod notice;
+
+use std::error::Error;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
+pub use connector::{Connector, connector};
+pub use notice::Notice;
+
+/// A server may ask for no longer a wait than this.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// Servers close idle connections after a minute or more; ours go first.
+pub const IDLE: Duration = Duration::from_secs(30);
+
+/// How we name ourselves unless the operator's headers say otherwise.
+pub const OUR_USER_AGENT: &str = concat!("smscope/", env!("CARGO_PKG_VERSION"));
+
+/// Characters of a server's own words that are passed on.
+const EXCERPT: usize = 200;
+
+/// Retry-After: seconds, or an HTTP date (a past one means at once). `None` for anything else.
+///
+/// Source: RFC 9110, section 10.2.3.
+pub fn wait(retry_after: Option<&str>, now: Timestamp) -> Option<Duration> {
+    let text = retry_after?.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
+            Duration::try_from(date.duration_since(now)).unwrap_or_default()
+        }
+    };
+    Some(wait.min(LONGEST_WAIT))
+}
+
+/// One short line of a server's own words, cut only after the secrets are out: half a token is still one.
+pub fn excerpt<S: AsRef<str>>(text: &str, secrets: &[S]) -> String {
+    let clean = secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_ref(), "<redacted>"));
+    let words: String = clean.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT).collect();
+    words.trim().to_owned()
+}
+
+/// The error and its causes on one line: "client error (Connect): tcp connect error: Connection refused".
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_the_server_repeats_is_not_quoted_even_where_the_excerpt_ends() {
+        let secrets = ["c2VjcmV0".to_owned()];
+        assert_eq!(excerpt("bad token c2VjcmV0", &secrets), "bad token <redacted>");
+        let late = format!("{}c2VjcmV0", "x".repeat(EXCERPT - 4));
+        assert!(!excerpt(&late, &secrets).contains("c2Vj"));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_at_most_an_hour() {
+        let now = "1994-11-06T08:49:07Z".parse().unwrap();
+        for (text, seconds) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("86400", Some(3600)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("Sun, 06 Nov 2094 08:00:00 GMT", Some(3600)),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            assert_eq!(wait(Some(text), now), seconds.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(wait(None, now), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! Why the provider's API did not give what was asked for.
+
+use std::time::Duration;
+
+use super::Operation;
+
+/// In what way it failed: the `result` label, `ok` aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// 401 or 403: the key.
+    Unauthorized,
+    RateLimited,
+    /// Any other 4xx, and redirects.
+    Refused,
+    ServerError,
+    Timeout,
+    /// No connection, or nobody there who is trusted: nothing was sent.
+    Unreachable,
+    /// The connection broke before the end of the answer.
+    Broken,
+    /// A whole answer that is not what it should be.
+    Invalid,
+}
+
+impl Failure {
+    /// The label value, for example `rate_limited`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Failure::Unauthorized => "unauthorized",
+            Failure::RateLimited => "rate_limited",
+            Failure::Refused => "refused",
+            Failure::ServerError => "server_error",
+            Failure::Timeout => "timeout",
+            Failure::Unreachable => "unreachable",
+            Failure::Broken => "broken",
+            Failure::Invalid => "invalid",
+        }
+    }
+}
+
+/// One line, without the key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("smsmode's API ({operation}): {why}", operation = .operation.as_str())]
+pub struct ApiError {
+    pub operation: Operation,
+    pub failure: Failure,
+    /// How long the provider asks to wait, at most an hour.
+    pub after: Option<Duration>,
+    why: String,
+}
+
+impl ApiError {
+    pub(super) fn new(operation: Operation, failure: Failure, why: impl Into<String>) -> Self {
+        Self { operation, failure, after: None, why: why.into() }
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn may_pass(&self) -> bool {
+        match self.failure {
+            Failure::RateLimited
+            | Failure::ServerError
+            | Failure::Timeout
+            | Failure::Unreachable
+            | Failure::Broken
+            | Failure::Invalid => true,
+            Failure::Unauthorized | Failure::Refused => false,
+        }
+    }
+
+    /// Whether the provider may have done what it was asked to, all the same.
+    pub fn may_have_been_done(&self) -> bool {
+        matches!(self.failure, Failure::ServerError | Failure::Timeout | Failure::Broken | Failure::Invalid)
+    }
+}

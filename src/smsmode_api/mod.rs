@@ -1,0 +1,354 @@
+//! smsmode's own API, as a client: what asks the provider something asks it here.
+//!
+//! One request at a time is what callers make; there is no retry in here. Redirects are not followed, answers are bounded, and an
+//! error is one line that has neither the key nor anything of the answer but the provider's own words of the error.
+//!
+//! Source of paths and fields: REST v1 (header X-Api-Key, lists of `items` with `page` from 1 and `pageSize` 1 to 100), and the
+//! HTTP API 1.6 for the credit. Liberal in what it takes: numbers may be texts, and a field that is missing is not known.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::http::Uri;
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use crate::config::{Api, ApiMode, Protocol};
+use crate::event::SourceName;
+use crate::meters::ApiMeters;
+use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector, excerpt, wait};
+
+mod error;
+mod resource;
+
+pub use error::{ApiError, Failure};
+pub use resource::{Callbacks, Channel, Organisation, number};
+
+/// Items of a page: the most that the provider gives.
+pub const PAGE: usize = 100;
+
+/// Pages of organisations or channels that are read, at most.
+const MOST_PAGES: usize = 10;
+
+/// Bytes of an answer that are read: a hundred messages are about a tenth of it.
+const LONGEST_ANSWER: usize = 4 << 20;
+
+/// What an id of the provider's must not be in a path.
+const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+
+/// The `result` of what succeeded.
+const OK: &str = "ok";
+
+/// Every value of the `result` label.
+const RESULTS: &[&str] = &[
+    OK,
+    Failure::Unauthorized.as_str(),
+    Failure::RateLimited.as_str(),
+    Failure::Refused.as_str(),
+    Failure::ServerError.as_str(),
+    Failure::Timeout.as_str(),
+    Failure::Unreachable.as_str(),
+    Failure::Broken.as_str(),
+    Failure::Invalid.as_str(),
+];
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// What is asked for: the `operation` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Organisations,
+    Channels,
+    Channel,
+    SetCallbacks,
+    Messages,
+    Send,
+    Credit,
+}
+
+impl Operation {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Organisations => "organisations",
+            Operation::Channels => "channels",
+            Operation::Channel => "channel",
+            Operation::SetCallbacks => "set_callbacks",
+            Operation::Messages => "messages",
+            Operation::Send => "send",
+            Operation::Credit => "credit",
+        }
+    }
+}
+
+/// A message to be sent. What is `None` is left to the channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Digits, country first.
+    pub to: String,
+    pub text: String,
+    pub from: Option<String>,
+    pub ref_client: Option<String>,
+    pub callback_url_status: Option<String>,
+    pub callback_url_mo: Option<String>,
+}
+
+/// The API of one source's account.
+pub struct SmsmodeApi {
+    client: Client<Connector, Full<Bytes>>,
+    settings: Api,
+    meters: ApiMeters,
+}
+
+impl SmsmodeApi {
+    /// Must be used within a tokio runtime.
+    pub fn new(source: &SourceName, settings: Api) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build(connector(settings.tls.as_ref(), Protocol::HttpProtobuf));
+        Self { client, settings, meters: ApiMeters::new(source.as_str(), RESULTS) }
+    }
+
+    pub fn mode(&self) -> ApiMode {
+        self.settings.mode
+    }
+
+    /// The results of these operations exist at 0 from here on.
+    pub fn expect(&self, operations: &[Operation]) {
+        for operation in operations {
+            self.meters.open(operation.as_str());
+        }
+    }
+
+    /// The organisations that the key belongs to.
+    ///
+    /// # Errors
+    /// As every call here: the provider does not answer, not in time, not in full, not with success, or not with what it says.
+    pub async fn organisations(&self) -> Result<Vec<Organisation>, ApiError> {
+        let items = self.all(Operation::Organisations, "commons/v1/organisations").await?;
+        Ok(items.iter().map(Organisation::read).collect())
+    }
+
+    /// The channels that the key may see.
+    pub async fn channels(&self) -> Result<Vec<Channel>, ApiError> {
+        let items = self.all(Operation::Channels, "commons/v1/channels").await?;
+        Ok(items.iter().filter_map(Channel::read).collect())
+    }
+
+    pub async fn channel(&self, organisation: &str, channel: &str) -> Result<Channel, ApiError> {
+        let path = channel_path(organisation, channel);
+        let value = self.json(Operation::Channel, Method::GET, &path, None).await?;
+        self.read_channel(Operation::Channel, channel, &value)
+    }
+
+    /// Sets where a channel's receipts and replies go by default; `None` is nowhere. Gives the channel as it is then.
+    pub async fn set_callbacks(
+        &self,
+        organisation: &str,
+        channel: &str,
+        callbacks: &Callbacks,
+    ) -> Result<Channel, ApiError> {
+        let path = channel_path(organisation, channel);
+        let body = json!({"defaultCallbackUrlStatus": callbacks.status, "defaultCallbackUrlMo": callbacks.mo});
+        let value = self.json(Operation::SetCallbacks, Method::PATCH, &path, Some(body)).await?;
+        self.read_channel(Operation::SetCallbacks, channel, &value)
+    }
+
+    /// One page of the messages, from 1, each in the shape of a receipt. Fewer than [`PAGE`] means that it is the last.
+    pub async fn messages(&self, page: usize) -> Result<Vec<Value>, ApiError> {
+        self.page(Operation::Messages, "sms/v1/messages", page).await
+    }
+
+    /// Sends a message. Gives the message resource, which has the shape of a receipt.
+    ///
+    /// # Errors
+    /// After one for which [`ApiError::may_have_been_done`] the message may have been sent all the same.
+    pub async fn send(&self, message: &Outgoing) -> Result<Value, ApiError> {
+        let mut body = json!({"recipient": {"to": message.to}, "body": {"text": message.text}});
+        for (name, value) in [
+            ("from", &message.from),
+            ("refClient", &message.ref_client),
+            ("callbackUrlStatus", &message.callback_url_status),
+            ("callbackUrlMo", &message.callback_url_mo),
+        ] {
+            if let Some(value) = value {
+                body[name] = value.as_str().into();
+            }
+        }
+        self.json(Operation::Send, Method::POST, "sms/v1/messages", Some(body)).await
+    }
+
+    /// The credit by the legacy API, in millionths.
+    pub async fn credit(&self) -> Result<i64, ApiError> {
+        let key = utf8_percent_encode(self.settings.key.reveal(), IN_A_PATH);
+        let path = format!("http/1.6/credit.do?accessToken={key}");
+        let read = |text: &[u8]| {
+            let text = std::str::from_utf8(text).ok()?;
+            number(&Value::String(text.trim().to_owned()))
+        };
+        self.call(Operation::Credit, Method::GET, &path, None, read, "a number").await
+    }
+
+    async fn all(&self, operation: Operation, path: &str) -> Result<Vec<Value>, ApiError> {
+        let mut items = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let some = self.page(operation, path, page).await?;
+            let is_last = some.len() < PAGE;
+            items.extend(some);
+            if is_last {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    async fn page(&self, operation: Operation, path: &str, page: usize) -> Result<Vec<Value>, ApiError> {
+        let path = format!("{path}?page={page}&pageSize={PAGE}");
+        let read = |body: &[u8]| match serde_json::from_slice(body).ok()? {
+            Value::Object(mut page) => match page.remove("items")? {
+                Value::Array(items) => Some(items),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.call(operation, Method::GET, &path, None, read, "a list of items").await
+    }
+
+    async fn json(
+        &self,
+        operation: Operation,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, ApiError> {
+        let read = |body: &[u8]| serde_json::from_slice(body).ok().filter(Value::is_object);
+        self.call(operation, method, path, body, read, "a JSON object").await
+    }
+
+    fn read_channel(&self, operation: Operation, asked_for: &str, value: &Value) -> Result<Channel, ApiError> {
+        let read = Channel::read(value).filter(|channel| channel.id == asked_for);
+        read.ok_or_else(|| ApiError::new(operation, Failure::Invalid, "answered with another channel"))
+    }
+
+    /// One request. `read` takes the answer's body, which should be `expected`.
+    async fn call<T>(
+        &self,
+        operation: Operation,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        read: impl FnOnce(&[u8]) -> Option<T>,
+        expected: &str,
+    ) -> Result<T, ApiError> {
+        let started = Instant::now();
+        let answered = match self.request(method, path, body) {
+            Some(request) => {
+                let exchange = self.exchange(operation, request);
+                match tokio::time::timeout(self.settings.timeout, exchange).await {
+                    Ok(answered) => answered,
+                    Err(_) => {
+                        let why = format!("no answer within {:?}", self.settings.timeout);
+                        Err(ApiError::new(operation, Failure::Timeout, why))
+                    }
+                }
+            }
+            None => Err(ApiError::new(operation, Failure::Refused, "the key or an id cannot be sent")),
+        };
+        let result = answered.and_then(|body| {
+            let invalid = || ApiError::new(operation, Failure::Invalid, format!("answered, but not with {expected}"));
+            read(&body).ok_or_else(invalid)
+        });
+        let label = result.as_ref().map_or_else(|error| error.failure.as_str(), |_| OK);
+        self.meters.answered(operation.as_str(), label, started.elapsed());
+        result
+    }
+
+    fn request(&self, method: Method, path: &str, body: Option<Value>) -> Option<Request<Full<Bytes>>> {
+        let base = self.settings.url.path().trim_end_matches('/');
+        let mut parts = self.settings.url.clone().into_parts();
+        parts.path_and_query = Some(format!("{base}/{path}").parse::<PathAndQuery>().ok()?);
+        let mut request =
+            Request::new(Full::new(body.as_ref().map_or_else(Bytes::new, |body| body.to_string().into())));
+        *request.uri_mut() = Uri::from_parts(parts).ok()?;
+        *request.method_mut() = method;
+        let headers = request.headers_mut();
+        headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if self.settings.mode == ApiMode::Rest {
+            let mut key = HeaderValue::from_str(self.settings.key.reveal()).ok()?;
+            key.set_sensitive(true);
+            headers.insert(API_KEY, key);
+        }
+        Some(request)
+    }
+
+    async fn exchange(&self, operation: Operation, request: Request<Full<Bytes>>) -> Result<Bytes, ApiError> {
+        let response = self.client.request(request).await.map_err(|error| {
+            let failure = if error.is_connect() { Failure::Unreachable } else { Failure::Broken };
+            ApiError::new(operation, failure, chain(&error))
+        })?;
+        self.read(operation, response).await
+    }
+
+    async fn read(&self, operation: Operation, response: Response<Incoming>) -> Result<Bytes, ApiError> {
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+        if head.status.is_success() {
+            return body.map(|body| body.to_bytes()).map_err(|error| match error.is::<hyper::Error>() {
+                true => ApiError::new(operation, Failure::Broken, chain(&*error)),
+                false => {
+                    ApiError::new(operation, Failure::Invalid, "the answer is longer than any that it should give")
+                }
+            });
+        }
+        let failure = match head.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Unauthorized,
+            StatusCode::TOO_MANY_REQUESTS => Failure::RateLimited,
+            status if status.is_server_error() => Failure::ServerError,
+            // A redirect too: nobody but the host that was configured gets the key.
+            _ => Failure::Refused,
+        };
+        let said = body.map(|body| said(&body.to_bytes())).unwrap_or_default();
+        let said = excerpt(&said, &[self.settings.key.reveal()]);
+        let why = match said.is_empty() {
+            true => format!("answered {}", head.status),
+            false => format!("answered {}: {said}", head.status),
+        };
+        let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let mut error = ApiError::new(operation, failure, why);
+        error.after = wait(retry_after, Timestamp::now());
+        Err(error)
+    }
+}
+
+/// The provider's words for an error: `message` and `detail` of a JSON object.
+fn said(body: &[u8]) -> String {
+    let error: Value = serde_json::from_slice(body).unwrap_or_default();
+    let words = ["message", "detail"].iter().filter_map(|name| error[*name].as_str());
+    words.collect::<Vec<_>>().join("; ")
+}
+
+fn channel_path(organisation: &str, channel: &str) -> String {
+    let segment = |id| utf8_percent_encode(id, IN_A_PATH);
+    format!("commons/v1/organisations/{}/channels/{}", segment(organisation), segment(channel))
+}
+
+/// How long to wait before trying again what failed for the `attempt`th time, from 1: what the provider asks for, else a second,
+/// two, four and so on.
+pub fn pause(error: &ApiError, attempt: u32) -> Duration {
+    error.after.unwrap_or_else(|| Duration::from_secs(1 << attempt.saturating_sub(1).min(6)))
+}
+
+#[cfg(test)]
+mod tests;
