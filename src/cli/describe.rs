@@ -3,7 +3,8 @@
 use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
-use crate::config::{Api, Config, Endpoint, Loaded, LoadedOrigins, Source, Tokens, show_duration, show_size};
+use crate::config::{Api, Config, Endpoint, Loaded, LoadedOrigins, Relay, Source, Tokens, show_duration, show_size};
+use crate::route::Route;
 
 #[cfg(test)]
 mod tests;
@@ -132,7 +133,12 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     reconcile.line("max_pages", config.reconcile.max_pages);
 
     let asking = [account, self_probe, reconcile];
-    [top, http, store, privacy, otlp].into_iter().chain(asking).chain(sources).collect()
+    let relays = config.relays.iter().enumerate().map(|(at, relay)| {
+        let mut section = section(&format!("relay {}", relay.route.relay), &format!("relay[{at}]."));
+        section.relay(relay);
+        section
+    });
+    [top, http, store, privacy, otlp].into_iter().chain(asking).chain(sources).chain(relays).collect()
 }
 
 /// The settings of one table.
@@ -174,6 +180,37 @@ impl<'a> Section<'a> {
         if let Some(certificate) = file(&tls.client_certificate) {
             line("client_certificate", certificate);
             line("client_key", "given".to_owned());
+        }
+    }
+
+    fn relay(&mut self, relay: &Relay) {
+        let Route { relay: name, format, filter, is_fallback, max_age } = &relay.route;
+        self.line("name", name);
+        self.line("url", relay.shown_url());
+        self.line("format", format.as_str());
+        self.line("events", listed(filter.kinds.iter().map(|kind| kind.as_str()), "any"));
+        self.line("reasons", listed(filter.reasons.iter().map(|reason| reason.as_str()), "any"));
+        self.line("sources", listed(&filter.sources, "any"));
+        for (key, wanted) in [
+            ("channels", &filter.channels),
+            ("flows", &filter.flows),
+            ("countries", &filter.countries),
+            ("campaigns", &filter.campaigns),
+            ("keywords", &filter.keywords),
+        ] {
+            self.line(key, listed(wanted, "any"));
+        }
+        self.line("pattern", filter.pattern.as_ref().map_or("any", |pattern| pattern.as_str()));
+        self.line("fallback", is_fallback);
+        self.line_of_any(&["secret", "secret_file"], "secret", relay.secret.as_ref().map_or("none", |_| "<token>"));
+        self.line("headers", listed(relay.headers.iter().map(|(name, _)| format!("{name}: <token>")), "none"));
+        self.line("timeout", show_duration(relay.timeout));
+        self.line("max_age", show_duration(*max_age));
+        self.line("concurrency", relay.concurrency);
+        self.line("networks", listed(&relay.networks, "public"));
+        if let Some(tls) = &relay.tls {
+            let file = tls.certificate.as_ref().map(|path| path.display().to_string());
+            self.line("certificate", file.unwrap_or_else(|| "the system's".to_owned()));
         }
     }
 

@@ -12,6 +12,7 @@ mod model;
 mod origin;
 mod otlp;
 pub mod reference;
+mod relay;
 mod setting;
 mod source;
 mod tls;
@@ -30,6 +31,7 @@ pub use api::{Api, ApiMode};
 pub use environment::{Environment, Process, VARIABLES};
 pub use headers::METADATA_BASE64;
 pub use model::*;
+pub use relay::Relay;
 pub use value::{duration, show_duration, show_size};
 pub use watch::{Account, Reconcile, SelfProbe};
 
@@ -117,6 +119,7 @@ impl Config {
         let account = watch::account(root.table("account")?, &sources)?;
         let self_probe = watch::self_probe(root.table("self_probe")?, public_url.as_deref())?;
         let reconcile = watch::reconcile(root.table("reconcile")?, &sources)?;
+        let relays = relay::read(root.tables("relay")?, &sources)?;
         root.finish()?;
 
         let config = Config {
@@ -132,6 +135,7 @@ impl Config {
             account,
             self_probe,
             reconcile,
+            relays,
         };
         config.check_callback_urls(public_given.as_ref())?;
         Ok(Loaded { config, file, origins: origins.finish(), warnings })

@@ -11,7 +11,7 @@ use hyper::http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use super::{Account, Api, Reconcile, SelfProbe};
+use super::{Account, Api, Reconcile, Relay, SelfProbe};
 use crate::event::{Country, SourceName};
 use crate::secret::Secret;
 
@@ -31,6 +31,7 @@ pub struct Config {
     pub account: Account,
     pub self_probe: SelfProbe,
     pub reconcile: Reconcile,
+    pub relays: Vec<Relay>,
 }
 
 /// Limits of the webhook listener.

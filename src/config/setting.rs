@@ -103,6 +103,10 @@ impl Setting {
         read(self.text(expected)?).ok_or_else(|| self.bad(expected))
     }
 
+    pub fn boolean(&self) -> Result<bool, ConfigError> {
+        self.value.as_bool().ok_or_else(|| self.bad("true or false"))
+    }
+
     pub fn number(&self, range: RangeInclusive<usize>) -> Result<usize, ConfigError> {
         let number = self.value.as_integer().and_then(|number| usize::try_from(number).ok());
         let fits = number.filter(|number| range.contains(number));

@@ -213,19 +213,19 @@ fn tokens_of_file(file: &Setting) -> Result<Vec<Secret>, ConfigError> {
     Ok(tokens)
 }
 
-fn contents(file: &Setting, expected: &str) -> Result<String, ConfigError> {
+pub(super) fn contents(file: &Setting, expected: &str) -> Result<String, ConfigError> {
     std::fs::read_to_string(Path::new(file.text("a path")?))
         .map_err(|error| file.wrong(format_args!("cannot be read: {error}"), expected))
 }
 
-fn networks(setting: Option<Setting>) -> Result<Vec<IpNet>, ConfigError> {
+pub(super) fn networks(setting: Option<Setting>) -> Result<Vec<IpNet>, ConfigError> {
     const EXPECTED: &str = "an address or a network such as 192.0.2.0/24";
     let Some(setting) = setting else { return Ok(Vec::new()) };
     let items = setting.items("addresses and networks")?;
     items.iter().map(|item| item.parse(EXPECTED, value::network)).collect()
 }
 
-fn words(setting: Option<Setting>, what: &str) -> Result<Option<Vec<String>>, ConfigError> {
+pub(super) fn words(setting: Option<Setting>, what: &str) -> Result<Option<Vec<String>>, ConfigError> {
     let word = |item: Setting| {
         item.parse("a text that is not empty", |text| {
             let text = text.trim();

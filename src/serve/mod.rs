@@ -16,6 +16,7 @@ use crate::ingest::{self, Entrance, Gate, Handler};
 use crate::ledger::snapshot::Snapshot;
 use crate::meters::{self, ExportMeters, Signal, SourceMeters};
 use crate::number;
+use crate::relay;
 use crate::secret::Secret;
 use crate::store::{self, Store, WriterEnd};
 use crate::telemetry::export_logs::{self, ExportStatus, LogExport, Pace};
@@ -149,6 +150,11 @@ pub async fn serve(
         exports.push(tokio::spawn(export_metrics::run(export, until(exports_stopped.clone()), flush_limit(config))));
     }
 
+    for relay in &config.relays {
+        let stopped = until(exports_stopped.clone());
+        exports.push(tokio::spawn(relay::run(relay.clone(), store.clone(), instance, stopped, flush_limit(config))));
+    }
+
     let listening = Listening::default();
     let admin_listen = listeners.admin.local_addr().unwrap_or(config.admin_listen);
     let admin = Admin {
@@ -187,7 +193,7 @@ pub async fn serve(
     // What came in is on disk; now what can still be told is told.
     let _nobody_listens = stop_exports.send(true);
     for export in exports {
-        ended("an exporter", export).await;
+        ended("an exporter or relay", export).await;
     }
     ended("the admin listener", admin).await;
     upkeep.abort();
@@ -216,6 +222,7 @@ fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd),
         size_limit: config.store.size_limit,
         sources: config.sources.iter().map(|source| source.name.clone()).collect(),
         exports_logs: config.otlp.logs.is_some(),
+        relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };
     Store::open(data_dir.private(), settings)
         .map_err(|error| StartError::Store { path: config.data_dir.clone(), error })

@@ -30,6 +30,7 @@ use tokio::sync::{oneshot, watch};
 use crate::event::{Event, SourceName, TraceParent};
 use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
+use crate::route::{RelayName, Route};
 
 mod checkpoint;
 pub mod cohorts;
@@ -39,6 +40,7 @@ mod journal;
 pub mod look;
 mod lookup;
 mod messages;
+pub mod relays;
 mod retention;
 mod rows;
 mod schema;
@@ -51,8 +53,9 @@ mod writer;
 mod tests;
 
 use erase::{Changes, EraseError, Erased, People, Performed, Step, Told};
+use relays::{Due, Settlement, Which};
 use shared::Shared;
-use writer::{CursorMove, Erasing, Job, Request, Writer};
+use writer::{CursorMove, Erasing, Job, Request, Reviving, Settling, Writer};
 
 /// How many requests may wait for the writer before callers are told to come back later.
 const QUEUE: usize = 4096;
@@ -81,6 +84,8 @@ pub struct Settings {
     pub sources: Vec<SourceName>,
     /// Whether the events are exported: a cursor exists only then, and first starts at the newest event.
     pub exports_logs: bool,
+    /// Which relays take which events.
+    pub relays: Vec<Route>,
 }
 
 /// One request, decoded, to be kept whole or not at all.
@@ -201,6 +206,40 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Job::Advance(CursorMove { position, answer }))?;
         answered.await.unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// Saves what has become of a delivery.
+    ///
+    /// # Errors
+    /// It was not saved: what was delivered will be delivered again.
+    pub async fn settle(&self, settlement: Settlement) -> Result<(), Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Job::Settle(Settling { settlement, answer }))?;
+        answered.await.unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// Has dead letters tried again; gives how many. Blocks: not for async code.
+    ///
+    /// # Errors
+    /// None of them will be.
+    pub fn revive(&self, which: Which) -> Result<u64, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Job::Revive(Reviving { which, answer }))?;
+        answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// Up to `limit` deliveries of a relay that are due at `now`. Blocks on the disk: not for async code.
+    ///
+    /// # Errors
+    /// The database could not be read; the text says why.
+    pub fn due(&self, relay: &RelayName, now: Timestamp, limit: usize) -> Result<Due, String> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        relays::due(&reader, relay, now, limit).map_err(|error| error.to_string())
+    }
+
+    /// Moves when a relay has something new to do.
+    pub fn relays_changed(&self) -> watch::Receiver<u64> {
+        self.shared.relays.subscribe()
     }
 
     /// Up to `limit` entries after `position`, oldest first. Blocks on the disk: not for async code.

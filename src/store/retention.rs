@@ -15,6 +15,8 @@ pub struct EventLimits {
     pub received_before: i64,
     /// …if they are at or before this place (exported), where an export runs…
     pub exported_to: Option<i64>,
+    /// Events from this place on stay, since a relay needs them.
+    pub relayed_from: Option<i64>,
     /// …or arrived before this, exported or not.
     pub given_up_before: i64,
 }
@@ -38,6 +40,9 @@ pub fn prune_events(connection: &Connection, limits: EventLimits) -> rusqlite::R
         .query_map([STEP + 1], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let may_go = |(id, received_at): &&(i64, i64)| {
+        if limits.relayed_from.is_some_and(|place| *id >= place) {
+            return false;
+        }
         let exported = limits.exported_to.is_none_or(|place| *id <= place);
         *received_at < limits.received_before && (exported || *received_at < limits.given_up_before)
     };

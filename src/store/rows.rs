@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::messages::timestamp;
 use super::shared::{Gauges, Shared};
-use super::{OpenError, Settings, retention};
+use super::{OpenError, Settings, relays, retention};
 use crate::ledger::caps::{Label, LabelCaps};
 use crate::ledger::catalogue::Metric;
 use crate::ledger::{Ledger, Postings, Series};
@@ -121,6 +121,7 @@ pub fn gauges(connection: &Connection, settings: &Settings) -> rusqlite::Result<
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(Gauges {
         oldest_pending,
+        oldest_relayed: relays::oldest_pending(connection, &settings.relays)?,
         newest,
         events: newest - oldest + 1,
         bytes_in_use: retention::bytes_in_use(connection)?,

@@ -10,6 +10,7 @@ use crate::event::SourceName;
 use crate::ledger::catalogue::{Description, gauge};
 use crate::ledger::snapshot::{Family, Sample, Snapshot};
 use crate::ledger::{Ledger, Postings};
+use crate::route::RelayName;
 
 /// `-1` in place of a cursor: nothing is exported.
 const NO_CURSOR: i64 = -1;
@@ -18,6 +19,8 @@ pub struct Shared {
     pub created_at: Timestamp,
     /// The place of the newest event.
     pub newest: watch::Sender<i64>,
+    /// Moves whenever a relay has something new to do.
+    pub relays: watch::Sender<u64>,
     cursor: AtomicI64,
     healthy: AtomicBool,
     // One lock for both: a scrape sees counters and gauges of the same commit. Only the writer changes them, for microseconds; it
@@ -35,6 +38,8 @@ pub struct Visible {
 pub struct Gauges {
     /// First arrival, in Unix milliseconds, of the oldest enroute message by source.
     pub oldest_pending: Vec<(SourceName, i64)>,
+    /// Since when, in Unix milliseconds, the oldest delivery of each relay waits.
+    pub oldest_relayed: Vec<(RelayName, i64)>,
     /// The place of the newest event.
     pub newest: i64,
     /// How many events the journal holds.
@@ -48,6 +53,7 @@ impl Shared {
         Self {
             created_at,
             newest: watch::Sender::new(gauges.newest),
+            relays: watch::Sender::new(0),
             cursor: AtomicI64::new(cursor.unwrap_or(NO_CURSOR)),
             healthy: AtomicBool::new(true),
             visible: RwLock::new(Visible { ledger, gauges }),
@@ -100,6 +106,8 @@ impl Shared {
         let mut families = reading.families();
         let oldest = gauges.oldest_pending.iter().map(|(source, time)| sample(&[source.as_str()], *time)).collect();
         families.push(Family { description: &gauge::PENDING_OLDEST, samples: oldest });
+        let waiting = gauges.oldest_relayed.iter().map(|(relay, since)| sample(&[relay.as_str()], *since)).collect();
+        families.push(Family { description: &gauge::RELAY_OLDEST, samples: waiting });
         let single = |description: &'static Description, value: Option<i64>| Family {
             description,
             samples: value.map(|value| sample(&[], value)).into_iter().collect(),

@@ -16,6 +16,7 @@ fn settings() -> Settings {
         size_limit: None,
         sources: vec![source()],
         exports_logs: false,
+        relays: Vec::new(),
     }
 }
 

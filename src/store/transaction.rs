@@ -15,6 +15,7 @@ use crate::ledger::caps::{Label, LabelCaps, UNKNOWN};
 use crate::ledger::{Ledger, Postings};
 use crate::lifecycle::{self, Change, Sighting};
 use crate::record::{Kind, Record};
+use crate::route::{RelayName, Route};
 
 /// What one receipt lets us observe, once the transaction has committed.
 #[derive(Debug, PartialEq)]
@@ -33,8 +34,11 @@ pub struct Open<'a> {
     pub caps: &'a mut LabelCaps,
     pub lookup: &'a mut Lookup,
     pub marks: &'a Marks,
+    pub routes: &'a [Route],
     pub postings: Postings,
     pub observations: Vec<Observation>,
+    /// A relay has something to do.
+    pub relays_changed: bool,
 }
 
 /// A request that is being taken.
@@ -44,6 +48,8 @@ struct Taking<'a> {
     raw: Option<&'a Raw>,
     /// The journal row of that event, once there is one.
     kept_in: Option<i64>,
+    /// The relays that pass the request on as it came, and have it.
+    raw_taken: Vec<RelayName>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,7 +63,7 @@ impl Open<'_> {
     /// Takes all events of one request.
     pub fn submit(&mut self, submission: &Submission) -> rusqlite::Result<Verdict> {
         let raw = (!self.brings_back_an_erased_person(submission)?).then_some(&submission.raw);
-        let mut taking = Taking { submission, raw, kept_in: None };
+        let mut taking = Taking { submission, raw, kept_in: None, raw_taken: Vec::new() };
         let mut novelties = Vec::with_capacity(submission.events.len());
         for event in &submission.events {
             novelties.push(match event {
@@ -82,7 +88,8 @@ impl Open<'_> {
         self.accounts().message(&row.labels, None, &changes);
         messages::expire(self.connection, id, now)?;
         record.occurred_at = row.message.pending_since.checked_add(horizon).ok();
-        self.journal(&record, Some(id), now, None)?;
+        let event = self.journal(&record, Some(id), now, None)?;
+        self.relay(&record, event, Some(id), now, None)?;
         Ok(Some(()))
     }
 
@@ -301,10 +308,11 @@ impl Open<'_> {
     }
 
     /// Writes the journal row; the request itself goes with the first event of it that is kept.
-    fn keep(&self, taking: &mut Taking<'_>, record: &Record, message: Option<i64>) -> rusqlite::Result<()> {
-        let id = self.journal(record, message, taking.submission.arrived_at, Some(taking))?;
+    fn keep(&mut self, taking: &mut Taking<'_>, record: &Record, message: Option<i64>) -> rusqlite::Result<()> {
+        let arrived_at = taking.submission.arrived_at;
+        let id = self.journal(record, message, arrived_at, Some(taking))?;
         taking.kept_in.get_or_insert(id);
-        Ok(())
+        self.relay(record, id, message, arrived_at, Some(&mut taking.raw_taken))
     }
 
     fn journal(

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpointer;
 use super::erase::{self, Marks, Performed, Step};
+use super::relays::{Settlement, Which};
 use super::housekeeping::MessageRound;
 use super::lookup::Lookup;
 use super::rows;
@@ -21,6 +23,7 @@ use crate::ledger::accounting::Accounts;
 use crate::ledger::caps::LabelCaps;
 use crate::ledger::{Ledger, Postings};
 use crate::meters::{self, SourceMeters, StoreMeters};
+use crate::route::Route;
 
 /// Events of one transaction, give or take the last request's.
 const BATCH: usize = 1024;
@@ -30,6 +33,8 @@ pub enum Job {
     Keep(Request),
     Advance(CursorMove),
     Erase(Erasing),
+    Settle(Settling),
+    Revive(Reviving),
 }
 
 /// A submission that waits to be kept.
@@ -42,6 +47,18 @@ pub struct Request {
 pub struct CursorMove {
     pub position: i64,
     pub answer: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// What has become of a delivery, to be saved.
+pub struct Settling {
+    pub settlement: Settlement,
+    pub answer: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Dead letters that are to be tried again.
+pub struct Reviving {
+    pub which: Which,
+    pub answer: oneshot::Sender<Result<u64, Refusal>>,
 }
 
 /// A step of an erasure that waits to be done.
@@ -73,6 +90,15 @@ pub(super) struct Done<T> {
     result: T,
     postings: Postings,
     observations: Vec<Observation>,
+    relays_changed: bool,
+}
+
+/// What one transaction has to do.
+#[derive(Default)]
+struct Batch {
+    keep: Vec<Request>,
+    advance: Vec<CursorMove>,
+    settle: Vec<Settling>,
 }
 
 impl Writer {
@@ -110,7 +136,7 @@ impl Writer {
             for source in &sources {
                 accounts.open_reply_kinds(source.as_str(), "SMS");
             }
-            Ok(())
+            open.open_relays()
         })?;
         writer.show(done);
         Ok(writer)
@@ -139,27 +165,41 @@ impl Writer {
     }
 
     fn serve(&mut self, first: Job, queue: &Receiver<Job>) {
-        let mut keep = Vec::new();
-        let mut advance = Vec::new();
+        let mut batch = Batch::default();
         let mut erase = Vec::new();
+        let mut revive = Vec::new();
         let mut events = 0;
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
                 Job::Keep(request) => {
                     events += request.submission.events.len();
-                    keep.push(request);
+                    batch.keep.push(request);
                 }
-                Job::Advance(step) => advance.push(step),
+                Job::Advance(step) => batch.advance.push(step),
+                Job::Settle(step) => {
+                    events += 1;
+                    batch.settle.push(step);
+                }
                 Job::Erase(step) => erase.push(step),
+                Job::Revive(step) => revive.push(step),
             }
             next = if events < BATCH { queue.try_recv().ok() } else { None };
         }
-        self.make_room(&mut keep);
-        self.keep_batch(keep, advance);
+        self.make_room(&mut batch.keep);
+        self.keep_batch(batch);
         for erasing in erase {
             self.erase(erasing);
         }
+        for reviving in revive {
+            self.revive(reviving);
+        }
+    }
+
+    fn revive(&mut self, Reviving { which, answer }: Reviving) {
+        let done = self.transaction(|open| open.revive(&which, Timestamp::now()));
+        let revived = done.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite);
+        let _gone = answer.send(revived);
     }
 
     fn erase(&mut self, Erasing { step, answer }: Erasing) {
@@ -184,21 +224,25 @@ impl Writer {
     }
 
     /// Keeps a batch whole; or, when one request cannot be kept for a reason of its own, each by itself.
-    fn keep_batch(&mut self, keep: Vec<Request>, advance: Vec<CursorMove>) {
+    fn keep_batch(&mut self, Batch { keep, advance, settle }: Batch) {
         let position = advance.iter().map(|step| step.position).max();
-        if keep.is_empty() && position.is_none() {
+        if keep.is_empty() && position.is_none() && settle.is_empty() {
             return;
         }
+        let settle_count = settle.len();
         let outcome = self.transaction(|open| {
             if let Some(position) = position {
                 rows::save_cursor(open.connection, position)?;
+            }
+            for settling in &settle {
+                open.settle(&settling.settlement, Timestamp::now())?;
             }
             keep.iter().map(|request| open.submit(&request.submission)).collect::<rusqlite::Result<Vec<_>>>()
         });
         // A caller that is gone by now has given up waiting: its event is kept all the same.
         match outcome {
             Ok(done) => {
-                self.uncheckpointed += keep.len();
+                self.uncheckpointed += keep.len() + settle.len();
                 if let Some(position) = position {
                     self.shared.advance_cursor(position);
                 }
@@ -209,16 +253,22 @@ impl Writer {
                 for step in advance {
                     let _gone = step.answer.send(Ok(()));
                 }
+                for step in settle {
+                    let _gone = step.answer.send(Ok(()));
+                }
                 self.checkpoint_when_due();
             }
             Err(error) => {
                 for step in advance {
                     let _gone = step.answer.send(Err(Refusal::CannotWrite));
                 }
-                let one_is_to_blame = keep.len() > 1 && !is_of_the_environment(&error);
+                for step in settle {
+                    let _gone = step.answer.send(Err(Refusal::CannotWrite));
+                }
+                let one_is_to_blame = keep.len() + settle_count > 1 && !is_of_the_environment(&error);
                 for request in keep {
                     if one_is_to_blame {
-                        self.keep_batch(vec![request], Vec::new());
+                        self.keep_batch(Batch { keep: vec![request], ..Batch::default() });
                     } else {
                         let _gone = request.answer.send(Err(Refusal::CannotWrite));
                     }
@@ -239,6 +289,7 @@ impl Writer {
             &mut self.caps,
             &mut self.lookup,
             &self.marks,
+            &self.settings.relays,
             work,
         );
         match &outcome {
@@ -275,6 +326,9 @@ impl Writer {
             }
         };
         self.shared.show(done.postings, gauges);
+        if done.relays_changed {
+            self.shared.relays.send_modify(|changes| *changes += 1);
+        }
         for Observation { labels, delivered_in, delayed } in done.observations {
             let Some(meters) = self.source_meters.get(&labels.source) else { continue };
             if let Some(took) = delivered_in {
@@ -304,6 +358,7 @@ fn run_transaction<T>(
     caps: &mut LabelCaps,
     lookup: &mut Lookup,
     marks: &Marks,
+    routes: &[Route],
     work: impl FnOnce(&mut Open<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Done<T>> {
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
@@ -313,15 +368,17 @@ fn run_transaction<T>(
         caps,
         lookup,
         marks,
+        routes,
         postings: Postings::default(),
         observations: Vec::new(),
+        relays_changed: false,
     };
     let result = work(&mut open)?;
-    let Open { postings, observations, caps, .. } = open;
+    let Open { postings, observations, relays_changed, caps, .. } = open;
     rows::save_ledger(&transaction, ledger, &postings)?;
     rows::save_label_values(&transaction, caps.fresh())?;
     transaction.commit()?;
-    Ok(Done { result, postings, observations })
+    Ok(Done { result, postings, observations, relays_changed })
 }
 
 /// Whether trying each request by itself would be of no use.
