@@ -3,6 +3,7 @@
 mod describe;
 mod generated;
 mod kept;
+mod relay;
 mod simulate;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use crate::report::{Dimension, Format};
 pub use describe::{Line, describe, lines};
 pub use generated::{completions, man_page};
 pub use kept::{EraseArguments, ExportArguments, ShowArguments};
+pub use relay::{RelayCommand, RelayList, RelayRetry};
 pub use simulate::Simulate;
 
 /// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
@@ -55,6 +57,9 @@ pub enum Command {
     Export(ExportArguments),
     /// Erase what is kept of people: numbers, texts, requests and references; counts and duplicate keys stay
     Erase(EraseArguments),
+    /// Look at what relays have not delivered, and have it tried again
+    #[command(subcommand)]
+    Relay(RelayCommand),
     /// Play the provider against a running smscope: a load and a test, with --verify a proof
     Simulate(Box<Simulate>),
     /// Print the completions of a shell, for it to read at its start

@@ -16,6 +16,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
 use crate::store::erase::{Erased, Progress};
+use crate::store::relays::Which;
 
 /// What may be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ use crate::store::erase::{Erased, Progress};
 pub enum Request {
     /// Erase what is kept of these phone numbers.
     Erase { recipients: Vec<String> },
+    /// Try dead letters of relays again.
+    RetryRelayed { which: Which },
 }
 
 /// A line of an answer.
@@ -31,6 +34,8 @@ pub enum Request {
 pub enum Line {
     Progress(Progress),
     Erased(Erased),
+    /// How many dead letters are tried again.
+    Retried(u64),
     Failed(String),
 }
 
@@ -152,7 +157,7 @@ mod tests {
     fn serve(folder: &Path) -> tokio::task::JoinHandle<()> {
         let listener = listen(folder).unwrap();
         tokio::spawn(run(listener, |request, lines| {
-            let Request::Erase { recipients } = request;
+            let Request::Erase { recipients } = request else { panic!("another request") };
             let progress = Progress { doing: Doing::Overwriting, done: 1, of: 2 };
             lines.blocking_send(Line::Progress(progress)).unwrap();
             lines

@@ -17,9 +17,6 @@ mod envelope;
 mod signature;
 mod target;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;

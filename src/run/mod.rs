@@ -1,6 +1,7 @@
 //! The commands, as the process runs them: standard output for what was asked for, standard error for diagnostics.
 
 mod kept;
+mod relay;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use crate::simulate;
 use crate::store::cohorts;
 
 pub use kept::{erase, export, show};
+pub use relay::relay;
 
 /// `smscope serve`.
 ///

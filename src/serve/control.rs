@@ -27,10 +27,14 @@ impl Ending {
 pub fn handler(config: &Config, store: Store, ending: Ending) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
     let regions = regions(config);
     move |request, lines| {
-        let Request::Erase { recipients } = request;
-        let last = match People::new(&recipients, regions.clone()) {
-            Ok(people) => erase(&store, people, &ending, &lines),
-            Err(problem) => Line::Failed(problem),
+        let last = match request {
+            Request::Erase { recipients } => match People::new(&recipients, regions.clone()) {
+                Ok(people) => erase(&store, people, &ending, &lines),
+                Err(problem) => Line::Failed(problem),
+            },
+            Request::RetryRelayed { which } => {
+                store.revive(which).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::Retried)
+            }
         };
         let _gone = lines.blocking_send(last);
     }

@@ -131,6 +131,9 @@ pub enum Which {
     All,
 }
 
+#[cfg(test)]
+mod tests;
+
 const DUE: &str = "due";
 const BEHIND: &str = "behind";
 const DEAD: &str = "dead";

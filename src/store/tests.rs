@@ -8,7 +8,7 @@ use crate::record::Kind;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         retention: 30 * DAY,
         horizon: 3 * DAY,
@@ -20,11 +20,11 @@ fn settings() -> Settings {
     }
 }
 
-fn source() -> SourceName {
+pub(super) fn source() -> SourceName {
     SourceName::new("smsmode").unwrap()
 }
 
-fn receipt(id: &str, value: &str, outcome: Outcome) -> Receipt {
+pub(super) fn receipt(id: &str, value: &str, outcome: Outcome) -> Receipt {
     Receipt {
         message_id: id.into(),
         message_part: String::new(),
@@ -47,15 +47,15 @@ fn receipt(id: &str, value: &str, outcome: Outcome) -> Receipt {
     }
 }
 
-fn enroute(id: &str) -> Event {
+pub(super) fn enroute(id: &str) -> Event {
     Event::Receipt(Box::new(receipt(id, "ENROUTE", Outcome::Enroute)))
 }
 
-fn delivered(id: &str) -> Event {
+pub(super) fn delivered(id: &str) -> Event {
     Event::Receipt(Box::new(receipt(id, "DELIVERED", Outcome::Delivered)))
 }
 
-fn reply(id: &str) -> Reply {
+pub(super) fn reply(id: &str) -> Reply {
     Reply {
         reply_id: id.into(),
         kind: ReplyKind::Reply,
@@ -74,11 +74,11 @@ fn reply(id: &str) -> Reply {
     }
 }
 
-fn junk(byte: u8) -> Event {
+pub(super) fn junk(byte: u8) -> Event {
     Event::Unrecognised(Unrecognised { digest: [byte; 32], channel_id: None, why: "no messageId" })
 }
 
-fn submission(events: Vec<Event>) -> Submission {
+pub(super) fn submission(events: Vec<Event>) -> Submission {
     submission_at(Timestamp::now(), events)
 }
 
