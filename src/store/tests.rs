@@ -87,22 +87,22 @@ fn submission_at(arrived_at: Timestamp, events: Vec<Event>) -> Submission {
     Submission { source: source(), arrived_at, trace: None, raw, events }
 }
 
-struct Opened {
+pub(super) struct Opened {
     store: Option<Store>,
     end: Option<WriterEnd>,
 }
 
 impl Opened {
-    fn new(folder: &TempDir, settings: Settings) -> Self {
+    pub(super) fn new(folder: &TempDir, settings: Settings) -> Self {
         let (store, end) = Store::open(folder.path(), settings).unwrap();
         Self { store: Some(store), end: Some(end) }
     }
 
-    fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         self.store.as_ref().unwrap()
     }
 
-    async fn commit(&self, events: Vec<Event>) -> Result<Verdict, Refusal> {
+    pub(super) async fn commit(&self, events: Vec<Event>) -> Result<Verdict, Refusal> {
         self.store().commit(submission(events)).await
     }
 
@@ -117,11 +117,11 @@ impl Opened {
         counts
     }
 
-    fn count(&self, series: &str) -> i64 {
+    pub(super) fn count(&self, series: &str) -> i64 {
         self.counts().get(series).copied().unwrap_or(0)
     }
 
-    async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(super) async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         for _ in 0..500 {
             if holds(self) {
                 return;
