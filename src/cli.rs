@@ -3,6 +3,7 @@
 mod describe;
 mod generated;
 mod kept;
+mod opt_outs;
 mod relay;
 mod simulate;
 
@@ -20,6 +21,7 @@ use crate::report::{Dimension, Format};
 pub use describe::{Line, describe, lines};
 pub use generated::{completions, man_page};
 pub use kept::{EraseArguments, ExportArguments, ShowArguments};
+pub use opt_outs::{OptOutFile, OptOutNumber, OptOutsCommand};
 pub use relay::{RelayCommand, RelayList, RelayRetry};
 pub use simulate::Simulate;
 
@@ -57,6 +59,9 @@ pub enum Command {
     Export(ExportArguments),
     /// Erase what is kept of people: numbers, texts, requests and references; counts and duplicate keys stay
     Erase(EraseArguments),
+    /// Look at the list of who opted out, and change it
+    #[command(subcommand)]
+    OptOuts(OptOutsCommand),
     /// Look at what relays have not delivered, and have it tried again
     #[command(subcommand)]
     Relay(RelayCommand),

@@ -16,6 +16,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
 use crate::store::erase::{Erased, Progress};
+use crate::store::opt_outs::OptOutChange;
 use crate::store::relays::Which;
 
 /// What may be asked for.
@@ -26,6 +27,8 @@ pub enum Request {
     Erase { recipients: Vec<String> },
     /// Try dead letters of relays again.
     RetryRelayed { which: Which },
+    /// Change the list of opt-outs.
+    OptOut { changes: Vec<OptOutChange> },
 }
 
 /// A line of an answer.
@@ -36,6 +39,8 @@ pub enum Line {
     Erased(Erased),
     /// How many dead letters are tried again.
     Retried(u64),
+    /// How many opt-outs have changed.
+    OptedOut(u64),
     Failed(String),
 }
 

@@ -23,8 +23,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+pub mod opt_outs;
 pub mod page;
 
+use opt_outs::OptOuts;
 use page::{Page, Part};
 
 /// Prometheus' text format.
@@ -38,6 +40,8 @@ pub struct Admin {
     /// `Err` in a few words: why no webhook can be taken now.
     pub readiness: Box<dyn Fn() -> Result<(), &'static str> + Send + Sync>,
     pub page: Arc<Page>,
+    /// Where a list of opt-outs is kept.
+    pub opt_outs: Option<OptOuts>,
 }
 
 /// Whether the listeners are up: set once they are, taken back at shutdown.
@@ -104,6 +108,10 @@ impl Admin {
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
             },
             "/" => self.page(Part::Whole, request).await,
+            path if path == opt_outs::PATH || path.starts_with(opt_outs::OF_NUMBER) => match &self.opt_outs {
+                Some(list) => list.answer(request).await,
+                None => text(StatusCode::NOT_FOUND, "not found\n"),
+            },
             "/figures" => self.page(Part::Figures, request).await,
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
@@ -176,7 +184,7 @@ mod tests {
         let held = store.clone();
         let metrics = move || format!("held_by {}\n", Arc::strong_count(&held));
         let page = Arc::new(page::tests::empty_page());
-        let admin = Admin { metrics: Box::new(metrics), readiness: Box::new(|| Ok(())), page };
+        let admin = Admin { metrics: Box::new(metrics), readiness: Box::new(|| Ok(())), page, opt_outs: None };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel::<()>();

@@ -132,7 +132,15 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     reconcile.line("interval", show_duration(config.reconcile.interval));
     reconcile.line("max_pages", config.reconcile.max_pages);
 
-    let asking = [account, self_probe, reconcile];
+    let mut opt_outs = section("opt_outs", "opt_outs.");
+    opt_outs.line("enabled", config.opt_outs.is_some());
+    let scope = config.opt_outs.as_ref().map(|opt_outs| opt_outs.scope).unwrap_or_default();
+    opt_outs.line("scope", scope.as_str());
+    let is_given = config.opt_outs.as_ref().is_some_and(|opt_outs| opt_outs.api_token.is_some());
+    let token = if is_given { "<token>" } else { "made once and kept" };
+    opt_outs.line_of_any(&["api_token", "api_token_file"], "api_token", token);
+
+    let asking = [account, self_probe, reconcile, opt_outs];
     let relays = config.relays.iter().enumerate().map(|(at, relay)| {
         let mut section = section(&format!("relay {}", relay.route.relay), &format!("relay[{at}]."));
         section.relay(relay);
@@ -237,6 +245,7 @@ impl<'a> Section<'a> {
         self.line("timezone", source.zone.iana_name().unwrap_or("a fixed offset"));
         self.line("region", source.region.as_str());
         self.line("stop_keywords", listed(&source.stop_keywords, "none"));
+        self.line("start_keywords", listed(&source.start_keywords, "none"));
         self.line("recipient", source.privacy.recipient.as_str());
         self.line("text", source.privacy.text.as_str());
     }

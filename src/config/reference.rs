@@ -109,6 +109,9 @@ const STOP_KEYWORDS: &str = "STOP, STOPALL, STOP ALL, STOPSMS, STOP SMS, UNSUBSC
     ARRET, ARRETER, DESABONNEMENT, DESABONNER, DESINSCRIPTION, DESINSCRIRE, BAJA, ALTO, CANCELAR, PARAR, \
     SAIR, CANCELLA, DISISCRIVI, STOPP, ABMELDEN, ABBESTELLEN, AFMELDEN";
 
+const START_KEYWORDS: &str =
+    "START, UNSTOP, RESUME, SUBSCRIBE, OPTIN, OPT IN, REPRENDRE, REABONNER, REABONNEMENT, ALTA, RETOMAR, RIPRENDI, ANMELDEN, AANMELDEN";
+
 static SETTINGS: &[Setting] = &[
     key("listen", "address and port", "127.0.0.1:7672", "where webhooks are taken")
         .example(r#""0.0.0.0:7672""#)
@@ -291,6 +294,9 @@ static SETTINGS: &[Setting] = &[
     )
     .example(r#"["STOP", "ARRET"]"#)
     .wrong(r#""STOP""#),
+    key("source.start_keywords", "list", START_KEYWORDS, "texts that take an opt-out back, likewise; `[]` for none")
+        .example(r#"["START"]"#)
+        .wrong(r#""START""#),
     key("source.recipient", "word", "", "instead of `privacy.recipient`")
         .example(r#""plain""#)
         .wrong(r#""full""#),
@@ -324,6 +330,26 @@ static SETTINGS: &[Setting] = &[
     key("reconcile.max_pages", "number", "100", "pages of 100 messages that one round reads of each source's list, at most")
         .example("500")
         .wrong("0"),
+    key("opt_outs.enabled", "true or false", "false", "a list of who opted out is kept, by STOP and START, and shown on the admin listener")
+        .example("true")
+        .wrong(r#""yes""#),
+    key(
+        "opt_outs.scope",
+        "word",
+        "source",
+        "which messages to an opted-out number are counted: `source`, all of the source; `sender`, those whose sender is what the \
+         STOP was written to",
+    )
+    .example(r#""sender""#)
+    .wrong(r#""number""#),
+    key("opt_outs.api_token", "token", "made once and kept", "what `/v1/opt-outs` asks for")
+        .example(r#""0123456789abcdef0123456789abcdef""#)
+        .wrong(r#""s3cret""#)
+        .beside("enabled = true"),
+    key("opt_outs.api_token_file", "path", "made once and kept", "the same from a file")
+        .example(r#""/etc/smscope/token""#)
+        .wrong(r#""/nonexistent/token""#)
+        .beside("enabled = true"),
     key("relay.name", "name", "", "`relay` of its metrics: 1 to 32 of a-z 0-9 - _")
         .example(r#""app""#)
         .wrong(r#""My App""#),

@@ -15,7 +15,7 @@ use super::tls::SystemRoots;
 use super::value::{self, TOKEN_EXPECTED};
 use super::{Basic, ConfigError, Environment, Privacy, Recipient, Source, Text, Tokens};
 use crate::event::{Country, SourceName};
-use crate::provider::{DEFAULT_STOP_KEYWORDS, fold_keyword};
+use crate::provider::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, fold_keyword};
 use crate::secret::Secret;
 
 const DEFAULT_NAME: &str = "smsmode";
@@ -132,11 +132,15 @@ fn source(mut table: Table, default_privacy: Privacy, others: &[Source]) -> Resu
         text.parse::<phonenumber::country::Id>().ok()?;
         Country::new(text)
     })?;
-    let keywords = words(table.take("stop_keywords"), "keywords")?;
-    let stop_keywords = match keywords {
-        Some(keywords) => keywords.iter().map(|keyword| fold_keyword(keyword)).collect(),
-        None => DEFAULT_STOP_KEYWORDS.iter().map(|keyword| (*keyword).to_owned()).collect(),
+    let keywords = |given: Option<Setting>, default: &[&str]| {
+        let keywords = words(given, "keywords")?;
+        Ok(match keywords {
+            Some(keywords) => keywords.iter().map(|keyword| fold_keyword(keyword)).collect(),
+            None => default.iter().map(|keyword| (*keyword).to_owned()).collect(),
+        })
     };
+    let stop_keywords = keywords(table.take("stop_keywords"), DEFAULT_STOP_KEYWORDS)?;
+    let start_keywords = keywords(table.take("start_keywords"), DEFAULT_START_KEYWORDS)?;
     let privacy = privacy(&mut table, default_privacy)?;
     table.finish()?;
     let channel_ids = BTreeSet::from_iter(channel_ids);
@@ -152,6 +156,7 @@ fn source(mut table: Table, default_privacy: Privacy, others: &[Source]) -> Resu
         zone,
         region,
         stop_keywords,
+        start_keywords,
         privacy,
     })
 }
@@ -188,7 +193,7 @@ fn tokens(table: &mut Table) -> Result<Tokens, ConfigError> {
     Ok(if tokens.is_empty() { Tokens::Generated } else { Tokens::Given(tokens) })
 }
 
-fn token(text: &str) -> Option<Secret> {
+pub(super) fn token(text: &str) -> Option<Secret> {
     value::fits_as_token(text).then(|| Secret::new(text.to_owned()))
 }
 

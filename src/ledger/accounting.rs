@@ -95,6 +95,11 @@ impl Accounts<'_> {
         }
     }
 
+    /// Counts a message that is seen for the first time, if its recipient had opted out before it was sent.
+    pub fn after_opt_out(&mut self, labels: &MessageLabels, is_after: bool) {
+        self.postings.add(Metric::AfterOptOut, &labels.set(), is_after.into());
+    }
+
     pub fn parts(&mut self, labels: &MessageLabels, parts: u32) {
         self.postings.add(Metric::Parts, &[&labels.source, &labels.channel, &labels.country], parts.into());
     }

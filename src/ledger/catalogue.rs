@@ -77,12 +77,14 @@ pub enum Metric {
     RelayGivenUp,
     RelayPending,
     RelayDeadLetters,
+    OptOuts,
+    AfterOptOut,
 }
 
 const BY_COUNTRY: &[&str] = &["source", "channel", "flow", "country"];
 
 impl Metric {
-    pub const ALL: [Metric; 19] = [
+    pub const ALL: [Metric; 21] = [
         Metric::Messages,
         Metric::Delivered,
         Metric::Failed,
@@ -102,6 +104,8 @@ impl Metric {
         Metric::RelayGivenUp,
         Metric::RelayPending,
         Metric::RelayDeadLetters,
+        Metric::OptOuts,
+        Metric::AfterOptOut,
     ];
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -260,6 +264,22 @@ impl Metric {
                 unit: Unit::Count("{event}"),
                 labels: &["relay"],
                 help: "Deliveries of a relay that were given up and are kept.",
+                scale: 1,
+            },
+            Metric::OptOuts => &Description {
+                name: "sms_opt_outs",
+                kind: Kind::Gauge,
+                unit: Unit::Count("{number}"),
+                labels: &["source"],
+                help: "Numbers that have opted out, once for each sender that they wrote to.",
+                scale: 1,
+            },
+            Metric::AfterOptOut => &Description {
+                name: "sms_messages_after_opt_out_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: BY_COUNTRY,
+                help: "Messages that were accepted or sent after their recipient had opted out.",
                 scale: 1,
             },
         }

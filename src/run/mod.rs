@@ -1,6 +1,7 @@
 //! The commands, as the process runs them: standard output for what was asked for, standard error for diagnostics.
 
 mod kept;
+mod opt_outs;
 mod relay;
 
 use std::io::Write;
@@ -23,6 +24,7 @@ use crate::simulate;
 use crate::store::cohorts;
 
 pub use kept::{erase, export, show};
+pub use opt_outs::opt_outs;
 pub use relay::relay;
 
 /// `smscope serve`.

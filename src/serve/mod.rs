@@ -31,6 +31,7 @@ use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
 
 mod control;
 mod journal;
+mod opt_outs;
 mod page;
 
 pub use control::regions;
@@ -158,6 +159,7 @@ pub async fn serve(
     let listening = Listening::default();
     let admin_listen = listeners.admin.local_addr().unwrap_or(config.admin_listen);
     let admin = Admin {
+        opt_outs: opt_outs::shown(config, &data_dir, &store)?,
         page: Arc::new(page::page(config, admin_listen, &store, snapshot.clone(), process.clone())),
         metrics: Box::new({
             let process = process.clone();
@@ -222,6 +224,7 @@ fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd),
         size_limit: config.store.size_limit,
         sources: config.sources.iter().map(|source| source.name.clone()).collect(),
         exports_logs: config.otlp.logs.is_some(),
+        opt_outs: config.opt_outs.as_ref().map(|opt_outs| opt_outs.scope),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };
     Store::open(data_dir.private(), settings)

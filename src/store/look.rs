@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::OpenError;
 use super::erase::People;
 use super::messages::timestamp;
+use super::opt_outs::{self, OptOut};
 use super::relays::{self, Undelivered};
 use crate::record::{Entry, Record};
 
@@ -64,6 +65,14 @@ const OF_A_MESSAGE: &str = "id, source, message_id, state, reason, channel, flow
     parts, cost_micros, currency, accepted_at, first_seen, last_event, settled_at, erased_at";
 
 impl View {
+    /// Up to `limit` changes of the list of opt-outs after `seq`, in their order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn opt_outs_after(&self, seq: i64, limit: usize) -> rusqlite::Result<Vec<OptOut>> {
+        opt_outs::after(&self.connection, seq, limit)
+    }
+
     /// Deliveries that were not made, the oldest first: of one relay or all, waiting or given up.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ mod journal;
 pub mod look;
 mod lookup;
 mod messages;
+pub mod opt_outs;
 pub mod relays;
 mod retention;
 mod rows;
@@ -52,10 +53,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use erase::{Changes, EraseError, Erased, People, Performed, Step, Told};
+use erase::{Changes, EraseError, Erased, Marks, People, Performed, Step, Told};
+use opt_outs::{OptOut, OptOutChange, Scope};
 use relays::{Due, Settlement, Which};
 use shared::Shared;
-use writer::{CursorMove, Erasing, Job, Request, Reviving, Settling, Writer};
+use writer::{CursorMove, Erasing, Job, Request, OptingOut, Reviving, Settling, Writer};
 
 /// How many requests may wait for the writer before callers are told to come back later.
 const QUEUE: usize = 4096;
@@ -86,6 +88,8 @@ pub struct Settings {
     pub exports_logs: bool,
     /// Which relays take which events.
     pub relays: Vec<Route>,
+    /// What an opt-out is about; `None`: no list of them is kept.
+    pub opt_outs: Option<Scope>,
 }
 
 /// One request, decoded, to be kept whole or not at all.
@@ -226,6 +230,40 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Job::Revive(Reviving { which, answer }))?;
         answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// Changes the list of opt-outs; gives how many of the changes were any. Blocks: not for async code.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub fn change_opt_outs(&self, changes: Vec<OptOutChange>) -> Result<u64, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Job::OptOut(OptingOut { changes, answer }))?;
+        answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// What a number, as it is stored, has said to senders of a source. Blocks on the disk: not for async code.
+    ///
+    /// # Errors
+    /// The database could not be read; the text says why.
+    pub fn opt_outs_of(&self, source: &SourceName, number: &str) -> Result<Vec<OptOut>, String> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = Marks::load(&reader).and_then(|marks| opt_outs::of_number(&reader, &marks, source, number));
+        found.map_err(|error| error.to_string())
+    }
+
+    /// Up to `limit` changes of the list of opt-outs after `seq`, in their order. Blocks on the disk: not for async code.
+    ///
+    /// # Errors
+    /// The database could not be read; the text says why.
+    pub fn opt_outs_after(&self, seq: i64, limit: usize) -> Result<Vec<OptOut>, String> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        opt_outs::after(&reader, seq, limit).map_err(|error| error.to_string())
+    }
+
+    /// The place of the latest opt-out, and a way to wait for newer ones.
+    pub fn newest_opt_out(&self) -> watch::Receiver<i64> {
+        self.shared.opt_outs.subscribe()
     }
 
     /// Up to `limit` deliveries of a relay that are due at `now`. Blocks on the disk: not for async code.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::messages::timestamp;
 use super::shared::{Gauges, Shared};
-use super::{OpenError, Settings, relays, retention};
+use super::{OpenError, Settings, opt_outs, relays, retention};
 use crate::ledger::caps::{Label, LabelCaps};
 use crate::ledger::catalogue::Metric;
 use crate::ledger::{Ledger, Postings, Series};
@@ -39,6 +39,7 @@ pub fn load(connection: &Connection, settings: &Settings) -> Result<(Shared, Lab
         .collect::<rusqlite::Result<_>>()?;
     let gauges = gauges(connection, settings)?;
     let shared = Shared::new(timestamp(created_at)?, cursor, ledger, gauges);
+    shared.opt_outs.send_replace(opt_outs::newest(connection)?);
     Ok((shared, LabelCaps::new(values)))
 }
 

@@ -21,6 +21,8 @@ pub struct Shared {
     pub newest: watch::Sender<i64>,
     /// Moves whenever a relay has something new to do.
     pub relays: watch::Sender<u64>,
+    /// The place of the latest opt-out.
+    pub opt_outs: watch::Sender<i64>,
     cursor: AtomicI64,
     healthy: AtomicBool,
     // One lock for both: a scrape sees counters and gauges of the same commit. Only the writer changes them, for microseconds; it
@@ -54,6 +56,7 @@ impl Shared {
             created_at,
             newest: watch::Sender::new(gauges.newest),
             relays: watch::Sender::new(0),
+            opt_outs: watch::Sender::new(0),
             cursor: AtomicI64::new(cursor.unwrap_or(NO_CURSOR)),
             healthy: AtomicBool::new(true),
             visible: RwLock::new(Visible { ledger, gauges }),

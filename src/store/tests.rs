@@ -17,6 +17,7 @@ pub(super) fn settings() -> Settings {
         sources: vec![source()],
         exports_logs: false,
         relays: Vec::new(),
+        opt_outs: None,
     }
 }
 
@@ -59,6 +60,7 @@ pub(super) fn reply(id: &str) -> Reply {
     Reply {
         reply_id: id.into(),
         kind: ReplyKind::Reply,
+        opts_in: false,
         channel: Some("SMS".into()),
         channel_id: None,
         flow: None,

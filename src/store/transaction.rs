@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::erase::{Marks, redacted_receipt};
 use super::lookup::{self, Lookup};
+use super::opt_outs::Scope;
 use super::messages::{self, Origin, Row, known};
 use super::{Raw, Submission, Verdict};
 use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognised, hex};
@@ -35,10 +36,14 @@ pub struct Open<'a> {
     pub lookup: &'a mut Lookup,
     pub marks: &'a Marks,
     pub routes: &'a [Route],
+    /// `None` where no list of opt-outs is kept.
+    pub opt_outs: Option<Scope>,
     pub postings: Postings,
     pub observations: Vec<Observation>,
     /// A relay has something to do.
     pub relays_changed: bool,
+    /// The place of the latest opt-out, if there was one.
+    pub opt_outs_changed: Option<i64>,
 }
 
 /// A request that is being taken.
@@ -181,6 +186,7 @@ impl Open<'_> {
             row.id = messages::insert(self.connection, message_key, submission, receipt, &row)?;
             self.lookup.insert(message_key, row.id);
             self.take_receipt_key(row.id, key)?;
+            self.count_after_opt_out(&submission.source, receipt, &row.labels)?;
         } else {
             messages::update(self.connection, submission, receipt, &row)?;
         }
@@ -201,6 +207,7 @@ impl Open<'_> {
         }
         let channel = self.caps.admit(Label::Channel, reply.channel.as_deref());
         self.accounts().reply(submission.source.as_str(), &channel, reply.kind);
+        self.hear(&submission.source, reply, submission.arrived_at)?;
         let origin = match &reply.origin_message_id {
             Some(message_id) => {
                 // A legacy id has the recipient beside it, which a reply does not write the same way: it is not looked for.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpointer;
 use super::erase::{self, Marks, Performed, Step};
+use super::opt_outs::{OptOutChange, Scope};
 use super::relays::{Settlement, Which};
 use super::housekeeping::MessageRound;
 use super::lookup::Lookup;
@@ -21,6 +22,7 @@ use super::{OpenError, Refusal, Settings, Submission, Verdict};
 use crate::diagnostics::Throttle;
 use crate::ledger::accounting::Accounts;
 use crate::ledger::caps::LabelCaps;
+use crate::ledger::catalogue::Metric;
 use crate::ledger::{Ledger, Postings};
 use crate::meters::{self, SourceMeters, StoreMeters};
 use crate::route::Route;
@@ -35,6 +37,7 @@ pub enum Job {
     Erase(Erasing),
     Settle(Settling),
     Revive(Reviving),
+    OptOut(OptingOut),
 }
 
 /// A submission that waits to be kept.
@@ -53,6 +56,12 @@ pub struct CursorMove {
 pub struct Settling {
     pub settlement: Settlement,
     pub answer: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Opt-outs that an operator asks for.
+pub struct OptingOut {
+    pub changes: Vec<OptOutChange>,
+    pub answer: oneshot::Sender<Result<u64, Refusal>>,
 }
 
 /// Dead letters that are to be tried again.
@@ -91,6 +100,7 @@ pub(super) struct Done<T> {
     postings: Postings,
     observations: Vec<Observation>,
     relays_changed: bool,
+    opt_outs_changed: Option<i64>,
 }
 
 /// What one transaction has to do.
@@ -136,6 +146,11 @@ impl Writer {
             for source in &sources {
                 accounts.open_reply_kinds(source.as_str(), "SMS");
             }
+            if open.opt_outs.is_some() {
+                for source in &sources {
+                    open.postings.add(Metric::OptOuts, &[source.as_str()], 0);
+                }
+            }
             open.open_relays()
         })?;
         writer.show(done);
@@ -168,6 +183,7 @@ impl Writer {
         let mut batch = Batch::default();
         let mut erase = Vec::new();
         let mut revive = Vec::new();
+        let mut opt_out = Vec::new();
         let mut events = 0;
         let mut next = Some(first);
         while let Some(job) = next {
@@ -183,6 +199,7 @@ impl Writer {
                 }
                 Job::Erase(step) => erase.push(step),
                 Job::Revive(step) => revive.push(step),
+                Job::OptOut(step) => opt_out.push(step),
             }
             next = if events < BATCH { queue.try_recv().ok() } else { None };
         }
@@ -194,6 +211,21 @@ impl Writer {
         for reviving in revive {
             self.revive(reviving);
         }
+        for opting_out in opt_out {
+            self.opt_out(opting_out);
+        }
+    }
+
+    fn opt_out(&mut self, OptingOut { changes, answer }: OptingOut) {
+        let done = self.transaction(|open| {
+            let mut changed = 0;
+            for change in &changes {
+                changed += u64::from(open.change_opt_out(change, "command")?);
+            }
+            Ok(changed)
+        });
+        let changed = done.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite);
+        let _gone = answer.send(changed);
     }
 
     fn revive(&mut self, Reviving { which, answer }: Reviving) {
@@ -290,6 +322,7 @@ impl Writer {
             &mut self.lookup,
             &self.marks,
             &self.settings.relays,
+            self.settings.opt_outs,
             work,
         );
         match &outcome {
@@ -326,6 +359,9 @@ impl Writer {
             }
         };
         self.shared.show(done.postings, gauges);
+        if let Some(seq) = done.opt_outs_changed {
+            self.shared.opt_outs.send_replace(seq);
+        }
         if done.relays_changed {
             self.shared.relays.send_modify(|changes| *changes += 1);
         }
@@ -359,6 +395,7 @@ fn run_transaction<T>(
     lookup: &mut Lookup,
     marks: &Marks,
     routes: &[Route],
+    opt_outs: Option<Scope>,
     work: impl FnOnce(&mut Open<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Done<T>> {
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
@@ -369,16 +406,18 @@ fn run_transaction<T>(
         lookup,
         marks,
         routes,
+        opt_outs,
         postings: Postings::default(),
         observations: Vec::new(),
         relays_changed: false,
+        opt_outs_changed: None,
     };
     let result = work(&mut open)?;
-    let Open { postings, observations, relays_changed, caps, .. } = open;
+    let Open { postings, observations, relays_changed, opt_outs_changed, caps, .. } = open;
     rows::save_ledger(&transaction, ledger, &postings)?;
     rows::save_label_values(&transaction, caps.fresh())?;
     transaction.commit()?;
-    Ok(Done { result, postings, observations, relays_changed })
+    Ok(Done { result, postings, observations, relays_changed, opt_outs_changed })
 }
 
 /// Whether trying each request by itself would be of no use.

@@ -18,6 +18,8 @@ pub enum Step {
     Messages(Vec<i64>),
     /// Redacts events, and the requests that brought them.
     Events { events: Vec<Found>, who: Arc<Who> },
+    /// Takes the number out of opt-outs.
+    OptOuts(Vec<i64>),
     /// Overwrites what is left of rows where they have moved away.
     Scrub(Vec<scrub::Leaf>),
     /// All of that is done.
@@ -70,6 +72,15 @@ pub fn perform(connection: &Connection, marks: &Marks, step: &Step) -> rusqlite:
             note(connection, "scrub_due")?;
             for found in events {
                 performed.count += u64::from(event(connection, *found, who)?);
+            }
+        }
+        Step::OptOuts(places) => {
+            note(connection, "scrub_due")?;
+            for place in places {
+                let redacted = connection
+                    .prepare_cached("UPDATE opt_outs SET number = NULL WHERE id = ?1 AND number IS NOT NULL")?
+                    .execute([place])?;
+                performed.count += redacted as u64;
             }
         }
         Step::Scrub(leaves) => {
