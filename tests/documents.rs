@@ -78,6 +78,7 @@ fn durable() -> Vec<&'static Description> {
         exports_logs: false,
         relays: Vec::new(),
         opt_outs: None,
+        conversations: None,
     };
     let (store, end) = Store::open(folder.path(), settings).unwrap();
     let families = store.snapshot().families;

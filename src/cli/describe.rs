@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
-use crate::config::{Api, Config, Endpoint, Loaded, LoadedOrigins, Relay, Source, Tokens, show_duration, show_size};
+use crate::config::{Api, Config, DEFAULT_WINDOW, Endpoint, Loaded, LoadedOrigins, Relay, Source, Tokens, show_duration, show_size};
 use crate::route::Route;
 
 #[cfg(test)]
@@ -140,7 +140,11 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     let token = if is_given { "<token>" } else { "made once and kept" };
     opt_outs.line_of_any(&["api_token", "api_token_file"], "api_token", token);
 
-    let asking = [account, self_probe, reconcile, opt_outs];
+    let mut conversations = section("conversations", "conversations.");
+    conversations.line("enabled", config.conversations.is_some());
+    conversations.line("window", show_duration(config.conversations.unwrap_or(DEFAULT_WINDOW)));
+
+    let asking = [account, self_probe, reconcile, opt_outs, conversations];
     let relays = config.relays.iter().enumerate().map(|(at, relay)| {
         let mut section = section(&format!("relay {}", relay.route.relay), &format!("relay[{at}]."));
         section.relay(relay);

@@ -33,7 +33,7 @@ pub use headers::METADATA_BASE64;
 pub use model::*;
 pub use relay::Relay;
 pub use value::{duration, show_duration, show_size};
-pub use watch::{Account, OptOuts, Reconcile, SelfProbe};
+pub use watch::{Account, DEFAULT_WINDOW, OptOuts, Reconcile, SelfProbe};
 
 use crate::event::SourceName;
 use file::Table;
@@ -119,6 +119,7 @@ impl Config {
         let account = watch::account(root.table("account")?, &sources)?;
         let self_probe = watch::self_probe(root.table("self_probe")?, public_url.as_deref())?;
         let reconcile = watch::reconcile(root.table("reconcile")?, &sources)?;
+        let conversations = watch::conversations(root.table("conversations")?)?;
         let opt_outs = watch::opt_outs(root.table("opt_outs")?)?;
         let relays = relay::read(root.tables("relay")?, &sources)?;
         root.finish()?;
@@ -138,6 +139,7 @@ impl Config {
             reconcile,
             relays,
             opt_outs,
+            conversations,
         };
         config.check_callback_urls(public_given.as_ref())?;
         Ok(Loaded { config, file, origins: origins.finish(), warnings })

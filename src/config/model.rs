@@ -34,6 +34,8 @@ pub struct Config {
     pub relays: Vec<Relay>,
     /// `None`: STOPs are told of and no more.
     pub opt_outs: Option<OptOuts>,
+    /// How long a number's last message may be answered without being named; `None`: off.
+    pub conversations: Option<Duration>,
 }
 
 /// Limits of the webhook listener.

@@ -350,6 +350,13 @@ static SETTINGS: &[Setting] = &[
         .example(r#""/etc/smscope/token""#)
         .wrong(r#""/nonexistent/token""#)
         .beside("enabled = true"),
+    key("conversations.enabled", "true or false", "false", "a reply is matched to the message it answers by refClient and number as well")
+        .example("true")
+        .wrong(r#""yes""#),
+    key("conversations.window", "duration", "3d", "how long the last message to a number may be answered without being named")
+        .example(r#""12h""#)
+        .wrong(r#""60d""#)
+        .beside("enabled = true"),
     key("relay.name", "name", "", "`relay` of its metrics: 1 to 32 of a-z 0-9 - _")
         .example(r#""app""#)
         .wrong(r#""My App""#),

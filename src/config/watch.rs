@@ -110,6 +110,16 @@ pub(super) fn opt_outs(mut table: Table) -> Result<Option<OptOuts>, ConfigError>
     Ok(enabled.map(|_| OptOuts { scope, api_token }))
 }
 
+/// How long a number's last message may be answered without being named.
+pub const DEFAULT_WINDOW: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+pub(super) fn conversations(mut table: Table) -> Result<Option<Duration>, ConfigError> {
+    let enabled = enabled(&mut table)?;
+    let window = duration(&mut table, "window", DEFAULT_WINDOW, SECOND..=30 * DAY)?;
+    table.finish()?;
+    Ok(enabled.map(|_| window))
+}
+
 /// The setting that says yes, to be blamed when what it asks for cannot be had.
 fn enabled(table: &mut Table) -> Result<Option<Setting>, ConfigError> {
     let Some(setting) = table.take("enabled") else { return Ok(None) };

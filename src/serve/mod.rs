@@ -224,6 +224,7 @@ fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd),
         size_limit: config.store.size_limit,
         sources: config.sources.iter().map(|source| source.name.clone()).collect(),
         exports_logs: config.otlp.logs.is_some(),
+        conversations: config.conversations,
         opt_outs: config.opt_outs.as_ref().map(|opt_outs| opt_outs.scope),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };

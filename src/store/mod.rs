@@ -34,6 +34,7 @@ use crate::route::{RelayName, Route};
 
 mod checkpoint;
 pub mod cohorts;
+mod conversations;
 pub mod erase;
 mod housekeeping;
 mod journal;
@@ -90,6 +91,8 @@ pub struct Settings {
     pub relays: Vec<Route>,
     /// What an opt-out is about; `None`: no list of them is kept.
     pub opt_outs: Option<Scope>,
+    /// How long a number's last message may be answered without being named; `None`: a reply answers what it names, or nothing.
+    pub conversations: Option<Duration>,
 }
 
 /// One request, decoded, to be kept whole or not at all.

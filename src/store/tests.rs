@@ -18,6 +18,7 @@ pub(super) fn settings() -> Settings {
         exports_logs: false,
         relays: Vec::new(),
         opt_outs: None,
+        conversations: None,
     }
 }
 

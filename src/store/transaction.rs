@@ -9,7 +9,7 @@ use super::erase::{Marks, redacted_receipt};
 use super::lookup::{self, Lookup};
 use super::opt_outs::Scope;
 use super::messages::{self, Origin, Row, known};
-use super::{Raw, Submission, Verdict};
+use super::{Raw, Submission, Verdict, conversations};
 use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognised, hex};
 use crate::ledger::accounting::{Accounts, MessageLabels};
 use crate::ledger::caps::{Label, LabelCaps, UNKNOWN};
@@ -38,6 +38,8 @@ pub struct Open<'a> {
     pub routes: &'a [Route],
     /// `None` where no list of opt-outs is kept.
     pub opt_outs: Option<Scope>,
+    /// How long a number's last message may be answered without being named; `None` where conversations are not followed.
+    pub conversations: Option<Duration>,
     pub postings: Postings,
     pub observations: Vec<Observation>,
     /// A relay has something to do.
@@ -99,7 +101,7 @@ impl Open<'_> {
     }
 
     /// What `at` gives for the first message that has this key and is the one.
-    fn first_that<T>(&self, key: i64, at: impl Fn(i64) -> rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
+    pub(super) fn first_that<T>(&self, key: i64, at: impl Fn(i64) -> rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
         for id in self.lookup.candidates(self.connection, key)? {
             if let Some(found) = at(id)? {
                 return Ok(Some(found));
@@ -186,6 +188,7 @@ impl Open<'_> {
             row.id = messages::insert(self.connection, message_key, submission, receipt, &row)?;
             self.lookup.insert(message_key, row.id);
             self.take_receipt_key(row.id, key)?;
+            self.may_be_answered(&submission.source, receipt, row.id)?;
             self.count_after_opt_out(&submission.source, receipt, &row.labels)?;
         } else {
             messages::update(self.connection, submission, receipt, &row)?;
@@ -208,14 +211,13 @@ impl Open<'_> {
         let channel = self.caps.admit(Label::Channel, reply.channel.as_deref());
         self.accounts().reply(submission.source.as_str(), &channel, reply.kind);
         self.hear(&submission.source, reply, submission.arrived_at)?;
-        let origin = match &reply.origin_message_id {
-            Some(message_id) => {
-                // A legacy id has the recipient beside it, which a reply does not write the same way: it is not looked for.
-                let key = lookup::key(&submission.source, message_id, "");
-                let at = |id| messages::origin(self.connection, id, &submission.source, message_id);
-                self.first_that(key, at)?.unwrap_or_default()
+        let (origin, answers) = match self.answered_by(submission, reply)? {
+            Some((origin, matched_by)) => {
+                let at = reply.time.unwrap_or(submission.arrived_at);
+                let answers = conversations::answers(&origin, matched_by, at);
+                (origin, answers)
             }
-            None => Origin::default(),
+            None => (Origin::default(), None),
         };
         let record = Record {
             occurred_at: reply.time,
@@ -230,6 +232,7 @@ impl Open<'_> {
             mccmnc: reply.network.mccmnc.clone(),
             network: reply.network.name.clone(),
             text: reply.text.clone(),
+            answers,
             channel: Some(channel.into_owned()),
             ..blank(submission, if reply.kind == ReplyKind::Stop { Kind::Stop } else { Kind::Reply })
         };

@@ -323,6 +323,7 @@ impl Writer {
             &self.marks,
             &self.settings.relays,
             self.settings.opt_outs,
+            self.settings.conversations,
             work,
         );
         match &outcome {
@@ -388,6 +389,7 @@ impl Writer {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parts of the writer that a transaction needs, borrowed one by one")]
 fn run_transaction<T>(
     connection: &mut Connection,
     ledger: &Ledger,
@@ -396,6 +398,7 @@ fn run_transaction<T>(
     marks: &Marks,
     routes: &[Route],
     opt_outs: Option<Scope>,
+    conversations: Option<Duration>,
     work: impl FnOnce(&mut Open<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Done<T>> {
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
@@ -407,6 +410,7 @@ fn run_transaction<T>(
         marks,
         routes,
         opt_outs,
+        conversations,
         postings: Postings::default(),
         observations: Vec::new(),
         relays_changed: false,

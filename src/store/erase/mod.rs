@@ -138,6 +138,17 @@ impl Marks {
         hex(&mac.finalize().into_bytes()[..16])
     }
 
+    /// A key under which something of a person is found.
+    pub fn key(&self, parts: &[&str]) -> i64 {
+        let mut mac = self.keyed.clone();
+        for part in parts {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part.as_bytes());
+        }
+        let bytes = mac.finalize().into_bytes();
+        bytes[..8].iter().fold(0, |key, byte| key << 8 | i64::from(*byte))
+    }
+
     /// Stands for the recipient of a legacy message. It is no number: those have no `~`.
     pub fn part(&self, recipient: &str) -> String {
         if recipient.starts_with('~') {

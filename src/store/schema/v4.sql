@@ -12,3 +12,11 @@ CREATE TABLE opt_outs (
   origin TEXT NOT NULL,
   UNIQUE (source, person, sender)
 ) STRICT;
+
+-- The last message to a number, and the last with a refClient of one's own: what a reply answers that does not say so.
+-- `key` is a keyed hash of either. Only where conversations are followed.
+CREATE TABLE conversation_keys (
+  key     INTEGER PRIMARY KEY,
+  message INTEGER NOT NULL
+) STRICT;
+CREATE INDEX conversation_keys_of_message ON conversation_keys (message);
