@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -101,6 +102,11 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// What was asked for makes no sense.
+    pub fn usage(problem: impl std::fmt::Display) -> Self {
+        Exit::CommandLine(clap::Error::raw(ErrorKind::ValueValidation, format!("{problem}\n")))
+    }
+
     /// What was configured cannot be used.
     pub fn configuration(error: impl std::error::Error) -> Self {
         Exit::Configuration(error.to_string())

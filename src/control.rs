@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::store::erase::{Erased, Progress};
 use crate::store::opt_outs::OptOutChange;
@@ -97,9 +98,14 @@ pub fn unlink(folder: &Path) {
 /// Answers requests until it is dropped. `handle` blocks; what it is handed takes the lines of its answer.
 pub async fn run(listener: UnixListener, handle: impl Fn(Request, mpsc::Sender<Line>) + Send + Sync + 'static) {
     let handle = Arc::new(handle);
+    // Dropped with this, so that a client who asks nothing holds nothing up.
+    let mut answers = JoinSet::new();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(answer(stream, handle.clone()))),
+            Ok((stream, _)) => {
+                while answers.try_join_next().is_some() {}
+                answers.spawn(answer(stream, handle.clone()));
+            }
             Err(error) => {
                 tracing::debug!(%error, "a command could not be taken");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -122,7 +128,10 @@ async fn answer(
         Ok(request) if matches!(read, Ok(Ok(_))) => {
             tokio::task::spawn_blocking(move || handle(request, lines));
         }
-        _ => drop(lines.send(Line::Failed("not a request that this smscope knows".to_owned())).await),
+        _ => {
+            let _heard = lines.send(Line::Failed("not a request that this smscope knows".to_owned())).await;
+            drop(lines);
+        }
     }
     while let Some(line) = said.recv().await {
         let Ok(mut line) = serde_json::to_vec(&line) else { return };

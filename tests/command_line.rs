@@ -59,8 +59,8 @@ fn a_bad_setting_is_one_line_with_key_value_and_what_is_expected() {
         ),
         (
             new().file("colour = \"red\""),
-            "colour: unknown key; expected one of listen, admin_listen, data_dir, public_url, http, store, logs, otlp, source, \
-             account, self_probe, reconcile",
+            "colour: unknown key; expected one of listen, admin_listen, data_dir, public_url, http, store, privacy, otlp, source, \
+             account, self_probe, reconcile, conversations, opt_outs, relay",
         ),
         (
             new().env("SMSCOPE_TOKEN", "short"),
@@ -217,6 +217,9 @@ fn a_file_that_is_no_store_of_ours_is_left_alone() {
         fs::create_dir_all(&private).unwrap();
         let database = private.join("smscope.db");
         rusqlite::Connection::open(&database).unwrap().execute_batch(content).unwrap();
+        for (path, mode) in [(&private, 0o700), (&database, 0o600)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
         let ended = launch.run();
         assert_eq!(ended.code, Some(78), "{ended:?}");
         assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
@@ -290,8 +293,16 @@ fn in_a_volume_that_is_open_to_all_what_is_private_stays_so() {
         names.push(file.file_name().unwrap().to_str().unwrap().to_owned());
     }
     names.sort();
-    let expected =
-        ["hash-key", "instance-id", "lock", "smscope.db", "smscope.db-shm", "smscope.db-wal", "token-smsmode"];
+    let expected = [
+        "control",
+        "hash-key",
+        "instance-id",
+        "lock",
+        "smscope.db",
+        "smscope.db-shm",
+        "smscope.db-wal",
+        "token-smsmode",
+    ];
     assert_eq!(names, expected, "and nothing else, while it runs");
     let outside: Vec<_> = fs::read_dir(&data_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(outside, ["private"], "all of it is inside");

@@ -248,10 +248,10 @@ impl<'a> Section<'a> {
         self.line("api", source.api.as_ref().map_or("none".into(), Api::shown));
         self.line("timezone", source.zone.iana_name().unwrap_or("a fixed offset"));
         self.line("region", source.region.as_str());
-        self.line("stop_keywords", listed(&source.stop_keywords, "none"));
-        self.line("start_keywords", listed(&source.start_keywords, "none"));
         self.line("recipient", source.privacy.recipient.as_str());
         self.line("text", source.privacy.text.as_str());
+        self.line("stop_keywords", listed(&source.stop_keywords, "none"));
+        self.line("start_keywords", listed(&source.start_keywords, "none"));
     }
 }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::TypedValueParser;
-use clap::error::ErrorKind;
 use hyper::http::Uri;
 use hyper::http::uri::PathAndQuery;
 use jiff::Timestamp;
@@ -175,7 +174,7 @@ fn paris() -> TimeZone {
 
 /// The value itself is not shown: it may hold a token.
 fn usage(flag: &str, problem: impl std::fmt::Display) -> Exit {
-    Exit::CommandLine(clap::Error::raw(ErrorKind::ValueValidation, format!("{flag}: {problem}\n")))
+    Exit::usage(format_args!("{flag}: {problem}"))
 }
 
 fn number(low: f64, high: f64) -> impl TypedValueParser<Value = f64> {

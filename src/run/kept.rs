@@ -77,7 +77,7 @@ pub fn export(loaded: &Loaded, arguments: &ExportArguments) -> Result<ExitCode, 
 pub fn erase(loaded: &Loaded, arguments: &EraseArguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
     let recipients = numbers(&arguments.recipient)?;
-    let people = People::new(&recipients, serve::regions(config)).map_err(Exit::Failure)?;
+    let people = People::new(&recipients, serve::regions(config)).map_err(usage)?;
     let forms = people.stored_forms();
     // Where there is nothing nothing is made.
     let private = DataDir::private_of(&config.data_dir);
@@ -148,7 +148,7 @@ fn said(erased: Erased, private: &Path, forms: &[String]) -> String {
     let mut text = match (messages, events) {
         (0, 0) => "nothing of it was kept\n".to_owned(),
         _ => format!(
-            "erased: {messages} messages and {events} events are without number, text, request and reference\n\
+            "erased: number, text, request and reference, of messages: {messages}, of events: {events}\n\
              kept: their ids, outcomes and labels; counts hold, and a repetition brings nothing back\n"
         ),
     };
@@ -200,7 +200,11 @@ fn store_error(config: &Config, error: OpenError) -> Exit {
 }
 
 fn people(config: &Config, recipients: &[String]) -> Result<People, Exit> {
-    People::new(&numbers(recipients)?, serve::regions(config)).map_err(Exit::Failure)
+    People::new(&numbers(recipients)?, serve::regions(config)).map_err(usage)
+}
+
+fn usage(problem: String) -> Exit {
+    Exit::usage(format_args!("--recipient: {problem}"))
 }
 
 /// The numbers that were given; in the place of `-` those of standard input, one a line.
@@ -216,7 +220,7 @@ fn numbers(recipients: &[String]) -> Result<Vec<String>, Exit> {
         }
     }
     match numbers.is_empty() {
-        true => Err(Exit::Failure("no phone number was given".to_owned())),
+        true => Err(usage("no phone number was given".to_owned())),
         false => Ok(numbers),
     }
 }

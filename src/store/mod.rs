@@ -377,7 +377,7 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
 fn make_private(path: &Path) -> std::io::Result<()> {
     // One that is there is not opened: closing it would take SQLite's locks on it from other connections of this process.
     match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
         _ => fs::set_permissions(path, Permissions::from_mode(0o600)),
     }
 }

@@ -149,14 +149,16 @@ mod tests {
                 .unwrap();
         }
         transaction.commit().unwrap();
+        let transaction = connection.transaction().unwrap();
         let mut dice = fastrand::Rng::with_seed(seed);
         for _ in 0..ROWS {
             let more = "x".repeat(dice.usize(1..60));
             for (table, column) in [("messages", "message_id"), ("events", "event")] {
                 let grow = format!("UPDATE {table} SET {column} = {column} || ?2 WHERE id = ?1");
-                connection.execute(&grow, params![dice.i64(1..=ROWS), more]).unwrap();
+                transaction.execute(&grow, params![dice.i64(1..=ROWS), more]).unwrap();
             }
         }
+        transaction.commit().unwrap();
     }
 
     /// How often a row's own text stands in the file. No connection to it may be open.
@@ -191,12 +193,14 @@ mod tests {
             let file = text_of(&path);
             let connection = crate::store::connect(&path).unwrap();
             let mut erased = Vec::new();
+            connection.execute_batch("BEGIN").unwrap();
             for (table, column) in [("messages", "ref_client"), ("events", "body")] {
                 for id in (1..=ROWS).filter(|id| copies(&file, table, *id) > 1) {
                     connection.execute(&format!("UPDATE {table} SET {column} = NULL WHERE id = ?1"), [id]).unwrap();
                     erased.push((table, id));
                 }
             }
+            connection.execute_batch("COMMIT").unwrap();
             let before = all(&connection);
             drop(connection);
             let file = text_of(&path);
@@ -205,9 +209,11 @@ mod tests {
             let connection = crate::store::connect(&path).unwrap();
             let pages = leaves(&connection).unwrap();
             assert!(pages.len() > 20, "{}", pages.len());
+            connection.execute_batch("BEGIN").unwrap();
             for leaf in &pages {
                 overwrite(&connection, leaf).unwrap();
             }
+            connection.execute_batch("COMMIT").unwrap();
             assert_eq!(all(&connection), before);
             let checked: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
             assert_eq!(checked, "ok");

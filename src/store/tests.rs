@@ -8,7 +8,7 @@ use crate::record::Kind;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-pub(super) fn settings() -> Settings {
+pub fn settings() -> Settings {
     Settings {
         retention: 30 * DAY,
         horizon: 3 * DAY,
@@ -26,7 +26,7 @@ pub(super) fn source() -> SourceName {
     SourceName::new("smsmode").unwrap()
 }
 
-pub(super) fn receipt(id: &str, value: &str, outcome: Outcome) -> Receipt {
+pub fn receipt(id: &str, value: &str, outcome: Outcome) -> Receipt {
     Receipt {
         message_id: id.into(),
         message_part: String::new(),
@@ -53,11 +53,11 @@ pub(super) fn enroute(id: &str) -> Event {
     Event::Receipt(Box::new(receipt(id, "ENROUTE", Outcome::Enroute)))
 }
 
-pub(super) fn delivered(id: &str) -> Event {
+pub fn delivered(id: &str) -> Event {
     Event::Receipt(Box::new(receipt(id, "DELIVERED", Outcome::Delivered)))
 }
 
-pub(super) fn reply(id: &str) -> Reply {
+pub fn reply(id: &str) -> Reply {
     Reply {
         reply_id: id.into(),
         kind: ReplyKind::Reply,
@@ -85,23 +85,23 @@ pub(super) fn submission(events: Vec<Event>) -> Submission {
     submission_at(Timestamp::now(), events)
 }
 
-fn submission_at(arrived_at: Timestamp, events: Vec<Event>) -> Submission {
+pub fn submission_at(arrived_at: Timestamp, events: Vec<Event>) -> Submission {
     let raw = Raw { method: "POST".into(), query: String::new(), content_type: None, body: Bytes::from_static(b"{}") };
     Submission { source: source(), arrived_at, trace: None, raw, events }
 }
 
-pub(super) struct Opened {
+pub struct Opened {
     store: Option<Store>,
     end: Option<WriterEnd>,
 }
 
 impl Opened {
-    pub(super) fn new(folder: &TempDir, settings: Settings) -> Self {
+    pub fn new(folder: &TempDir, settings: Settings) -> Self {
         let (store, end) = Store::open(folder.path(), settings).unwrap();
         Self { store: Some(store), end: Some(end) }
     }
 
-    pub(super) fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store {
         self.store.as_ref().unwrap()
     }
 
@@ -120,11 +120,11 @@ impl Opened {
         counts
     }
 
-    pub(super) fn count(&self, series: &str) -> i64 {
+    pub fn count(&self, series: &str) -> i64 {
         self.counts().get(series).copied().unwrap_or(0)
     }
 
-    pub(super) async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         for _ in 0..500 {
             if holds(self) {
                 return;

@@ -45,7 +45,7 @@ http
     let (described_words, expected_words): (Vec<String>, Vec<String>) = (columns(&described), columns(expected));
     assert_eq!(described_words[..expected_words.len()], expected_words);
     for line in
-        ["http", "store", "logs", "otlp", "  logs.endpoint", "  resource", "source smsmode", "  tokens", "  region"]
+        ["http", "store", "privacy", "otlp", "  logs.endpoint", "  resource", "source smsmode", "  tokens", "  region"]
     {
         assert!(described.lines().any(|other| other.starts_with(line)), "{line} in {described}");
     }
