@@ -80,7 +80,12 @@ fn stop_opts_out_start_takes_it_back_and_what_comes_late_changes_nothing() {
 #[test]
 fn the_list_is_shown_to_who_has_the_token_and_is_not_there_where_none_is_kept() {
     let smscope = Smscope::with(ON);
-    for headers in [&[][..], &["authorization: Bearer wrong"], &["authorization: Basic dDp0"], &["x-api-key: t0ken-of-the-opt-outs"]] {
+    for headers in [
+        &[][..],
+        &["authorization: Bearer wrong"],
+        &["authorization: Basic dDp0"],
+        &["x-api-key: t0ken-of-the-opt-outs"],
+    ] {
         for path in ["/v1/opt-outs", "/v1/opt-outs/33612345678"] {
             let answer = smscope.ask_admin("GET", path, headers);
             assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{headers:?}");

@@ -121,6 +121,7 @@ fn shown_as(setting: &Setting) -> Vec<String> {
             let kept_together = if own.starts_with("token") { "tokens" } else { own };
             format!("source[0].{kept_together}")
         }
+        Some(("opt_outs", own)) if own.starts_with("api_token") => "opt_outs.api_token".to_owned(),
         Some(("relay", own)) => format!("relay[0].{}", if own.starts_with("secret") { "secret" } else { own }),
         // It shows in whether there is an endpoint.
         _ if setting.key == "otlp.<signal>.exporter" => "otlp.<signal>.endpoint".to_owned(),
@@ -330,7 +331,9 @@ fn each_default_is_what_holds_when_nothing_is_given() {
         let of_tls = ["certificate", "client_key"].iter().any(|end| key.ends_with(end));
         // What it has from elsewhere is shown too.
         let inherited = ["source[0].recipient", "source[0].text"].contains(&key);
-        ["source[0].header", "source[0].basic", "relay[0].name", "relay[0].url", ""].contains(&key) || of_tls || inherited
+        ["source[0].header", "source[0].basic", "relay[0].name", "relay[0].url", ""].contains(&key)
+            || of_tls
+            || inherited
     };
     let unexplained: Vec<_> = without.difference(&with).filter(|key| !absent(key)).collect();
     assert!(unexplained.is_empty(), "no default of these is in src/config/reference.rs: {unexplained:?}");

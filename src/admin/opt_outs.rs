@@ -78,7 +78,8 @@ impl OptOuts {
 
     fn is_authorized(&self, request: &Parts) -> bool {
         let given = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let token =
+            given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         token.is_some_and(|(_, token)| self.token.matches(&CandidateDigest::of(token.trim().as_bytes())))
     }
 

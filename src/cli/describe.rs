@@ -3,7 +3,9 @@
 use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
-use crate::config::{Api, Config, DEFAULT_WINDOW, Endpoint, Loaded, LoadedOrigins, Relay, Source, Tokens, show_duration, show_size};
+use crate::config::{
+    Api, Config, DEFAULT_WINDOW, Endpoint, Loaded, LoadedOrigins, Relay, Source, Tokens, show_duration, show_size,
+};
 use crate::route::Route;
 
 #[cfg(test)]

@@ -139,9 +139,7 @@ fn filter(table: &mut Table, sources: &[Source]) -> Result<Filter, ConfigError> 
         filter.reasons = list(setting, "a reason such as handset_absent", Reason::from_name)?;
     }
     if let Some(setting) = table.take("sources") {
-        let known = |text: &str| {
-            SourceName::new(text).filter(|name| sources.iter().any(|source| source.name == *name))
-        };
+        let known = |text: &str| SourceName::new(text).filter(|name| sources.iter().any(|source| source.name == *name));
         filter.sources = list(setting, "the name of a source that is configured", known)?;
     }
     let mut words = |key| source::words(table.take(key), "texts").map(Option::unwrap_or_default);
@@ -159,7 +157,10 @@ fn filter(table: &mut Table, sources: &[Source]) -> Result<Filter, ConfigError> 
         let text = setting.text("a regular expression")?;
         let read = Regex::new(text).map_err(|error| {
             let why = error.to_string();
-            setting.wrong(why.lines().last().unwrap_or_default().trim().trim_start_matches("error: "), "a regular expression")
+            setting.wrong(
+                why.lines().last().unwrap_or_default().trim().trim_start_matches("error: "),
+                "a regular expression",
+            )
         });
         filter.pattern = Some(read?);
     }
@@ -172,7 +173,8 @@ fn filter(table: &mut Table, sources: &[Source]) -> Result<Filter, ConfigError> 
 
 /// The places in [`Kind::ALL`] of what a name means: an event, or all those of a group.
 fn kinds(name: &str) -> Option<Vec<usize>> {
-    let is_meant = |kind: &Kind| kind.as_str() == name || kind.as_str().split_once('.').is_some_and(|(group, _)| group == name);
+    let is_meant =
+        |kind: &Kind| kind.as_str() == name || kind.as_str().split_once('.').is_some_and(|(group, _)| group == name);
     let found: Vec<usize> = (0..Kind::ALL.len()).filter(|at| is_meant(&Kind::ALL[*at])).collect();
     (!found.is_empty()).then_some(found)
 }

@@ -162,7 +162,10 @@ mod tests {
     fn the_default_keywords_are_written_as_folding_writes_them() {
         for keyword in DEFAULT_STOP_KEYWORDS.iter().chain(DEFAULT_START_KEYWORDS) {
             assert_eq!(fold_keyword(keyword), *keyword);
-            assert!(!(DEFAULT_STOP_KEYWORDS.contains(keyword) && DEFAULT_START_KEYWORDS.contains(keyword)), "{keyword}");
+            assert!(
+                !(DEFAULT_STOP_KEYWORDS.contains(keyword) && DEFAULT_START_KEYWORDS.contains(keyword)),
+                "{keyword}"
+            );
         }
     }
 }

@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn public_addresses_are_told_from_all_others() {
-        for public in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::101:101", "2002:101:101::"] {
+        for public in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::101:101", "2002:101:101::"]
+        {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
         for other in [

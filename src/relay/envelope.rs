@@ -118,13 +118,7 @@ mod tests {
             ..Record::new(Kind::Stop, SourceName::new("smsmode").unwrap())
         };
         let received_at: Timestamp = "2026-04-01T10:00:01Z".parse().unwrap();
-        Delivery {
-            id: 7,
-            attempts: 0,
-            since: received_at,
-            entry: Entry { position: 42, received_at, record },
-            request,
-        }
+        Delivery { id: 7, attempts: 0, since: received_at, entry: Entry { position: 42, received_at, record }, request }
     }
 
     #[test]

@@ -102,7 +102,8 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
             () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
         }
     }
-    let _rest_is_tried_again = tokio::time::timeout(limit, async { while running.join_next().await.is_some() {} }).await;
+    let _rest_is_tried_again =
+        tokio::time::timeout(limit, async { while running.join_next().await.is_some() {} }).await;
 }
 
 impl Worker {

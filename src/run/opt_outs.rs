@@ -36,7 +36,9 @@ pub fn opt_outs(loaded: &Loaded, command: &OptOutsCommand) -> Result<ExitCode, E
         OptOutsCommand::Export => print(&csv(&listed(config)?)),
         OptOutsCommand::Add(given) => change(config, numbers(config, given, true)?)?,
         OptOutsCommand::Remove(given) => change(config, numbers(config, given, false)?)?,
-        OptOutsCommand::Import(OptOutFile { file, source }) => change(config, imported(config, file, source.as_ref())?)?,
+        OptOutsCommand::Import(OptOutFile { file, source }) => {
+            change(config, imported(config, file, source.as_ref())?)?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -111,9 +113,17 @@ struct Row<'a> {
 
 impl Row<'_> {
     /// For the source that is named, else for each.
-    fn changes(&self, config: &Config, source: Option<&SourceName>, opted_out: bool) -> Result<Vec<OptOutChange>, Exit> {
+    fn changes(
+        &self,
+        config: &Config,
+        source: Option<&SourceName>,
+        opted_out: bool,
+    ) -> Result<Vec<OptOutChange>, Exit> {
         if !number::is_full(self.number) {
-            return Err(Exit::Failure(format!("{:?} is no phone number; expected one such as +33612345678", self.number)));
+            return Err(Exit::Failure(format!(
+                "{:?} is no phone number; expected one such as +33612345678",
+                self.number
+            )));
         }
         let is_meant = |known: &&Source| source.is_none_or(|source| known.name == *source);
         let meant: Vec<&Source> = config.sources.iter().filter(is_meant).collect();

@@ -133,7 +133,8 @@ impl Writer {
     fn give_up_old_deliveries(&mut self, now: Timestamp) -> bool {
         let is_due = relays::oldest_pending(&self.connection, &self.settings.relays).is_ok_and(|oldest| {
             oldest.iter().any(|(relay, since)| {
-                let max_age = self.settings.relays.iter().find(|route| route.relay == *relay).map(|route| route.max_age);
+                let max_age =
+                    self.settings.relays.iter().find(|route| route.relay == *relay).map(|route| route.max_age);
                 max_age.is_some_and(|max_age| *since < retention::before(now, max_age))
             })
         });

@@ -58,7 +58,7 @@ use erase::{Changes, EraseError, Erased, Marks, People, Performed, Step, Told};
 use opt_outs::{OptOut, OptOutChange, Scope};
 use relays::{Due, Settlement, Which};
 use shared::Shared;
-use writer::{CursorMove, Erasing, Job, Request, OptingOut, Reviving, Settling, Writer};
+use writer::{CursorMove, Erasing, Job, OptingOut, Request, Reviving, Settling, Writer};
 
 /// How many requests may wait for the writer before callers are told to come back later.
 const QUEUE: usize = 4096;
@@ -361,7 +361,7 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-// What is deleted is overwritten with zeros, on its page and where a page is given back.
+    // What is deleted is overwritten with zeros, on its page and where a page is given back.
     connection.pragma_update(None, "secure_delete", "ON")?;
     // Checkpoints are the checkpointer's; the limit is what the WAL file shrinks to after a great burst. It lies well above what
     // checkpoint::TOO_LONG keeps it to: to cut the file takes a commit 20 ms and more.

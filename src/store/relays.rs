@@ -185,9 +185,7 @@ impl Open<'_> {
     pub fn open_relays(&mut self) -> rusqlite::Result<()> {
         for route in self.routes {
             let name = route.relay.as_str();
-            for metric in
-                [Metric::RelayEvents, Metric::RelayGivenUp, Metric::RelayPending, Metric::RelayDeadLetters]
-            {
+            for metric in [Metric::RelayEvents, Metric::RelayGivenUp, Metric::RelayPending, Metric::RelayDeadLetters] {
                 self.postings.add(metric, &[name], 0);
             }
             for result in AttemptResult::ALL {
@@ -319,7 +317,9 @@ impl Open<'_> {
                     continue;
                 }
                 self.connection
-                    .prepare_cached("UPDATE relay_deliveries SET state = 'behind', since = ?2, attempts = 0 WHERE id = ?1")?
+                    .prepare_cached(
+                        "UPDATE relay_deliveries SET state = 'behind', since = ?2, attempts = 0 WHERE id = ?1",
+                    )?
                     .execute([id, now.as_millisecond()])?;
                 self.postings.add(Metric::RelayPending, &[&relay], 1);
                 self.postings.add(Metric::RelayDeadLetters, &[&relay], -1);

@@ -7,8 +7,8 @@ use rusqlite::{Connection, params};
 
 use super::erase::{Marks, redacted_receipt};
 use super::lookup::{self, Lookup};
-use super::opt_outs::Scope;
 use super::messages::{self, Origin, Row, known};
+use super::opt_outs::Scope;
 use super::{Raw, Submission, Verdict, conversations};
 use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognised, hex};
 use crate::ledger::accounting::{Accounts, MessageLabels};
@@ -101,7 +101,11 @@ impl Open<'_> {
     }
 
     /// What `at` gives for the first message that has this key and is the one.
-    pub(super) fn first_that<T>(&self, key: i64, at: impl Fn(i64) -> rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
+    pub(super) fn first_that<T>(
+        &self,
+        key: i64,
+        at: impl Fn(i64) -> rusqlite::Result<Option<T>>,
+    ) -> rusqlite::Result<Option<T>> {
         for id in self.lookup.candidates(self.connection, key)? {
             if let Some(found) = at(id)? {
                 return Ok(Some(found));

@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpointer;
 use super::erase::{self, Marks, Performed, Step};
-use super::opt_outs::{OptOutChange, Scope};
-use super::relays::{Settlement, Which};
 use super::housekeeping::MessageRound;
 use super::lookup::Lookup;
+use super::opt_outs::{OptOutChange, Scope};
+use super::relays::{Settlement, Which};
 use super::rows;
 use super::shared::Shared;
 use super::transaction::{Observation, Open};

@@ -40,8 +40,14 @@ fn a_reply_carries_the_message_that_it_names_else_that_of_its_reference_else_the
         smscope.post(HOOK, message(id, number, reference, at));
     }
     let replies = [
-        (reply("r-1", one, "2026-04-01T10:30:00Z", json!({"originMessageId": "m-1"})), Some(("m-1", "message_id", 1_800_000))),
-        (reply("r-2", other, "2026-04-01T10:30:00Z", json!({"refClient": "order-2"})), Some(("m-2", "ref_client", 1_200_000))),
+        (
+            reply("r-1", one, "2026-04-01T10:30:00Z", json!({"originMessageId": "m-1"})),
+            Some(("m-1", "message_id", 1_800_000)),
+        ),
+        (
+            reply("r-2", other, "2026-04-01T10:30:00Z", json!({"refClient": "order-2"})),
+            Some(("m-2", "ref_client", 1_200_000)),
+        ),
         (reply("r-3", one, "2026-04-01T10:30:00Z", json!({})), Some(("m-2", "number", 1_200_000))),
         // Longer after it than the window.
         (reply("r-4", one, "2026-04-01T11:10:01Z", json!({})), None),
@@ -69,10 +75,8 @@ fn a_reply_carries_the_message_that_it_names_else_that_of_its_reference_else_the
 #[test]
 fn where_conversations_are_not_followed_a_reply_carries_what_it_names_and_nothing_else() {
     let target = Target::start();
-    let smscope = Smscope::with(&format!(
-        "[[relay]]\nname = \"app\"\nurl = \"{}\"\nevents = [\"reply\"]\n",
-        target.url("/")
-    ));
+    let smscope =
+        Smscope::with(&format!("[[relay]]\nname = \"app\"\nurl = \"{}\"\nevents = [\"reply\"]\n", target.url("/")));
     smscope.post(HOOK, message("m-1", "33612345678", "order-1", "2026-04-01T10:00:00Z"));
     smscope.post(HOOK, reply("r-1", "33612345678", "2026-04-01T10:30:00Z", json!({"originMessageId": "m-1"})));
     assert_eq!(target.wait_for(1)[0].event()["data"]["answers"]["ref_client"], "order-1");

@@ -75,12 +75,7 @@ impl Drop for Stop<'_> {
 }
 
 /// Sends the receipts of one message after the other, each until it is acknowledged.
-fn play(
-    client: usize,
-    stop: &AtomicBool,
-    acknowledged: &AtomicUsize,
-    address: &Mutex<std::net::SocketAddr>,
-) {
+fn play(client: usize, stop: &AtomicBool, acknowledged: &AtomicUsize, address: &Mutex<std::net::SocketAddr>) {
     let mut connection: Option<Client> = None;
     for message in 0.. {
         for status in COURSE {

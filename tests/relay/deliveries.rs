@@ -26,8 +26,14 @@ fn a_raw_relay_passes_each_request_on_as_it_came_without_what_is_ours() {
         target.url("/sms?key=own")
     ));
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let body = " {\"messageId\":\"m-1\", \"status\":{\"value\":\"DELIVERED\"},\r\n \"recipient\":{\"to\":\"33612345678\"}} ";
-    smscope.ask(request("POST", &format!("{HOOK}?traceparent={trace}"), &["content-type: application/json; charset=utf-8"], body));
+    let body =
+        " {\"messageId\":\"m-1\", \"status\":{\"value\":\"DELIVERED\"},\r\n \"recipient\":{\"to\":\"33612345678\"}} ";
+    smscope.ask(request(
+        "POST",
+        &format!("{HOOK}?traceparent={trace}"),
+        &["content-type: application/json; charset=utf-8"],
+        body,
+    ));
     target.wait_for(1);
     let legacy = "smsID=42&numero=33612345678&statut=11&date_reception=2010-03-25%2009%3A52%3A17";
     smscope.ask(request("GET", &format!("{HOOK}?{legacy}&traceparent={trace}"), &[], ""));
@@ -136,7 +142,9 @@ fn a_raw_relay_of_what_is_not_kept_as_it_came_is_refused_at_the_start() {
         ("format = \"raw\"", "relay[0].format = \"raw\"", "source \"smsmode\" has text = \"dropped\""),
         ("keywords = [\"yes\"]", "relay[0].keywords", "source \"smsmode\" has text = \"dropped\""),
     ] {
-        let toml = format!("[privacy]\ntext = \"dropped\"\n[[relay]]\nname = \"app\"\nurl = \"http://127.0.0.1:9\"\n{relay}\n");
+        let toml = format!(
+            "[privacy]\ntext = \"dropped\"\n[[relay]]\nname = \"app\"\nurl = \"http://127.0.0.1:9\"\n{relay}\n"
+        );
         let ended = Launch::new().file(&toml).run();
         assert_eq!(ended.code, Some(78), "{ended:?}");
         assert!(ended.stderr.contains(key) && ended.stderr.contains(problem), "{}", ended.stderr);

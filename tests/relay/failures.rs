@@ -71,7 +71,8 @@ fn the_events_of_a_message_keep_their_order_while_others_overtake() {
     smscope.post(HOOK, receipt("m-2", "ENROUTE"));
     let arrived = target.wait_for(4);
     assert_eq!(subjects(&arrived), ["m-1", "m-2", "m-1", "m-1"]);
-    let statuses: Vec<_> = arrived.iter().map(|one| one.event()["data"]["status"].as_str().unwrap().to_owned()).collect();
+    let statuses: Vec<_> =
+        arrived.iter().map(|one| one.event()["data"]["status"].as_str().unwrap().to_owned()).collect();
     assert_eq!(statuses, ["ENROUTE", "ENROUTE", "ENROUTE", "DELIVERED"]);
 }
 
@@ -122,7 +123,10 @@ fn what_is_too_old_is_a_dead_letter_that_is_listed_and_tried_again() {
     let lines: Vec<&str> = listed.stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{}", listed.stdout);
     for (line, event) in lines[1..].iter().zip(["message.enroute", "message.delivered"]) {
-        assert!(line.contains("app") && line.contains("dead") && line.contains(event) && line.contains("m-1"), "{line}");
+        assert!(
+            line.contains("app") && line.contains("dead") && line.contains(event) && line.contains("m-1"),
+            "{line}"
+        );
     }
     assert!(lines[1].contains("answered 500"), "{}", lines[1]);
 

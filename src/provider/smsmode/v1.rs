@@ -80,8 +80,8 @@ fn reply(reading: &Reading<'_>, message: &Value, reply_id: String) -> Event {
     let (person, originator) = sides(text(&message["from"]), text(&message["recipient"]["to"]));
     let (number, country) = contact(person.as_deref(), network.mccmnc.as_deref(), reading);
     let content = content(body);
-    let stops =
-        says_yes(&body["stop"]) || content.as_deref().is_some_and(|text| keyword::is_keyword(text, reading.stop_keywords));
+    let stops = says_yes(&body["stop"])
+        || content.as_deref().is_some_and(|text| keyword::is_keyword(text, reading.stop_keywords));
     let time = ["sentDate", "acceptedAt"]
         .iter()
         .find_map(|field| text(&message[*field]).and_then(|text| time::parse(&text, reading.zone)));

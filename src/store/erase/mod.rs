@@ -325,9 +325,9 @@ impl Search<'_> {
 
     /// Finds the opt-outs that have their number.
     fn opt_outs(&self, people: &People) -> Result<Vec<i64>, EraseError> {
-        let mut statement = self
-            .reader
-            .prepare_cached("SELECT id, source, number FROM opt_outs WHERE number IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2")?;
+        let mut statement = self.reader.prepare_cached(
+            "SELECT id, source, number FROM opt_outs WHERE number IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2",
+        )?;
         let (mut found, mut place) = (Vec::new(), 0);
         loop {
             let mut rows = statement.query([place, SEARCHED as i64])?;

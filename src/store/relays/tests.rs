@@ -11,7 +11,13 @@ use crate::store::{Settings, Store};
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn route(name: &str, filter: Filter) -> Route {
-    Route { relay: RelayName::new(name).unwrap(), format: Format::CloudEvents, filter, is_fallback: false, max_age: HOUR }
+    Route {
+        relay: RelayName::new(name).unwrap(),
+        format: Format::CloudEvents,
+        filter,
+        is_fallback: false,
+        max_age: HOUR,
+    }
 }
 
 fn all() -> Settings {
@@ -81,7 +87,8 @@ async fn a_dead_letter_lets_the_next_go_and_is_tried_again_before_what_came_late
 async fn what_waits_for_a_relay_outlives_retention_and_goes_once_it_is_given_up() {
     let folder = TempDir::new().unwrap();
     let second = Duration::from_secs(1);
-    let app = Route { max_age: 3 * second, ..route("app", Filter { reasons: vec![Reason::Network], ..Filter::default() }) };
+    let app =
+        Route { max_age: 3 * second, ..route("app", Filter { reasons: vec![Reason::Network], ..Filter::default() }) };
     let opened = Opened::new(&folder, Settings { retention: second, relays: vec![app], ..settings() });
     let failed = receipt("m-1", "UNDELIVERED", Outcome::Failed(Reason::Network));
     for event in [enroute("m-0"), Event::Receipt(Box::new(failed)), enroute("m-2"), enroute("m-3")] {
