@@ -34,10 +34,11 @@ toolchain:
 	scripts/setup.sh 'cc=gcc libc6-dev'
 	@command -v cargo >/dev/null || echo "setup: missing: cargo (Rust, by rustup)" >&2
 
-# Licences, sources and duplicates of the dependencies, by deny.toml; offline.
+# Licences, sources and duplicates of the dependencies, by deny.toml. It reads all of Cargo.lock, so that what only other systems
+# need has to be here as well; past that, nothing is asked of the network.
 deny:
 	@if cargo deny --version >/dev/null 2>&1; then \
-		cargo deny --offline check licenses bans sources; \
+		cargo fetch --locked --quiet && cargo deny --offline check licenses bans sources; \
 	else \
 		echo "skipped: cargo-deny is not installed, so licences and duplicates were not checked"; \
 	fi

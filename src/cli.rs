@@ -1,5 +1,6 @@
 //! The command line: what is asked for, and how the process ends when that cannot be had.
 
+mod asking;
 mod describe;
 mod generated;
 mod kept;
@@ -19,6 +20,7 @@ use clap_complete::Shell;
 use crate::config::{self, ConfigError, Flags};
 use crate::report::{Dimension, Format};
 
+pub use asking::{CheckArguments, ConnectArguments};
 pub use describe::{Line, describe, lines};
 pub use generated::{completions, man_page};
 pub use kept::{EraseArguments, ExportArguments, ShowArguments};
@@ -48,8 +50,11 @@ pub enum Command {
     Serve,
     /// Print the callback URLs to give to the provider, with their tokens
     Url,
-    /// Check the configuration and print what it means; nothing is started or written
-    Check,
+    /// Check the configuration and print what it means; or, with --public-url, whether the provider can call. Nothing is started or
+    /// written
+    Check(CheckArguments),
+    /// Show, and with --apply set, the callback URLs of the provider's channels; needs an API key
+    Connect(ConnectArguments),
     /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
     /// arrival
     Report(ReportArguments),
@@ -238,7 +243,7 @@ mod tests {
             ("smscope serve", Command::Serve),
             ("smscope --listen 127.0.0.1:1", Command::Serve),
             ("smscope url", Command::Url),
-            ("smscope check", Command::Check),
+            ("smscope check", Command::Check(CheckArguments::default())),
         ] {
             assert_eq!(parsed(line).unwrap().1, command, "{line}");
         }

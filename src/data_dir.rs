@@ -109,6 +109,16 @@ impl DataDir {
         self.private.join(token_file(source)).exists()
     }
 
+    /// The token that a smscope has made for a source in the data directory at `path`. Makes nothing.
+    pub fn made_token(path: &Path, source: &SourceName) -> Option<Secret> {
+        made(path, &token_file(source)).map(Secret::new)
+    }
+
+    /// The key of the recipient hashes of the data directory at `path`. Makes nothing.
+    pub fn made_hash_key(path: &Path) -> Option<[u8; 32]> {
+        URL_SAFE_NO_PAD.decode(made(path, "hash-key")?).ok()?.try_into().ok()
+    }
+
     /// `service.instance.id`: never per boot.
     pub fn instance_id(&self) -> Result<Uuid, DataDirError> {
         let text = self.kept("instance-id", || Ok(Uuid::new_v4().to_string()))?;
@@ -197,6 +207,12 @@ const PRIVATE_FILE: u32 = 0o600;
 /// All that group and others may have.
 const OTHERS: u32 = 0o077;
 
+/// A small file that has been made in the data directory at `path`.
+fn made(path: &Path, name: &str) -> Option<String> {
+    let text = fs::read_to_string(DataDir::private_of(path).join(name)).ok()?;
+    Some(text.trim_end().to_owned())
+}
+
 fn token_file(source: &SourceName) -> String {
     format!("token-{source}")
 }
@@ -228,6 +244,8 @@ mod tests {
         assert_ne!(again.token(&SourceName::new("other").unwrap()).unwrap().reveal(), token);
         assert_eq!(first.instance_id().unwrap(), again.instance_id().unwrap());
         assert_eq!(first.hash_key().unwrap(), again.hash_key().unwrap());
+        assert_eq!(DataDir::made_token(&path, &source).unwrap().reveal(), token);
+        assert_eq!(DataDir::made_hash_key(&path), first.hash_key().ok());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(first.private()), 0o700);
         for file in fs::read_dir(first.private()).unwrap() {

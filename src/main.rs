@@ -19,7 +19,8 @@ fn begin() -> Result<ExitCode, Exit> {
     match command {
         Command::Serve => run::serve(load()?),
         Command::Url => run::url(&load()?),
-        Command::Check => run::check(&load()?),
+        Command::Check(arguments) => run::check(&load()?, &arguments),
+        Command::Connect(arguments) => run::connect(&load()?, &arguments),
         Command::Report(arguments) => run::report(&load()?, &arguments),
         Command::Show(arguments) => run::show(&load()?, &arguments),
         Command::Export(arguments) => run::export(&load()?, &arguments),

@@ -17,7 +17,8 @@ mod asking;
 
 pub use asking::{
     ACCOUNT_LAST_SUCCESS, ACCOUNT_POLLS, API_DURATION, API_REQUESTS, AccountMeters, ApiMeters, ProbeMeters,
-    ProbeResult, RECONCILE_ROUNDS, ReconcileMeters, RoundResult, SELF_PROBE_DURATION, SELF_PROBE_SUCCESS, SELF_PROBES,
+    ProbeResult, RECONCILE_ROUNDS, ReconcileMeters, RoundResult, SELF_PROBE_CERTIFICATE, SELF_PROBE_DURATION,
+    SELF_PROBE_SUCCESS, SELF_PROBES,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,11 +101,26 @@ pub const RELAY_DURATION: Meter = seconds(
     "Time of one attempt to deliver by a relay, from the request to the end of its answer.",
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
 );
+pub const GUESSES_LIMITED: Meter = counter(
+    "smscope_guesses_limited_total",
+    "{request}",
+    "Requests with a wrong token or secret past what their address has free: answered late, connection closed.",
+);
+pub const HANDSHAKE_FAILURES: Meter = counter(
+    "smscope_tls_handshake_failures_total",
+    "{handshake}",
+    "TLS handshakes of the webhook listener that failed; no sample without TLS.",
+);
+pub const CERTIFICATE_EXPIRY: Meter = gauge(
+    "smscope_tls_certificate_expiry_timestamp_seconds",
+    Unit::Seconds,
+    "End of the webhook listener's certificate in use, as a Unix time; no sample without TLS.",
+);
 pub const BUILD_INFO: Meter =
     gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
 
 /// Every metric of the process, `process_*` aside.
-pub const ALL: [&Meter; 20] = [
+pub const ALL: [&Meter; 24] = [
     &WEBHOOK_REQUESTS,
     &WEBHOOK_DURATION,
     &LAST_WEBHOOK,
@@ -115,6 +131,9 @@ pub const ALL: [&Meter; 20] = [
     &EXPORT_DROPPED,
     &STORE_COMMIT,
     &LABELS_CAPPED,
+    &GUESSES_LIMITED,
+    &HANDSHAKE_FAILURES,
+    &CERTIFICATE_EXPIRY,
     &API_REQUESTS,
     &API_DURATION,
     &ACCOUNT_POLLS,
@@ -122,6 +141,7 @@ pub const ALL: [&Meter; 20] = [
     &SELF_PROBES,
     &SELF_PROBE_SUCCESS,
     &SELF_PROBE_DURATION,
+    &SELF_PROBE_CERTIFICATE,
     &RECONCILE_ROUNDS,
     &RELAY_DURATION,
     &BUILD_INFO,
@@ -275,6 +295,11 @@ impl SourceMeters {
         self.duration.record(took);
     }
 
+    /// Counts one that was refused before it was read, so that there is no time to tell.
+    pub fn refused_unread(&self, result: WebhookResult) {
+        self.requests[result as usize].increment(1);
+    }
+
     /// Remembers `now` as the arrival of the source's last webhook.
     pub fn arrived(&self, now: Timestamp) {
         let gauge = self.last.get_or_init(|| metrics::gauge!(LAST_WEBHOOK.name, source_label(&self.source)));
@@ -382,6 +407,21 @@ impl RelayMeters {
 /// The counter of events whose value of `label` became `other`.
 pub fn labels_capped(label: &'static str) -> Counter {
     metrics::counter!(LABELS_CAPPED.name, "label" => label)
+}
+
+/// The counter of guesses past the limit, at 0 from here on.
+pub fn guesses_limited() -> Counter {
+    metrics::counter!(GUESSES_LIMITED.name)
+}
+
+/// The counter of handshakes that failed, at 0 from here on.
+pub fn handshake_failures() -> Counter {
+    metrics::counter!(HANDSHAKE_FAILURES.name)
+}
+
+/// Sets the end of the listener's certificate.
+pub fn certificate_expiry(end: Timestamp) {
+    metrics::gauge!(CERTIFICATE_EXPIRY.name).set(end.as_second() as f64);
 }
 
 /// Sets `smscope_build_info`.

@@ -160,6 +160,9 @@ pub struct Record {
     /// What told of the person has been erased.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub erased: bool,
+    /// It did not come by a webhook: the provider was asked for it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub reconciled: bool,
 }
 
 impl Record {
@@ -192,6 +195,7 @@ impl Record {
             why: None,
             trace: None,
             erased: false,
+            reconciled: false,
         }
     }
 }

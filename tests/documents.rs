@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use smscope::account::AccountStatus;
 use smscope::config::{Config, Flags, Otlp, Privacy, Recipient, Text, VARIABLES};
 use smscope::event::{Reason, SourceName};
 use smscope::ledger::catalogue::Description;
@@ -27,9 +28,9 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// README.md, CHANGELOG.md and all of docs/, by their path in the repository.
+/// README.md, CHANGELOG.md, SECURITY.md and all of docs/, by their path in the repository.
 fn documents() -> BTreeMap<String, String> {
-    let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    let mut paths = ["README.md", "CHANGELOG.md", "SECURITY.md"].map(str::to_owned).to_vec();
     for file in fs::read_dir(root().join("docs")).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();
         paths.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
@@ -84,7 +85,9 @@ fn durable() -> Vec<&'static Description> {
     let families = store.snapshot().families;
     drop(store);
     end.wait();
-    families.iter().chain(&ExportStatus::default().families(0, 0)).map(|family| family.description).collect()
+    let account = AccountStatus::new(Duration::from_secs(60)).families(Timestamp::UNIX_EPOCH);
+    let exports = ExportStatus::default().families(0, 0);
+    families.iter().chain(&exports).chain(&account).map(|family| family.description).collect()
 }
 
 #[test]
@@ -180,6 +183,7 @@ fn full_log_record_keys() -> Vec<String> {
         delivery_ms: Some(1),
         text: some(),
         why: some(),
+        reconciled: true,
         ..Record::new(Kind::Failed, source)
     };
     let log = encoder.log_record(&Entry { position: 1, received_at: Timestamp::UNIX_EPOCH, record });
@@ -324,9 +328,12 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("provider", &["event", "number"]),
         ("route", &["event", "record", "provider"]),
         ("store", &["event", "record", "route", "number", "lifecycle", "ledger", "meters", "diagnostics"]),
-        ("ingest", &["event", "provider", "store", "config", "meters", "secret", "diagnostics"]),
+        ("ingest", &["event", "provider", "store", "config", "meters", "secret", "diagnostics", "proof"]),
         ("outbound", &["config"]),
         ("smsmode_api", &["event", "config", "secret", "meters", "outbound"]),
+        ("proof", &["event"]),
+        ("probe", &["event", "config", "meters", "outbound", "proof"]),
+        ("reconcile", &["event", "provider", "store", "config", "meters", "outbound", "smsmode_api"]),
         ("account", &["event", "config", "ledger", "meters", "outbound", "smsmode_api"]),
         ("relay", &["event", "record", "route", "config", "secret", "store", "meters", "outbound"]),
         ("telemetry", &["event", "record", "ledger", "config", "meters", "outbound"]),

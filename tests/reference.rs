@@ -35,12 +35,14 @@ impl Etc {
         }
         fs::write(etc.0.path().join("webhook-secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
         let authority = Authority::new("ours");
-        let client = authority.client();
+        let (client, server) = (authority.client(), authority.server());
         for (name, content) in [
             ("smscope.toml", ""),
             ("ca.pem", &authority.pem()),
             ("client.pem", &client.certificate),
             ("client.key", &client.key),
+            ("tls.pem", &server.certificate),
+            ("tls.key", &server.key),
         ] {
             fs::write(etc.0.path().join(name), content).unwrap();
         }
@@ -328,7 +330,7 @@ fn each_default_is_what_holds_when_nothing_is_given() {
         settings().filter(|setting| !setting.default.is_empty()).flat_map(|s| shown_as(&s)).collect();
     // What is not there unless it is given, and says so in its meaning.
     let absent = |key: &str| {
-        let of_tls = ["certificate", "client_key"].iter().any(|end| key.ends_with(end));
+        let of_tls = ["certificate", "client_key"].iter().any(|end| key.ends_with(end)) || key.starts_with("http.tls.");
         // What it has from elsewhere is shown too.
         let inherited = ["source[0].recipient", "source[0].text"].contains(&key);
         ["source[0].header", "source[0].basic", "relay[0].name", "relay[0].url", ""].contains(&key)

@@ -252,7 +252,11 @@ fn what_cannot_be_called_is_said_in_one_line_without_the_token() {
     let wrong = sidecar.callback.rsplit_once('/').unwrap().0.to_owned() + "/s3cret-token";
     for (arguments, code, said) in [
         ("--url http://192.0.2.1/hooks/smsmode/s3cret-token".to_owned(), 64, "--allow-remote"),
-        ("--url https://127.0.0.1/hooks/smsmode/s3cret-token".to_owned(), 64, "expected a callback URL"),
+        ("--url ftp://127.0.0.1/hooks/smsmode/s3cret-token".to_owned(), 64, "expected a callback URL"),
+        (format!("--url {}", nobody.replace("http:", "https:")), 1, "nobody answers whose certificate is trusted"),
+        (format!("--url {nobody} --certificate /nonexistent.pem"), 1, "nobody answers"),
+        (format!("--url {} --certificate /nonexistent.pem", nobody.replace("http:", "https:")), 78, "--certificate = "),
+        ("--certificate /nonexistent.pem".to_owned(), 64, "--url"),
         ("--scenario sunny".to_owned(), 64, "steady"),
         ("--rate 0".to_owned(), 64, "expected a number"),
         ("--start 2999-01-01T00:00:00Z".to_owned(), 64, "expected now, or a past time"),

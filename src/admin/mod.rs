@@ -20,14 +20,25 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 
 pub mod opt_outs;
 pub mod page;
 
 use opt_outs::OptOuts;
 use page::{Page, Part};
+
+/// Connections at a time: a scraper or two, the probes, a few people. Further ones wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 128;
+
+/// How long a request's head may take, and a connection may be idle.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long an answer may wait to be read.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -62,15 +73,16 @@ impl Listening {
 /// what it could still ask for is about to go.
 pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Output = ()>) {
     let admin = Arc::new(admin);
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &places) => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, place)) = accepted else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -80,17 +92,26 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
             let admin = admin.clone();
             async move { Ok::<_, Infallible>(admin.answer(&request).await) }
         });
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_secs(60))
-            .serve_connection(TokioIo::new(stream), service);
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         connections.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "admin connection ended");
             }
+            drop(place);
         });
     }
     connections.shutdown().await;
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    // It is never closed.
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    Ok((listener.accept().await?.0, place))
 }
 
 impl Admin {
@@ -174,7 +195,6 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
     use tokio::sync::oneshot;
 
     /// What an answer is made from holds the store open, and the process ends only when the store has closed.
@@ -200,6 +220,56 @@ mod tests {
         running.await.unwrap();
         assert_eq!(Arc::strong_count(&store), 1);
         assert_eq!(scraper.read_buf(&mut answer).await.unwrap(), 0, "still open");
+    }
+
+    fn admin() -> Admin {
+        let page = Arc::new(page::tests::empty_page());
+        Admin { metrics: Box::new(|| "up 1\n".repeat(100_000)), readiness: Box::new(|| Ok(())), page, opt_outs: None }
+    }
+
+    const PROBE: &[u8] = b"GET /livez HTTP/1.1\r\nhost: here\r\n\r\n";
+
+    #[tokio::test]
+    async fn connections_past_the_limit_wait_for_one_to_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let running = tokio::spawn(run(listener, admin(), std::future::pending()));
+        let mut inside = Vec::new();
+        let mut answer = [0; 12];
+        for _ in 0..MAX_CONNECTIONS {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(PROBE).await.unwrap();
+            client.read_exact(&mut answer).await.unwrap();
+            inside.push(client);
+        }
+        let mut outside = TcpStream::connect(address).await.unwrap();
+        outside.write_all(PROBE).await.unwrap();
+        let waits = tokio::time::timeout(Duration::from_millis(300), outside.read_exact(&mut answer)).await;
+        assert!(waits.is_err(), "answered past the limit");
+        inside.pop();
+        outside.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        running.abort();
+    }
+
+    #[tokio::test]
+    async fn who_never_reads_the_answers_is_hung_up_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let running = tokio::spawn(run(listener, admin(), std::future::pending()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let many = b"GET /metrics HTTP/1.1\r\nhost: here\r\n\r\n".repeat(1000);
+        client.write_all(&many).await.unwrap();
+        // Until its time is up the server waits for this client, in vain.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::pause();
+        tokio::time::sleep(WRITE_TIMEOUT).await;
+        tokio::time::resume();
+        let mut read = Vec::new();
+        let end = client.read_to_end(&mut read).await;
+        let all = 1000 * 5 * 100_000;
+        assert!(end.is_err() || read.len() < all, "all {all} bytes came");
+        running.abort();
     }
 
     #[test]

@@ -36,6 +36,7 @@ const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What a look-up gives: a document, `None` where what was asked for is no number, or why it cannot be had.
 type Found = Result<Option<String>, String>;
+type Lines = Result<String, String>;
 type Soon<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The list, as it is shown here.
@@ -44,7 +45,7 @@ pub struct OptOuts {
     /// A JSON document of one number, as it was written.
     pub of_number: Box<dyn Fn(String) -> Soon<Found> + Send + Sync>,
     /// JSON lines of the changes after a place, so many at most.
-    pub after: Box<dyn Fn(i64, usize) -> Soon<Result<String, String>> + Send + Sync>,
+    pub after: Box<dyn Fn(i64, usize) -> Soon<Lines> + Send + Sync>,
     /// Resolves once there is a change after a place.
     pub changed: Box<dyn Fn(i64) -> Soon<()> + Send + Sync>,
 }

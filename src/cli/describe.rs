@@ -4,7 +4,8 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
 use crate::config::{
-    Api, Config, DEFAULT_WINDOW, Endpoint, Loaded, LoadedOrigins, Relay, Source, Tokens, show_duration, show_size,
+    Api, ClientCertificates, Config, DEFAULT_WINDOW, Endpoint, ListenerTls, Loaded, LoadedOrigins, Relay, Source,
+    Tokens, show_duration, show_size,
 };
 use crate::route::Route;
 
@@ -91,6 +92,7 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     http.line("shutdown_timeout", show_duration(config.http.shutdown_timeout));
     http.line("max_body", show_size(config.http.max_body as u64));
     http.line("max_connections", config.http.max_connections);
+    http.tls(config.tls.as_ref());
 
     let mut store = section("store", "store.");
     store.line("retention", show_duration(config.store.retention));
@@ -178,6 +180,22 @@ impl<'a> Section<'a> {
         let origin = origins.max_by_key(|origin| *origin != LoadedOrigins::DEFAULT).unwrap_or_default().to_owned();
         let key = format!("{}{name}", self.prefix);
         self.lines.push(Line { key, name: name.to_owned(), value: value.to_string(), origin });
+    }
+
+    fn tls(&mut self, tls: Option<&ListenerTls>) {
+        let Some(tls) = tls else { return self.line("tls.certificate", "none") };
+        let until = tls.identity.validity.not_after;
+        self.line("tls.certificate", format_args!("{}, valid until {until}", tls.certificate_file().display()));
+        self.line("tls.key", "given");
+        if let Some(authorities) = tls.authorities_file() {
+            self.line("tls.client_authorities", authorities.display());
+        }
+        let asked = match tls.client_certificates() {
+            ClientCertificates::NotAskedFor => "not asked for",
+            ClientCertificates::Optional => "optional",
+            ClientCertificates::Required => "required",
+        };
+        self.line("tls.client_certificates", asked);
     }
 
     fn endpoint(&mut self, signal: &str, endpoint: Option<&Endpoint>) {

@@ -1,5 +1,6 @@
 //! The command line of `smscope simulate`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,14 +9,16 @@ use hyper::http::Uri;
 use hyper::http::uri::PathAndQuery;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::Exit;
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, authorities};
 use crate::secret::Secret;
 use crate::simulate::Run;
 use crate::simulate::plan::Settings;
 use crate::simulate::scenario::Scenario;
 use crate::simulate::target::Target;
+use crate::simulate::trust;
 
 /// What is to be played, and against whom.
 #[derive(Args, Clone, Debug, PartialEq)]
@@ -27,6 +30,10 @@ pub struct Simulate {
     /// Call a URL that is not of this machine: mind whom you load
     #[arg(long, requires = "url")]
     allow_remote: bool,
+    /// Authorities that vouch for an https URL, a PEM file [default: the system's; the sidecar of this configuration is known by its
+    /// own certificate]
+    #[arg(long, value_name = "FILE", requires = "url")]
+    certificate: Option<PathBuf>,
     /// What is special about the run
     #[arg(long, value_enum, default_value_t)]
     scenario: Scenario,
@@ -84,7 +91,7 @@ impl Simulate {
     /// The run that is asked for. `token`: of the configuration's first source, which is called where no URL is given.
     ///
     /// # Errors
-    /// A URL that cannot be used.
+    /// A URL that cannot be used, or a file.
     pub fn run(&self, config: &Config, token: Option<&Secret>) -> Result<Run, Exit> {
         let (mut target, source) = match (&self.url, config.sources.first(), token) {
             (Some(url), _, _) => {
@@ -103,6 +110,7 @@ impl Simulate {
         if let Some(source) = source.filter(|_| target.is_local() || self.is_local()) {
             present(&mut target, source);
         }
+        let trust = self.trust(config, &target)?;
         let metrics = if self.verify { Some(self.metrics(config)?) } else { None };
         let channel_ids: Vec<String> =
             source.map(|source| source.channel_ids.iter().cloned().collect()).unwrap_or_default();
@@ -123,10 +131,23 @@ impl Simulate {
                 channel_ids: if channel_ids.is_empty() { Settings::any_channel() } else { channel_ids },
             },
             target,
+            trust,
             zone: source.map_or_else(paris, |source| source.zone.clone()),
             connections: self.connections.into(),
             metrics,
         })
+    }
+
+    fn trust(&self, config: &Config, target: &Target) -> Result<ClientConfig, Exit> {
+        match &config.tls {
+            _ if !target.is_secure() => Ok(trust::authorities(RootCertStore::empty())),
+            Some(tls) if self.is_local() => Ok(trust::only(tls.identity.certificate.clone())),
+            _ => {
+                let file = self.certificate.as_deref();
+                let roots = authorities("--certificate", file).map_err(Exit::configuration)?;
+                Ok(trust::authorities(roots))
+            }
+        }
     }
 
     fn start(&self) -> Timestamp {

@@ -5,9 +5,11 @@
 //! name it was given, shows its value (never a secret's), and says what is expected.
 
 mod api;
+mod certificate;
 mod environment;
 mod file;
 mod headers;
+mod listener_tls;
 mod model;
 mod origin;
 mod otlp;
@@ -28,12 +30,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use api::{Api, ApiMode};
+pub use certificate::Validity;
 pub use environment::{Environment, Process, VARIABLES};
 pub use headers::METADATA_BASE64;
+pub use listener_tls::{ClientCertificates, Identity, ListenerTls};
 pub use model::*;
 pub use relay::Relay;
+pub use tls::authorities;
 pub use value::{duration, show_duration, show_size};
 pub use watch::{Account, DEFAULT_WINDOW, OptOuts, Reconcile, SelfProbe};
+
+use jiff::Timestamp;
 
 use crate::event::SourceName;
 use file::Table;
@@ -83,8 +90,20 @@ impl LoadedOrigins {
 
 /// Why a configuration cannot be used: one line, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", one_line(.0))]
 pub struct ConfigError(String);
+
+/// Control characters, which a key in quotes may hold, as escapes.
+fn one_line(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
+        if c.is_control() {
+            line.extend(c.escape_default())
+        } else {
+            line.push(c)
+        }
+        line
+    })
+}
 
 impl Config {
     /// Puts the configuration together from flags, environment, file and defaults.
@@ -111,7 +130,8 @@ impl Config {
         let data_dir = data_dir(flags, &mut given)?;
         let public_given = given.variable_or_key("SMSCOPE_PUBLIC_URL", "public_url").map(Setting::url);
         let public_url = public_given.as_ref().map(public_url).transpose()?;
-        let http = http(given.root.table("http")?)?;
+        let (http, tls) = http(given.root.table("http")?)?;
+        warnings.extend(tls.as_ref().and_then(|tls| tls.warning(&tls.identity, Timestamp::now())));
         let store = store(given.root.table("store")?, env)?;
         let privacy = privacy(given.root.table("privacy")?)?;
         let otlp = otlp::read(given.root.table("otlp")?, env, &mut warnings)?;
@@ -130,6 +150,7 @@ impl Config {
             data_dir,
             public_url,
             http,
+            tls,
             store,
             privacy,
             otlp,
@@ -147,11 +168,14 @@ impl Config {
 
     /// The URL that the provider is given for `source`, with `token` as it stands.
     ///
-    /// Without a public URL this is the listener's own address, an unspecified one written as loopback.
+    /// Without a public URL this is the listener's own address, an unspecified one written as loopback, by https if it speaks TLS.
     pub fn callback_url(&self, source: &SourceName, token: &str) -> String {
         match &self.public_url {
             Some(url) => format!("{url}/hooks/{source}/{token}"),
-            None => format!("http://{}/hooks/{source}/{token}", reachable(self.listen)),
+            None => {
+                let scheme = if self.tls.is_some() { "https" } else { "http" };
+                format!("{scheme}://{}/hooks/{source}/{token}", reachable(self.listen))
+            }
         }
     }
 
@@ -287,7 +311,7 @@ fn public_url(setting: &Setting) -> Result<String, ConfigError> {
     })
 }
 
-fn http(mut table: Table) -> Result<Http, ConfigError> {
+fn http(mut table: Table) -> Result<(Http, Option<ListenerTls>), ConfigError> {
     const MILLISECOND: Duration = Duration::from_millis(1);
     let mut timeout = |key, default| match table.take(key) {
         Some(setting) => setting.duration(MILLISECOND..=HOUR),
@@ -302,8 +326,10 @@ fn http(mut table: Table) -> Result<Http, ConfigError> {
         None => 256 << 10,
     };
     let max_connections = table.take("max_connections").map_or(Ok(1024), |setting| setting.number(1..=65_536))?;
+    let tls = table.table("tls")?;
     table.finish()?;
-    Ok(Http { header_timeout, body_timeout, write_timeout, max_body, max_connections, shutdown_timeout })
+    let http = Http { header_timeout, body_timeout, write_timeout, max_body, max_connections, shutdown_timeout };
+    Ok((http, listener_tls::read(tls)?))
 }
 
 fn store(mut table: Table, env: &dyn Environment) -> Result<Store, ConfigError> {

@@ -11,7 +11,7 @@ use hyper::http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use super::{Account, Api, OptOuts, Reconcile, Relay, SelfProbe};
+use super::{Account, Api, ListenerTls, OptOuts, Reconcile, Relay, SelfProbe};
 use crate::event::{Country, SourceName};
 use crate::secret::Secret;
 
@@ -20,9 +20,11 @@ pub struct Config {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     pub data_dir: PathBuf,
-    /// Where the provider reaches us, when that is not `http://{listen}`: scheme, host and optional path, no trailing slash.
+    /// Where the provider reaches us, when that is not `{listen}`: scheme, host and optional path, no trailing slash.
     pub public_url: Option<String>,
     pub http: Http,
+    /// Of the webhook listener; `None`: it speaks plain HTTP.
+    pub tls: Option<ListenerTls>,
     pub store: Store,
     /// What holds for a source that says nothing else.
     pub privacy: Privacy,
@@ -41,7 +43,8 @@ pub struct Config {
 /// Limits of the webhook listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Http {
-    /// From the opening of a connection, or from the last answer on it, to the end of the next request head.
+    /// From the opening of a connection, or from the last answer on it, to the end of the next request head; the handshake of
+    /// TLS is part of it.
     pub header_timeout: Duration,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,

@@ -92,6 +92,9 @@ impl Setting {
 }
 
 // What the files of TLS are looked at with.
+const TLS_OF_LISTENER: &str = "certificate = \"/etc/smscope/tls.pem\"\nkey = \"/etc/smscope/tls.key\"";
+const TLS_OF_CLIENTS: &str = "certificate = \"/etc/smscope/tls.pem\"\nkey = \"/etc/smscope/tls.key\"\n\
+    client_authorities = \"/etc/smscope/ca.pem\"";
 const TLS_OF_CA: &str = r#"endpoint = "https://collector:4318""#;
 const TLS_OF_CERTIFICATE: &str = "endpoint = \"https://collector:4318\"\ncertificate = \"/etc/smscope/ca.pem\"\n\
     client_key = \"/etc/smscope/client.key\"";
@@ -127,7 +130,7 @@ static SETTINGS: &[Setting] = &[
         .wrong(r#""""#)
         .variable("SMSCOPE_DATA_DIR", "/var/lib/smscope")
         .flag("--data-dir"),
-    key("public_url", "URL", "none", "where the provider reaches smscope, if that is not `http://` and `listen`; a path may follow")
+    key("public_url", "URL", "none", "where the provider reaches smscope, if that is not the address of `listen`; a path may follow")
         .example(r#""https://sms.example.com""#)
         .wrong(r#""sms.example.com""#)
         .variable("SMSCOPE_PUBLIC_URL", "https://sms.example.com"),
@@ -135,7 +138,8 @@ static SETTINGS: &[Setting] = &[
         "http.header_timeout",
         "duration",
         "15s",
-        "from the opening of a connection, or the last answer on it, to the end of the next request's head",
+        "from the opening of a connection, or the last answer on it, to the end of the next request's head; the handshake of \
+         TLS is part of it",
     )
     .example(r#""5s""#)
     .wrong("15"),
@@ -159,6 +163,32 @@ static SETTINGS: &[Setting] = &[
     key("http.max_connections", "number", "1024", "further ones wait in the kernel's queue")
         .example("256")
         .wrong("0"),
+    key(
+        "http.tls.certificate",
+        "path",
+        "none",
+        "with it the listener speaks TLS and nothing else: a PEM file with the certificate, then those that lead to its authority",
+    )
+    .example(r#""/etc/smscope/tls.pem""#)
+    .wrong(r#""/nonexistent/tls.pem""#)
+    .beside(r#"key = "/etc/smscope/tls.key""#),
+    key("http.tls.key", "path", "", "its key, not encrypted: a PEM file")
+        .example(r#""/etc/smscope/tls.key""#)
+        .wrong(r#""/etc/smscope/client.key""#)
+        .beside(r#"certificate = "/etc/smscope/tls.pem""#),
+    key("http.tls.client_authorities", "path", "", "who vouches for clients, which are then asked for a certificate: a PEM file")
+        .example(r#""/etc/smscope/ca.pem""#)
+        .wrong(r#""/nonexistent/ca.pem""#)
+        .beside(TLS_OF_LISTENER),
+    key(
+        "http.tls.client_certificates",
+        "word",
+        "",
+        "`required`, which is the default where there are `client_authorities`, or `optional`: one that is shown has to be good",
+    )
+    .example(r#""optional""#)
+    .wrong(r#""maybe""#)
+    .beside(TLS_OF_CLIENTS),
     key(
         "store.retention",
         "duration",

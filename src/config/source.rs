@@ -39,19 +39,15 @@ pub(super) fn read(
         return Err(setting.clone().secret().wrong(problem, "a key in [source.api] of each"));
     }
     let system = SystemRoots::default();
-    let mut apis = |table: &mut Table, at: usize| {
-        let api = table.optional_table("api")?;
+    let mut sources = Vec::with_capacity(tables.len().max(1));
+    let tables = if tables.is_empty() { vec![Table::with("name", DEFAULT_NAME)] } else { tables };
+    for (at, table) in tables.into_iter().enumerate() {
+        let (source, api) = source(table, privacy, &sources)?;
         if let Some(EnvironmentKey { setting, .. }) = &api_key {
             origins.note(&format!("source[{at}].api"), setting);
         }
-        api::read(api, api_key.as_ref(), &system, warnings)
-    };
-    let mut sources = Vec::with_capacity(tables.len().max(1));
-    let only = || vec![Table::with("name", DEFAULT_NAME)];
-    for mut table in if tables.is_empty() { only() } else { tables } {
-        let api = apis(&mut table, sources.len())?;
-        let source = Source { api, ..source(table, privacy, &sources)? };
-        sources.push(source);
+        let api = api::read(api, api_key.as_ref(), &system, warnings)?;
+        sources.push(Source { api, ..source });
     }
     if privacy != Privacy::default() {
         note_inherited(&sources, privacy, origins);
@@ -117,7 +113,12 @@ fn apply_environment(
     Ok(())
 }
 
-fn source(mut table: Table, default_privacy: Privacy, others: &[Source]) -> Result<Source, ConfigError> {
+/// A source without its API, and what the file says of that.
+fn source(
+    mut table: Table,
+    default_privacy: Privacy,
+    others: &[Source],
+) -> Result<(Source, Option<Table>), ConfigError> {
     let name = name(&mut table, others)?;
     let tokens = tokens(&mut table)?;
     let allow = networks(table.take("allow"))?;
@@ -125,6 +126,7 @@ fn source(mut table: Table, default_privacy: Privacy, others: &[Source]) -> Resu
     let channel_ids = words(table.take("channel_ids"), "channel ids")?.unwrap_or_default();
     let header = table.optional_table("header")?.map(header).transpose()?;
     let basic = table.optional_table("basic")?.map(basic).transpose()?;
+    let api = table.optional_table("api")?;
     let zone = table.take("timezone").unwrap_or_else(|| Setting::of_flag("timezone", DEFAULT_ZONE));
     let zone = zone.parse("a time zone such as Europe/Paris", |text| TimeZone::get(text).ok())?;
     let region = table.take("region").unwrap_or_else(|| Setting::of_flag("region", DEFAULT_REGION));
@@ -144,7 +146,7 @@ fn source(mut table: Table, default_privacy: Privacy, others: &[Source]) -> Resu
     let privacy = privacy(&mut table, default_privacy)?;
     table.finish()?;
     let channel_ids = BTreeSet::from_iter(channel_ids);
-    Ok(Source {
+    let source = Source {
         name,
         tokens,
         allow,
@@ -158,7 +160,8 @@ fn source(mut table: Table, default_privacy: Privacy, others: &[Source]) -> Resu
         stop_keywords,
         start_keywords,
         privacy,
-    })
+    };
+    Ok((source, api))
 }
 
 fn name(table: &mut Table, others: &[Source]) -> Result<SourceName, ConfigError> {

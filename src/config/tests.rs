@@ -1,5 +1,7 @@
 //! Loading as a whole, table by table: what was given, and what comes of it.
 
+mod asking;
+mod listener_tls;
 mod otlp;
 mod otlp_headers;
 mod otlp_tls;
@@ -234,8 +236,8 @@ fn an_unknown_key_is_named_with_those_that_are_known() {
         ),
         (
             "lisen = 1",
-            "lisen: unknown key; expected one of listen, admin_listen, data_dir, public_url, http, store, privacy, \
-             otlp, source",
+            "lisen: unknown key; expected one of listen, admin_listen, data_dir, public_url, http, store, privacy, otlp, \
+             source, account, self_probe, reconcile, conversations, opt_outs, relay",
         ),
         ("[privacy]\nnumber = true", "privacy.number: unknown key; expected one of recipient, text"),
         (
@@ -312,6 +314,9 @@ fn every_error_is_one_line_however_long_the_value() {
     let line = refused(&toml, &[]);
     assert!(line.starts_with(r#"listen = "foo\né"#), "{line}");
     assert!(line.chars().count() < 250 && !line.contains('\n'), "{line}");
+    // Found by fuzzing: a key in quotes may hold anything.
+    let line = refused(r#"otlp.logs.headers = { "a\rb\u001b[2J" = "c" }"#, &[]);
+    assert!(line.starts_with(r"otlp.logs.headers.a\rb\u{1b}[2J: "), "{line}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! TLS to an OTLP endpoint: certificates and keys in PEM, as the OpenTelemetry variables and `[otlp]` name them.
+//! TLS to an OTLP endpoint: certificates and keys in PEM, as the OpenTelemetry variables and `[otlp]` name them. And what its
+//! files have in common with those of the listener.
 //!
 //! The files are read once, when the configuration is loaded, so that one that cannot be used is an error of the start.
 //! Cryptography is ring's, versions are TLS 1.2 and 1.3.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
@@ -14,9 +15,9 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use super::setting::Setting;
 use super::{ConfigError, Tls};
 
-const AUTHORITIES: &str = "a PEM file with certificates of authorities";
-const CERTIFICATES: &str = "a PEM file with a certificate, then those that lead to its authority";
-const KEY: &str = "a PEM file with an unencrypted private key";
+pub(super) const AUTHORITIES: &str = "a PEM file with certificates of authorities";
+pub(super) const CERTIFICATES: &str = "a PEM file with a certificate, then those that lead to its authority";
+pub(super) const KEY: &str = "a PEM file with an unencrypted private key";
 
 /// What is said of TLS for one signal.
 #[derive(Clone, Copy)]
@@ -36,21 +37,16 @@ pub(super) struct SystemRoots(OnceCell<Arc<RootCertStore>>);
 /// has none built in, for they would grow old with it.
 pub(super) fn read(given: Given, endpoint: &Setting, system: &SystemRoots) -> Result<Tls, ConfigError> {
     let roots = match given.certificate {
-        Some(setting) => Arc::new(own_roots(setting)?),
+        Some(setting) => Arc::new(roots(setting, &contents(setting, AUTHORITIES)?)?),
         None => system.get(endpoint)?,
     };
     let builder = Tls::builder().with_root_certificates(roots);
     let client = match (given.client_certificate, given.client_key) {
         (None, None) => builder.with_no_client_auth(),
         (Some(certificate), Some(key)) => {
-            let chain = certificates(certificate, CERTIFICATES)?;
-            let private = private_key(key)?;
-            builder.with_client_auth_cert(chain, private).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    key.wrong(format_args!("does not belong to {}", certificate.key), "the certificate's own key")
-                }
-                error => certificate.wrong(format_args!("cannot be used: {error}"), CERTIFICATES),
-            })?
+            let chain = certificates(certificate, &contents(certificate, CERTIFICATES)?, CERTIFICATES)?;
+            let private = private_key(key, &contents(key, KEY)?)?;
+            builder.with_client_auth_cert(chain, private).map_err(|error| unusable(&error, certificate, key))?
         }
         (Some(certificate), None) => {
             let other = certificate.key.replace("CERTIFICATE", "KEY").replace("certificate", "key");
@@ -82,29 +78,50 @@ impl SystemRoots {
         if let Some(roots) = self.0.get() {
             return Ok(roots.clone());
         }
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            let why = found.errors.first().map_or(String::new(), |error| format!(": {error}"));
-            let problem = format!("this system has no certificate authorities{why}");
-            return Err(endpoint.wrong(problem, "the package ca-certificates, or OTEL_EXPORTER_OTLP_CERTIFICATE"));
-        }
+        let expected = "the package ca-certificates, or OTEL_EXPORTER_OTLP_CERTIFICATE";
+        let roots = system_roots().map_err(|problem| endpoint.wrong(problem, expected))?;
         Ok(self.0.get_or_init(|| Arc::new(roots)).clone())
     }
 }
 
-fn own_roots(setting: &Setting) -> Result<RootCertStore, ConfigError> {
+/// The authorities that the file of a flag has, or those of the system.
+pub fn authorities(flag: &str, file: Option<&Path>) -> Result<RootCertStore, ConfigError> {
+    match file {
+        Some(file) => {
+            let setting = Setting::of_flag(flag, &file.to_string_lossy());
+            roots(&setting, &contents(&setting, AUTHORITIES)?)
+        }
+        None => system_roots()
+            .map_err(|problem| ConfigError(format!("{problem}; expected the package ca-certificates, or {flag}"))),
+    }
+}
+
+fn system_roots() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(setting, AUTHORITIES)? {
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or(String::new(), |error| format!(": {error}"));
+        return Err(format!("this system has no certificate authorities{why}"));
+    }
+    Ok(roots)
+}
+
+/// The authorities in a file, of which `setting` has the name and `text` the contents.
+pub(super) fn roots(setting: &Setting, text: &[u8]) -> Result<RootCertStore, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(setting, text, AUTHORITIES)? {
         roots.add(certificate).map_err(|error| setting.wrong(format_args!("cannot be used: {error}"), AUTHORITIES))?;
     }
     Ok(roots)
 }
 
-fn certificates(setting: &Setting, expected: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let text = contents(setting, expected)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+pub(super) fn certificates(
+    setting: &Setting,
+    text: &[u8],
+    expected: &str,
+) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => Err(setting.wrong("no certificate in it", expected)),
         Ok(certificates) => Ok(certificates),
@@ -112,14 +129,24 @@ fn certificates(setting: &Setting, expected: &str) -> Result<Vec<CertificateDer<
     }
 }
 
-fn private_key(setting: &Setting) -> Result<PrivateKeyDer<'static>, ConfigError> {
-    PrivateKeyDer::from_pem_slice(&contents(setting, KEY)?).map_err(|error| match error {
+pub(super) fn private_key(setting: &Setting, text: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {
+    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         pem::Error::NoItemsFound => setting.wrong("no private key in it that can be read", KEY),
         error => not_pem(setting, &error, KEY),
     })
 }
 
-fn contents(setting: &Setting, expected: &str) -> Result<Vec<u8>, ConfigError> {
+/// Why a certificate and a key, each of them readable, cannot be used together.
+pub(super) fn unusable(error: &rustls::Error, certificate: &Setting, key: &Setting) -> ConfigError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            key.wrong(format_args!("does not belong to {}", certificate.key), "the certificate's own key")
+        }
+        error => certificate.wrong(format_args!("cannot be used: {error}"), CERTIFICATES),
+    }
+}
+
+pub(super) fn contents(setting: &Setting, expected: &str) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(setting.text("a path")?)
         .map_err(|error| setting.wrong(format_args!("cannot be read: {error}"), expected))
 }

@@ -46,6 +46,11 @@ impl Answer {
         }
     }
 
+    /// Whether it refuses a token or another secret.
+    pub fn is_to_a_guess(self) -> bool {
+        matches!(self, Answer::NotFound | Answer::Unauthorized { .. })
+    }
+
     pub fn response(self) -> Response<Full<Bytes>> {
         let (status, body) = match self {
             Answer::Accepted => (StatusCode::OK, r#"{"result":"accepted"}"#),

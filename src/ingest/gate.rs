@@ -1,7 +1,7 @@
 //! Who may enter: the token in the path, then the address, then header secret and basic credentials.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +9,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 use ipnet::IpNet;
 
 use super::answer::Answer;
+use super::forwarded;
 use crate::config::{Basic, Source};
 use crate::event::TraceParent;
 use crate::meters::SourceMeters;
@@ -28,6 +29,8 @@ pub struct Gate {
     unknown: SourceMeters,
     /// Compared with when the source is unknown, so that this takes as long as a wrong token.
     decoy: Secret,
+    /// The proxies that any source trusts.
+    proxies: Vec<IpNet>,
 }
 
 /// A callback path, as far as it is one.
@@ -40,7 +43,9 @@ pub struct Address<'a> {
 
 impl Gate {
     pub fn new(entrances: Vec<Entrance>) -> Self {
+        let proxies = entrances.iter().flat_map(|one| one.source.trusted_proxies.iter().copied()).collect();
         Self {
+            proxies,
             entrances: entrances.into_iter().map(|one| (one.source.name.to_string(), one)).collect(),
             unknown: SourceMeters::new("unknown"),
             decoy: Secret::new(String::new()),
@@ -52,6 +57,16 @@ impl Gate {
         address
             .and_then(|address| self.entrances.get(address.source))
             .map_or(&self.unknown, |entrance| &entrance.meters)
+    }
+
+    /// What is no request at all is counted under.
+    pub fn unknown(&self) -> &SourceMeters {
+        &self.unknown
+    }
+
+    /// Whose failures these are: the caller, or whom a proxy of any source speaks for, if that can be read.
+    pub fn suspect(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        forwarded::client(peer, headers, &self.proxies).unwrap_or(peer)
     }
 
     /// The source whose token this is.
@@ -80,11 +95,11 @@ impl Entrance {
     ///
     /// # Errors
     /// [`Answer::AddressForbidden`], then [`Answer::Unauthorized`].
-    pub fn check(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Answer> {
+    pub fn check(&self, headers: &HeaderMap, peer: IpAddr) -> Result<(), Answer> {
         let source = &self.source;
         if !source.allow.is_empty() {
-            let client = client_address(peer.ip(), headers, &source.trusted_proxies);
-            if !client.is_some_and(|client| contains(&source.allow, client)) {
+            let client = forwarded::client(peer, headers, &source.trusted_proxies);
+            if !client.is_some_and(|client| forwarded::contains(&source.allow, client)) {
                 return Err(Answer::AddressForbidden);
             }
         }
@@ -116,34 +131,6 @@ pub fn address(path: &str) -> Option<Address<'_>> {
     let (source, token) = (segments.next()?, segments.next()?);
     let trace = segments.next().and_then(TraceParent::parse);
     segments.next().is_none().then_some(Address { source, token, trace })
-}
-
-/// The address that a request came from: the peer, or, when that is a trusted proxy, what it says of whom it got it from, and so on
-/// from the right. `None` when a trusted proxy says something that is not an address.
-fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
-    let mut client = peer.to_canonical();
-    let forwarded: Vec<&str> =
-        headers.get_all("x-forwarded-for").iter().flat_map(|value| value.to_str().unwrap_or("?").split(',')).collect();
-    for hop in forwarded.into_iter().rev() {
-        if !contains(trusted, client) {
-            break;
-        }
-        client = read_address(hop.trim())?.to_canonical();
-    }
-    Some(client)
-}
-
-/// An address, with a port (as some load balancers write) or without.
-fn read_address(text: &str) -> Option<IpAddr> {
-    text.parse::<IpAddr>()
-        .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()))
-        .or_else(|_| text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>())
-        .ok()
-}
-
-fn contains(networks: &[IpNet], address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    networks.iter().any(|network| network.contains(&address))
 }
 
 fn basic_matches(basic: &Basic, headers: &HeaderMap) -> bool {
@@ -181,30 +168,6 @@ mod tests {
         ] {
             let read = address(path).map(|a| (a.source, a.token, a.trace.is_some()));
             assert_eq!(read, expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn x_forwarded_for_is_believed_from_trusted_proxies_only_and_from_the_right() {
-        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        for (peer, forwarded, client) in [
-            ("203.0.113.9", vec!["198.51.100.1"], Some("203.0.113.9")),
-            ("10.0.0.1", vec![], Some("10.0.0.1")),
-            ("10.0.0.1", vec!["198.51.100.1"], Some("198.51.100.1")),
-            ("10.0.0.1", vec!["6.6.6.6, 198.51.100.1, 10.0.0.2"], Some("198.51.100.1")),
-            ("10.0.0.1", vec!["6.6.6.6", "198.51.100.1"], Some("198.51.100.1")),
-            ("::ffff:10.0.0.1", vec!["198.51.100.1:443"], Some("198.51.100.1")),
-            ("::1", vec!["[2001:db8::1]:443"], Some("2001:db8::1")),
-            ("::1", vec!["[2001:db8::1]"], Some("2001:db8::1")),
-            ("10.0.0.1", vec!["unknown"], None),
-            ("10.0.0.1", vec!["198.51.100.1, garbage"], None),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in &forwarded {
-                headers.append("x-forwarded-for", value.parse().unwrap());
-            }
-            let found = client_address(peer.parse().unwrap(), &headers, &trusted);
-            assert_eq!(found, client.map(|c| c.parse().unwrap()), "{peer} {forwarded:?}");
         }
     }
 

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response};
 use jiff::Timestamp;
 
 use super::answer::Answer;
 use super::body;
 use super::gate::{self, Address, Gate};
+use super::guesses::Guesses;
 use crate::config::{Http, Text};
 use crate::event::{Event, TraceParent};
+use crate::proof::{self, ProofKey};
 use crate::provider::{Reading, Webhook, smsmode};
 use crate::store::{Raw, Store, Submission, Verdict};
 
@@ -23,15 +25,26 @@ use crate::store::{Raw, Store, Submission, Verdict};
 /// kept after all.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// One in so many connections may be held for a late answer to a guess.
+const LATE: usize = 8;
+
 pub struct Handler {
     gate: Gate,
+    guesses: Guesses,
     store: Store,
     limits: Http,
+    proof: ProofKey,
 }
 
 impl Handler {
-    pub fn new(gate: Gate, store: Store, limits: Http) -> Self {
-        Self { gate, store, limits }
+    pub fn new(gate: Gate, store: Store, limits: Http, proof: ProofKey) -> Self {
+        let guesses = Guesses::new(limits.max_connections.div_ceil(LATE));
+        Self { gate, guesses, store, limits, proof }
+    }
+
+    /// Counts what came instead of a request: hyper has answered it.
+    pub fn count_malformed(&self) {
+        self.gate.unknown().refused_unread(Answer::BrokenBody.result());
     }
 
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
@@ -42,11 +55,23 @@ impl Handler {
         let started = Instant::now();
         let path = path.to_owned();
         let address = gate::address(&path);
+        let proof = request.headers().get(proof::HEADER).and_then(|nonce| self.proof.of(nonce.to_str().ok()?));
+        let suspect = self.gate.suspect(peer.ip(), request.headers());
         let answer = match self.take(request, address.as_ref(), peer).await {
             Ok(answer) | Err(answer) => answer,
         };
         self.gate.meters(address.as_ref()).answered(answer.result(), started.elapsed());
-        answer.response()
+        let mut response = answer.response();
+        // Who has the token may know which smscope this is.
+        if answer == Answer::Probe
+            && let Some(proof) = proof.and_then(|proof| HeaderValue::from_str(&proof).ok())
+        {
+            response.headers_mut().insert(proof::HEADER, proof);
+        }
+        if answer.is_to_a_guess() && self.guesses.failed(suspect).await {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// The refusals in their order; then the event, kept.
@@ -60,10 +85,13 @@ impl Handler {
             return Err(Answer::MethodNotAllowed);
         }
         let entrance = self.gate.admit(address)?;
-        entrance.check(request.headers(), peer)?;
+        entrance.check(request.headers(), peer.ip())?;
 
         let arrived_at = Timestamp::now();
-        entrance.meters.arrived(arrived_at);
+        // A probe of our own says nothing of whether the provider calls.
+        if !request.headers().contains_key(proof::HEADER) {
+            entrance.meters.arrived(arrived_at);
+        }
         let (head, body) = request.into_parts();
         let (query, query_trace) = split_trace(head.uri.query().unwrap_or_default());
         let body = body::read(&head.headers, body, self.limits.max_body, self.limits.body_timeout).await?;
@@ -97,7 +125,7 @@ impl Handler {
         let raw =
             Raw { method: head.method.as_str().to_owned(), content_type: content_type.map(str::to_owned), query, body };
         let trace = query_trace.or(address.and_then(|address| address.trace));
-        let submission = Submission { source: source.name.clone(), arrived_at, trace, raw, events };
+        let submission = Submission { source: source.name.clone(), arrived_at, trace, reconciled: false, raw, events };
         match tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await {
             Ok(Ok(Verdict::Accepted)) => Ok(Answer::Accepted),
             Ok(Ok(Verdict::Duplicate)) => Ok(Answer::Duplicate),

@@ -1,9 +1,10 @@
 //! The front door: a listener open to the internet, what it bears, and what it answers.
 //!
-//! Raw hyper, HTTP/1.1 alone, because every phase of a connection must have a time-out: the head (which also catches a silent or
-//! idle client), the body, and the client's reading of the answer.
+//! Raw hyper, HTTP/1.1 alone, because every phase of a connection must have a time-out: the handshake of TLS and the head (which
+//! also catches a silent or idle client), the body, and the client's reading of the answer.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,17 +12,22 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
 
-use crate::config::Http;
+use crate::config::{Http, ListenerTls};
 
 mod answer;
 mod body;
+mod forwarded;
 mod gate;
+mod guesses;
 mod handler;
+mod tls;
 
 pub use gate::{Entrance, Gate};
 pub use handler::Handler;
@@ -30,46 +36,77 @@ pub use handler::Handler;
 const MAX_HEAD: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
 
+/// A connection on which nothing can be written for longer than the write time-out fails.
+type Socket = Pin<Box<TimeoutStream<TcpStream>>>;
+
+/// Who is at the other end, since when, and the place that it holds.
+struct Caller {
+    peer: SocketAddr,
+    since: Instant,
+    place: OwnedSemaphorePermit,
+}
+
 /// Accepts connections until `shutdown` resolves, then lets requests in flight finish within the configured time. When this returns
-/// no connection is left, and with that no handle on the store.
-pub async fn run(listener: TcpListener, handler: Handler, limits: Http, shutdown: impl Future<Output = ()>) {
+/// no connection is left, and with that no handle on the store. With `tls`, that is all that is spoken.
+pub async fn run(
+    listener: TcpListener,
+    handler: Handler,
+    limits: Http,
+    tls: Option<ListenerTls>,
+    shutdown: impl Future<Output = ()>,
+) {
     let handler = Arc::new(handler);
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let connections = GracefulShutdown::new();
+    // Ends with everything that is left when this returns.
     let mut tasks = JoinSet::new();
+    let tls = tls.map(|tls| {
+        let (handshakes, renewal) = tls::new(tls);
+        tasks.spawn(renewal.run());
+        handshakes
+    });
+    // Nothing is in flight yet on a connection that is here, so the end does not wait for it.
+    let mut handshakes = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
-        // A place first: past the limit, callers wait in the kernel's queue.
-        let accepted = tokio::select! {
+        tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let Some((stream, peer, place)) = accepted else { continue };
-        let connection = connections.watch(serve(stream, peer, handler.clone(), limits));
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(async move {
-            // Time-outs, resets and what is not HTTP: every day's business on an open port.
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "connection ended");
+            Some(secured) = handshakes.join_next() => {
+                if let Ok(Some((stream, caller))) = secured {
+                    tasks.spawn(converse(stream, caller, &connections, &handler, limits));
+                }
             }
-            drop(place);
-        });
+            accepted = accept(&listener, &places, limits) => match (accepted, &tls) {
+                (None, _) => {}
+                (Some((socket, caller)), None) => {
+                    tasks.spawn(converse(socket, caller, &connections, &handler, limits));
+                }
+                (Some((socket, caller)), Some(tls)) => {
+                    let handshake = tls.begin(socket, limits.header_timeout);
+                    handshakes.spawn(async { Some((handshake.await?, caller)) });
+                }
+            },
+        }
+        while tasks.try_join_next().is_some() {}
     }
-    drop(listener);
+    drop((listener, handshakes));
     if tokio::time::timeout(limits.shutdown_timeout, connections.shutdown()).await.is_err() {
         tracing::warn!("connections were cut off: they did not finish within {:?}", limits.shutdown_timeout);
     }
     tasks.shutdown().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+/// The next connection. A place first: past the limit, callers wait in the kernel's queue.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, limits: Http) -> Option<(Socket, Caller)> {
     let place = places.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, place)),
+        Ok((stream, peer)) => {
+            let _best_effort = stream.set_nodelay(true);
+            let mut socket = TimeoutStream::new(stream);
+            socket.set_write_timeout(Some(limits.write_timeout));
+            Some((Box::pin(socket), Caller { peer, since: Instant::now(), place }))
+        }
         Err(error) => {
             // Out of file descriptors, most likely: they come back when connections end.
             static FAILURES: crate::diagnostics::Throttle = crate::diagnostics::Throttle::new(Duration::from_secs(10));
@@ -82,26 +119,41 @@ async fn accept(
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    handler: Arc<Handler>,
+/// One connection from its first request to its end.
+fn converse<S>(
+    stream: S,
+    caller: Caller,
+    connections: &GracefulShutdown,
+    handler: &Arc<Handler>,
     limits: Http,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
-    let _best_effort = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.write_timeout));
+) -> impl Future<Output = ()> + Send + use<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Caller { peer, since, place } = caller;
+    let (handler, requests) = (handler.clone(), handler.clone());
     let service = service_fn(move |request| {
-        let handler = handler.clone();
+        let handler = requests.clone();
         async move { Ok::<_, std::convert::Infallible>(handler.answer(request, peer).await) }
     });
-    http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        // What the handshake took is part of it.
+        .header_read_timeout(limits.header_timeout.saturating_sub(since.elapsed()))
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .pipeline_flush(true)
         // Who has sent all and closed that half is answered; who has hung up is still counted.
         .half_close(true)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = connections.watch(connection);
+    async move {
+        // Time-outs, resets and what is not HTTP: every day's business on an open port.
+        if let Err(error) = connection.await {
+            tracing::debug!(%peer, %error, "connection ended");
+            if error.is_parse() {
+                handler.count_malformed();
+            }
+        }
+        drop(place);
+    }
 }

@@ -100,6 +100,18 @@ impl Accounts<'_> {
         self.postings.add(Metric::AfterOptOut, &labels.set(), is_after.into());
     }
 
+    /// Counts one distinct receipt that did not come and was learnt by asking.
+    pub fn reconciled(&mut self, source: &str, outcome: Outcome) {
+        self.postings.add(Metric::Reconciled, &[source, outcome.label()], 1);
+    }
+
+    /// Every outcome exists from the start, so that the first receipt that did not come is an increase.
+    pub fn open_reconciled(&mut self, source: &str) {
+        for outcome in ["pending", "delivered", "failed", "read", "unknown"] {
+            self.postings.add(Metric::Reconciled, &[source, outcome], 0);
+        }
+    }
+
     pub fn parts(&mut self, labels: &MessageLabels, parts: u32) {
         self.postings.add(Metric::Parts, &[&labels.source, &labels.channel, &labels.country], parts.into());
     }

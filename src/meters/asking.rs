@@ -36,6 +36,11 @@ pub const SELF_PROBE_DURATION: Meter = seconds(
     "Time from a call of our own callback URL to its answer, TLS aside.",
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0],
 );
+pub const SELF_PROBE_CERTIFICATE: Meter = gauge(
+    "smscope_self_probe_certificate_expiry_timestamp_seconds",
+    Unit::Seconds,
+    "First end of the certificates that the public URL shows, as a Unix time; no sample without TLS.",
+);
 pub const RECONCILE_ROUNDS: Meter = counter(
     "smscope_reconcile_rounds_total",
     "{round}",
@@ -188,8 +193,11 @@ impl ProbeMeters {
         Self { source: source.to_owned(), results, success: std::sync::OnceLock::new(), duration }
     }
 
-    /// `took`: from the call to its answer, where there was one.
-    pub fn probed(&self, result: ProbeResult, took: Option<Duration>) {
+    /// `took`: from the call to its answer, where there was one; `expires`: the first end of the certificates that were shown.
+    pub fn probed(&self, result: ProbeResult, took: Option<Duration>, expires: Option<Timestamp>) {
+        if let Some(expires) = expires {
+            set_time(&SELF_PROBE_CERTIFICATE, &self.source, expires);
+        }
         self.results[result as usize].increment(1);
         let gauge = self.success.get_or_init(|| metrics::gauge!(SELF_PROBE_SUCCESS.name, source_label(&self.source)));
         gauge.set(if result.came_through() { 1.0 } else { 0.0 });
@@ -277,7 +285,7 @@ mod tests {
             }
             assert!(!text.contains("success_timestamp") && !text.contains("probe_success"), "{text}");
             account.seen("2025-04-01T16:00:10.5Z".parse().unwrap());
-            probe.probed(ProbeResult::Slow, None);
+            probe.probed(ProbeResult::Slow, None, None);
         });
         let text = handle.render();
         for line in [

@@ -23,7 +23,14 @@ pub fn id(instance: Uuid, position: i64) -> String {
 /// The request without the headers that are the same for all; `None` when nothing is left of what came.
 pub fn request(delivery: &Delivery, format: Format, url: &Uri, instance: Uuid) -> Option<Request<Bytes>> {
     match format {
-        Format::Raw => raw(delivery.request.as_ref()?, url),
+        Format::Raw => {
+            let mut request = raw(delivery.request.as_ref()?, url)?;
+            // What was asked for goes on as the webhook that did not come would have.
+            if delivery.entry.record.reconciled {
+                *request.method_mut() = Method::POST;
+            }
+            Some(request)
+        }
         Format::CloudEvents => {
             let mut request = Request::new(cloud_event(delivery, instance).into());
             *request.method_mut() = Method::POST;
@@ -140,6 +147,14 @@ mod tests {
         let request = request(&get, Format::Raw, &"http://app/".parse().unwrap(), Uuid::nil()).unwrap();
         assert_eq!((request.method(), request.uri().to_string().as_str()), (&Method::GET, "http://app/?statut=11"));
         assert!(!request.headers().contains_key(CONTENT_TYPE));
+    }
+
+    #[test]
+    fn what_was_asked_for_goes_on_as_a_webhook() {
+        let mut asked = delivery(Some(kept("GET", "", Some("application/json"), b"{}")));
+        asked.entry.record.reconciled = true;
+        let request = request(&asked, Format::Raw, &"http://app/".parse().unwrap(), Uuid::nil()).unwrap();
+        assert_eq!((request.method(), &request.body()[..]), (&Method::POST, &b"{}"[..]));
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::account::AccountStatus;
 use crate::admin::{self, Admin, Listening};
 use crate::config::{Config, Tokens};
 use crate::data_dir::{DataDir, DataDirError};
@@ -16,6 +18,7 @@ use crate::ingest::{self, Entrance, Gate, Handler};
 use crate::ledger::snapshot::Snapshot;
 use crate::meters::{self, ExportMeters, Signal, SourceMeters};
 use crate::number;
+use crate::proof::ProofKey;
 use crate::relay;
 use crate::secret::Secret;
 use crate::store::{self, Store, WriterEnd};
@@ -29,6 +32,7 @@ use crate::telemetry::prometheus;
 use crate::telemetry::resource::Resource;
 use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
 
+mod asking;
 mod control;
 mod journal;
 mod opt_outs;
@@ -121,7 +125,8 @@ pub async fn serve(
     meters::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
     let status = config.otlp.logs.is_some().then(Arc::<ExportStatus>::default);
-    let snapshot = snapshot_of(&store, status.clone());
+    let account = config.account.enabled.then(|| Arc::new(AccountStatus::new(config.account.interval)));
+    let snapshot = snapshot_of(&store, status.clone(), account.clone());
     let (stop_exports, exports_stopped) = watch::channel(false);
     let mut exports = Vec::new();
     if let (Some(endpoint), Some(status)) = (&config.otlp.logs, status) {
@@ -174,19 +179,28 @@ pub async fn serve(
             }
         }),
     };
+    let (stop_asking, asking_stopped) = watch::channel(false);
+    let proof = ProofKey::new(&hash_key);
+    let asking = asking::start(config, &tokens, &store, account.as_ref(), &proof, &asking_stopped);
     let admin = tokio::spawn(admin::run(listeners.admin, admin, until(exports_stopped)));
     let upkeep = tokio::spawn(async move { process.upkeep().await });
 
     let ending = Ending::default();
     let control = tokio::spawn(crate::control::run(control, control::handler(config, store.clone(), ending.clone())));
-    let handler = Handler::new(gate(config, &tokens), store, config.http);
+    let handler = Handler::new(gate(config, &tokens), store, config.http, proof);
     listening.set(true);
     ready(&tokens);
     let not_ready_at_once = async {
         shutdown.await;
         listening.set(false);
     };
-    ingest::run(listeners.webhook, handler, config.http, not_ready_at_once).await;
+    ingest::run(listeners.webhook, handler, config.http, config.tls.clone(), not_ready_at_once).await;
+
+    // What asks others has no claim to more time; what it has handed to the store is kept.
+    let _nobody_asks = stop_asking.send(true);
+    for task in asking {
+        ended("what asks the provider", task).await;
+    }
 
     // A step that is under way is finished; its command hears that the rest was not done.
     ending.begin();
@@ -249,12 +263,16 @@ fn gate(config: &Config, tokens: &[Vec<Secret>]) -> Gate {
 fn snapshot_of(
     store: &Store,
     status: Option<Arc<ExportStatus>>,
+    account: Option<Arc<AccountStatus>>,
 ) -> impl Fn() -> Snapshot + Clone + Send + Sync + use<> {
     let store = store.clone();
     move || {
         let mut snapshot = store.snapshot();
         if let Some(status) = &status {
             snapshot.families.extend(status.families(*store.newest().borrow(), store.cursor()));
+        }
+        if let Some(account) = &account {
+            snapshot.families.extend(account.families(Timestamp::now()));
         }
         snapshot
     }

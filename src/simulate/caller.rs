@@ -7,9 +7,11 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::http::Uri;
 use hyper::{Method, StatusCode};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 
 use super::target::Target;
 use super::wire::Request;
@@ -47,16 +49,20 @@ pub enum Taken {
 /// Calls one target over kept-alive connections, as many as there are calls at a time.
 #[derive(Clone)]
 pub struct Caller {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     target: Target,
 }
 
 impl Caller {
-    /// Must be used within a tokio runtime.
-    pub fn new(target: Target) -> Self {
+    /// Must be used within a tokio runtime. `trust` is for a target that is secure.
+    pub fn new(target: Target, mut trust: ClientConfig) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(PATIENCE));
+        // It would take nothing but http:// otherwise.
+        connector.enforce_http(false);
+        trust.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = HttpsConnector::from((connector, trust));
         // Sooner than smscope closes an idle connection, so that no call meets a closing one.
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())

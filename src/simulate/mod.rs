@@ -20,6 +20,7 @@ mod story;
 mod summary;
 pub mod tally;
 pub mod target;
+pub mod trust;
 pub mod verify;
 pub mod wire;
 
@@ -31,6 +32,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::http::Uri;
 use jiff::tz::TimeZone;
+use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use caller::{Answer, Caller};
@@ -45,6 +47,8 @@ use verify::{Comparison, Page};
 pub struct Run {
     pub settings: Settings,
     pub target: Target,
+    /// Whose certificates are trusted, where the target is secure.
+    pub trust: ClientConfig,
     /// The zone in which timestamps are written.
     pub zone: TimeZone,
     /// Calls at a time, at most.
@@ -67,6 +71,11 @@ pub struct Report {
 pub enum RunError {
     #[error("{url}: nobody answers; expected a running smscope")]
     Unreachable { url: String },
+    #[error(
+        "{url}: nobody answers whose certificate is trusted; expected a running smscope, and its authority (--certificate) or the \
+         system's"
+    )]
+    Untrusted { url: String },
     #[error("{url}: it answers {status}; expected the callback URL of a running smscope, which this machine may call")]
     Refused { url: String, status: StatusCode },
     #[error("{url}: {problem}; expected the metrics of a running smscope (--admin)")]
@@ -85,10 +94,10 @@ const LISTED: usize = 40;
 /// # Errors
 /// Nobody answers, or it is not the callback URL of an smscope, or not the page of its metrics.
 pub async fn run(run: Run, stop: impl Future<Output = ()>) -> Result<Report, RunError> {
-    let Run { settings, target, zone, connections, metrics } = run;
+    let Run { settings, target, trust, zone, connections, metrics } = run;
     let clock = Clock::new(&settings, zone);
     let plan = Plan::new(settings);
-    let caller = Caller::new(target);
+    let caller = Caller::new(target, trust);
     probe(&caller).await?;
     let before = match &metrics {
         Some(url) => Some(page(&caller, url).await?),
@@ -113,6 +122,7 @@ pub async fn run(run: Run, stop: impl Future<Output = ()>) -> Result<Report, Run
 async fn probe(caller: &Caller) -> Result<(), RunError> {
     let url = caller.target().shown();
     match caller.call(&wire::Request::default()).await {
+        Answer::Unreachable if caller.target().is_secure() => Err(RunError::Untrusted { url }),
         Answer::Unreachable => Err(RunError::Unreachable { url }),
         Answer::Refused { status, .. } if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
             Err(RunError::Refused { url, status })

@@ -158,7 +158,7 @@ impl Plan {
         let phase = message.accepted_at.as_secs_f64() / settings.duration.as_secs_f64();
         // Drawn in any case: a scenario moves no draw of a message that it leaves alone.
         let ordinary = Fate::draw(message.dialect, message.channel, &mut dice);
-        let special = settings.scenario.fate(message, phase, &mut dice.clone());
+        let special = settings.scenario.fate(message, ordinary, phase, &mut dice.clone());
         let fate = special.unwrap_or(ordinary);
         if matches!(fate, Fate::Failed(failure) if is_refused(failure.status.meaning)) {
             message.price = None;

@@ -14,7 +14,8 @@ pub enum Scenario {
     /// An ordinary day: about 95 % delivered, most within seconds, a few hours later; all reasons of failure, replies, opt-outs
     #[default]
     Steady,
-    /// From one to two thirds of the run, SFR in France fails: network trouble and absent handsets in legacy, UNDELIVERED in v1
+    /// From one to two thirds of the run, SFR in France fails: network trouble and absent handsets in legacy, UNDELIVERED in v1;
+    /// no want of credit and no limit besides, so that the network's alert is seen alone
     Spike,
     /// Nothing arrives for the middle third of the run, then all of it at once
     Outage,
@@ -45,12 +46,15 @@ impl fmt::Display for Scenario {
 
 impl Scenario {
     /// What becomes of `message` where that is not as on an ordinary day. `phase`: how much of the run has passed, from 0 to 1.
-    pub fn fate(self, message: &Message, phase: f64, dice: &mut Dice) -> Option<Fate> {
+    pub fn fate(self, message: &Message, ordinary: Fate, phase: f64, dice: &mut Dice) -> Option<Fate> {
         let dialect = message.dialect;
         match self {
             Scenario::Spike => {
                 let hit = (message.market.country, message.network.mccmnc) == SPIKE && is_middle_third(phase);
-                (hit && dice.chance(0.85)).then(|| Fate::Failed(Failure::network(dialect, dice)))
+                if hit && dice.chance(0.85) {
+                    return Some(Fate::Failed(Failure::network(dialect, dice)));
+                }
+                ordinary.failure().is_some_and(Failure::is_of_the_account).then_some(Fate::Delivered)
             }
             Scenario::Filtered => {
                 (message.flow == Flow::Marketing && dice.chance(0.7)).then(|| Fate::Failed(Failure::spam(dialect)))

@@ -94,6 +94,11 @@ impl Failure {
         *dice.weighted(known, |failure| failure.weight)
     }
 
+    /// Not of this message but of the account: no credit, or a limit that is reached.
+    pub fn is_of_the_account(self) -> bool {
+        matches!(self.status.meaning, Meaning::Failed("credit" | "limit"))
+    }
+
     /// The provider's filter against spam.
     pub fn spam(dialect: Dialect) -> Self {
         match dialect {

@@ -54,6 +54,16 @@ impl Fate {
         ];
         dice.weighted(&shares, |share| share.1).0
     }
+
+    /// The failure that it tells of, whatever comes of it.
+    pub fn failure(self) -> Option<Failure> {
+        match self {
+            Fate::Failed(failure) | Fate::FailedThenDelivered(failure) | Fate::DeliveredThenFailed(failure) => {
+                Some(failure)
+            }
+            Fate::Delivered | Fate::Forgotten => None,
+        }
+    }
 }
 
 /// The steps of `message`, whose other fields are set; `keywords` are what opts out by its text.

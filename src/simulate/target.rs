@@ -22,7 +22,7 @@ pub struct Target {
 /// Why a URL cannot be called, in words for the command line; never with the URL itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    #[error("expected a callback URL such as http://127.0.0.1:7672/hooks/smsmode/<token>, over http")]
+    #[error("expected a callback URL such as http://127.0.0.1:7672/hooks/smsmode/<token>, over http or https")]
     NotACallbackUrl,
     #[error(
         "not on this machine; expected a loopback address, or --allow-remote as well, since this is a load generator"
@@ -31,13 +31,15 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Reads `http://host[:port][/prefix]/hooks/{source}/{token}`.
+    /// Reads `http://host[:port][/prefix]/hooks/{source}/{token}`, or the same with https.
     ///
     /// # Errors
     /// It is not one, or not of this machine while `allow_remote` is not given.
     pub fn parse(url: &str, allow_remote: bool) -> Result<Self, TargetError> {
         let uri: Uri = url.trim().parse().map_err(|_| TargetError::NotACallbackUrl)?;
-        let (Some("http"), Some(authority), None) = (uri.scheme_str(), uri.authority(), uri.query()) else {
+        let (Some(scheme @ ("http" | "https")), Some(authority), None) =
+            (uri.scheme_str(), uri.authority(), uri.query())
+        else {
             return Err(TargetError::NotACallbackUrl);
         };
         let path = uri.path().trim_end_matches('/');
@@ -48,7 +50,7 @@ impl Target {
             return Err(TargetError::Remote);
         }
         Ok(Self {
-            scheme_and_host: format!("http://{authority}"),
+            scheme_and_host: format!("{scheme}://{authority}"),
             path: path.to_owned(),
             source,
             headers: HeaderMap::new(),
@@ -68,6 +70,11 @@ impl Target {
     /// Is it this machine?
     pub fn is_local(&self) -> bool {
         self.scheme_and_host.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(is_loopback))
+    }
+
+    /// Does it speak TLS?
+    pub fn is_secure(&self) -> bool {
+        self.scheme_and_host.starts_with("https:")
     }
 
     /// Where `request` goes.
@@ -101,11 +108,13 @@ mod tests {
         for (url, shown) in [
             ("http://127.0.0.1:7672/hooks/smsmode/s3cret", "http://127.0.0.1:7672/hooks/smsmode/<token>"),
             ("http://[::1]:80/hooks/a/s3cret", "http://[::1]:80/hooks/a/<token>"),
+            ("https://localhost:7672/hooks/b/s3cret", "https://localhost:7672/hooks/b/<token>"),
             ("http://localhost/behind/hooks/b/s3cret/", "http://localhost/behind/hooks/b/<token>"),
         ] {
             let target = Target::parse(url, false).unwrap_or_else(|error| panic!("{url}: {error}"));
             assert_eq!(target.shown(), shown);
             assert!(target.is_local());
+            assert_eq!(target.is_secure(), url.starts_with("https"));
         }
     }
 
@@ -114,7 +123,7 @@ mod tests {
         for url in [
             "",
             "127.0.0.1:7672/hooks/smsmode/s3cret",
-            "https://127.0.0.1/hooks/smsmode/s3cret",
+            "ftp://127.0.0.1/hooks/smsmode/s3cret",
             "http://127.0.0.1/hooks/smsmode",
             "http://127.0.0.1/hooks/smsmode/",
             "http://127.0.0.1/hooks/SMSMODE/s3cret",

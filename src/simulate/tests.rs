@@ -11,7 +11,7 @@ use super::content::Flow;
 use super::message::{Message, ReplyBody, Told};
 use super::plan::{Plan, Settings};
 use super::scenario::{SPIKE, Scenario};
-use super::status::{Channel, Dialect, Meaning};
+use super::status::{Channel, Dialect, Meaning, Status};
 use super::wire;
 use crate::event::{Event, Reason};
 use crate::provider::{DEFAULT_STOP_KEYWORDS, Reading, Webhook, smsmode};
@@ -279,6 +279,8 @@ fn in_a_spike_one_network_fails_in_the_middle_third() {
         })
         .collect();
     assert!(reasons.contains("network") && reasons.contains("handset_absent"), "{reasons:?}");
+    let of_the_account = |status: &Status| matches!(status.meaning, Meaning::Failed("credit" | "limit"));
+    assert!(!messages.iter().flat_map(statuses).any(|status| of_the_account(status)), "they have alerts of their own");
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub mod look;
 mod lookup;
 mod messages;
 pub mod opt_outs;
+mod overdue;
 pub mod relays;
 mod retention;
 mod rows;
@@ -53,6 +54,8 @@ mod writer;
 
 #[cfg(test)]
 mod tests;
+
+pub use overdue::Overdue;
 
 use erase::{Changes, EraseError, Erased, Marks, People, Performed, Step, Told};
 use opt_outs::{OptOut, OptOutChange, Scope};
@@ -101,6 +104,8 @@ pub struct Submission {
     pub source: SourceName,
     pub arrived_at: Timestamp,
     pub trace: Option<TraceParent>,
+    /// It did not come by a webhook: the provider was asked for it.
+    pub reconciled: bool,
     pub raw: Raw,
     /// In the order of the request.
     pub events: Vec<Event>,
@@ -299,6 +304,16 @@ impl Store {
     pub fn erase(&self, people: People, tell: impl Told) -> Result<Erased, EraseError> {
         let reader = connect(&self.path)?;
         erase::erase(&reader, people, &mut ByTheWriter(self), tell)
+    }
+
+    /// Up to `limit` messages of a source that are pending since `before` or longer, the longest first. Blocks on the disk: not for
+    /// async code.
+    ///
+    /// # Errors
+    /// The database could not be read; the text says why.
+    pub fn overdue(&self, source: &SourceName, before: Timestamp, limit: usize) -> Result<Vec<Overdue>, String> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        overdue::overdue(&reader, source, before, limit).map_err(|error| error.to_string())
     }
 
     /// The place of the newest event, and a way to wait for newer ones.

@@ -78,6 +78,11 @@ impl Open<'_> {
                 Event::Reply(reply) => self.reply(&mut taking, reply)?,
                 Event::Unrecognised(event) => self.unrecognised(&mut taking, event)?,
             });
+            if let (true, Event::Receipt(receipt), Some(Novelty::New)) =
+                (submission.reconciled, event, novelties.last())
+            {
+                self.accounts().reconciled(submission.source.as_str(), receipt.status.outcome);
+            }
         }
         Ok(if novelties.contains(&Novelty::New) {
             Verdict::Accepted
@@ -298,7 +303,8 @@ impl Open<'_> {
         let delivered_in =
             delivery.and_then(|milliseconds| u64::try_from(milliseconds).ok()).map(Duration::from_millis);
         // Clocks differ: what seems to come from the future says nothing.
-        let delayed = receipt.status.time.and_then(|time| submission.arrived_at.duration_since(time).try_into().ok());
+        let came_by_itself = receipt.status.time.filter(|_| !submission.reconciled);
+        let delayed = came_by_itself.and_then(|time| submission.arrived_at.duration_since(time).try_into().ok());
         if delivered_in.is_some() || delayed.is_some() {
             self.observations.push(Observation { labels: labels.clone(), delivered_in, delayed });
         }
@@ -384,7 +390,11 @@ fn delivery_ms(receipt: &Receipt, changes: &[Change]) -> Option<i64> {
 }
 
 fn blank(submission: &Submission, kind: Kind) -> Record {
-    Record { trace: submission.trace.map(|trace| trace.to_string()), ..Record::new(kind, submission.source.clone()) }
+    Record {
+        trace: submission.trace.map(|trace| trace.to_string()),
+        reconciled: submission.reconciled,
+        ..Record::new(kind, submission.source.clone())
+    }
 }
 
 fn receipt_record(

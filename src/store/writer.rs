@@ -145,6 +145,7 @@ impl Writer {
             let mut accounts = Accounts { ledger: open.ledger, postings: &mut open.postings };
             for source in &sources {
                 accounts.open_reply_kinds(source.as_str(), "SMS");
+                accounts.open_reconciled(source.as_str());
             }
             if open.opt_outs.is_some() {
                 for source in &sources {

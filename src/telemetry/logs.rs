@@ -90,6 +90,7 @@ impl LogEncoder {
         attributes.any("sms.cost", record.cost_micros.map(|micros| Value::DoubleValue(micros as f64 / 1e6)));
         attributes.text("sms.currency", record.currency.as_deref());
         attributes.any("sms.delivery.duration", record.delivery_ms.map(|ms| Value::DoubleValue(ms as f64 / 1e3)));
+        attributes.any("sms.reconciled", record.reconciled.then_some(Value::BoolValue(true)));
         attributes.text("sms.unrecognised.reason", record.why.as_deref());
         if privacy.text == Text::Exported {
             attributes.text("sms.text", record.text.as_deref());

@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "what only tests/dashboards asks of them")]
 mod board;
 
+mod alerting;
 mod crash;
 mod dashboards;
 mod logs;

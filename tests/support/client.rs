@@ -11,7 +11,18 @@ use serde_json::Value;
 use super::{NUMBER, PATIENCE, TOKEN};
 
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+/// What a client speaks through: TCP, or something over it.
+pub trait Stream: Read + Write {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +39,20 @@ impl Client {
     }
 
     pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self::over(Self::socket(address)?))
+    }
+
+    /// A connection that gives up when nothing moves for as long as patience goes.
+    pub fn socket(address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
+    }
+
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: BufReader::new(Box::new(stream)) }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -40,12 +60,14 @@ impl Client {
     }
 
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes.as_ref())
+        let stream = self.stream.get_mut();
+        stream.write_all(bytes.as_ref())?;
+        stream.flush()
     }
 
     /// Says that no more will be sent; answers can still be read.
     pub fn finish_sending(&mut self) {
-        self.stream.get_mut().shutdown(Shutdown::Write).unwrap();
+        self.stream.get_ref().socket().shutdown(Shutdown::Write).unwrap();
     }
 
     /// Sends a request and reads its answer.
@@ -74,6 +96,14 @@ impl Client {
         }
         self.stream.read_exact(&mut vec![0; length]).ok()?;
         status
+    }
+
+    /// An answer, or why there is none: the server has hung up.
+    pub fn try_answer(&mut self) -> io::Result<Answer> {
+        match self.stream.fill_buf()? {
+            [] => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(self.answer()),
+        }
     }
 
     pub fn answer(&mut self) -> Answer {
@@ -113,9 +143,9 @@ impl Client {
 
     /// Whether nothing comes for as long.
     pub fn hears_nothing_for(&mut self, time: Duration) -> bool {
-        self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
+        self.stream.get_ref().socket().set_read_timeout(Some(time)).unwrap();
         let heard = self.stream.fill_buf().map(|_| ());
-        self.stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.get_ref().socket().set_read_timeout(Some(PATIENCE)).unwrap();
         heard.is_err_and(|error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
     }
 

@@ -7,9 +7,10 @@ mod client;
 mod collector;
 mod metrics;
 mod smscope;
+pub mod smsmode;
 mod traces;
 
-pub use client::{Answer, Client, gzip, post, request};
+pub use client::{Answer, Client, Stream, gzip, post, request};
 pub use collector::Collector;
 pub use metrics::Metrics;
 pub use smscope::{Ended, Launch, Smscope};

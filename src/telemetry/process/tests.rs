@@ -105,6 +105,9 @@ pub fn exercise() {
     }
     StoreMeters::new().committed(Duration::from_millis(4));
     meters::labels_capped("network").increment(1);
+    meters::guesses_limited().increment(1);
+    meters::handshake_failures().increment(1);
+    meters::certificate_expiry("2026-12-24T00:00:00Z".parse().unwrap());
     meters::build_info("0.1.0", "abc", "1.95");
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+pub use alertmanager::{Alertmanager, Notification};
 pub use certificates::Authority;
 pub use collector::{Collector, array, attributes};
 pub use exposition::Exposition;
@@ -15,6 +16,7 @@ pub use http::{Http, Reply};
 pub use prometheus::{Prometheus, promtool};
 pub use smscope::{Smscope, TOKEN};
 
+mod alertmanager;
 mod certificates;
 mod collector;
 mod exposition;

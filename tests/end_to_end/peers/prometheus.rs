@@ -21,11 +21,16 @@ pub struct Prometheus {
 impl Prometheus {
     /// One that scrapes `target` each second; `None` when there is no Prometheus and the test is skipped.
     pub fn start(folder: &Path, target: &str) -> Option<Self> {
+        Self::start_with(folder, target, "")
+    }
+
+    /// The same with more lines of configuration, such as rules.
+    pub fn start_with(folder: &Path, target: &str, more: &str) -> Option<Self> {
         let binary = needed("Prometheus", on_path("prometheus"), HOW)?;
         let configuration = folder.join("prometheus.yml");
         let scrape = format!(
-            "global: {{scrape_interval: 1s}}\n\
-             scrape_configs: [{{job_name: smscope, static_configs: [{{targets: ['{target}']}}]}}]\n"
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+             scrape_configs: [{{job_name: smscope, static_configs: [{{targets: ['{target}']}}]}}]\n{more}"
         );
         std::fs::write(&configuration, scrape).unwrap();
         let address = format!("127.0.0.1:{}", free_port());
@@ -33,7 +38,9 @@ impl Prometheus {
         command
             .arg(format!("--config.file={}", configuration.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
-            .arg(format!("--web.listen-address={address}"));
+            .arg(format!("--web.listen-address={address}"))
+            // An alert that fires before Alertmanager is known would else be sent again a minute later.
+            .arg("--rules.alert.resend-delay=1s");
         let http = Http::new();
         let mut process = Process::start("Prometheus", &mut command, &folder.join("prometheus.log"));
         let url = format!("http://{address}/-/ready");
@@ -71,6 +78,28 @@ impl Prometheus {
         let answer: Value = serde_json::from_str(&reply.body).map_err(|error| error.to_string())?;
         let value = answer["data"]["result"][0]["value"][1].as_str();
         value.and_then(|value| value.parse().ok()).ok_or(reply.body)
+    }
+}
+
+impl Prometheus {
+    /// What a path under `/api/v1/` answers.
+    ///
+    /// # Errors
+    /// It refuses; the text is its own.
+    pub fn api(&self, path: &str) -> Result<Value, String> {
+        let reply = self.http.get(&format!("http://{}/api/v1/{path}", self.address))?;
+        let mut answer: Value = serde_json::from_str(&reply.body).map_err(|error| error.to_string())?;
+        if answer["status"] == "success" { Ok(answer["data"].take()) } else { Err(reply.body) }
+    }
+
+    /// The result of an instant query at a Unix time.
+    ///
+    /// # Errors
+    /// It refuses; the text is its own.
+    pub fn query_at(&self, query: &str, time: f64) -> Result<Vec<Value>, String> {
+        let encoded = percent_encoding::utf8_percent_encode(query, percent_encoding::NON_ALPHANUMERIC);
+        let data = self.api(&format!("query?query={encoded}&time={time}"))?;
+        data["result"].as_array().cloned().ok_or_else(|| data.to_string())
     }
 }
 

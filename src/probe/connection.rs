@@ -1,0 +1,116 @@
+//! The way to the listener: name, TCP, TLS.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, Error};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{Failed, Step, Target};
+use crate::config::{Tls, Validity};
+use crate::meters::ProbeResult;
+
+pub(super) async fn resolve(target: &Target, steps: &mut Vec<Step>) -> Result<Vec<SocketAddr>, Failed> {
+    let host = target.host.as_str();
+    if let Ok(address) = host.parse::<IpAddr>() {
+        steps.push(Step::ok("dns", format!("not needed: {address} is an address{}", note([&address]))));
+        return Ok(vec![SocketAddr::new(address, target.port)]);
+    }
+    let advice = format!("expected an A or AAAA record of {host} that the internet can see");
+    let failed = |why: String| (ProbeResult::Dns, Step::failed("dns", why, advice.clone()));
+    let found = match timeout(target.patience, tokio::net::lookup_host((host, target.port))).await {
+        Ok(Ok(found)) => found.collect::<Vec<_>>(),
+        Ok(Err(error)) => return Err(failed(format!("{host} is not found: {error}"))),
+        Err(_) => return Err(failed(format!("no answer within {:?}", target.patience))),
+    };
+    if found.is_empty() {
+        return Err(failed(format!("{host} has no address")));
+    }
+    let mut addresses: Vec<String> = found.iter().map(|address| address.ip().to_string()).collect();
+    addresses.dedup();
+    let ips: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+    steps.push(Step::ok("dns", format!("{host} is {}{}", addresses.join(", "), note(&ips))));
+    Ok(found)
+}
+
+/// A remark where the provider cannot come by any of these addresses.
+fn note<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> &'static str {
+    let is_inside = |address: &IpAddr| match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified(),
+    };
+    match addresses.into_iter().all(is_inside) {
+        true => " (not an address of the internet: smsmode cannot come by it)",
+        false => "",
+    }
+}
+
+/// The first address that takes a connection.
+pub(super) async fn connect(
+    target: &Target,
+    addresses: &[SocketAddr],
+    steps: &mut Vec<Step>,
+) -> Result<TcpStream, Failed> {
+    let mut refusals = Vec::new();
+    for address in addresses {
+        let error = match timeout(target.patience, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let _best_effort = stream.set_nodelay(true);
+                let others = if refusals.is_empty() { String::new() } else { format!("; not {}", refusals.join(", ")) };
+                steps.push(Step::ok("connect", format!("{address}{others}")));
+                return Ok(stream);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {:?}", target.patience)),
+        };
+        refusals.push(format!("{address}: {error}"));
+    }
+    let advice = "expected a proxy or smscope to listen there, and a firewall that lets the internet in";
+    Err((ProbeResult::Connect, Step::failed("connect", refusals.join(", "), advice)))
+}
+
+pub(super) async fn secure(target: &Target, tls: &Tls, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failed> {
+    let mut client = (*tls.client).clone();
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let failed = |why: String, advice: &str| (ProbeResult::Tls, Step::failed("tls", why, advice));
+    let name = ServerName::try_from(target.host.clone())
+        .map_err(|error| failed(error.to_string(), "expected a name that a certificate can have"))?;
+    let handshake = TlsConnector::from(Arc::new(client)).connect(name, stream);
+    let stream = match timeout(target.patience, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(failed(error.to_string(), advice(&error))),
+        Err(_) => return Err(failed(format!("no answer within {:?}", target.patience), NOT_TLS)),
+    };
+    Ok(stream)
+}
+
+/// The first end of the certificates that the server shows.
+pub(super) fn expires(stream: &TlsStream<TcpStream>) -> Option<Timestamp> {
+    let shown = stream.get_ref().1.peer_certificates()?;
+    shown.iter().filter_map(|certificate| Validity::of(certificate)).map(|validity| validity.not_after).min()
+}
+
+pub(super) const NOT_TLS: &str = "expected TLS 1.2 or 1.3 on this port";
+
+fn advice(error: &io::Error) -> &'static str {
+    let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else { return NOT_TLS };
+    match error {
+        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "expected a certificate that has not expired: renew it, and have the proxy load it"
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "expected a public authority, and the whole chain in what the server shows (fullchain.pem, not cert.pem); a private \
+             authority is trusted here with SSL_CERT_FILE, but not by smsmode"
+        }
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "expected a certificate with this name",
+        _ => NOT_TLS,
+    }
+}

@@ -1,0 +1,162 @@
+//! Calls our own callback URL as the provider would: name, connection, TLS, answer, time, and whether it was this very smscope.
+//!
+//! Nothing is stored by it: a GET without parameters is a probe. `smscope check --public-url` shows each step, the periodic probe
+//! counts the result.
+
+mod connection;
+mod request;
+mod step;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::http::Uri;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::config::Tls;
+use crate::event::SourceName;
+use crate::meters::{ProbeMeters, ProbeResult};
+use crate::outbound::Notice;
+use crate::proof::ProofKey;
+
+pub use step::{Outcome, Step, lines};
+
+/// The provider's patience with an answer.
+pub const QUICK: Duration = Duration::from_millis(300);
+
+/// How long each step may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A callback URL. It holds a token, so it is not shown.
+#[derive(Clone)]
+pub struct Target {
+    url: Uri,
+    host: String,
+    port: u16,
+    /// There if, and only if, the URL is https.
+    tls: Option<Tls>,
+    /// That of the smscope that should answer, where it is known.
+    proof: Option<ProofKey>,
+    /// How long each step may take.
+    patience: Duration,
+}
+
+/// What a walk along a callback URL gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// In their order; after one that failed the others are not there, but for those that need not wait for it.
+    pub steps: Vec<Step>,
+    pub result: ProbeResult,
+    /// From the call to its answer, of several the middle one.
+    pub took: Option<Duration>,
+    /// The first end of the certificates that were shown.
+    pub expires: Option<Timestamp>,
+}
+
+impl Target {
+    /// `None` when `url` is no http or https URL, or there is no `tls` for https.
+    pub fn new(url: &str, tls: Option<Tls>, proof: Option<ProofKey>) -> Option<Self> {
+        let url: Uri = url.parse().ok()?;
+        let is_secure = match url.scheme_str()? {
+            "http" => false,
+            "https" => true,
+            _ => return None,
+        };
+        let host = url.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = url.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        let tls = tls.filter(|_| is_secure);
+        (is_secure == tls.is_some()).then_some(Self { url, host, port, tls, proof, patience: PATIENCE })
+    }
+}
+
+/// Calls `target` so many times, one after the other.
+pub async fn walk(target: &Target, calls: usize) -> Walk {
+    let mut steps = Vec::new();
+    let mut expires = None;
+    match along(target, calls, &mut steps, &mut expires).await {
+        Ok((result, took)) => Walk { steps, result, took: Some(took), expires },
+        Err((result, failed)) => {
+            steps.push(failed);
+            Walk { steps, result, took: None, expires }
+        }
+    }
+}
+
+type Failed = (ProbeResult, Step);
+
+async fn along(
+    target: &Target,
+    calls: usize,
+    steps: &mut Vec<Step>,
+    expires: &mut Option<Timestamp>,
+) -> Result<(ProbeResult, Duration), Failed> {
+    let addresses = connection::resolve(target, steps).await?;
+    let stream = connection::connect(target, &addresses, steps).await?;
+    let mut sender = match &target.tls {
+        Some(tls) => {
+            let stream = connection::secure(target, tls, stream).await?;
+            *expires = connection::expires(&stream);
+            steps.push(step::of_tls(&stream, *expires, Timestamp::now()));
+            request::open(stream).await?
+        }
+        None => {
+            let secure = "the token can be read on the way; expected https, but for a test on this machine";
+            steps.push(Step::ok("tls", format!("none: {secure}")));
+            request::open(stream).await?
+        }
+    };
+    let answers = request::call(target, &mut sender, calls).await?;
+    steps.push(Step::ok("answer", "200 {\"result\":\"probe\"}"));
+    let (is_ours, process) = request::whose(target, &answers);
+    let mut times: Vec<Duration> = answers.iter().map(|answer| answer.took).collect();
+    times.sort_unstable();
+    let middle = times[times.len() / 2];
+    let is_quick = middle < QUICK;
+    steps.push(step::of_time(middle, is_quick));
+    steps.push(process);
+    let result = match (is_ours, is_quick) {
+        (false, _) => ProbeResult::Other,
+        (true, false) => ProbeResult::Slow,
+        (true, true) => ProbeResult::Ok,
+    };
+    Ok((result, middle))
+}
+
+/// The periodic probe of one source.
+pub struct Probe {
+    pub source: SourceName,
+    pub target: Target,
+    pub interval: Duration,
+    pub meters: Arc<ProbeMeters>,
+}
+
+/// Probes until `stop` resolves.
+pub async fn run(probe: Probe, stop: impl Future<Output = ()>) {
+    tokio::pin!(stop);
+    let mut notice = Notice::default();
+    let mut next = Instant::now() + probe.interval.mul_f64(fastrand::f64() / 10.0);
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            () = tokio::time::sleep_until(next) => {}
+        }
+        let walk = tokio::select! {
+            () = &mut stop => return,
+            walk = walk(&probe.target, 1) => walk,
+        };
+        probe.meters.probed(walk.result, walk.took, walk.expires);
+        match walk.steps.iter().find_map(Step::failure) {
+            None if notice.all_is_well() => tracing::info!(source = %probe.source, "the public URL works again"),
+            None => {}
+            Some(failure) if notice.is_due(walk.result.as_str()) => {
+                tracing::warn!(source = %probe.source, result = walk.result.as_str(), "the public URL does not work: {failure}");
+            }
+            Some(_) => {}
+        }
+        next = Instant::now() + probe.interval.mul_f64(0.95 + fastrand::f64() / 10.0);
+    }
+}
+
+#[cfg(test)]
+mod tests;

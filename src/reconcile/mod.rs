@@ -1,0 +1,312 @@
+//! Receipts that did not come: the provider gives a webhook up after 30 hours, and so it is asked.
+//!
+//! What it says of a message goes the same way as a webhook: decoded, kept under the same duplicate keys, counted once. The record
+//! says that it was asked for. The provider's list has no order that is promised and no search, so it is read page by page, until all
+//! that is looked for has been found, it ends, or the limit of pages is reached; where it turns out to be newest first, until it has
+//! become older than what is looked for.
+
+mod order;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::config::{self, Source, Text};
+use crate::event::Event;
+use crate::meters::{ReconcileMeters, RoundResult};
+use crate::outbound::Notice;
+use crate::provider::{Reading, Webhook, smsmode};
+use crate::smsmode_api::{ApiError, Operation, PAGE, SmsmodeApi, pause};
+use crate::store::{Raw, Refusal, Store, Submission, Verdict};
+
+use order::Order;
+
+/// Attempts at one page, and the longest wait between two.
+const ATTEMPTS: u32 = 3;
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Clocks of provider and sidecar may differ by so much.
+const MARGIN: Duration = Duration::from_secs(3600);
+
+/// The provider's API and the store, for one source.
+pub struct Reconciler {
+    source: Source,
+    api: SmsmodeApi,
+    store: Store,
+    settings: config::Reconcile,
+    meters: ReconcileMeters,
+}
+
+/// What is looked for.
+enum Wanted {
+    /// These messages, by their ids, with the times at which they were accepted.
+    Messages(HashMap<String, Timestamp>),
+    /// All that was accepted from `since` on and before `until`.
+    Period { since: Timestamp, until: Timestamp },
+}
+
+/// What one round, or one command, gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Messages in the pages that were read.
+    pub read: u64,
+    /// Of those, the ones that were looked for.
+    pub looked_for: u64,
+    /// What was not known here, by outcome: `pending`, `delivered`, `failed`, `read`, `unknown`; `reply` for replies.
+    pub missed: BTreeMap<String, u64>,
+    /// The limit of pages came before the end.
+    pub is_incomplete: bool,
+}
+
+impl Tally {
+    pub fn missed(&self) -> u64 {
+        self.missed.values().sum()
+    }
+}
+
+/// Why a round could not be finished; what it found until then is kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoundError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("{0}")]
+    Store(#[from] Refusal),
+    #[error("the store cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl Reconciler {
+    /// Must be used within a tokio runtime.
+    pub fn new(source: &Source, api: SmsmodeApi, store: Store, settings: config::Reconcile) -> Self {
+        api.expect(&[Operation::Messages]);
+        Self { meters: ReconcileMeters::new(source.name.as_str()), source: source.clone(), api, store, settings }
+    }
+
+    /// Asks for the messages that have been pending for too long.
+    ///
+    /// # Errors
+    /// The provider's API or the store does not do its part.
+    pub async fn round(&self) -> Result<Tally, RoundError> {
+        let ended = self.overdue().await;
+        self.meters.ended(match &ended {
+            Ok(Tally { is_incomplete: false, .. }) => RoundResult::Complete,
+            Ok(_) => RoundResult::Incomplete,
+            Err(_) => RoundResult::Failed,
+        });
+        ended
+    }
+
+    async fn overdue(&self) -> Result<Tally, RoundError> {
+        let limit = self.settings.max_pages * PAGE;
+        let before = Timestamp::now().checked_sub(self.settings.after).unwrap_or(Timestamp::MIN);
+        let (store, source) = (self.store.clone(), self.source.name.clone());
+        let overdue = tokio::task::spawn_blocking(move || store.overdue(&source, before, limit)).await;
+        let overdue = overdue.map_err(|error| error.to_string()).flatten().map_err(RoundError::Unreadable)?;
+        if overdue.is_empty() {
+            return Ok(Tally::default());
+        }
+        let wanted = overdue.into_iter().map(|message| (message.message_id, message.accepted_at)).collect();
+        self.walk(Wanted::Messages(wanted)).await
+    }
+
+    /// Asks for all that was accepted from `since` on and before `until`, whether or not it is known here.
+    ///
+    /// # Errors
+    /// As [`Reconciler::round`].
+    pub async fn period(&self, since: Timestamp, until: Timestamp) -> Result<Tally, RoundError> {
+        self.walk(Wanted::Period { since, until }).await
+    }
+
+    async fn walk(&self, mut wanted: Wanted) -> Result<Tally, RoundError> {
+        let mut tally = Tally::default();
+        let mut order = Order::default();
+        for page in 1..=self.settings.max_pages {
+            let items = self.page(page).await?;
+            tally.read += items.len() as u64;
+            let mut found = Vec::new();
+            for item in &items {
+                let Some((event, body)) = self.decode(item) else { continue };
+                order.see(time(&event));
+                if wanted.has(&event) {
+                    found.push((event, body));
+                }
+            }
+            tally.looked_for += found.len() as u64;
+            self.keep(found, &mut tally).await?;
+            let is_last = items.len() < PAGE;
+            if is_last || wanted.is_satisfied() || order.is_past(wanted.oldest()) {
+                return Ok(tally);
+            }
+        }
+        tally.is_incomplete = true;
+        Ok(tally)
+    }
+
+    async fn page(&self, page: usize) -> Result<Vec<Value>, ApiError> {
+        let mut attempt = 1;
+        loop {
+            match self.api.messages(page).await {
+                Ok(items) => return Ok(items),
+                Err(error) => {
+                    let wait = pause(&error, attempt);
+                    if attempt == ATTEMPTS || !error.may_pass() || wait > LONGEST_PAUSE {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(wait).await;
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
+    /// An item as the event that a webhook with it would be; `None` for what is neither a receipt nor a reply, or of a channel that
+    /// the source may not speak of.
+    fn decode(&self, item: &Value) -> Option<(Event, String)> {
+        let source = &self.source;
+        let reading = Reading {
+            zone: &source.zone,
+            region: source.region,
+            stop_keywords: &source.stop_keywords,
+            start_keywords: &source.start_keywords,
+        };
+        let body = item.to_string();
+        let webhook = Webhook { query: "", content_type: Some("application/json"), body: body.as_bytes() };
+        let mut event = smsmode::decode(&reading, &webhook).pop()?;
+        let may_be_kept = !matches!(event, Event::Unrecognised(_))
+            && (source.channel_ids.is_empty() || event.channel_id().is_none_or(|id| source.channel_ids.contains(id)));
+        if source.privacy.text != Text::Dropped {
+            return may_be_kept.then_some((event, body));
+        }
+        event.drop_text();
+        let (_, without) = smsmode::without_text(&webhook);
+        let without = String::from_utf8_lossy(&without).into_owned();
+        may_be_kept.then_some((event, without))
+    }
+
+    /// Keeps each by itself, all at once: the store takes them in one transaction, and says of each whether it was new.
+    async fn keep(&self, found: Vec<(Event, String)>, tally: &mut Tally) -> Result<(), Refusal> {
+        let mut commits = JoinSet::new();
+        for (event, body) in found {
+            let outcome = match &event {
+                Event::Receipt(receipt) => receipt.status.outcome.label(),
+                _ => "reply",
+            };
+            let raw = Raw {
+                method: "GET".to_owned(),
+                query: String::new(),
+                content_type: Some("application/json".to_owned()),
+                body: body.into(),
+            };
+            let submission = Submission {
+                source: self.source.name.clone(),
+                arrived_at: Timestamp::now(),
+                trace: None,
+                reconciled: true,
+                raw,
+                events: vec![event],
+            };
+            let store = self.store.clone();
+            commits.spawn(async move { (outcome, store.commit(submission).await) });
+        }
+        let mut refused = None;
+        while let Some(joined) = commits.join_next().await {
+            match joined {
+                Ok((outcome, Ok(Verdict::Accepted))) => *tally.missed.entry(outcome.to_owned()).or_default() += 1,
+                Ok((_, Ok(Verdict::Duplicate | Verdict::Unrecognised))) => {}
+                Ok((_, Err(refusal))) => refused = Some(refusal),
+                Err(_) => refused = Some(Refusal::CannotWrite),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+impl Wanted {
+    fn has(&mut self, event: &Event) -> bool {
+        match self {
+            Wanted::Messages(messages) => match event {
+                Event::Receipt(receipt) => messages.remove(&receipt.message_id).is_some(),
+                _ => false,
+            },
+            // What has no time is taken: it is known, or it is missed.
+            Wanted::Period { since, until } => time(event).is_none_or(|time| *since <= time && time < *until),
+        }
+    }
+
+    fn is_satisfied(&self) -> bool {
+        matches!(self, Wanted::Messages(messages) if messages.is_empty())
+    }
+
+    /// Nothing that is accepted before is looked for.
+    fn oldest(&self) -> Timestamp {
+        match self {
+            Wanted::Messages(messages) => {
+                let oldest = messages.values().min().copied().unwrap_or(Timestamp::MAX);
+                oldest.checked_sub(MARGIN).unwrap_or(Timestamp::MIN)
+            }
+            Wanted::Period { since, .. } => *since,
+        }
+    }
+}
+
+/// When it was accepted, as far as it says.
+fn time(event: &Event) -> Option<Timestamp> {
+    match event {
+        Event::Receipt(receipt) => receipt.accepted_at.or(receipt.sent_at).or(receipt.status.time),
+        Event::Reply(reply) => reply.time,
+        Event::Unrecognised(_) => None,
+    }
+}
+
+/// Makes a round now and then, until `stop` resolves.
+pub async fn run(reconciler: Reconciler, stop: impl Future<Output = ()>) {
+    tokio::pin!(stop);
+    let source = reconciler.source.name.clone();
+    let interval = reconciler.settings.interval;
+    let mut notice = Notice::default();
+    // What has been overdue since before the start is not made to wait for an hour.
+    let mut next = Instant::now() + interval.mul_f64(fastrand::f64() / 10.0);
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            () = tokio::time::sleep_until(next) => {}
+        }
+        // What has been handed to the store by then is kept.
+        let ended = tokio::select! {
+            () = &mut stop => return,
+            ended = reconciler.round() => ended,
+        };
+        let mut wait = interval.mul_f64(0.95 + fastrand::f64() / 10.0);
+        match ended {
+            Ok(tally) => {
+                if notice.all_is_well() {
+                    tracing::info!(%source, "smsmode can be asked for receipts again");
+                }
+                if tally.missed() > 0 {
+                    tracing::info!(%source, missed = tally.missed(), "receipts had not come, and were asked for");
+                }
+                if tally.is_incomplete {
+                    tracing::warn!(%source, read = tally.read, "reconcile.max_pages is reached before all was found");
+                }
+            }
+            Err(error) => {
+                if let RoundError::Api(error) = &error {
+                    wait = wait.max(error.after.unwrap_or_default());
+                }
+                let text = error.to_string();
+                if notice.is_due(&text) {
+                    tracing::warn!(%source, "cannot ask for receipts: {text}");
+                }
+            }
+        }
+        next = Instant::now() + wait;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The commands that ask others: `check --public-url` and `connect`.
+
+use std::io::{IsTerminal, Write, stdin, stdout};
+use std::process::ExitCode;
+
+use super::{print, refused};
+use crate::cli::{ConnectArguments, Exit};
+use crate::config::{ApiMode, Config, Loaded, Source, Tokens};
+use crate::connect::{self, Change, Undo};
+use crate::data_dir::{DataDir, DataDirError};
+use crate::event::SourceName;
+use crate::probe::{self, Target};
+use crate::proof::ProofKey;
+use crate::secret::Secret;
+use crate::smsmode_api::SmsmodeApi;
+
+/// Calls of each callback URL.
+const CALLS: usize = 3;
+
+/// `smscope check --public-url`: exit code 1 when a step failed. Nothing is written.
+///
+/// # Errors
+/// It is no URL, or a token that should have been made is not there.
+pub fn check_public_url(loaded: &Loaded, url: &str) -> Result<ExitCode, Exit> {
+    let (config, tls) = loaded.config.under_public_url("--public-url", url)?;
+    let proof = DataDir::made_hash_key(&config.data_dir).map(|key| ProofKey::new(&key));
+    let targets = config.sources.iter().map(|source| {
+        let token = token(&config, source)?;
+        let url = config.callback_url(&source.name, token.reveal());
+        let target = Target::new(&url, tls.clone(), proof.clone());
+        let target = target.ok_or_else(|| Exit::Failure("--public-url: not a URL that can be called".to_owned()))?;
+        Ok((source.name.clone(), target))
+    });
+    let targets = targets.collect::<Result<Vec<_>, Exit>>()?;
+    let all_is_well = runtime()?.block_on(async {
+        let mut all_is_well = true;
+        for (source, target) in &targets {
+            let walk = probe::walk(target, CALLS).await;
+            all_is_well &= walk.steps.iter().all(|step| step.failure().is_none());
+            print(&format!("{}\n{}", config.callback_url(source, "<token>"), probe::lines(&walk.steps)));
+        }
+        all_is_well
+    });
+    Ok(if all_is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `smscope connect`.
+///
+/// # Errors
+/// No API key, no such source or channel, an API that does not do its part, nobody who says yes.
+pub fn connect(loaded: &Loaded, asked: &ConnectArguments) -> Result<ExitCode, Exit> {
+    let undo = Undo::of(&DataDir::private_of(&loaded.config.data_dir));
+    runtime()?.block_on(async {
+        if asked.undo {
+            return take_back(&loaded.config, asked, &undo).await;
+        }
+        let config = match &asked.public_url {
+            Some(url) => loaded.config.under_public_url("--public-url", url)?.0,
+            None if loaded.config.public_url.is_some() => loaded.config.clone(),
+            None => return Err(Exit::Configuration("--public-url: missing; expected it, or public_url".to_owned())),
+        };
+        let mut changes = Vec::new();
+        for source in sources(&config, asked.source.as_deref())? {
+            let url = config.callback_url(&source.name, token(&config, source)?.reveal());
+            let api = api(&config, &source.name)?;
+            changes.extend(connect::plan(&source.name, &api, &url, &asked.channel).await.map_err(Exit::failure)?);
+        }
+        print(&connect::shown(&changes));
+        changes.retain(Change::changes);
+        if !agreed(&changes, asked)? {
+            return Ok(ExitCode::SUCCESS);
+        }
+        DataDir::open(&config.data_dir).map_err(|error| refused(error.into()))?;
+        undo.remember(&changes)
+            .map_err(|error| Exit::Failure(format!("nothing is set: what was before cannot be kept: {error}")))?;
+        set(&config, &changes).await?;
+        print("set; smscope connect --undo shows what was before\n");
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn take_back(config: &Config, asked: &ConnectArguments, undo: &Undo) -> Result<ExitCode, Exit> {
+    let unreadable = |error| Exit::Failure(format!("what was before cannot be read: {error}"));
+    let last = undo.last().map_err(unreadable)?;
+    if last.is_empty() {
+        print("nothing to take back\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut changes = Vec::new();
+    for change in last {
+        let api = api(config, &change.source)?;
+        changes.push(connect::refreshed(&api, change.reverse()).await.map_err(Exit::failure)?);
+    }
+    print(&connect::shown(&changes));
+    changes.retain(Change::changes);
+    if changes.is_empty() {
+        print("it is so already\n");
+    } else if agreed(&changes, asked)? {
+        set(config, &changes).await?;
+        print("set as it was before\n");
+    } else {
+        return Ok(ExitCode::SUCCESS);
+    }
+    undo.forget_last().map_err(unreadable)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the changes are to be made: with --apply, and when a person, or --yes, says so.
+fn agreed(changes: &[Change], asked: &ConnectArguments) -> Result<bool, Exit> {
+    if changes.is_empty() {
+        print("nothing to change\n");
+        return Ok(false);
+    }
+    if !asked.apply {
+        print("nothing is set yet: --apply sets it\n");
+        return Ok(false);
+    }
+    if asked.yes {
+        return Ok(true);
+    }
+    if !stdin().is_terminal() || !stdout().is_terminal() {
+        return Err(Exit::Failure("nothing is set: there is no terminal to ask at; expected --yes as well".to_owned()));
+    }
+    print(&format!("set this on {} channel{}? [y/N] ", changes.len(), if changes.len() == 1 { "" } else { "s" }));
+    let mut answer = String::new();
+    stdin().read_line(&mut answer).map_err(Exit::failure)?;
+    let is_yes = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
+    if !is_yes {
+        print("nothing is set\n");
+    }
+    Ok(is_yes)
+}
+
+async fn set(config: &Config, changes: &[Change]) -> Result<(), Exit> {
+    for (done, change) in changes.iter().enumerate() {
+        let api = api(config, &change.source)?;
+        connect::apply(&api, change).await.map_err(|error| {
+            let of = changes.len();
+            Exit::Failure(format!("{error}; {done} of {of} channels are set, and --undo shows what was before"))
+        })?;
+        stdout().flush().map_err(Exit::failure)?;
+    }
+    Ok(())
+}
+
+/// The sources that are meant: the one of this name, or all that can be asked.
+fn sources<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a Source>, Exit> {
+    let found: Vec<&Source> = match name {
+        Some(name) => config.sources.iter().filter(|source| source.name.as_str() == name).collect(),
+        None => config.sources.iter().filter(|source| source.api.is_some()).collect(),
+    };
+    match (found.is_empty(), name) {
+        (false, _) => Ok(found),
+        (true, Some(_)) => {
+            let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+            Err(Exit::Configuration(format!("--source: no such source; expected one of {}", names.join(", "))))
+        }
+        (true, None) => Err(no_key()),
+    }
+}
+
+fn no_key() -> Exit {
+    Exit::Configuration("no source has an API key; expected a key in [source.api], or SMSCOPE_API_KEY".to_owned())
+}
+
+/// The API of a source. Must be used within a tokio runtime.
+fn api(config: &Config, name: &SourceName) -> Result<SmsmodeApi, Exit> {
+    let source = config.sources.iter().find(|source| source.name == *name);
+    let settings = source.and_then(|source| source.api.clone()).ok_or_else(no_key)?;
+    match settings.mode {
+        ApiMode::Rest => Ok(SmsmodeApi::new(name, settings)),
+        ApiMode::Legacy => Err(Exit::Configuration(format!(
+            "source {name}: the legacy API has no channels; expected a key of the REST API"
+        ))),
+    }
+}
+
+/// The first token of a source: that which was given, or that which a smscope has made. None is made here: it would open nothing.
+fn token(config: &Config, source: &Source) -> Result<Secret, Exit> {
+    match &source.tokens {
+        Tokens::Given(tokens) => {
+            tokens.first().cloned().ok_or_else(|| Exit::Configuration(format!("source {}: no token", source.name)))
+        }
+        Tokens::Generated => DataDir::made_token(&config.data_dir, &source.name).ok_or_else(|| {
+            let (path, source_name) = (config.data_dir.clone(), source.name.clone());
+            refused(DataDirError::NoToken { path, source_name }.into())
+        }),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Exit::failure)
+}

@@ -1,0 +1,51 @@
+//! What smscope does of its own accord, where it is configured: account watch, self-probe, reconciliation.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::until;
+use crate::account::{self, AccountStatus, Watch};
+use crate::config::{ApiMode, Config};
+use crate::meters::ProbeMeters;
+use crate::probe::{self, Probe, Target};
+use crate::proof::ProofKey;
+use crate::reconcile::{self, Reconciler};
+use crate::secret::Secret;
+use crate::smsmode_api::SmsmodeApi;
+use crate::store::Store;
+
+/// Starts all of it; each task ends when `stopped` says so.
+pub fn start(
+    config: &Config,
+    tokens: &[Vec<Secret>],
+    store: &Store,
+    account: Option<&Arc<AccountStatus>>,
+    proof: &ProofKey,
+    stopped: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    let mut tasks = Vec::new();
+    for (source, tokens) in config.sources.iter().zip(tokens) {
+        let api = || source.api.as_ref().map(|api| (SmsmodeApi::new(&source.name, api.clone()), api.mode));
+        if let (Some(status), Some((api, _))) = (account, api()) {
+            let watch = Watch::new(&source.name, api, config.account.interval, status.clone());
+            tasks.push(tokio::spawn(account::run(watch, until(stopped.clone()))));
+        }
+        if let (true, Some((api, ApiMode::Rest))) = (config.reconcile.enabled, api()) {
+            let reconciler = Reconciler::new(source, api, store.clone(), config.reconcile);
+            tasks.push(tokio::spawn(reconcile::run(reconciler, until(stopped.clone()))));
+        }
+        if config.self_probe.enabled
+            && let Some(token) = tokens.first()
+        {
+            let url = config.callback_url(&source.name, token.reveal());
+            // The loader has seen to it that it is a URL, and that there is TLS for https.
+            let Some(target) = Target::new(&url, config.self_probe.tls.clone(), Some(proof.clone())) else { continue };
+            let meters = Arc::new(ProbeMeters::new(source.name.as_str()));
+            let probe = Probe { source: source.name.clone(), target, interval: config.self_probe.interval, meters };
+            tasks.push(tokio::spawn(probe::run(probe, until(stopped.clone()))));
+        }
+    }
+    tasks
+}

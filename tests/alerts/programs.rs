@@ -1,0 +1,137 @@
+//! What promtool, amtool and the generator say.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::files::{
+    GRAFANA, LOKI, OVERRIDES, RULES, is_alert, program, read, root, rules, run, script, text, unit_tests, yaml,
+};
+
+#[test]
+fn promtool_finds_no_fault_in_the_rules() {
+    let Some(promtool) = program("promtool", "prometheus") else { return };
+    for file in [RULES, OVERRIDES] {
+        let output = run(
+            Command::new(&promtool).args(["check", "rules", "--lint=all", "--lint-fatal"]).arg(root().join(file)),
+            "",
+        );
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("SUCCESS"), "{said}");
+    }
+}
+
+#[test]
+fn every_alert_fires_when_it_should_and_only_then() {
+    let Some(promtool) = program("promtool", "prometheus") else { return };
+    let files = unit_tests();
+    let next = AtomicUsize::new(0);
+    // Weeks of minutes take promtool a while: as many at a time as there are cores.
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let output = run(Command::new(&promtool).args(["test", "rules"]).arg(root().join(file)), "");
+                    let said =
+                        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+                    assert!(output.status.success(), "{file}: {said}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn every_alert_has_a_test_in_which_it_fires_and_is_silent_in_every_scenario() {
+    let Some(rules_file) = yaml(&[RULES]) else { return };
+    let tests = yaml(&unit_tests()).unwrap();
+    let checks = |file: &Value, fires: bool| -> Vec<String> {
+        let tests = file["tests"].as_array().unwrap().iter();
+        let checks = tests.filter_map(|test| test["alert_rule_test"].as_array()).flatten();
+        let wanted = checks.filter(|check| check["exp_alerts"].as_array().unwrap().is_empty() != fires);
+        wanted.map(|check| text(check, "alertname").to_owned()).collect()
+    };
+    let fires: BTreeSet<String> = tests.iter().flat_map(|file| checks(file, true)).collect();
+    let names: BTreeSet<String> =
+        rules(&rules_file[0]).into_iter().filter(is_alert).map(|rule| text(rule, "alert").to_owned()).collect();
+    assert_eq!(fires, names);
+
+    let scenarios = &yaml(&["alerts/tests/scenarios.test.yaml"]).unwrap()[0];
+    let always = BTreeSet::from(["SmscopeWatchdog".to_owned()]);
+    for scenario in scenarios["tests"].as_array().unwrap() {
+        let checks = scenario["alert_rule_test"].as_array().unwrap();
+        assert!(checks.iter().all(|check| check["exp_alerts"].as_array().unwrap().is_empty()), "{}", scenario["name"]);
+        let silent: BTreeSet<String> = checks.iter().map(|check| text(check, "alertname").to_owned()).collect();
+        assert_eq!(silent, &names - &always, "{}", scenario["name"]);
+        assert!(scenario["promql_expr_test"].is_array(), "{} may be silent for want of data", scenario["name"]);
+    }
+}
+
+#[test]
+fn amtool_takes_the_example_and_routes_each_severity_where_it_belongs() {
+    let Some(amtool) = program("amtool", "prometheus-alertmanager") else { return };
+    let example = root().join("alerts/alertmanager.example.yaml");
+    let output = run(Command::new(&amtool).arg("check-config").arg(&example), "");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (labels, receiver) in [
+        (&["alertname=SmscopeWatchdog", "service=smscope", "severity=none"], "deadman"),
+        (&["alertname=SmscopeCreditExhausted", "service=smscope", "severity=critical"], "on-call"),
+        (&["alertname=SmscopeContentFiltered", "service=smscope", "severity=warning"], "chat"),
+        (&["alertname=SmscopeStopRateHigh", "service=smscope", "severity=info"], "chat"),
+    ] {
+        let mut command = Command::new(&amtool);
+        command.args(["config", "routes", "test", "--config.file"]).arg(&example);
+        let output = run(command.arg(format!("--verify.receivers={receiver}")).args(labels), "");
+        assert!(output.status.success(), "{labels:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn what_grafana_loads_is_what_the_generator_writes() {
+    let folder = TempDir::new().unwrap();
+    if script(&[OsStr::new("src/generate.ts"), folder.path().as_os_str()], "").is_none() {
+        return;
+    }
+    for path in GRAFANA {
+        let written = fs::read_to_string(folder.path().join(path)).unwrap();
+        assert!(written == read(path), "{path} is not what `npm run generate` in grafana/ writes");
+    }
+    // Grafana refuses a whole folder for one file that is neither YAML nor JSON.
+    let there = fs::read_dir(root().join("alerts/grafana")).unwrap().count();
+    assert_eq!(there, GRAFANA.len());
+}
+
+#[test]
+fn grafana_has_the_same_alerts_with_a_form_that_its_provisioning_takes() {
+    let Some(sources) = yaml(&[RULES, LOKI]) else { return };
+    let generated = yaml(&GRAFANA).unwrap();
+    let mut uids = BTreeSet::new();
+    for ((source, made), kind) in sources.iter().zip(&generated).zip(["prometheus", "loki"]) {
+        assert_eq!(made["apiVersion"], 1);
+        let alerts: Vec<&Value> = rules(source).into_iter().filter(is_alert).collect();
+        let made = rules(made);
+        assert_eq!(made.len(), alerts.len());
+        for (alert, made) in alerts.into_iter().zip(made) {
+            let name = text(alert, "alert");
+            assert_eq!(
+                (&made["title"], &made["labels"], &made["for"]),
+                (&alert["alert"], &alert["labels"], &alert["for"])
+            );
+            assert_eq!(made["keepFiringFor"], alert["keep_firing_for"], "{name}");
+            let uid = text(made, "uid");
+            assert!(uid.len() <= 40 && uids.insert(uid.to_owned()), "{uid}");
+            let data = made["data"].as_array().unwrap();
+            assert_eq!(data.iter().map(|node| text(node, "refId")).collect::<Vec<_>>(), ["A", "B", "C"]);
+            assert_eq!((text(&data[0], "datasourceUid"), text(made, "condition")), (kind, "C"));
+            for (key, annotation) in made["annotations"].as_object().unwrap() {
+                // The value is that of query A; $value would be the text of all three.
+                assert!(!annotation.as_str().unwrap().contains("$value "), "{name}: {key}");
+            }
+        }
+    }
+}

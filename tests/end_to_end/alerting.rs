@@ -1,0 +1,235 @@
+//! The alerts at work: the real sidecar under simulated traffic, Prometheus with the shipped rules, Alertmanager with the shipped
+//! routes, and whoever is notified. Time is compressed in copies of both files: an hour is half a minute.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use regex::Regex;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::peers::{Alertmanager, Notification, Prometheus, Smscope, eventually, free_port, holds, needed};
+
+const COMPRESSION: u64 = 120;
+
+/// What has no result here, by a part of its expression as Prometheus writes it, compressed, and why.
+const BARREN: [(&str, &str); 4] = [
+    ("offset 1h24m", "there is no week before the test"),
+    ("offset 12m", "there is no day before the test"),
+    ("{state=\"scheduled\"}[48m]", "the simulation schedules messages, and a source with any has no oldest age"),
+    ("_offset1w", "what is computed from that week has none either"),
+];
+
+/// Critical alerts with a threshold of their own here, and its name: they would silence the one that is waited for. Of simulated
+/// messages one in hundreds fails for credit or at a limit, healthy days included, and the spike may just be a fifth of the source.
+const OVERRIDDEN: [(&str, &str); 3] = [
+    ("SmscopeCreditExhausted", "credit_failures"),
+    ("SmscopeLimitReached", "limit_failures"),
+    ("SmscopeFailureRatioFast", "failure_ratio_fast"),
+];
+
+fn shipped(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The text with every duration in it shortened: of rules, expressions and routes.
+fn compressed(text: &str) -> String {
+    let duration = Regex::new(r"(\[|offset |for: |interval: |wait: |:)([1-9][0-9]*)([smhdw])\b").unwrap();
+    let shorter = duration.replace_all(text, |found: &regex::Captures<'_>| {
+        let unit = match &found[3] {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            _ => 604_800,
+        };
+        let milliseconds = found[2].parse::<u64>().unwrap() * unit * 1_000 / COMPRESSION;
+        format!("{}{milliseconds}ms", &found[1])
+    });
+    // A thing that goes on for an hour is not asked for each second.
+    shorter.replace(":500ms]", ":1s]")
+}
+
+#[test]
+fn durations_are_shortened_wherever_they_stand_and_nothing_else_is() {
+    for (long, short) in [
+        ("for: 2m", "for: 1000ms"),
+        ("keep_firing_for: 1h", "keep_firing_for: 30000ms"),
+        ("for: 0m", "for: 0m"),
+        ("x:increase15m[15m] offset 1w", "x:increase15m[7500ms] offset 5040000ms"),
+        ("count(a)[1h:1m]", "count(a)[30000ms:1s]"),
+        ("group_interval: 5m", "group_interval: 2500ms"),
+        ("in the last 30 minutes", "in the last 30 minutes"),
+    ] {
+        assert_eq!(compressed(long), short);
+    }
+}
+
+struct Chain {
+    _folder: TempDir,
+    prometheus: Prometheus,
+    alertmanager: Alertmanager,
+    smscope: Smscope,
+}
+
+impl Chain {
+    fn start() -> Option<Self> {
+        let folder = TempDir::new().unwrap();
+        let example = shipped("alerts/alertmanager.example.yaml");
+        let routes = compressed(example.split("\nreceivers:").next().unwrap());
+        let alertmanager = Alertmanager::start(folder.path(), &routes, &["chat", "on-call", "deadman"])?;
+        // Nobody listens there, so that there is something to wait for export.
+        let smscope = Smscope::new(folder.path())
+            .with("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", free_port()))
+            .with("SMSCOPE_STORE_SIZE_LIMIT", "64MiB")
+            .start();
+        let rules = folder.path().join("smscope.rules.yaml");
+        std::fs::write(&rules, compressed(&shipped("alerts/smscope.rules.yaml"))).unwrap();
+        let overrides = folder.path().join("overrides.rules.yaml");
+        let of_the_simulation = OVERRIDDEN.map(|(_, name)| {
+            format!("{{record: 'smscope:threshold:{name}', labels: {{source: smsmode}}, expr: vector(1000)}}")
+        });
+        std::fs::write(&overrides, format!("groups: [{{name: overrides, rules: [{}]}}]", of_the_simulation.join(", ")))
+            .unwrap();
+        let more = format!(
+            "rule_files: ['{}', '{}']\nalerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}']}}]}}]}}\n",
+            rules.display(),
+            overrides.display(),
+            alertmanager.address
+        );
+        let prometheus = Prometheus::start_with(folder.path(), &smscope.admin_address(), &more)?;
+        Some(Self { _folder: folder, prometheus, alertmanager, smscope })
+    }
+
+    /// Waits until a notification fits, and gives it.
+    fn notified(&self, what: &str, fits: impl Fn(&Notification) -> bool) -> Notification {
+        eventually(what, || {
+            let received = self.alertmanager.received();
+            let names: BTreeSet<String> = received
+                .iter()
+                .map(|one| format!("{} {}", label(&one.alert, "alertname"), one.alert["status"]))
+                .collect();
+            received.into_iter().find(&fits).ok_or_else(|| format!("{names:?}"))
+        })
+    }
+}
+
+fn label<'a>(alert: &'a Value, name: &str) -> &'a str {
+    alert["labels"][name].as_str().unwrap_or_default()
+}
+
+fn is_spike(notification: &Notification, status: &str) -> bool {
+    label(&notification.alert, "alertname") == "SmscopeNetworkFailureSpike" && notification.alert["status"] == status
+}
+
+#[test]
+fn a_spike_is_told_of_with_its_text_and_its_end_is_too_and_every_expression_works() {
+    let Some(chain) = Chain::start() else { return };
+    // Healthy for 14 s, then one network fails for 14 s, then healthy again.
+    let began = Instant::now();
+    let flags = "--scenario spike --rate 100 --duration 42s --seed 1 --start now --time-compression 20000";
+    let _provider = chain.smscope.simulate(&flags.split(' ').collect::<Vec<_>>());
+
+    chain.notified("the watchdog", |one| {
+        one.receiver == "deadman" && label(&one.alert, "alertname") == "SmscopeWatchdog"
+    });
+    let firing = chain.notified("the spike", |one| is_spike(one, "firing"));
+    assert!(began.elapsed() > Duration::from_secs(14), "before it began: {firing:?}");
+    assert_eq!(firing.receiver, "chat");
+    assert_eq!((label(&firing.alert, "source"), label(&firing.alert, "network")), ("smsmode", "20810"));
+    assert_eq!(label(&firing.alert, "severity"), "warning");
+    let text = |name: &str| firing.alert["annotations"][name].as_str().unwrap().to_owned();
+    let summary = Regex::new(
+        "^[3-9][0-9](\\.[0-9]+)?% of the messages of smsmode to the network 20810 failed in the last 30 minutes$",
+    )
+    .unwrap();
+    assert!(summary.is_match(&text("summary")), "{}", text("summary"));
+    assert!(text("description").contains("One operator (MCC and MNC 20810)"), "{}", text("description"));
+    assert!(text("dashboard").starts_with("/d/smscope-failures?var-source=smsmode&"), "{}", text("dashboard"));
+    assert_eq!(text("runbook_url"), "docs/runbooks/SmscopeNetworkFailureSpike.md");
+
+    every_expression_works(&chain.prometheus);
+    what_grafana_asks_gives_the_same(&chain.prometheus);
+
+    chain.notified("the end of the spike", |one| is_spike(one, "resolved"));
+    for Notification { receiver, alert } in chain.alertmanager.received() {
+        let name = label(&alert, "alertname");
+        assert_eq!(receiver == "deadman", name == "SmscopeWatchdog", "{receiver}: {alert}");
+        // Prometheus knows of no target in its first seconds, which are minutes here.
+        assert!(receiver != "on-call" || name == "SmscopeSidecarAbsent", "{alert}");
+        assert!(name != "SmscopeNetworkFailureSpike" || label(&alert, "network") == "20810", "{alert}");
+    }
+}
+
+/// Every rule is evaluated without an error. Every recorded one comes to have a result, hence all that an alert compares has one.
+fn every_expression_works(prometheus: &Prometheus) {
+    let groups = prometheus.api("rules").unwrap()["groups"].take();
+    let rules: Vec<&Value> =
+        groups.as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
+    assert!(rules.len() > 100, "{}", rules.len());
+    for rule in &rules {
+        assert_eq!((&rule["health"], &rule["lastError"]), (&json!("ok"), &Value::Null), "{rule}");
+    }
+    let recorded = rules.iter().filter(|rule| rule["type"] == "recording").map(|rule| rule["query"].as_str().unwrap());
+    let is_barren = |query: &&str| BARREN.iter().any(|(part, _)| query.contains(part));
+    let (barren, mut silent): (Vec<&str>, Vec<&str>) = recorded.partition(is_barren);
+    let has_result = |query: &str| !prometheus.query_at(query, now()).unwrap().is_empty();
+    eventually("a result of every recorded expression", || {
+        silent.retain(|query| !has_result(query));
+        holds(silent.is_empty(), || silent.join("\n"))
+    });
+    for query in barren {
+        assert!(!has_result(query), "it has a result after all: {query}");
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+/// The expressions of alerts/grafana/ have nothing recorded in them, and find the same series as the rules that they are made of.
+fn what_grafana_asks_gives_the_same(prometheus: &Prometheus) {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana");
+    let tsx = Some(package.join("node_modules/.bin/tsx")).filter(|tsx| tsx.is_file());
+    let Some(tsx) = needed("the packages of grafana/", tsx, "grafana/setup.sh installs them") else { return };
+    let read = Command::new(tsx)
+        .current_dir(&package)
+        .args(["src/yaml.ts", "../alerts/smscope.rules.yaml", "../alerts/grafana/smscope.yaml"])
+        .output()
+        .unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let files: Vec<Value> = serde_json::from_slice(&read.stdout).unwrap();
+    let rules = |file: &Value| -> Vec<Value> {
+        file["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
+    };
+    let (ours, theirs) = (rules(&files[0]), rules(&files[1]));
+    let labels = |expr: &str, time: f64| -> BTreeSet<String> {
+        let found = prometheus.query_at(&compressed(expr), time).unwrap_or_else(|error| panic!("{expr}: {error}"));
+        let nameless = found.into_iter().map(|mut series| {
+            series["metric"].as_object_mut().unwrap().remove("__name__");
+            series["metric"].to_string()
+        });
+        nameless.collect()
+    };
+    let mut firing = 0;
+    for rule in &theirs {
+        let alert = ours.iter().find(|ours| ours["alert"] == rule["title"]).unwrap();
+        let [asked, evaluated] = [&rule["data"][0]["model"]["expr"], &alert["expr"]].map(|expr| expr.as_str().unwrap());
+        for recorded in ["source:", "country:", "network:", "status:", "smscope:", "process:", "store:", "instances:"] {
+            assert!(!asked.contains(recorded), "{recorded} in {asked}");
+        }
+        if OVERRIDDEN.iter().any(|(alert, _)| rule["title"] == *alert) {
+            continue;
+        }
+        // What is recorded is up to a second older than what is asked now, so the two may differ for a moment.
+        firing += eventually(&format!("{}: {asked}", rule["title"]), || {
+            let time = now() - 1.0;
+            let (theirs, ours) = (labels(asked, time), labels(evaluated, time));
+            holds(theirs == ours, || format!("{theirs:?} and {ours:?}"))?;
+            Ok(usize::from(!theirs.is_empty()))
+        });
+    }
+    assert!(firing >= 2, "the watchdog and the spike at least: {firing}");
+}
