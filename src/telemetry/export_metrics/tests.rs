@@ -127,6 +127,12 @@ async fn no_metric_name_is_in_both_requests() {
         &gauge::STORE_LIMIT,
         &gauge::EXPORT_BACKLOG,
         &gauge::EXPORT_OLDEST,
+        &gauge::ACCOUNT_BALANCE,
+        &gauge::ACCOUNT_ACTIVE,
+        &gauge::ACCOUNT_CONSUMPTION,
+        &gauge::ACCOUNT_LIMIT,
+        &gauge::CHANNEL_CONSUMPTION,
+        &gauge::CHANNEL_LIMIT,
     ]);
     let sample = |description: &'static Description| family(description, &[(description.labels, 1)]);
     let families: Vec<_> = all.map(sample).collect();

@@ -109,6 +109,19 @@ pub fn exercise() {
     meters::handshake_failures().increment(1);
     meters::certificate_expiry("2026-12-24T00:00:00Z".parse().unwrap());
     meters::build_info("0.1.0", "abc", "1.95");
+    exercise_asking("2026-12-24T00:00:00Z".parse().unwrap());
+}
+
+/// The same of what smscope asks of its own accord.
+fn exercise_asking(time: jiff::Timestamp) {
+    let took = Duration::from_millis(70);
+    let api = meters::ApiMeters::new("smsmode", &["ok", "timeout"]);
+    api.answered("channels", "timeout", took);
+    let account = meters::AccountMeters::new("smsmode");
+    account.seen(time);
+    account.not_seen();
+    meters::ProbeMeters::new("smsmode").probed(meters::ProbeResult::Ok, Some(took), Some(time));
+    meters::ReconcileMeters::new("smsmode").ended(meters::RoundResult::Incomplete);
 }
 
 #[tokio::test]
