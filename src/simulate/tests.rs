@@ -280,7 +280,7 @@ fn in_a_spike_one_network_fails_in_the_middle_third() {
         .collect();
     assert!(reasons.contains("network") && reasons.contains("handset_absent"), "{reasons:?}");
     let of_the_account = |status: &Status| matches!(status.meaning, Meaning::Failed("credit" | "limit"));
-    assert!(!messages.iter().flat_map(statuses).any(|status| of_the_account(status)), "they have alerts of their own");
+    assert!(!messages.iter().flat_map(statuses).any(of_the_account), "they have alerts of their own");
 }
 
 #[test]
