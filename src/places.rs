@@ -90,9 +90,19 @@ impl Places {
 }
 
 impl Place {
-    /// The connection has nothing to do from now on.
-    pub fn waits(&self) {
+    /// Does `work`, which answers a request that has come: until it is done, nobody else may have the place.
+    pub fn busy_with<F: Future>(self: &Arc<Self>, work: F) -> impl Future<Output = F::Output> + use<F> {
         self.is_busy();
+        let place = self.clone();
+        async move {
+            let done = work.await;
+            place.waits();
+            done
+        }
+    }
+
+    /// The connection has nothing to do from now on.
+    fn waits(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let number = waiting.next;
         waiting.next += 1;
@@ -101,7 +111,7 @@ impl Place {
     }
 
     /// A request has come.
-    pub fn is_busy(&self) {
+    fn is_busy(&self) {
         let number = self.number.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(number) = number {
             self.waiting.lock().unwrap_or_else(PoisonError::into_inner).connections.remove(&number);

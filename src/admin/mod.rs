@@ -93,13 +93,8 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
             let place = place.clone();
             move |request: Request<Incoming>| {
                 let (request, _) = request.into_parts();
-                let (admin, place) = (admin.clone(), place.clone());
-                place.is_busy();
-                async move {
-                    let answer = admin.answer(&request).await;
-                    place.waits();
-                    Ok::<_, Infallible>(answer)
-                }
+                let admin = admin.clone();
+                place.busy_with(async move { Ok::<_, Infallible>(admin.answer(&request).await) })
             }
         });
         let connection = http1::Builder::new()

@@ -16,7 +16,7 @@ use super::body;
 use super::gate::{self, Address, Gate};
 use super::guesses::Guesses;
 use crate::config::{Http, Text};
-use crate::event::{Event, TraceParent};
+use crate::event::TraceParent;
 use crate::proof::{self, ProofKey};
 use crate::provider::{Reading, Webhook, smsmode};
 use crate::store::{Raw, Store, Submission, Verdict};
@@ -111,8 +111,7 @@ impl Handler {
 
         let (query, body) = match source.privacy.text {
             Text::Dropped => {
-                events.iter_mut().for_each(Event::drop_text);
-                let (query, body) = smsmode::without_text(&webhook);
+                let (query, body) = smsmode::drop_text(&mut events, &webhook);
                 (query.into_owned(), Bytes::from(body.into_owned()))
             }
             Text::Kept | Text::Exported => (query.into_owned(), body),

@@ -147,13 +147,9 @@ where
     let (handler, requests) = (handler.clone(), handler.clone());
     let place_of_requests = place.clone();
     let service = service_fn(move |request| {
-        let (handler, place) = (requests.clone(), place_of_requests.clone());
-        place.is_busy();
-        async move {
-            let answer = handler.answer(request, peer).await;
-            place.waits();
-            Ok::<_, std::convert::Infallible>(answer)
-        }
+        let handler = requests.clone();
+        place_of_requests
+            .busy_with(async move { Ok::<_, std::convert::Infallible>(handler.answer(request, peer).await) })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

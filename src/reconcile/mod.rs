@@ -177,8 +177,7 @@ impl Reconciler {
             && (source.channel_ids.is_empty() || event.channel_id().is_none_or(|id| source.channel_ids.contains(id)));
         let kept = match source.privacy.text {
             Text::Dropped => {
-                event.drop_text();
-                let (_, body) = smsmode::without_text(&webhook);
+                let (_, body) = smsmode::drop_text(std::slice::from_mut(&mut event), &webhook);
                 body.into_owned().into()
             }
             Text::Kept | Text::Exported => body.into(),

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::http::{HeaderMap, Method, Response, Uri};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -138,6 +138,21 @@ pub fn endpoint(address: SocketAddr) -> Endpoint {
         gzip: false,
         tls: None,
     }
+}
+
+/// An address at which nobody listens.
+pub async fn nobody() -> Endpoint {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    endpoint(listener.local_addr().unwrap())
+}
+
+/// A server that reads once and answers with `bytes`.
+pub async fn raw(bytes: &'static [u8]) -> Endpoint {
+    let address = listen(None, move |mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(bytes).await;
+    });
+    endpoint(address.await)
 }
 
 /// Waits until `done` holds; panics after five seconds.

@@ -21,6 +21,8 @@ mod grpc;
 mod http;
 #[cfg(test)]
 mod tls_tests;
+#[cfg(test)]
+mod trouble;
 
 /// Bytes of an answer that are read: an OTLP response is a few hundred at most.
 const LONGEST_ANSWER: usize = 64 * 1024;

@@ -17,7 +17,7 @@ mod text;
 mod time;
 mod v1;
 
-pub use redact::without_text;
+pub use redact::drop_text;
 
 #[cfg(test)]
 mod shape_tests;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::text;
+use crate::event::Event;
 use crate::provider::Webhook;
 
 /// What may stay of a `body` in REST v1: what a message is made of, not what it says.
@@ -13,9 +14,15 @@ const OF_A_BODY: [&str; 6] = ["type", "encoding", "messagePartCount", "length", 
 /// The legacy parameter with the text of a reply.
 const LEGACY_TEXT: &str = "message";
 
+/// Takes the texts out of events, and gives query and body of the webhook that they were read from without them.
+pub fn drop_text<'a>(events: &mut [Event], webhook: &Webhook<'a>) -> (Cow<'a, str>, Cow<'a, [u8]>) {
+    events.iter_mut().for_each(Event::drop_text);
+    without_text(webhook)
+}
+
 /// Query and body without texts, wherever [`decode`](super::decode) finds them; of JSON at any depth, so that a shape which is not
 /// recognised loses them too. What is neither JSON nor a form cannot be read, so it stays as it is.
-pub fn without_text<'a>(webhook: &Webhook<'a>) -> (Cow<'a, str>, Cow<'a, [u8]>) {
+fn without_text<'a>(webhook: &Webhook<'a>) -> (Cow<'a, str>, Cow<'a, [u8]>) {
     let query = match without_parameter(webhook.query.as_bytes()) {
         Some(changed) => Cow::Owned(String::from_utf8_lossy(&changed).into_owned()),
         None => webhook.query.into(),

@@ -1,20 +1,15 @@
 use super::*;
 use crate::telemetry::answer::class;
 use crate::telemetry::answer::grpc::tests::retry_info;
-use crate::telemetry::collector::{Say as HttpSay, endpoint, say};
+use crate::telemetry::collector::{Say as HttpSay, nobody, raw, say};
 use crate::telemetry::grpc_collector::{GrpcCollector, LIMIT, Say, Seen, ok};
+use crate::telemetry::sender::trouble::{are_tried_again, sender};
 use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use prost::Message;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tonic::{Code, Status};
-
-fn sender(endpoint: &Endpoint) -> Sender {
-    Sender::new(Signal::Logs, endpoint, OUR_USER_AGENT)
-}
 
 async fn answered(script: impl Fn(usize, &Seen) -> Say + Send + Sync + 'static) -> Answer {
     let collector = GrpcCollector::start(script).await;
@@ -198,44 +193,23 @@ async fn a_token_that_the_server_repeats_is_not_passed_on() {
     assert_eq!(answer, Answer::Refused { why });
 }
 
-/// A server that reads once and answers with `bytes`.
-async fn raw(bytes: &'static [u8]) -> Endpoint {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(bytes).await;
-        }
-    });
-    Endpoint { protocol: crate::config::Protocol::Grpc, ..endpoint(address) }
+fn by_grpc(endpoint: Endpoint) -> Endpoint {
+    Endpoint { protocol: crate::config::Protocol::Grpc, ..endpoint }
 }
 
 #[tokio::test]
 async fn a_server_that_stays_silent_breaks_off_or_speaks_no_http_2_is_tried_again() {
-    let nobody = raw(b"").await;
-    let nobody = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        Endpoint { url, ..nobody }
-    };
     let hanging = GrpcCollector::start(|_, _| Say::Hang).await;
     let closing = GrpcCollector::start(|_, _| Say::Close).await;
-    for (what, expected, endpoint) in [
-        ("nobody listens", "retry", nobody),
+    let servers = [
+        ("nobody listens", "retry", by_grpc(nobody().await)),
         ("hangs", "fault", hanging.endpoint()),
         ("closes", "fault", closing.endpoint()),
-        ("no http", "fault", raw(b"220 mail.example ESMTP\r\n").await),
-        ("http/1.1", "fault", raw(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await),
-        ("says nothing", "fault", raw(b"").await),
-    ] {
-        let endpoint = Endpoint { timeout: Duration::from_millis(500), ..endpoint };
-        let answer = sender(&endpoint).send(Bytes::from_static(b"body")).await;
-        let (Answer::Retry { after: None, why } | Answer::Fault { after: None, why }) = &answer else {
-            panic!("{what}: {answer:?}")
-        };
-        assert_eq!((class(&answer), why.is_empty()), (expected, false), "{what}");
-    }
+        ("no http", "fault", by_grpc(raw(b"220 mail.example ESMTP\r\n").await)),
+        ("http/1.1", "fault", by_grpc(raw(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await)),
+        ("says nothing", "fault", by_grpc(raw(b"").await)),
+    ];
+    are_tried_again(Duration::from_millis(500), servers).await;
 }
 
 #[tokio::test]

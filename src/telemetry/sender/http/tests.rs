@@ -1,8 +1,8 @@
 use crate::config::Endpoint;
-use crate::meters::Signal;
-use crate::telemetry::answer::{RpcStatus, class};
-use crate::telemetry::collector::{Collector, Say, endpoint, ok, say};
-use crate::telemetry::sender::{Answer, LONGEST_ANSWER, OUR_USER_AGENT, Sender};
+use crate::telemetry::answer::RpcStatus;
+use crate::telemetry::collector::{Collector, Say, endpoint, nobody, ok, raw, say};
+use crate::telemetry::sender::trouble::{are_tried_again, sender};
+use crate::telemetry::sender::{Answer, LONGEST_ANSWER, OUR_USER_AGENT};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use prost::Message;
@@ -11,26 +11,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-fn sender(endpoint: &Endpoint) -> Sender {
-    Sender::new(Signal::Logs, endpoint, OUR_USER_AGENT)
-}
-
 async fn answered(script: impl Fn(usize, &crate::telemetry::collector::Seen) -> Say + Send + Sync + 'static) -> Answer {
     let collector = Collector::start(script).await;
     sender(&collector.endpoint()).send(Bytes::from_static(b"body")).await
-}
-
-/// A server that reads once and answers with `bytes`.
-async fn raw(bytes: &'static [u8]) -> Endpoint {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(bytes).await;
-        }
-    });
-    endpoint(address)
 }
 
 #[tokio::test]
@@ -140,27 +123,17 @@ async fn a_token_that_the_server_repeats_is_not_passed_on() {
 
 #[tokio::test]
 async fn a_server_that_stays_silent_breaks_off_or_speaks_no_http_is_tried_again() {
-    let nobody = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        endpoint(listener.local_addr().unwrap())
-    };
     let hanging = Collector::start(|_, _| Say::Hang).await;
     let closing = Collector::start(|_, _| Say::Close).await;
-    for (what, expected, endpoint) in [
-        ("nobody listens", "retry", nobody),
+    let servers = [
+        ("nobody listens", "retry", nobody().await),
         ("hangs", "fault", hanging.endpoint()),
         ("closes", "fault", closing.endpoint()),
         ("no http", "fault", raw(b"220 mail.example ESMTP\r\n").await),
         ("half a head", "fault", raw(b"HTTP/1.1 200 OK\r\nContent-Le").await),
         ("half a body", "fault", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab").await),
-    ] {
-        let endpoint = Endpoint { timeout: Duration::from_millis(300), ..endpoint };
-        let answer = sender(&endpoint).send(Bytes::from_static(b"body")).await;
-        let (Answer::Retry { after: None, why } | Answer::Fault { after: None, why }) = &answer else {
-            panic!("{what}: {answer:?}")
-        };
-        assert_eq!((class(&answer), why.is_empty()), (expected, false), "{what}");
-    }
+    ];
+    are_tried_again(Duration::from_millis(300), servers).await;
 }
 
 #[tokio::test]
