@@ -24,7 +24,7 @@ fn main() {
 fn decode(bencher: Bencher, webhook: Webhook<'_>) {
     let zone = TimeZone::get("Europe/Paris").expect("compiled in");
     let region = Country::new("FR").expect("a country");
-    let reading = Reading { zone: &zone, region, stop_keywords: &[] };
+    let reading = Reading { zone: &zone, region, stop_keywords: &[], start_keywords: &[] };
     bencher.bench_local(|| smsmode::decode(black_box(&reading), black_box(&webhook)));
 }
 

@@ -4,6 +4,8 @@ mod asking;
 mod describe;
 mod generated;
 mod kept;
+mod opt_outs;
+mod relay;
 mod simulate;
 
 use std::ffi::OsString;
@@ -22,6 +24,8 @@ pub use asking::{CheckArguments, ConnectArguments, ReconcileArguments};
 pub use describe::{Line, describe, lines};
 pub use generated::{completions, man_page};
 pub use kept::{EraseArguments, ExportArguments, ShowArguments};
+pub use opt_outs::{OptOutFile, OptOutNumber, OptOutsCommand};
+pub use relay::{RelayCommand, RelayList, RelayRetry};
 pub use simulate::Simulate;
 
 /// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
@@ -63,6 +67,12 @@ pub enum Command {
     Export(ExportArguments),
     /// Erase what is kept of people: numbers, texts, requests and references; counts and duplicate keys stay
     Erase(EraseArguments),
+    /// Look at the list of who opted out, and change it
+    #[command(subcommand)]
+    OptOuts(OptOutsCommand),
+    /// Look at what relays have not delivered, and have it tried again
+    #[command(subcommand)]
+    Relay(RelayCommand),
     /// Play the provider against a running smscope: a load and a test, with --verify a proof
     Simulate(Box<Simulate>),
     /// Print the completions of a shell, for it to read at its start

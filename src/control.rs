@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::store::erase::{Erased, Progress};
+use crate::store::opt_outs::OptOutChange;
+use crate::store::relays::Which;
 
 /// What may be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +26,10 @@ use crate::store::erase::{Erased, Progress};
 pub enum Request {
     /// Erase what is kept of these phone numbers.
     Erase { recipients: Vec<String> },
+    /// Try dead letters of relays again.
+    RetryRelayed { which: Which },
+    /// Change the list of opt-outs.
+    OptOut { changes: Vec<OptOutChange> },
 }
 
 /// A line of an answer.
@@ -32,6 +38,10 @@ pub enum Request {
 pub enum Line {
     Progress(Progress),
     Erased(Erased),
+    /// How many dead letters are tried again.
+    Retried(u64),
+    /// How many opt-outs have changed.
+    OptedOut(u64),
     Failed(String),
 }
 
@@ -161,7 +171,7 @@ mod tests {
     fn serve(folder: &Path) -> tokio::task::JoinHandle<()> {
         let listener = listen(folder).unwrap();
         tokio::spawn(run(listener, |request, lines| {
-            let Request::Erase { recipients } = request;
+            let Request::Erase { recipients } = request else { panic!("another request") };
             let progress = Progress { doing: Doing::Overwriting, done: 1, of: 2 };
             lines.blocking_send(Line::Progress(progress)).unwrap();
             lines

@@ -99,6 +99,11 @@ impl DataDir {
         self.kept(&token_file(source), make).map(Secret::new)
     }
 
+    /// The token that was made for the list of opt-outs, likewise.
+    pub fn opt_outs_token(&self) -> Result<Secret, DataDirError> {
+        self.kept("opt-outs-token", || Ok(URL_SAFE_NO_PAD.encode(random()?))).map(Secret::new)
+    }
+
     /// Whether a token has been made for the source.
     pub fn has_token(&self, source: &SourceName) -> bool {
         self.private.join(token_file(source)).exists()

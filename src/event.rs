@@ -236,6 +236,8 @@ pub struct Reply {
     /// v1: the message id; legacy: responseID, else a hash of all parameters.
     pub reply_id: String,
     pub kind: ReplyKind,
+    /// The text takes an opt-out back.
+    pub opts_in: bool,
     pub channel: Option<String>,
     pub channel_id: Option<String>,
     pub flow: Option<String>,

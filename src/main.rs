@@ -26,6 +26,8 @@ fn begin() -> Result<ExitCode, Exit> {
         Command::Show(arguments) => run::show(&load()?, &arguments),
         Command::Export(arguments) => run::export(&load()?, &arguments),
         Command::Erase(arguments) => run::erase(&load()?, &arguments),
+        Command::OptOuts(command) => run::opt_outs(&load()?, &command),
+        Command::Relay(command) => run::relay(&load()?, &command),
         Command::Simulate(asked) => run::simulate(&load()?, &asked),
         // A configuration has no say in these, and where smscope is packaged there is none.
         Command::Completions { shell } => run::completions(shell),

@@ -96,6 +96,11 @@ pub const LABELS_CAPPED: Meter = counter(
     "{event}",
     "Events whose label value became \"other\" because the label already has its limit of distinct values.",
 );
+pub const RELAY_DURATION: Meter = seconds(
+    "sms_relay_duration_seconds",
+    "Time of one attempt to deliver by a relay, from the request to the end of its answer.",
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
+);
 pub const GUESSES_LIMITED: Meter = counter(
     "smscope_guesses_limited_total",
     "{request}",
@@ -115,7 +120,7 @@ pub const BUILD_INFO: Meter =
     gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
 
 /// Every metric of the process, `process_*` aside.
-pub const ALL: [&Meter; 23] = [
+pub const ALL: [&Meter; 24] = [
     &WEBHOOK_REQUESTS,
     &WEBHOOK_DURATION,
     &LAST_WEBHOOK,
@@ -138,6 +143,7 @@ pub const ALL: [&Meter; 23] = [
     &SELF_PROBE_DURATION,
     &SELF_PROBE_CERTIFICATE,
     &RECONCILE_ROUNDS,
+    &RELAY_DURATION,
     &BUILD_INFO,
 ];
 
@@ -378,6 +384,23 @@ impl StoreMeters {
     /// Observes one durable commit.
     pub fn committed(&self, took: Duration) {
         self.commit.record(took);
+    }
+}
+
+/// The handles of one relay.
+#[derive(Debug)]
+pub struct RelayMeters {
+    duration: FirstSeen,
+}
+
+impl RelayMeters {
+    pub fn new(relay: &str) -> Self {
+        Self { duration: FirstSeen::new(&RELAY_DURATION, vec![Label::new("relay", relay.to_owned())]) }
+    }
+
+    /// Observes one attempt.
+    pub fn attempted(&self, took: Duration) {
+        self.duration.record(took);
     }
 }
 

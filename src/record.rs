@@ -69,6 +69,33 @@ impl Kind {
     }
 }
 
+/// The message that a reply answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    pub message_id: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ref_client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub campaign_id: Option<String>,
+    /// When it was accepted, else sent, else first seen here.
+    pub accepted_at: Timestamp,
+    /// From then to the reply.
+    pub after_ms: i64,
+    pub matched_by: MatchedBy,
+}
+
+/// How it is known which message a reply answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchedBy {
+    /// The reply names it.
+    MessageId,
+    /// It is the last with the reply's refClient.
+    RefClient,
+    /// It is the last to the reply's number, within the window.
+    Number,
+}
+
 /// One kept event, decoded. Labels (`channel`, `flow`, `country`) are those of the message, fixed at its first sight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -121,6 +148,9 @@ pub struct Record {
     pub delivery_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub text: Option<String>,
+    /// What a reply answers, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answers: Option<Answers>,
     /// Why it was not recognised.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
@@ -161,6 +191,7 @@ impl Record {
             currency: None,
             delivery_ms: None,
             text: None,
+            answers: None,
             why: None,
             trace: None,
             reconciled: false,

@@ -2,6 +2,8 @@
 
 mod asking;
 mod kept;
+mod opt_outs;
+mod relay;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,6 +27,8 @@ use crate::simulate;
 use crate::store::cohorts;
 
 pub use kept::{erase, export, show};
+pub use opt_outs::opt_outs;
+pub use relay::relay;
 
 /// `smscope serve`.
 ///

@@ -47,6 +47,7 @@ fn every_piece_of_configuration_is_one_that_can_be_used() {
         let launch = Launch::new();
         let home = launch.home.path();
         fs::write(home.join("api-key"), API_KEY).unwrap();
+        fs::write(home.join("webhook-secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let source =
             if piece.contains("[[source]]") { "" } else { "[[source]]\nname = \"smsmode\"\napi = { key = \"k\" }\n" };
         let file = home.join("smscope.toml");

@@ -30,9 +30,10 @@ struct Etc(TempDir);
 impl Etc {
     fn new() -> Self {
         let etc = Self(TempDir::new().unwrap());
-        for name in ["token", "token-new", "token-marketing", "header", "password", "api-key"] {
+        for name in ["token", "token-new", "token-marketing", "header", "password", "api-key", "webhook-secret"] {
             fs::write(etc.0.path().join(name), TOKEN).unwrap();
         }
+        fs::write(etc.0.path().join("webhook-secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
         let authority = Authority::new("ours");
         let (client, server) = (authority.client(), authority.server());
         for (name, content) in [
@@ -83,6 +84,13 @@ fn file(setting: &Setting, value: &str) -> String {
         "" => String::new(),
         "source" if key == "name" => "[[source]]\n".to_owned(),
         "source" => "[[source]]\nname = \"smsmode\"\n".to_owned(),
+        "relay" => {
+            let given = format!("{key} = {value}\n{}", setting.beside);
+            let required = [("name", "\"app\""), ("url", "\"http://127.0.0.1:9/\"")];
+            let is_given = |name: &str| given.lines().any(|line| line.starts_with(&format!("{name} =")));
+            let missing = required.iter().filter(|(name, _)| !is_given(name));
+            missing.fold("[[relay]]\n".to_owned(), |head, (name, value)| format!("{head}{name} = {value}\n"))
+        }
         _ if table.starts_with("source.") => format!("[[source]]\nname = \"smsmode\"\n[{table}]\n"),
         _ => format!("[{table}]\n"),
     };
@@ -115,6 +123,8 @@ fn shown_as(setting: &Setting) -> Vec<String> {
             let kept_together = if own.starts_with("token") { "tokens" } else { own };
             format!("source[0].{kept_together}")
         }
+        Some(("opt_outs", own)) if own.starts_with("api_token") => "opt_outs.api_token".to_owned(),
+        Some(("relay", own)) => format!("relay[0].{}", if own.starts_with("secret") { "secret" } else { own }),
         // It shows in whether there is an endpoint.
         _ if setting.key == "otlp.<signal>.exporter" => "otlp.<signal>.endpoint".to_owned(),
         Some(("otlp", rest)) if !["metric_interval", "service_name", "resource"].contains(&rest) => {
@@ -127,6 +137,9 @@ fn shown_as(setting: &Setting) -> Vec<String> {
 
 /// What shows the settings of both signals.
 const ENDPOINT: &str = "[otlp]\nendpoint = \"http://collector:4318\"\n";
+
+/// What shows the settings of a relay.
+const RELAY: &str = "[[relay]]\nname = \"app\"\nurl = \"http://127.0.0.1:9/\"\n";
 
 #[test]
 fn the_document_is_made_from_the_settings() {
@@ -223,6 +236,12 @@ fn keys_of(etc: &Etc, table: &str, found: &mut BTreeSet<String>) {
         "" => "",
         "source" => "[[source]]\nname = \"a\"\n",
         "source.name" => "[[source]]\n[source.name]\n",
+        "relay" => "[[relay]]\nname = \"a\"\nurl = \"http://127.0.0.1:9\"\n",
+        "relay.name" => "[[relay]]\nurl = \"http://127.0.0.1:9\"\n[relay.name]\n",
+        "relay.url" => "[[relay]]\nname = \"a\"\n[relay.url]\n",
+        _ if table.starts_with("relay.") => {
+            &format!("[[relay]]\nname = \"a\"\nurl = \"http://127.0.0.1:9\"\n[{table}]\n")
+        }
         "source.header" => "[[source]]\nname = \"a\"\n[source.header]\nname = \"a\"\nvalue = \"a\"\n",
         "source.basic" => "[[source]]\nname = \"a\"\n[source.basic]\nuser = \"a\"\npassword = \"a\"\n",
         _ if table.starts_with("source.header.") || table.starts_with("source.basic.") => {
@@ -297,9 +316,10 @@ fn the_flags_that_are_listed_are_the_global_ones() {
 fn each_default_is_what_holds_when_nothing_is_given() {
     let etc = Etc::new();
     let (bare, with_endpoint) = (etc.lines("", &no_env()), etc.lines(ENDPOINT, &no_env()));
+    let with_relay = etc.lines(RELAY, &no_env());
     for setting in settings().filter(|setting| !setting.default.is_empty()) {
         for key in shown_as(&setting) {
-            let line = bare.get(&key).or_else(|| with_endpoint.get(&key));
+            let line = bare.get(&key).or_else(|| with_endpoint.get(&key)).or_else(|| with_relay.get(&key));
             let line = line.unwrap_or_else(|| panic!("smscope check does not show {key}"));
             assert_eq!((&*line.value, &*line.origin), (setting.default, LoadedOrigins::DEFAULT), "{}", setting.key);
         }
@@ -313,7 +333,9 @@ fn each_default_is_what_holds_when_nothing_is_given() {
         let of_tls = ["certificate", "client_key"].iter().any(|end| key.ends_with(end)) || key.starts_with("http.tls.");
         // What it has from elsewhere is shown too.
         let inherited = ["source[0].recipient", "source[0].text"].contains(&key);
-        ["source[0].header", "source[0].basic", ""].contains(&key) || of_tls || inherited
+        ["source[0].header", "source[0].basic", "relay[0].name", "relay[0].url", ""].contains(&key)
+            || of_tls
+            || inherited
     };
     let unexplained: Vec<_> = without.difference(&with).filter(|key| !absent(key)).collect();
     assert!(unexplained.is_empty(), "no default of these is in src/config/reference.rs: {unexplained:?}");
@@ -382,7 +404,7 @@ fn each_wrong_value_is_one_line_that_names_it() {
         let line = refusal(&etc, &setting);
         let named = match (setting.key, setting.variable) {
             ("", Some((name, _))) => name.to_owned(),
-            (key, _) => key.replace("<signal>", "logs").replace("source.", "source[0]."),
+            (key, _) => key.replace("<signal>", "logs").replace("source.", "source[0].").replace("relay.", "relay[0]."),
         };
         assert!(
             line.trim_start_matches("warning: ").starts_with(&named) && line.contains("expected"),

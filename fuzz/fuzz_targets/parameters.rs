@@ -13,7 +13,7 @@ fuzz_target!(|input: &[u8]| {
     let zone = TimeZone::get("Europe/Paris").expect("bundled");
     let region = Country::new("FR").expect("a country");
     let stop_keywords = ["STOP".to_owned()];
-    let reading = Reading { zone: &zone, region, stop_keywords: &stop_keywords };
+    let reading = Reading { zone: &zone, region, stop_keywords: &stop_keywords, start_keywords: &[] };
     let webhook = Webhook { query, content_type: Some("application/x-www-form-urlencoded"), body };
     let events = smsmode::decode(&reading, &webhook);
     assert_eq!(format!("{events:?}"), format!("{:?}", smsmode::decode(&reading, &webhook)), "reading is a function");

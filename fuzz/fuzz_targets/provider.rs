@@ -10,7 +10,7 @@ fuzz_target!(|body: &[u8]| {
     let zone = TimeZone::get("Europe/Paris").expect("bundled");
     let region = Country::new("FR").expect("a country");
     let stop_keywords = ["STOP".to_owned()];
-    let reading = Reading { zone: &zone, region, stop_keywords: &stop_keywords };
+    let reading = Reading { zone: &zone, region, stop_keywords: &stop_keywords, start_keywords: &[] };
     let webhook = Webhook { query: "", content_type: Some("application/json"), body };
     let events = smsmode::decode(&reading, &webhook);
     assert_eq!(events.is_empty(), body.trim_ascii().is_empty(), "what has content is an event");

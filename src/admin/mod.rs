@@ -26,8 +26,10 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::places::Places;
 
+pub mod opt_outs;
 pub mod page;
 
+use opt_outs::OptOuts;
 use page::{Page, Part};
 
 /// Connections at a time: a scraper or two, the probes, a few people. Past that, who has been idle longest has to go.
@@ -50,6 +52,8 @@ pub struct Admin {
     /// `Err` in a few words: why no webhook can be taken now.
     pub readiness: Box<dyn Fn() -> Result<(), &'static str> + Send + Sync>,
     pub page: Arc<Page>,
+    /// Where a list of opt-outs is kept.
+    pub opt_outs: Option<OptOuts>,
 }
 
 /// Whether the listeners are up: set once they are, taken back at shutdown.
@@ -128,6 +132,10 @@ impl Admin {
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
             },
             "/" => self.page(Part::Whole, request).await,
+            path if path == opt_outs::PATH || path.starts_with(opt_outs::OF_NUMBER) => match &self.opt_outs {
+                Some(list) => list.answer(request).await,
+                None => text(StatusCode::NOT_FOUND, "not found\n"),
+            },
             "/figures" => self.page(Part::Figures, request).await,
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
@@ -200,7 +208,7 @@ mod tests {
         let held = store.clone();
         let metrics = move || format!("held_by {}\n", Arc::strong_count(&held));
         let page = Arc::new(page::tests::empty_page());
-        let admin = Admin { metrics: Box::new(metrics), readiness: Box::new(|| Ok(())), page };
+        let admin = Admin { metrics: Box::new(metrics), readiness: Box::new(|| Ok(())), page, opt_outs: None };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel::<()>();
@@ -220,7 +228,7 @@ mod tests {
 
     fn admin() -> Admin {
         let page = Arc::new(page::tests::empty_page());
-        Admin { metrics: Box::new(|| "up 1\n".repeat(100_000)), readiness: Box::new(|| Ok(())), page }
+        Admin { metrics: Box::new(|| "up 1\n".repeat(100_000)), readiness: Box::new(|| Ok(())), page, opt_outs: None }
     }
 
     const PROBE: &[u8] = b"GET /livez HTTP/1.1\r\nhost: here\r\n\r\n";

@@ -4,9 +4,10 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
 use crate::config::{
-    Api, ClientCertificates, Config, Endpoint, ListenerTls, Loaded, LoadedOrigins, Source, Tokens, show_duration,
-    show_size,
+    Api, ClientCertificates, Config, DEFAULT_WINDOW, Endpoint, ListenerTls, Loaded, LoadedOrigins, Relay, Source,
+    Tokens, show_duration, show_size,
 };
+use crate::route::Route;
 
 #[cfg(test)]
 mod tests;
@@ -135,8 +136,25 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     reconcile.line("interval", show_duration(config.reconcile.interval));
     reconcile.line("max_pages", config.reconcile.max_pages);
 
-    let asking = [account, self_probe, reconcile];
-    [top, http, store, privacy, otlp].into_iter().chain(asking).chain(sources).collect()
+    let mut opt_outs = section("opt_outs", "opt_outs.");
+    opt_outs.line("enabled", config.opt_outs.is_some());
+    let scope = config.opt_outs.as_ref().map(|opt_outs| opt_outs.scope).unwrap_or_default();
+    opt_outs.line("scope", scope.as_str());
+    let is_given = config.opt_outs.as_ref().is_some_and(|opt_outs| opt_outs.api_token.is_some());
+    let token = if is_given { "<token>" } else { "made once and kept" };
+    opt_outs.line_of_any(&["api_token", "api_token_file"], "api_token", token);
+
+    let mut conversations = section("conversations", "conversations.");
+    conversations.line("enabled", config.conversations.is_some());
+    conversations.line("window", show_duration(config.conversations.unwrap_or(DEFAULT_WINDOW)));
+
+    let asking = [account, self_probe, reconcile, opt_outs, conversations];
+    let relays = config.relays.iter().enumerate().map(|(at, relay)| {
+        let mut section = section(&format!("relay {}", relay.route.relay), &format!("relay[{at}]."));
+        section.relay(relay);
+        section
+    });
+    [top, http, store, privacy, otlp].into_iter().chain(asking).chain(sources).chain(relays).collect()
 }
 
 /// The settings of one table.
@@ -197,6 +215,37 @@ impl<'a> Section<'a> {
         }
     }
 
+    fn relay(&mut self, relay: &Relay) {
+        let Route { relay: name, format, filter, is_fallback, max_age } = &relay.route;
+        self.line("name", name);
+        self.line("url", relay.shown_url());
+        self.line("format", format.as_str());
+        self.line("events", listed(filter.kinds.iter().map(|kind| kind.as_str()), "any"));
+        self.line("reasons", listed(filter.reasons.iter().map(|reason| reason.as_str()), "any"));
+        self.line("sources", listed(&filter.sources, "any"));
+        for (key, wanted) in [
+            ("channels", &filter.channels),
+            ("flows", &filter.flows),
+            ("countries", &filter.countries),
+            ("campaigns", &filter.campaigns),
+            ("keywords", &filter.keywords),
+        ] {
+            self.line(key, listed(wanted, "any"));
+        }
+        self.line("pattern", filter.pattern.as_ref().map_or("any", |pattern| pattern.as_str()));
+        self.line("fallback", is_fallback);
+        self.line_of_any(&["secret", "secret_file"], "secret", relay.secret.as_ref().map_or("none", |_| "<token>"));
+        self.line("headers", listed(relay.headers.iter().map(|(name, _)| format!("{name}: <token>")), "none"));
+        self.line("timeout", show_duration(relay.timeout));
+        self.line("max_age", show_duration(*max_age));
+        self.line("concurrency", relay.concurrency);
+        self.line("networks", listed(&relay.networks, "public"));
+        if let Some(tls) = &relay.tls {
+            let file = tls.certificate.as_ref().map(|path| path.display().to_string());
+            self.line("certificate", file.unwrap_or_else(|| "the system's".to_owned()));
+        }
+    }
+
     fn source(&mut self, config: &Config, source: &Source) {
         self.line("name", &source.name);
         let tokens = match &source.tokens {
@@ -222,6 +271,7 @@ impl<'a> Section<'a> {
         self.line("recipient", source.privacy.recipient.as_str());
         self.line("text", source.privacy.text.as_str());
         self.line("stop_keywords", listed(&source.stop_keywords, "none"));
+        self.line("start_keywords", listed(&source.start_keywords, "none"));
     }
 }
 

@@ -14,6 +14,7 @@ mod model;
 mod origin;
 mod otlp;
 pub mod reference;
+mod relay;
 mod setting;
 mod source;
 mod tls;
@@ -34,9 +35,10 @@ pub use environment::{Environment, Process, VARIABLES};
 pub use headers::METADATA_BASE64;
 pub use listener_tls::{ClientCertificates, Identity, ListenerTls};
 pub use model::*;
+pub use relay::Relay;
 pub use tls::authorities;
 pub use value::{duration, show_duration, show_size};
-pub use watch::{Account, Reconcile, SelfProbe};
+pub use watch::{Account, DEFAULT_WINDOW, OptOuts, Reconcile, SelfProbe};
 
 use jiff::Timestamp;
 
@@ -137,6 +139,9 @@ impl Config {
         let account = watch::account(root.table("account")?, &sources)?;
         let self_probe = watch::self_probe(root.table("self_probe")?, public_url.as_deref())?;
         let reconcile = watch::reconcile(root.table("reconcile")?, &sources)?;
+        let conversations = watch::conversations(root.table("conversations")?)?;
+        let opt_outs = watch::opt_outs(root.table("opt_outs")?)?;
+        let relays = relay::read(root.tables("relay")?, &sources)?;
         root.finish()?;
 
         let config = Config {
@@ -153,6 +158,9 @@ impl Config {
             account,
             self_probe,
             reconcile,
+            relays,
+            opt_outs,
+            conversations,
         };
         config.check_callback_urls(public_given.as_ref())?;
         Ok(Loaded { config, file, origins: origins.finish(), warnings })

@@ -11,7 +11,7 @@ use hyper::http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use super::{Account, Api, ListenerTls, Reconcile, SelfProbe};
+use super::{Account, Api, ListenerTls, OptOuts, Reconcile, Relay, SelfProbe};
 use crate::event::{Country, SourceName};
 use crate::secret::Secret;
 
@@ -33,6 +33,11 @@ pub struct Config {
     pub account: Account,
     pub self_probe: SelfProbe,
     pub reconcile: Reconcile,
+    pub relays: Vec<Relay>,
+    /// `None`: STOPs are told of and no more.
+    pub opt_outs: Option<OptOuts>,
+    /// How long a number's last message may be answered without being named; `None`: off.
+    pub conversations: Option<Duration>,
 }
 
 /// Limits of the webhook listener.
@@ -224,6 +229,8 @@ pub struct Source {
     pub region: Country,
     /// Texts that are an opt-out, upper case without accents.
     pub stop_keywords: Vec<String>,
+    /// Texts that take an opt-out back, in the same form.
+    pub start_keywords: Vec<String>,
     pub privacy: Privacy,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! tests/reference.rs holds this table to the loader, and the document to this table.
 
+mod reactions;
+
 /// A setting that the loader takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -28,7 +30,7 @@ pub struct Setting {
 
 /// All settings, those of one table together.
 pub fn settings() -> impl Iterator<Item = Setting> {
-    SETTINGS.iter().copied()
+    SETTINGS.iter().chain(reactions::SETTINGS).copied()
 }
 
 const fn key(key: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> Setting {
@@ -108,6 +110,8 @@ const A_PUBLIC_URL: &str = "public_url = \"http://sms.example.com\"\n";
 const STOP_KEYWORDS: &str = "STOP, STOPALL, STOP ALL, STOPSMS, STOP SMS, UNSUBSCRIBE, END, QUIT, CANCEL, OPTOUT, OPT OUT, REVOKE, \
     ARRET, ARRETER, DESABONNEMENT, DESABONNER, DESINSCRIPTION, DESINSCRIRE, BAJA, ALTO, CANCELAR, PARAR, \
     SAIR, CANCELLA, DISISCRIVI, STOPP, ABMELDEN, ABBESTELLEN, AFMELDEN";
+
+const START_KEYWORDS: &str = "START, UNSTOP, RESUME, SUBSCRIBE, OPTIN, OPT IN, REPRENDRE, REABONNER, REABONNEMENT, ALTA, RETOMAR, RIPRENDI, ANMELDEN, AANMELDEN";
 
 static SETTINGS: &[Setting] = &[
     key("listen", "address and port", "127.0.0.1:7672", "where webhooks are taken")
@@ -318,6 +322,15 @@ static SETTINGS: &[Setting] = &[
     )
     .example(r#"["STOP", "ARRET"]"#)
     .wrong(r#""STOP""#),
+    key("source.start_keywords", "list", START_KEYWORDS, "texts that take an opt-out back, likewise; `[]` for none")
+        .example(r#"["START"]"#)
+        .wrong(r#""START""#),
+    key("source.recipient", "word", "", "instead of `privacy.recipient`")
+        .example(r#""plain""#)
+        .wrong(r#""full""#),
+    key("source.text", "word", "", "instead of `privacy.text`")
+        .example(r#""exported""#)
+        .wrong(r#""none""#),
     key("account.enabled", "true or false", "false", "balance, consumption and limits of each source with an API key are looked at")
         .example("true")
         .wrong(r#""yes""#)
@@ -345,12 +358,6 @@ static SETTINGS: &[Setting] = &[
     key("reconcile.max_pages", "number", "100", "pages of 100 messages that one round reads of each source's list, at most")
         .example("500")
         .wrong("0"),
-    key("source.recipient", "word", "", "instead of `privacy.recipient`")
-        .example(r#""plain""#)
-        .wrong(r#""full""#),
-    key("source.text", "word", "", "instead of `privacy.text`")
-        .example(r#""exported""#)
-        .wrong(r#""none""#),
     key("otlp.endpoint", "URL", "off", "where both signals go; `v1/logs` and `v1/metrics` are added. For grpc such as `http://collector:4317`, without a path. `https://` is TLS")
         .example(r#""http://collector:4318""#)
         .wrong(r#""collector:4318""#)

@@ -15,7 +15,7 @@ use super::tls::SystemRoots;
 use super::value::{self, TOKEN_EXPECTED};
 use super::{Basic, ConfigError, Environment, Privacy, Recipient, Source, Text, Tokens};
 use crate::event::{Country, SourceName};
-use crate::provider::{DEFAULT_STOP_KEYWORDS, fold_keyword};
+use crate::provider::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, fold_keyword};
 use crate::secret::Secret;
 
 const DEFAULT_NAME: &str = "smsmode";
@@ -134,11 +134,15 @@ fn source(
         text.parse::<phonenumber::country::Id>().ok()?;
         Country::new(text)
     })?;
-    let keywords = words(table.take("stop_keywords"), "keywords")?;
-    let stop_keywords = match keywords {
-        Some(keywords) => keywords.iter().map(|keyword| fold_keyword(keyword)).collect(),
-        None => DEFAULT_STOP_KEYWORDS.iter().map(|keyword| (*keyword).to_owned()).collect(),
+    let keywords = |given: Option<Setting>, default: &[&str]| {
+        let keywords = words(given, "keywords")?;
+        Ok(match keywords {
+            Some(keywords) => keywords.iter().map(|keyword| fold_keyword(keyword)).collect(),
+            None => default.iter().map(|keyword| (*keyword).to_owned()).collect(),
+        })
     };
+    let stop_keywords = keywords(table.take("stop_keywords"), DEFAULT_STOP_KEYWORDS)?;
+    let start_keywords = keywords(table.take("start_keywords"), DEFAULT_START_KEYWORDS)?;
     let privacy = privacy(&mut table, default_privacy)?;
     table.finish()?;
     let channel_ids = BTreeSet::from_iter(channel_ids);
@@ -154,6 +158,7 @@ fn source(
         zone,
         region,
         stop_keywords,
+        start_keywords,
         privacy,
     };
     Ok((source, api))
@@ -191,7 +196,7 @@ fn tokens(table: &mut Table) -> Result<Tokens, ConfigError> {
     Ok(if tokens.is_empty() { Tokens::Generated } else { Tokens::Given(tokens) })
 }
 
-fn token(text: &str) -> Option<Secret> {
+pub(super) fn token(text: &str) -> Option<Secret> {
     value::fits_as_token(text).then(|| Secret::new(text.to_owned()))
 }
 
@@ -216,19 +221,19 @@ fn tokens_of_file(file: &Setting) -> Result<Vec<Secret>, ConfigError> {
     Ok(tokens)
 }
 
-fn contents(file: &Setting, expected: &str) -> Result<String, ConfigError> {
+pub(super) fn contents(file: &Setting, expected: &str) -> Result<String, ConfigError> {
     std::fs::read_to_string(Path::new(file.text("a path")?))
         .map_err(|error| file.wrong(format_args!("cannot be read: {error}"), expected))
 }
 
-fn networks(setting: Option<Setting>) -> Result<Vec<IpNet>, ConfigError> {
+pub(super) fn networks(setting: Option<Setting>) -> Result<Vec<IpNet>, ConfigError> {
     const EXPECTED: &str = "an address or a network such as 192.0.2.0/24";
     let Some(setting) = setting else { return Ok(Vec::new()) };
     let items = setting.items("addresses and networks")?;
     items.iter().map(|item| item.parse(EXPECTED, value::network)).collect()
 }
 
-fn words(setting: Option<Setting>, what: &str) -> Result<Option<Vec<String>>, ConfigError> {
+pub(super) fn words(setting: Option<Setting>, what: &str) -> Result<Option<Vec<String>>, ConfigError> {
     let word = |item: Setting| {
         item.parse("a text that is not empty", |text| {
             let text = text.trim();

@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::file::Table;
 use super::setting::Setting;
 use super::tls::{self, SystemRoots};
-use super::value::{DAY, HOUR};
-use super::{ApiMode, ConfigError, Source, Tls};
+use super::value::{DAY, HOUR, TOKEN_EXPECTED};
+use super::{ApiMode, ConfigError, Source, Tls, source};
+use crate::secret::Secret;
+use crate::store::opt_outs::Scope;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -80,6 +82,42 @@ pub(super) fn reconcile(mut table: Table, sources: &[Source]) -> Result<Reconcil
         return Err(enabled.wrong("no source has a key of the REST API", "a key in [source.api], or SMSCOPE_API_KEY"));
     }
     Ok(Reconcile { enabled: enabled.is_some(), after, interval, max_pages })
+}
+
+/// The list of those who want no messages.
+#[derive(Clone, Debug)]
+pub struct OptOuts {
+    pub scope: Scope,
+    /// Opens the list on the admin listener; `None`: made once and kept.
+    pub api_token: Option<Secret>,
+}
+
+pub(super) fn opt_outs(mut table: Table) -> Result<Option<OptOuts>, ConfigError> {
+    let enabled = enabled(&mut table)?;
+    let scope = table.take("scope").map_or(Ok(Scope::default()), |setting| {
+        setting.parse("source or sender", |text| Scope::ALL.into_iter().find(|scope| scope.as_str() == text))
+    })?;
+    let api_token = match (table.take("api_token").map(Setting::secret), table.take_path("api_token_file")) {
+        (Some(token), Some(_)) => return Err(token.wrong("api_token_file is set too", "one of the two")),
+        (Some(token), None) => Some(token.parse(TOKEN_EXPECTED, source::token)?),
+        (None, Some(file)) => {
+            let text = source::contents(&file, "a file with the token in it")?;
+            Some(source::token(text.trim()).ok_or_else(|| file.wrong("not a usable token", TOKEN_EXPECTED))?)
+        }
+        (None, None) => None,
+    };
+    table.finish()?;
+    Ok(enabled.map(|_| OptOuts { scope, api_token }))
+}
+
+/// How long a number's last message may be answered without being named.
+pub const DEFAULT_WINDOW: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+pub(super) fn conversations(mut table: Table) -> Result<Option<Duration>, ConfigError> {
+    let enabled = enabled(&mut table)?;
+    let window = duration(&mut table, "window", DEFAULT_WINDOW, SECOND..=30 * DAY)?;
+    table.finish()?;
+    Ok(enabled.map(|_| window))
 }
 
 /// The setting that says yes, to be blamed when what it asks for cannot be had.

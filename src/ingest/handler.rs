@@ -98,7 +98,12 @@ impl Handler {
         let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
 
         let source = &entrance.source;
-        let reading = Reading { zone: &source.zone, region: source.region, stop_keywords: &source.stop_keywords };
+        let reading = Reading {
+            zone: &source.zone,
+            region: source.region,
+            stop_keywords: &source.stop_keywords,
+            start_keywords: &source.start_keywords,
+        };
         let webhook = Webhook { query: &query, content_type, body: &body };
         // Read whole, whatever is kept of it: duplicates and opt-outs are told by what came.
         let mut events = smsmode::decode(&reading, &webhook);

@@ -95,6 +95,11 @@ impl Accounts<'_> {
         }
     }
 
+    /// Counts a message that is seen for the first time, if its recipient had opted out before it was sent.
+    pub fn after_opt_out(&mut self, labels: &MessageLabels, is_after: bool) {
+        self.postings.add(Metric::AfterOptOut, &labels.set(), is_after.into());
+    }
+
     /// Counts one distinct receipt that did not come and was learnt by asking.
     pub fn reconciled(&mut self, source: &str, outcome: Outcome) {
         self.postings.add(Metric::Reconciled, &[source, outcome.label()], 1);

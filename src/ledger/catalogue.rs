@@ -72,12 +72,19 @@ pub enum Metric {
     Cost,
     FailedCost,
     Reconciled,
+    RelayEvents,
+    RelayAttempts,
+    RelayGivenUp,
+    RelayPending,
+    RelayDeadLetters,
+    OptOuts,
+    AfterOptOut,
 }
 
 const BY_COUNTRY: &[&str] = &["source", "channel", "flow", "country"];
 
 impl Metric {
-    pub const ALL: [Metric; 14] = [
+    pub const ALL: [Metric; 21] = [
         Metric::Messages,
         Metric::Delivered,
         Metric::Failed,
@@ -92,6 +99,13 @@ impl Metric {
         Metric::Cost,
         Metric::FailedCost,
         Metric::Reconciled,
+        Metric::RelayEvents,
+        Metric::RelayAttempts,
+        Metric::RelayGivenUp,
+        Metric::RelayPending,
+        Metric::RelayDeadLetters,
+        Metric::OptOuts,
+        Metric::AfterOptOut,
     ];
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -212,6 +226,62 @@ impl Metric {
                 help: "Receipts that did not come and were learnt by asking the provider.",
                 scale: 1,
             },
+            Metric::RelayEvents => &Description {
+                name: "sms_relay_events_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{event}"),
+                labels: &["relay"],
+                help: "Deliveries that a relay has taken on: an event each, or a request with its events.",
+                scale: 1,
+            },
+            Metric::RelayAttempts => &Description {
+                name: "sms_relay_attempts_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{request}"),
+                labels: &["relay", "result"],
+                help: "Attempts to deliver by a relay, by what became of them.",
+                scale: 1,
+            },
+            Metric::RelayGivenUp => &Description {
+                name: "sms_relay_given_up_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{event}"),
+                labels: &["relay"],
+                help: "Deliveries of a relay that became dead letters.",
+                scale: 1,
+            },
+            Metric::RelayPending => &Description {
+                name: "sms_relay_pending",
+                kind: Kind::Gauge,
+                unit: Unit::Count("{event}"),
+                labels: &["relay"],
+                help: "Deliveries that a relay has yet to make.",
+                scale: 1,
+            },
+            Metric::RelayDeadLetters => &Description {
+                name: "sms_relay_dead_letters",
+                kind: Kind::Gauge,
+                unit: Unit::Count("{event}"),
+                labels: &["relay"],
+                help: "Deliveries of a relay that were given up and are kept.",
+                scale: 1,
+            },
+            Metric::OptOuts => &Description {
+                name: "sms_opt_outs",
+                kind: Kind::Gauge,
+                unit: Unit::Count("{number}"),
+                labels: &["source"],
+                help: "Numbers that have opted out, once for each sender that they wrote to.",
+                scale: 1,
+            },
+            Metric::AfterOptOut => &Description {
+                name: "sms_messages_after_opt_out_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: BY_COUNTRY,
+                help: "Messages that were accepted or sent after their recipient had opted out.",
+                scale: 1,
+            },
         }
     }
 }
@@ -266,6 +336,14 @@ pub mod gauge {
         unit: Unit::Seconds,
         labels: &["signal"],
         help: "Arrival of the oldest event that waits to be exported, as a Unix time; no sample when none waits.",
+        scale: 1_000,
+    };
+    pub const RELAY_OLDEST: Description = Description {
+        name: "sms_relay_pending_oldest_timestamp_seconds",
+        kind: Kind::Gauge,
+        unit: Unit::Seconds,
+        labels: &["relay"],
+        help: "Since when the oldest delivery of a relay waits, as a Unix time; no sample when none waits.",
         scale: 1_000,
     };
     pub const ACCOUNT_BALANCE: Description = Description {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{Protocol, Tls};
@@ -12,7 +13,12 @@ pub type Connector = HttpsConnector<HttpConnector>;
 
 /// What connects by `protocol`, whatever the scheme of the URL; `tls` is there if, and only if, that is https.
 pub fn connector(tls: Option<&Tls>, protocol: Protocol) -> Connector {
-    let mut tcp = HttpConnector::new();
+    connector_by(GaiResolver::new(), tls, protocol)
+}
+
+/// The same with names looked up by `resolver`.
+pub fn connector_by<R>(resolver: R, tls: Option<&Tls>, protocol: Protocol) -> HttpsConnector<HttpConnector<R>> {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
     tcp.set_nodelay(true);
     // It would take nothing but http:// otherwise.
     tcp.enforce_http(false);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-pub use connector::{Connector, connector};
+pub use connector::{Connector, connector, connector_by};
 pub use notice::Notice;
 
 /// A server may ask for no longer a wait than this.

@@ -1,4 +1,4 @@
-//! Stop keywords: the words by which a person opts out.
+//! Stop and start keywords: the words by which a person opts out, and takes that back.
 
 /// What opts out where nothing else is configured, as [`fold_keyword`] writes it: the words of the CTIA handbook and those that
 /// European and Latin American operators ask for.
@@ -37,6 +37,27 @@ pub const DEFAULT_STOP_KEYWORDS: &[&str] = &[
     "AFMELDEN",
 ];
 
+/// What takes an opt-out back where nothing else is configured.
+pub const DEFAULT_START_KEYWORDS: &[&str] = &[
+    "START",
+    "UNSTOP",
+    "RESUME",
+    "SUBSCRIBE",
+    "OPTIN",
+    "OPT IN",
+    // French
+    "REPRENDRE",
+    "REABONNER",
+    "REABONNEMENT",
+    // Spanish, Portuguese, Italian
+    "ALTA",
+    "RETOMAR",
+    "RIPRENDI",
+    // German, Dutch
+    "ANMELDEN",
+    "AANMELDEN",
+];
+
 /// A longer text is no keyword: not worth folding.
 const LONGEST_KEYWORD: usize = 256;
 
@@ -62,7 +83,7 @@ pub fn fold_keyword(text: &str) -> String {
 
 /// Is the whole text one of `keywords`, or a keyword and then digits only (the short code, as in `STOP 36111`)? `keywords` are
 /// as [`fold_keyword`] writes them.
-pub fn is_stop(text: &str, keywords: &[String]) -> bool {
+pub fn is_keyword(text: &str, keywords: &[String]) -> bool {
     if text.len() > LONGEST_KEYWORD {
         return false;
     }
@@ -127,20 +148,24 @@ mod tests {
     fn a_stop_is_a_keyword_alone_or_with_a_short_code() {
         let keywords: Vec<String> = DEFAULT_STOP_KEYWORDS.iter().map(|k| k.to_string()).collect();
         for stop in ["STOP", "stop.", "Stop 36111", "STOP36111", "«Arrêt»", "opt-out"] {
-            assert!(is_stop(stop, &keywords), "{stop}");
+            assert!(is_keyword(stop, &keywords), "{stop}");
         }
         let long = "STOP".to_owned() + &" ".repeat(300);
         for reply in ["", "stopper", "stop merci", "non stop", "36111", "ne pas stop", &long] {
-            assert!(!is_stop(reply, &keywords), "{reply}");
+            assert!(!is_keyword(reply, &keywords), "{reply}");
         }
-        assert!(!is_stop("", &[String::new()]));
-        assert!(!is_stop("123", &[String::new()]));
+        assert!(!is_keyword("", &[String::new()]));
+        assert!(!is_keyword("123", &[String::new()]));
     }
 
     #[test]
     fn the_default_keywords_are_written_as_folding_writes_them() {
-        for keyword in DEFAULT_STOP_KEYWORDS {
+        for keyword in DEFAULT_STOP_KEYWORDS.iter().chain(DEFAULT_START_KEYWORDS) {
             assert_eq!(fold_keyword(keyword), *keyword);
+            assert!(
+                !(DEFAULT_STOP_KEYWORDS.contains(keyword) && DEFAULT_START_KEYWORDS.contains(keyword)),
+                "{keyword}"
+            );
         }
     }
 }

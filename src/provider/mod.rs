@@ -7,7 +7,7 @@ use crate::event::{Country, Event};
 pub mod keyword;
 pub mod smsmode;
 
-pub use keyword::{DEFAULT_STOP_KEYWORDS, fold_keyword};
+pub use keyword::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, fold_keyword};
 
 /// What a source's configuration says about reading its events.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub struct Reading<'a> {
     pub region: Country,
     /// Texts that are an opt-out, upper case without accents.
     pub stop_keywords: &'a [String],
+    /// Texts that take an opt-out back, in the same form.
+    pub start_keywords: &'a [String],
 }
 
 /// One authenticated webhook, decompressed.

@@ -169,7 +169,12 @@ impl Reconciler {
     /// the source may not speak of.
     fn decode(&self, item: &Value) -> Option<(Event, Bytes)> {
         let source = &self.source;
-        let reading = Reading { zone: &source.zone, region: source.region, stop_keywords: &source.stop_keywords };
+        let reading = Reading {
+            zone: &source.zone,
+            region: source.region,
+            stop_keywords: &source.stop_keywords,
+            start_keywords: &source.start_keywords,
+        };
         let body = item.to_string();
         let webhook = Webhook { query: "", content_type: Some("application/json"), body: body.as_bytes() };
         let mut event = smsmode::decode(&reading, &webhook).pop()?;

@@ -28,6 +28,9 @@ fn bench(max_pages: usize) -> Bench {
         size_limit: None,
         sources: vec![source.name.clone()],
         exports_logs: false,
+        relays: Vec::new(),
+        opt_outs: None,
+        conversations: None,
     };
     let (store, end) = Store::open(folder.path(), settings).unwrap();
     let api = Api {

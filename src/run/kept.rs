@@ -123,7 +123,7 @@ fn by_the_running_one(
         match control::ask(&folder, &request, &mut tell) {
             Ok(Line::Erased(erased)) => return Ok(erased),
             Ok(Line::Failed(why)) => return Err(unfinished(why)),
-            Ok(Line::Progress(_)) => return Err(unfinished("the answer makes no sense")),
+            Ok(_) => return Err(unfinished("the answer makes no sense")),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
                 if Instant::now() > given_up {
                     return Err(Exit::Failure(format!(
@@ -191,7 +191,7 @@ fn traces(private: &Path, forms: &[String]) -> (usize, usize) {
     (files, found)
 }
 
-fn view(config: &Config) -> Result<View, Exit> {
+pub(super) fn view(config: &Config) -> Result<View, Exit> {
     View::open(&DataDir::private_of(&config.data_dir)).map_err(|error| store_error(config, error))
 }
 

@@ -26,11 +26,22 @@ impl Ending {
 
 pub fn handler(config: &Config, store: Store, ending: Ending) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
     let regions = regions(config);
+    let keeps_opt_outs = config.opt_outs.is_some();
     move |request, lines| {
-        let Request::Erase { recipients } = request;
-        let last = match People::new(&recipients, regions.clone()) {
-            Ok(people) => erase(&store, people, &ending, &lines),
-            Err(problem) => Line::Failed(problem),
+        let last = match request {
+            Request::Erase { recipients } => match People::new(&recipients, regions.clone()) {
+                Ok(people) => erase(&store, people, &ending, &lines),
+                Err(problem) => Line::Failed(problem),
+            },
+            Request::OptOut { .. } if !keeps_opt_outs => {
+                Line::Failed("opt_outs.enabled is false; expected a list of opt-outs that is kept".to_owned())
+            }
+            Request::OptOut { changes } => {
+                store.change_opt_outs(changes).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::OptedOut)
+            }
+            Request::RetryRelayed { which } => {
+                store.revive(which).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::Retried)
+            }
         };
         let _gone = lines.blocking_send(last);
     }

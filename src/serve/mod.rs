@@ -19,6 +19,7 @@ use crate::ledger::snapshot::Snapshot;
 use crate::meters::{self, ExportMeters, Signal, SourceMeters};
 use crate::number;
 use crate::proof::ProofKey;
+use crate::relay;
 use crate::secret::Secret;
 use crate::store::{self, Store, WriterEnd};
 use crate::telemetry::export_logs::{self, ExportStatus, LogExport, Pace};
@@ -34,6 +35,7 @@ use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
 mod asking;
 mod control;
 mod journal;
+mod opt_outs;
 mod page;
 
 pub use control::regions;
@@ -154,9 +156,15 @@ pub async fn serve(
         exports.push(tokio::spawn(export_metrics::run(export, until(exports_stopped.clone()), flush_limit(config))));
     }
 
+    for relay in &config.relays {
+        let stopped = until(exports_stopped.clone());
+        exports.push(tokio::spawn(relay::run(relay.clone(), store.clone(), instance, stopped, flush_limit(config))));
+    }
+
     let listening = Listening::default();
     let admin_listen = listeners.admin.local_addr().unwrap_or(config.admin_listen);
     let admin = Admin {
+        opt_outs: opt_outs::shown(config, &data_dir, &store)?,
         page: Arc::new(page::page(config, admin_listen, &store, snapshot.clone(), process.clone())),
         metrics: Box::new({
             let process = process.clone();
@@ -201,7 +209,7 @@ pub async fn serve(
     // What came in is on disk; now what can still be told is told.
     let _nobody_listens = stop_exports.send(true);
     for export in exports {
-        ended("an exporter", export).await;
+        ended("an exporter or relay", export).await;
     }
     ended("the admin listener", admin).await;
     upkeep.abort();
@@ -234,6 +242,9 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterE
         size_limit: config.store.size_limit,
         sources: config.sources.iter().map(|source| source.name.clone()).collect(),
         exports_logs: config.otlp.logs.is_some(),
+        conversations: config.conversations,
+        opt_outs: config.opt_outs.as_ref().map(|opt_outs| opt_outs.scope),
+        relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };
     Store::open(data_dir.private(), settings)
         .map_err(|error| StartError::Store { path: config.data_dir.clone(), error })

@@ -202,7 +202,12 @@ fn everything_that_life_brings_occurs() {
 fn the_sidecar_reads_every_webhook_as_what_it_was_meant_to_be() {
     let zone = paris();
     let keywords: Vec<String> = DEFAULT_STOP_KEYWORDS.iter().map(|word| word.to_string()).collect();
-    let reading = Reading { zone: &zone, region: crate::event::Country::new("FR").unwrap(), stop_keywords: &keywords };
+    let reading = Reading {
+        zone: &zone,
+        region: crate::event::Country::new("FR").unwrap(),
+        stop_keywords: &keywords,
+        start_keywords: &[],
+    };
     let settings = Settings { legacy: 0.5, ..settings() };
     let clock = Clock::new(&settings, zone.clone());
     for message in Plan::new(settings).messages() {

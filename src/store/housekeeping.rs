@@ -9,7 +9,7 @@ use super::retention::{self, EventLimits};
 use super::rows;
 use super::transaction::Open;
 use super::writer::{Request, Writer};
-use super::{BUSY_TIMEOUT, Refusal, checkpoint};
+use super::{BUSY_TIMEOUT, Refusal, checkpoint, relays};
 
 /// How often the oldest messages are looked through for ones that may go.
 const MESSAGE_ROUND: Duration = Duration::from_secs(60);
@@ -33,6 +33,7 @@ impl Writer {
         let limits = EventLimits {
             received_before: i64::MAX,
             exported_to: self.shared.export_cursor(),
+            relayed_from: self.relayed_from(),
             given_up_before: i64::MIN,
             future: i64::MAX,
         };
@@ -47,6 +48,11 @@ impl Writer {
                 let _gone = request.answer.send(Err(Refusal::SizeLimit));
             }
         }
+    }
+
+    fn relayed_from(&self) -> Option<i64> {
+        // What cannot be read cannot be deleted either.
+        relays::needed_from(&self.connection, &self.settings.relays).unwrap_or(Some(0))
     }
 
     fn is_over(&self, limit: u64) -> bool {
@@ -71,13 +77,14 @@ impl Writer {
         let expired = self.expire(now);
         // A message that goes while its key moves would leave the key behind.
         let pruned = !moved && self.prune(now);
+        let given_up = self.see_to_deliveries(now);
         if self.uncheckpointed > 0 {
             self.uncheckpointed = 0;
             self.checkpointer.ring();
         } else if self.log_holds_what_went {
             self.cut_log();
         }
-        moved || expired || pruned
+        moved || expired || pruned || given_up
     }
 
     /// What went by its time is still in the write-ahead log, as it was. Once everything is copied, so that this takes a moment, its
@@ -128,11 +135,30 @@ impl Writer {
         done.is_some() && full
     }
 
+    fn see_to_deliveries(&mut self, now: Timestamp) -> bool {
+        if relays::is_misdated(&self.connection, &self.settings.relays, now).is_ok_and(|is_so| is_so) {
+            self.house_transaction(|open| open.bring_forward(now));
+        }
+        let is_due = relays::oldest_pending(&self.connection, &self.settings.relays).is_ok_and(|oldest| {
+            oldest.iter().any(|(relay, since)| {
+                let max_age =
+                    self.settings.relays.iter().find(|route| route.relay == *relay).map(|route| route.max_age);
+                max_age.is_some_and(|max_age| *since < retention::before(now, max_age))
+            })
+        });
+        if !is_due {
+            return false;
+        }
+        let given_up = self.house_transaction(|open| open.give_up_old(now)).unwrap_or(0);
+        given_up as i64 >= retention::STEP
+    }
+
     fn prune(&mut self, now: Timestamp) -> bool {
         let future = retention::future(now);
         let limits = EventLimits {
             received_before: retention::before(now, self.settings.retention),
             exported_to: self.shared.export_cursor(),
+            relayed_from: self.relayed_from(),
             given_up_before: retention::before(now, self.settings.retention.max(self.settings.export_retention)),
             future,
         };
@@ -150,6 +176,7 @@ impl Writer {
         let done = self.house_transaction(|open| {
             let mut gone = if events_due { retention::prune_events(open.connection, limits)? } else { 0 };
             let mut pruned = retention::PrunedMessages::default();
+            gone += open.forget_dead()?;
             if let Some(from) = from {
                 gone += retention::prune_event_keys(open.connection, state_before, future)?;
                 pruned = retention::prune_messages(open.connection, from, state_before, future)?;

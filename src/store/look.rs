@@ -11,6 +11,8 @@ use serde::Serialize;
 use super::OpenError;
 use super::erase::People;
 use super::messages::timestamp;
+use super::opt_outs::{self, OptOut};
+use super::relays::{self, Undelivered};
 use crate::record::{Entry, Record};
 
 /// Rows that are read at once.
@@ -63,6 +65,27 @@ const OF_A_MESSAGE: &str = "id, source, message_id, state, reason, channel, flow
     parts, cost_micros, currency, accepted_at, first_seen, last_event, settled_at, erased_at";
 
 impl View {
+    /// Up to `limit` changes of the list of opt-outs after `seq`, in their order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn opt_outs_after(&self, seq: i64, limit: usize) -> rusqlite::Result<Vec<OptOut>> {
+        opt_outs::after(&self.connection, seq, limit)
+    }
+
+    /// Deliveries that were not made, the oldest first: of one relay or all, waiting or given up.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn undelivered(
+        &self,
+        relay: Option<&str>,
+        only_dead: bool,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<Undelivered>> {
+        relays::undelivered(&self.connection, relay, only_dead, limit)
+    }
+
     /// # Errors
     /// There is no store in `folder`, or one of another version.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {

@@ -136,6 +136,8 @@ pub struct Origin {
     pub id: Option<i64>,
     pub ref_client: Option<String>,
     pub campaign_id: Option<String>,
+    pub message_id: String,
+    pub accepted_at: Option<Timestamp>,
 }
 
 /// What a reply to the message with this number here may take from it, if that is the one with the provider's id.
@@ -147,13 +149,31 @@ pub fn origin(
 ) -> rusqlite::Result<Option<Origin>> {
     connection
         .prepare_cached(
-            "SELECT id, ref_client, campaign_id FROM messages \
+            "SELECT id, ref_client, campaign_id, message_id, accepted_at FROM messages \
              WHERE id = ?1 AND source = ?2 AND message_id = ?3 AND part = ''",
         )?
-        .query_row(params![id, source.as_str(), message_id], |row| {
-            Ok(Origin { id: row.get(0)?, ref_client: row.get(1)?, campaign_id: row.get(2)? })
-        })
+        .query_row(params![id, source.as_str(), message_id], read_origin)
         .optional()
+}
+
+/// The same of the message with this number here, whichever it is; not of one whose recipient has been erased.
+pub fn origin_by_row(connection: &Connection, id: i64) -> rusqlite::Result<Option<Origin>> {
+    connection
+        .prepare_cached(
+            "SELECT id, ref_client, campaign_id, message_id, accepted_at FROM messages WHERE id = ?1 AND erased_at IS NULL",
+        )?
+        .query_row([id], read_origin)
+        .optional()
+}
+
+fn read_origin(row: &rusqlite::Row<'_>) -> rusqlite::Result<Origin> {
+    Ok(Origin {
+        id: row.get(0)?,
+        ref_client: row.get(1)?,
+        campaign_id: row.get(2)?,
+        message_id: row.get(3)?,
+        accepted_at: Some(timestamp(row.get(4)?)?),
+    })
 }
 
 /// Marks a message as expired.

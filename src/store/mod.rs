@@ -32,11 +32,13 @@ use tokio::sync::{oneshot, watch};
 use crate::event::{Event, SourceName, TraceParent};
 use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
+use crate::route::{RelayName, Route};
 
 mod backlog;
 mod checkpoint;
 mod clock;
 pub mod cohorts;
+mod conversations;
 pub mod erase;
 mod files;
 mod housekeeping;
@@ -44,7 +46,9 @@ mod journal;
 pub mod look;
 mod lookup;
 mod messages;
+pub mod opt_outs;
 mod overdue;
+pub mod relays;
 mod retention;
 mod rows;
 mod schema;
@@ -56,12 +60,15 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use backlog::Backlog;
-use erase::{Changes, EraseError, Erased, People, Performed, Step, Told};
-use files::Files;
 pub use overdue::Overdue;
+
+use backlog::Backlog;
+use erase::{Changes, EraseError, Erased, Marks, People, Performed, Step, Told};
+use files::Files;
+use opt_outs::{OptOut, OptOutChange, Scope};
+use relays::{Due, Settlement, Which};
 use shared::Shared;
-use writer::{CursorMove, Erasing, Job, Request, Writer};
+use writer::{CursorMove, Erasing, Job, OptingOut, Request, Reviving, Settling, Writer};
 
 /// How many requests may wait for the writer, whatever else is said of it.
 const QUEUE: usize = 4096;
@@ -90,6 +97,12 @@ pub struct Settings {
     pub sources: Vec<SourceName>,
     /// Whether the events are exported: a cursor exists only then, and first starts at the newest event.
     pub exports_logs: bool,
+    /// Which relays take which events.
+    pub relays: Vec<Route>,
+    /// What an opt-out is about; `None`: no list of them is kept.
+    pub opt_outs: Option<Scope>,
+    /// How long a number's last message may be answered without being named; `None`: a reply answers what it names, or nothing.
+    pub conversations: Option<Duration>,
 }
 
 /// One request, decoded, to be kept whole or not at all.
@@ -227,6 +240,74 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Job::Advance(CursorMove { position, answer }))?;
         answered.await.unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// Saves what has become of a delivery.
+    ///
+    /// # Errors
+    /// It was not saved: what was delivered will be delivered again.
+    pub async fn settle(&self, settlement: Settlement) -> Result<(), Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Job::Settle(Settling { settlement, answer }))?;
+        answered.await.unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// Has dead letters tried again; gives how many. Blocks: not for async code.
+    ///
+    /// # Errors
+    /// None of them will be.
+    pub fn revive(&self, which: Which) -> Result<u64, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Job::Revive(Reviving { which, answer }))?;
+        answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// Changes the list of opt-outs; gives how many of the changes were any. Blocks: not for async code.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub fn change_opt_outs(&self, changes: Vec<OptOutChange>) -> Result<u64, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Job::OptOut(OptingOut { changes, answer }))?;
+        answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// What a number, as it is stored, has said to senders of a source. Blocks on the disk: not for async code.
+    ///
+    /// # Errors
+    /// The database could not be read; the text says why.
+    pub fn opt_outs_of(&self, source: &SourceName, number: &str) -> Result<Vec<OptOut>, String> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = Marks::load(&reader).and_then(|marks| opt_outs::of_number(&reader, &marks, source, number));
+        found.map_err(|error| error.to_string())
+    }
+
+    /// Up to `limit` changes of the list of opt-outs after `seq`, in their order. Blocks on the disk: not for async code.
+    ///
+    /// # Errors
+    /// The database could not be read; the text says why.
+    pub fn opt_outs_after(&self, seq: i64, limit: usize) -> Result<Vec<OptOut>, String> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        opt_outs::after(&reader, seq, limit).map_err(|error| error.to_string())
+    }
+
+    /// The place of the latest opt-out, and a way to wait for newer ones.
+    pub fn newest_opt_out(&self) -> watch::Receiver<i64> {
+        self.shared.opt_outs.subscribe()
+    }
+
+    /// Up to `limit` deliveries of a relay that are due at `now`. Blocks on the disk: not for async code.
+    ///
+    /// # Errors
+    /// The database could not be read; the text says why.
+    pub fn due(&self, relay: &RelayName, now: Timestamp, limit: usize) -> Result<Due, String> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        relays::due(&reader, relay, now, limit).map_err(|error| error.to_string())
+    }
+
+    /// Moves when a relay has something new to do.
+    pub fn relays_changed(&self) -> watch::Receiver<u64> {
+        self.shared.relays.subscribe()
     }
 
     /// Up to `limit` entries after `position`, oldest first. Blocks on the disk: not for async code.

@@ -15,6 +15,8 @@ pub struct EventLimits {
     pub received_before: i64,
     /// …if they are at or before this place (exported), where an export runs…
     pub exported_to: Option<i64>,
+    /// Events from this place on stay, since a relay needs them.
+    pub relayed_from: Option<i64>,
     /// …or arrived before this, exported or not.
     pub given_up_before: i64,
     /// What has arrived after this was dated by a clock that was wrong. It goes with what came after it.
@@ -62,7 +64,8 @@ pub fn prune_events(connection: &Connection, limits: EventLimits) -> rusqlite::R
     let misdated = |(id, received_at): &&(i64, i64)| {
         *received_at > limits.future && limits.exported_to.is_none_or(|place| *id <= place)
     };
-    let candidates = &oldest[..oldest.len().saturating_sub(1)];
+    let needed = |(id, _): &(i64, i64)| limits.relayed_from.is_some_and(|place| *id >= place);
+    let candidates = oldest[..oldest.len().saturating_sub(1)].split(needed).next().unwrap_or_default();
     let leading = candidates.iter().take_while(|event| may_go(event) || misdated(event));
     let last = match leading.clone().filter(may_go).last() {
         // Nothing but misdated ones so far: what comes after them is due, or this would not have been called.
@@ -120,6 +123,7 @@ pub fn prune_messages(
             connection
                 .prepare_cached("DELETE FROM message_keys WHERE key = ?1 AND message = ?2")?
                 .execute([key, id])?;
+            connection.prepare_cached("DELETE FROM conversation_keys WHERE message = ?1")?.execute([id])?;
             connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
             pruned.messages.push((key, id));
         }
@@ -154,13 +158,14 @@ mod tests {
     const MISDATED: i64 = 9_000_000;
 
     /// A journal whose events arrived at these times, pruned of what came before 500,000. Gives the places that are left.
-    fn pruned(arrivals: &[i64], exported_to: Option<i64>) -> Vec<i64> {
+    fn pruned(arrivals: &[i64], exported_to: Option<i64>, relayed_from: Option<i64>) -> Vec<i64> {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE events (id INTEGER PRIMARY KEY, received_at INTEGER NOT NULL)").unwrap();
         for arrival in arrivals {
             connection.execute("INSERT INTO events (received_at) VALUES (?1)", [arrival]).unwrap();
         }
-        let limits = EventLimits { received_before: 500_000, exported_to, given_up_before: 0, future: NOW };
+        let limits =
+            EventLimits { received_before: 500_000, exported_to, relayed_from, given_up_before: 0, future: NOW };
         while oldest_event(&connection, NOW).unwrap().is_some_and(|oldest| oldest < limits.received_before)
             && prune_events(&connection, limits).unwrap() > 0
         {}
@@ -170,18 +175,25 @@ mod tests {
 
     #[test]
     fn what_a_wrong_clock_has_dated_goes_with_what_came_after_it_and_holds_nothing_up() {
-        for (arrivals, exported_to, left) in [
-            (&[OLD, OLD, NOW, NOW][..], None, &[3, 4][..]),
-            (&[OLD, MISDATED, OLD, NOW, NOW], None, &[4, 5]),
-            (&[MISDATED, OLD, NOW], None, &[3]),
-            (&[OLD, MISDATED, NOW, NOW], None, &[2, 3, 4]),
-            (&[OLD, MISDATED, OLD, NOW, NOW], Some(1), &[2, 3, 4, 5]),
-            (&[MISDATED, MISDATED], None, &[1, 2]),
-            (&[OLD, OLD, OLD], None, &[3]),
+        for (arrivals, exported_to, relayed_from, left) in [
+            (&[OLD, OLD, NOW, NOW][..], None, None, &[3, 4][..]),
+            (&[OLD, MISDATED, OLD, NOW, NOW], None, None, &[4, 5]),
+            (&[MISDATED, OLD, NOW], None, None, &[3]),
+            (&[OLD, MISDATED, NOW, NOW], None, None, &[2, 3, 4]),
+            (&[OLD, MISDATED, OLD, NOW, NOW], Some(1), None, &[2, 3, 4, 5]),
+            (&[OLD, OLD, OLD, NOW], None, Some(2), &[2, 3, 4]),
+            (&[OLD, MISDATED, OLD, NOW, NOW], None, Some(3), &[3, 4, 5]),
+            (&[OLD, MISDATED, OLD, NOW, NOW], None, Some(2), &[2, 3, 4, 5]),
+            (&[MISDATED, MISDATED], None, None, &[1, 2]),
+            (&[OLD, OLD, OLD], None, None, &[3]),
         ] {
-            assert_eq!(pruned(arrivals, exported_to), left, "{arrivals:?}");
+            assert_eq!(
+                pruned(arrivals, exported_to, relayed_from),
+                left,
+                "{arrivals:?}, relayed from {relayed_from:?}"
+            );
         }
         let many: Vec<i64> = std::iter::repeat_n(MISDATED, 3 * STEP as usize).chain([OLD, NOW]).collect();
-        assert_eq!(pruned(&many, None), [3 * STEP + 2]);
+        assert_eq!(pruned(&many, None, None), [3 * STEP + 2]);
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::clock::SteadyClock;
 use super::messages::timestamp;
 use super::shared::{Gauges, Shared};
-use super::{OpenError, Settings, retention};
+use super::{OpenError, Settings, opt_outs, relays, retention};
 use crate::ledger::caps::{Label, LabelCaps};
 use crate::ledger::catalogue::Metric;
 use crate::ledger::{Ledger, Postings, Series};
@@ -45,6 +45,7 @@ pub fn load(connection: &Connection, settings: &Settings) -> Result<(Shared, Lab
     let seen = seen.map(timestamp).transpose()?.unwrap_or_else(Timestamp::now);
     let clock = SteadyClock::from(seen, Instant::now());
     let shared = Shared::new(timestamp(created_at)?, clock, cursor, ledger, gauges);
+    shared.opt_outs.send_replace(opt_outs::newest(connection)?);
     Ok((shared, LabelCaps::new(values)))
 }
 
@@ -135,6 +136,7 @@ pub fn gauges(connection: &Connection, settings: &Settings) -> rusqlite::Result<
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(Gauges {
         oldest_pending,
+        oldest_relayed: relays::oldest_pending(connection, &settings.relays)?,
         newest,
         events: newest - oldest + 1,
         bytes_in_use: retention::bytes_in_use(connection)?,

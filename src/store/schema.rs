@@ -10,7 +10,12 @@ use super::OpenError;
 const APPLICATION_ID: i32 = 0x736d_7363;
 
 /// `MIGRATIONS[n]` leads from version n to version n + 1 (`PRAGMA user_version`). Only ever appended to.
-const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/v1.sql"),
+    include_str!("schema/v2.sql"),
+    include_str!("schema/v3.sql"),
+    include_str!("schema/v4.sql"),
+];
 
 /// Brings the database to the present version, each step in a transaction of its own.
 ///

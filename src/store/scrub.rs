@@ -26,6 +26,7 @@ pub struct Leaf {
 enum Table {
     Events,
     Messages,
+    OptOuts,
 }
 
 impl Table {
@@ -33,6 +34,7 @@ impl Table {
         match self {
             Table::Events => "events",
             Table::Messages => "messages",
+            Table::OptOuts => "opt_outs",
         }
     }
 
@@ -41,6 +43,7 @@ impl Table {
         match self {
             Table::Events => "event",
             Table::Messages => "message_id",
+            Table::OptOuts => "origin",
         }
     }
 
@@ -56,6 +59,10 @@ impl Table {
                  + length(CAST(flow AS BLOB)) + coalesce(length(CAST(number AS BLOB)), 0) \
                  + coalesce(length(CAST(ref_client AS BLOB)), 0) + coalesce(length(CAST(campaign_id AS BLOB)), 0) + 240"
             }
+            Table::OptOuts => {
+                "length(CAST(source AS BLOB)) + length(CAST(person AS BLOB)) + length(CAST(sender AS BLOB)) \
+                 + coalesce(length(CAST(number AS BLOB)), 0) + 80"
+            }
         }
     }
 }
@@ -65,7 +72,7 @@ pub fn leaves(connection: &Connection) -> rusqlite::Result<Vec<Leaf>> {
     // One view of both: the pages and the rows on them.
     let view = connection.unchecked_transaction()?;
     let mut found = Vec::new();
-    for table in [Table::Events, Table::Messages] {
+    for table in [Table::Events, Table::Messages, Table::OptOuts] {
         // In the order of the rows, which is that in which the table is walked.
         let mut pages = view.prepare("SELECT ncell, unused FROM dbstat WHERE name = ?1 AND pagetype = 'leaf'")?;
         let mut pages = pages.query([table.name()])?;

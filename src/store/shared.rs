@@ -12,6 +12,7 @@ use crate::event::SourceName;
 use crate::ledger::catalogue::{Description, gauge};
 use crate::ledger::snapshot::{Family, Sample, Snapshot};
 use crate::ledger::{Ledger, Postings};
+use crate::route::RelayName;
 
 /// `-1` in place of a cursor: nothing is exported.
 const NO_CURSOR: i64 = -1;
@@ -20,6 +21,10 @@ pub struct Shared {
     pub created_at: Timestamp,
     /// The place of the newest event.
     pub newest: watch::Sender<i64>,
+    /// Moves whenever a relay has something new to do.
+    pub relays: watch::Sender<u64>,
+    /// The place of the latest opt-out.
+    pub opt_outs: watch::Sender<i64>,
     cursor: AtomicI64,
     healthy: AtomicBool,
     clock: Mutex<SteadyClock>,
@@ -38,6 +43,8 @@ pub struct Visible {
 pub struct Gauges {
     /// First arrival, in Unix milliseconds, of the oldest enroute message by source.
     pub oldest_pending: Vec<(SourceName, i64)>,
+    /// Since when, in Unix milliseconds, the oldest delivery of each relay waits.
+    pub oldest_relayed: Vec<(RelayName, i64)>,
     /// The place of the newest event.
     pub newest: i64,
     /// How many events the journal holds.
@@ -51,6 +58,8 @@ impl Shared {
         Self {
             created_at,
             newest: watch::Sender::new(gauges.newest),
+            relays: watch::Sender::new(0),
+            opt_outs: watch::Sender::new(0),
             cursor: AtomicI64::new(cursor.unwrap_or(NO_CURSOR)),
             healthy: AtomicBool::new(true),
             clock: Mutex::new(clock),
@@ -110,6 +119,8 @@ impl Shared {
         let mut families = reading.families();
         let oldest = gauges.oldest_pending.iter().map(|(source, time)| sample(&[source.as_str()], *time)).collect();
         families.push(Family { description: &gauge::PENDING_OLDEST, samples: oldest });
+        let waiting = gauges.oldest_relayed.iter().map(|(relay, since)| sample(&[relay.as_str()], *since)).collect();
+        families.push(Family { description: &gauge::RELAY_OLDEST, samples: waiting });
         let single = |description: &'static Description, value: Option<i64>| Family {
             description,
             samples: value.map(|value| sample(&[], value)).into_iter().collect(),

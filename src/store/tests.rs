@@ -16,10 +16,13 @@ pub fn settings() -> Settings {
         size_limit: None,
         sources: vec![source()],
         exports_logs: false,
+        relays: Vec::new(),
+        opt_outs: None,
+        conversations: None,
     }
 }
 
-fn source() -> SourceName {
+pub(super) fn source() -> SourceName {
     SourceName::new("smsmode").unwrap()
 }
 
@@ -46,7 +49,7 @@ pub fn receipt(id: &str, value: &str, outcome: Outcome) -> Receipt {
     }
 }
 
-fn enroute(id: &str) -> Event {
+pub(super) fn enroute(id: &str) -> Event {
     Event::Receipt(Box::new(receipt(id, "ENROUTE", Outcome::Enroute)))
 }
 
@@ -58,6 +61,7 @@ pub fn reply(id: &str) -> Reply {
     Reply {
         reply_id: id.into(),
         kind: ReplyKind::Reply,
+        opts_in: false,
         channel: Some("SMS".into()),
         channel_id: None,
         flow: None,
@@ -73,11 +77,11 @@ pub fn reply(id: &str) -> Reply {
     }
 }
 
-fn junk(byte: u8) -> Event {
+pub(super) fn junk(byte: u8) -> Event {
     Event::Unrecognised(Unrecognised { digest: [byte; 32], channel_id: None, why: "no messageId" })
 }
 
-fn submission(events: Vec<Event>) -> Submission {
+pub(super) fn submission(events: Vec<Event>) -> Submission {
     submission_at(Timestamp::now(), events)
 }
 
@@ -101,7 +105,7 @@ impl Opened {
         self.store.as_ref().unwrap()
     }
 
-    async fn commit(&self, events: Vec<Event>) -> Result<Verdict, Refusal> {
+    pub(super) async fn commit(&self, events: Vec<Event>) -> Result<Verdict, Refusal> {
         self.store().commit(submission(events)).await
     }
 

@@ -8,13 +8,15 @@ use rusqlite::{Connection, params};
 use super::erase::{Marks, redacted_receipt};
 use super::lookup::{self, Lookup};
 use super::messages::{self, Origin, Row, known};
-use super::{Raw, Submission, Verdict};
+use super::opt_outs::Scope;
+use super::{Raw, Submission, Verdict, conversations};
 use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognised, hex};
 use crate::ledger::accounting::{Accounts, MessageLabels};
 use crate::ledger::caps::{Label, LabelCaps, UNKNOWN};
 use crate::ledger::{Ledger, Postings};
 use crate::lifecycle::{self, Change, Sighting};
 use crate::record::{Kind, Record};
+use crate::route::{RelayName, Route};
 
 /// What one receipt lets us observe, once the transaction has committed.
 #[derive(Debug, PartialEq)]
@@ -33,8 +35,17 @@ pub struct Open<'a> {
     pub caps: &'a mut LabelCaps,
     pub lookup: &'a mut Lookup,
     pub marks: &'a Marks,
+    pub routes: &'a [Route],
+    /// `None` where no list of opt-outs is kept.
+    pub opt_outs: Option<Scope>,
+    /// How long a number's last message may be answered without being named; `None` where conversations are not followed.
+    pub conversations: Option<Duration>,
     pub postings: Postings,
     pub observations: Vec<Observation>,
+    /// A relay has something to do.
+    pub relays_changed: bool,
+    /// The place of the latest opt-out, if there was one.
+    pub opt_outs_changed: Option<i64>,
 }
 
 /// A request that is being taken.
@@ -44,6 +55,8 @@ struct Taking<'a> {
     raw: Option<&'a Raw>,
     /// The journal row of that event, once there is one.
     kept_in: Option<i64>,
+    /// The relays that pass the request on as it came, and have it.
+    raw_taken: Vec<RelayName>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,7 +70,7 @@ impl Open<'_> {
     /// Takes all events of one request.
     pub fn submit(&mut self, submission: &Submission) -> rusqlite::Result<Verdict> {
         let raw = (!self.brings_back_an_erased_person(submission)?).then_some(&submission.raw);
-        let mut taking = Taking { submission, raw, kept_in: None };
+        let mut taking = Taking { submission, raw, kept_in: None, raw_taken: Vec::new() };
         let mut novelties = Vec::with_capacity(submission.events.len());
         for event in &submission.events {
             novelties.push(match event {
@@ -87,12 +100,17 @@ impl Open<'_> {
         self.accounts().message(&row.labels, None, &changes);
         messages::expire(self.connection, id, now)?;
         record.occurred_at = row.message.pending_since.checked_add(horizon).ok();
-        self.journal(&record, Some(id), now, None)?;
+        let event = self.journal(&record, Some(id), now, None)?;
+        self.relay(&record, event, Some(id), now, None)?;
         Ok(Some(()))
     }
 
     /// What `at` gives for the first message that has this key and is the one.
-    fn first_that<T>(&self, key: i64, at: impl Fn(i64) -> rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
+    pub(super) fn first_that<T>(
+        &self,
+        key: i64,
+        at: impl Fn(i64) -> rusqlite::Result<Option<T>>,
+    ) -> rusqlite::Result<Option<T>> {
         for id in self.lookup.candidates(self.connection, key)? {
             if let Some(found) = at(id)? {
                 return Ok(Some(found));
@@ -179,6 +197,8 @@ impl Open<'_> {
             row.id = messages::insert(self.connection, message_key, submission, receipt, &row)?;
             self.lookup.insert(message_key, row.id);
             self.take_receipt_key(row.id, key)?;
+            self.may_be_answered(&submission.source, receipt, row.id)?;
+            self.count_after_opt_out(&submission.source, receipt, &row.labels)?;
         } else {
             messages::update(self.connection, submission, receipt, &row)?;
         }
@@ -199,14 +219,14 @@ impl Open<'_> {
         }
         let channel = self.caps.admit(Label::Channel, reply.channel.as_deref());
         self.accounts().reply(submission.source.as_str(), &channel, reply.kind);
-        let origin = match &reply.origin_message_id {
-            Some(message_id) => {
-                // A legacy id has the recipient beside it, which a reply does not write the same way: it is not looked for.
-                let key = lookup::key(&submission.source, message_id, "");
-                let at = |id| messages::origin(self.connection, id, &submission.source, message_id);
-                self.first_that(key, at)?.unwrap_or_default()
+        self.hear(&submission.source, reply, submission.arrived_at)?;
+        let (origin, answers) = match self.answered_by(submission, reply)? {
+            Some((origin, matched_by)) => {
+                let at = reply.time.unwrap_or(submission.arrived_at);
+                let answers = conversations::answers(&origin, matched_by, at);
+                (origin, answers)
             }
-            None => Origin::default(),
+            None => (Origin::default(), None),
         };
         let record = Record {
             occurred_at: reply.time,
@@ -221,6 +241,7 @@ impl Open<'_> {
             mccmnc: reply.network.mccmnc.clone(),
             network: reply.network.name.clone(),
             text: reply.text.clone(),
+            answers,
             channel: Some(channel.into_owned()),
             ..blank(submission, if reply.kind == ReplyKind::Stop { Kind::Stop } else { Kind::Reply })
         };
@@ -307,10 +328,11 @@ impl Open<'_> {
     }
 
     /// Writes the journal row; the request itself goes with the first event of it that is kept.
-    fn keep(&self, taking: &mut Taking<'_>, record: &Record, message: Option<i64>) -> rusqlite::Result<()> {
-        let id = self.journal(record, message, taking.submission.arrived_at, Some(taking))?;
+    fn keep(&mut self, taking: &mut Taking<'_>, record: &Record, message: Option<i64>) -> rusqlite::Result<()> {
+        let arrived_at = taking.submission.arrived_at;
+        let id = self.journal(record, message, arrived_at, Some(taking))?;
         taking.kept_in.get_or_insert(id);
-        Ok(())
+        self.relay(record, id, message, arrived_at, Some(&mut taking.raw_taken))
     }
 
     fn journal(

@@ -14,6 +14,8 @@ use super::erase::{self, Marks, Performed, Step};
 use super::files::Files;
 use super::housekeeping::MessageRound;
 use super::lookup::Lookup;
+use super::opt_outs::OptOutChange;
+use super::relays::{Settlement, Which};
 use super::rows;
 use super::shared::Shared;
 use super::transaction::{Observation, Open};
@@ -21,6 +23,7 @@ use super::{OpenError, Refusal, Settings, Submission, Verdict};
 use crate::ledger::Postings;
 use crate::ledger::accounting::Accounts;
 use crate::ledger::caps::LabelCaps;
+use crate::ledger::catalogue::Metric;
 use crate::meters::{self, SourceMeters, StoreMeters};
 
 /// Events of one transaction, give or take the last request's.
@@ -38,6 +41,9 @@ pub enum Job {
     Keep(Request),
     Advance(CursorMove),
     Erase(Erasing),
+    Settle(Settling),
+    Revive(Reviving),
+    OptOut(OptingOut),
 }
 
 /// A submission that waits to be kept.
@@ -75,6 +81,24 @@ impl From<Failure> for OpenError {
             other => Self::Io(std::io::Error::other(other.to_string())),
         }
     }
+}
+
+/// What has become of a delivery, to be saved.
+pub struct Settling {
+    pub settlement: Settlement,
+    pub answer: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Opt-outs that an operator asks for.
+pub struct OptingOut {
+    pub changes: Vec<OptOutChange>,
+    pub answer: oneshot::Sender<Result<u64, Refusal>>,
+}
+
+/// Dead letters that are to be tried again.
+pub struct Reviving {
+    pub which: Which,
+    pub answer: oneshot::Sender<Result<u64, Refusal>>,
 }
 
 /// A step of an erasure that waits to be done.
@@ -116,6 +140,16 @@ pub(super) struct Done<T> {
     result: T,
     postings: Postings,
     observations: Vec<Observation>,
+    relays_changed: bool,
+    opt_outs_changed: Option<i64>,
+}
+
+/// What one transaction has to do.
+#[derive(Default)]
+struct Batch {
+    keep: Vec<Request>,
+    advance: Vec<CursorMove>,
+    settle: Vec<Settling>,
 }
 
 impl Writer {
@@ -160,7 +194,12 @@ impl Writer {
                 accounts.open_reply_kinds(source.as_str(), "SMS");
                 accounts.open_reconciled(source.as_str());
             }
-            Ok(())
+            if open.opt_outs.is_some() {
+                for source in &sources {
+                    open.postings.add(Metric::OptOuts, &[source.as_str()], 0);
+                }
+            }
+            open.open_relays()
         })?;
         writer.show(done);
         Ok(writer)
@@ -189,9 +228,10 @@ impl Writer {
     }
 
     fn serve(&mut self, first: Job, queue: &Receiver<Job>, backlog: &Backlog) {
-        let mut keep = Vec::new();
-        let mut advance = Vec::new();
+        let mut batch = Batch::default();
         let mut erase = Vec::new();
+        let mut revive = Vec::new();
+        let mut opt_out = Vec::new();
         let mut events = 0;
         let mut next = Some(first);
         while let Some(job) = next {
@@ -199,20 +239,51 @@ impl Writer {
                 Job::Keep(request) => {
                     backlog.remove(request.submission.weight());
                     events += request.submission.events.len();
-                    keep.push(request);
+                    batch.keep.push(request);
                 }
-                Job::Advance(step) => advance.push(step),
+                Job::Advance(step) => batch.advance.push(step),
+                Job::Settle(step) => {
+                    events += 1;
+                    batch.settle.push(step);
+                }
                 Job::Erase(step) => erase.push(step),
+                Job::Revive(step) => revive.push(step),
+                Job::OptOut(step) => opt_out.push(step),
             }
             next = if events < BATCH { queue.try_recv().ok() } else { None };
         }
-        self.make_room(&mut keep);
+        self.make_room(&mut batch.keep);
         self.worked = Duration::ZERO;
-        self.keep_batch(keep, advance);
+        self.keep_batch(batch);
         backlog.worked(events, self.worked);
         for erasing in erase {
             self.erase(erasing);
         }
+        for reviving in revive {
+            self.revive(reviving);
+        }
+        for opting_out in opt_out {
+            self.opt_out(opting_out);
+        }
+    }
+
+    fn opt_out(&mut self, OptingOut { changes, answer }: OptingOut) {
+        let done = self.transaction(|open| {
+            let mut changed = 0;
+            for change in &changes {
+                changed += u64::from(open.change_opt_out(change, "command")?);
+            }
+            Ok(changed)
+        });
+        let changed = done.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite);
+        let _gone = answer.send(changed);
+    }
+
+    fn revive(&mut self, Reviving { which, answer }: Reviving) {
+        let now = self.shared.now();
+        let done = self.transaction(|open| open.revive(&which, now));
+        let revived = done.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite);
+        let _gone = answer.send(revived);
     }
 
     fn erase(&mut self, Erasing { step, answer }: Erasing) {
@@ -237,21 +308,26 @@ impl Writer {
     }
 
     /// Keeps a batch whole; or, when one request cannot be kept for a reason of its own, each by itself.
-    fn keep_batch(&mut self, keep: Vec<Request>, advance: Vec<CursorMove>) {
+    fn keep_batch(&mut self, Batch { keep, advance, settle }: Batch) {
         let position = advance.iter().map(|step| step.position).max();
-        if keep.is_empty() && position.is_none() {
+        if keep.is_empty() && position.is_none() && settle.is_empty() {
             return;
         }
+        let settle_count = settle.len();
+        let now = self.shared.now();
         let outcome = self.transaction(|open| {
             if let Some(position) = position {
                 rows::save_cursor(open.connection, position)?;
+            }
+            for settling in &settle {
+                open.settle(&settling.settlement, now)?;
             }
             keep.iter().map(|request| open.submit(&request.submission)).collect::<rusqlite::Result<Vec<_>>>()
         });
         // A caller that is gone by now has given up waiting: its event is kept all the same.
         match outcome {
             Ok(done) => {
-                self.uncheckpointed += keep.len();
+                self.uncheckpointed += keep.len() + settle.len();
                 if let Some(position) = position {
                     self.shared.advance_cursor(position);
                 }
@@ -264,16 +340,22 @@ impl Writer {
                 for step in advance {
                     let _gone = step.answer.send(Ok(()));
                 }
+                for step in settle {
+                    let _gone = step.answer.send(Ok(()));
+                }
                 self.checkpoint_when_due();
             }
             Err(error) => {
                 for step in advance {
                     let _gone = step.answer.send(Err(Refusal::CannotWrite));
                 }
-                let one_is_to_blame = keep.len() > 1 && !is_of_the_environment(&error);
+                for step in settle {
+                    let _gone = step.answer.send(Err(Refusal::CannotWrite));
+                }
+                let one_is_to_blame = keep.len() + settle_count > 1 && !is_of_the_environment(&error);
                 for request in keep {
                     if one_is_to_blame {
-                        self.keep_batch(vec![request], Vec::new());
+                        self.keep_batch(Batch { keep: vec![request], ..Batch::default() });
                     } else {
                         let _gone = request.answer.send(Err(Refusal::CannotWrite));
                     }
@@ -323,11 +405,16 @@ impl Writer {
             caps: &mut self.caps,
             lookup: &mut self.lookup,
             marks: &self.marks,
+            routes: &self.settings.relays,
+            opt_outs: self.settings.opt_outs,
+            conversations: self.settings.conversations,
             postings: Postings::default(),
             observations: Vec::new(),
+            relays_changed: false,
+            opt_outs_changed: None,
         };
         let result = work(&mut open)?;
-        let Open { postings, observations, caps, .. } = open;
+        let Open { postings, observations, relays_changed, opt_outs_changed, caps, .. } = open;
         rows::save_ledger(&transaction, &visible.ledger, &postings)?;
         rows::save_label_values(&transaction, caps.fresh())?;
         if !self.files.are_in_place() {
@@ -335,7 +422,7 @@ impl Writer {
         }
         self.worked += started.elapsed();
         transaction.commit()?;
-        Ok(Done { result, postings, observations })
+        Ok(Done { result, postings, observations, relays_changed, opt_outs_changed })
     }
 
     fn found_damaged(&mut self) {
@@ -387,6 +474,12 @@ impl Writer {
             }
         };
         self.shared.show(done.postings, gauges);
+        if let Some(seq) = done.opt_outs_changed {
+            self.shared.opt_outs.send_replace(seq);
+        }
+        if done.relays_changed {
+            self.shared.relays.send_modify(|changes| *changes += 1);
+        }
         for Observation { labels, delivered_in, delayed } in done.observations {
             let Some(meters) = self.source_meters.get(&labels.source) else { continue };
             if let Some(took) = delivered_in {

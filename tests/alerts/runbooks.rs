@@ -89,6 +89,9 @@ fn every_question_of_a_runbook_is_one_that_the_store_answers() {
         size_limit: None,
         sources: Vec::new(),
         exports_logs: false,
+        relays: Vec::new(),
+        opt_outs: None,
+        conversations: None,
     };
     let (store, end) = Store::open(folder.path(), settings).unwrap();
     drop(store);

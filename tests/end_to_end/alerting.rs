@@ -15,7 +15,7 @@ use crate::peers::{Alertmanager, Notification, Prometheus, Smscope, eventually, 
 const COMPRESSION: u64 = 120;
 
 /// What has no result here, by a part of its expression as Prometheus writes it, compressed, and why.
-const BARREN: [(&str, &str); 7] = [
+const BARREN: [(&str, &str); 9] = [
     ("offset 1h24m", "there is no week before the test"),
     ("offset 12m", "there is no day before the test"),
     ("{state=\"scheduled\"}[48m]", "the simulation schedules messages, and a source with any has no oldest age"),
@@ -23,6 +23,8 @@ const BARREN: [(&str, &str); 7] = [
     ("smscope_account_", "no account is watched: there is nobody to ask"),
     ("smscope_channel_", "the same"),
     ("smscope_self_probes_", "there is no public URL to be called"),
+    ("sms_relay_", "nothing is relayed"),
+    ("sms_messages_after_opt_out_", "no list of opt-outs is kept"),
 ];
 
 /// Critical alerts with a threshold of their own here, and its name: they would silence the one that is waited for. Of simulated

@@ -38,7 +38,11 @@ fn every_query_of_every_panel_gives_data_while_smscope_pushes_by_otlp() {
 fn every_query_gives_data(road: Road) {
     let folder = TempDir::new().unwrap();
     let Some(mut collector) = Collector::start(folder.path()) else { return };
+    // A relay whose target is away: its deliveries wait.
+    let relay = "[[relay]]\nname = \"away\"\nurl = \"http://127.0.0.1:9/\"\nevents = [\"message.failed\"]\n";
     let smscope = Smscope::new(folder.path())
+        .with_file(relay)
+        .with("SMSCOPE_TOKEN", TOKEN)
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
         .with("SMSCOPE_STORE_SIZE_LIMIT", "64MiB")
         .start();

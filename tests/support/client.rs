@@ -81,6 +81,28 @@ impl Client {
         self.answer()
     }
 
+    /// The status of an answer with a body of known length; `None` when the server goes away meanwhile.
+    pub fn try_ask(&mut self, request: impl AsRef<[u8]>) -> Option<u16> {
+        self.try_send(request).ok()?;
+        let (mut status, mut length) = (None, 0);
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).ok()?;
+            match line.strip_suffix("\r\n")? {
+                "" => break,
+                line if status.is_none() => status = line.split(' ').nth(1).and_then(|status| status.parse().ok()),
+                line => {
+                    let (name, value) = line.split_once(':')?;
+                    if name.eq_ignore_ascii_case("content-length") {
+                        length = value.trim().parse().ok()?;
+                    }
+                }
+            }
+        }
+        self.stream.read_exact(&mut vec![0; length]).ok()?;
+        status
+    }
+
     /// An answer, or why there is none: the server has hung up.
     pub fn try_answer(&mut self) -> io::Result<Answer> {
         match self.stream.fill_buf()? {

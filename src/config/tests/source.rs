@@ -234,8 +234,7 @@ fn a_bad_setting_of_a_source_ends_in_a_line_with_key_value_and_what_is_expected(
         (
             "name = \"a\"\ntoken = \"hidden\"",
             "source[0].token: unknown key; expected one of name, tokens, token_file, token_files, allow, \
-             trusted_proxies, channel_ids, header, basic, api, timezone, region, stop_keywords, \
-             recipient, text",
+             trusted_proxies, channel_ids, header, basic, api, timezone, region, stop_keywords, start_keywords, recipient, text",
         ),
     ] {
         assert_eq!(refused(&format!("[[source]]\n{settings}"), &[]), line);

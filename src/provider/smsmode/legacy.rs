@@ -59,10 +59,11 @@ fn reply(reading: &Reading<'_>, parameters: Parameters) -> Event {
     let network = network(&parameters);
     let (number, country) = contact(parameters.get("emetteur"), network.mccmnc.as_deref(), reading);
     let text = parameters.raw("message").filter(|text| !text.trim().is_empty());
-    let stops = text.is_some_and(|text| keyword::is_stop(text, reading.stop_keywords));
+    let stops = text.is_some_and(|text| keyword::is_keyword(text, reading.stop_keywords));
     let mut reply = Reply {
         reply_id: parameters.get("responseid").unwrap_or_default().to_owned(),
         kind: if stops { ReplyKind::Stop } else { ReplyKind::Reply },
+        opts_in: !stops && text.is_some_and(|text| keyword::is_keyword(text, reading.start_keywords)),
         channel: Some("SMS".to_owned()),
         channel_id: None,
         flow: None,

@@ -14,7 +14,8 @@ pub(super) const FORM: Option<&str> = Some("application/x-www-form-urlencoded; c
 pub(super) fn read(query: &str, content_type: Option<&str>, body: &[u8]) -> Events {
     let zone = TimeZone::get("Europe/Paris").unwrap();
     let keywords: Vec<String> = DEFAULT_STOP_KEYWORDS.iter().map(|word| word.to_string()).collect();
-    let reading = Reading { zone: &zone, region: Country::new("FR").unwrap(), stop_keywords: &keywords };
+    let reading =
+        Reading { zone: &zone, region: Country::new("FR").unwrap(), stop_keywords: &keywords, start_keywords: &[] };
     decode(&reading, &Webhook { query, content_type, body })
 }
 

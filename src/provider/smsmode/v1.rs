@@ -80,14 +80,15 @@ fn reply(reading: &Reading<'_>, message: &Value, reply_id: String) -> Event {
     let (person, originator) = sides(text(&message["from"]), text(&message["recipient"]["to"]));
     let (number, country) = contact(person.as_deref(), network.mccmnc.as_deref(), reading);
     let content = content(body);
-    let stops =
-        says_yes(&body["stop"]) || content.as_deref().is_some_and(|text| keyword::is_stop(text, reading.stop_keywords));
+    let stops = says_yes(&body["stop"])
+        || content.as_deref().is_some_and(|text| keyword::is_keyword(text, reading.stop_keywords));
     let time = ["sentDate", "acceptedAt"]
         .iter()
         .find_map(|field| text(&message[*field]).and_then(|text| time::parse(&text, reading.zone)));
     Event::Reply(Box::new(Reply {
         reply_id,
         kind: if stops { ReplyKind::Stop } else { ReplyKind::Reply },
+        opts_in: !stops && content.as_deref().is_some_and(|text| keyword::is_keyword(text, reading.start_keywords)),
         channel: channel(message),
         channel_id: channel_id(message),
         flow: text(&message["channel"]["flow"]),

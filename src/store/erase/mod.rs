@@ -7,8 +7,9 @@
 //! 1. Their messages are searched and marked. A marked message has no number; what comes of it later is kept without the person
 //!    (`transaction.rs`). From then on there is nothing new to be found.
 //! 2. Their events are searched, by number and by message, and redacted with the requests that brought them.
-//! 3. What has been left of rows between others is overwritten (`scrub.rs`).
-//! 4. The write-ahead log is copied into the database and cut to nothing.
+//! 3. Their opt-outs lose the number, and are still honoured by its keyed hash (`opt_outs.rs`).
+//! 4. What has been left of rows between others is overwritten (`scrub.rs`).
+//! 5. The write-ahead log is copied into the database and cut to nothing.
 //!
 //! Searching reads, a thousand rows at a time, beside the writer. Each change is a [`Step`], a short transaction: of the writer's
 //! where smscope is running, between two of requests, else of a connection of its own. A kill in between loses nothing but the rest
@@ -128,6 +129,26 @@ impl Marks {
         Ok(Self { keyed, exist })
     }
 
+    /// Stands for a person in the list of opt-outs.
+    pub fn person(&self, number: &str) -> String {
+        let mut mac = self.keyed.clone();
+        // Another hash than that of a recipient, so that the two cannot be joined.
+        mac.update(b"opt-out:");
+        mac.update(number.as_bytes());
+        hex(&mac.finalize().into_bytes()[..16])
+    }
+
+    /// A key under which something of a person is found.
+    pub fn key(&self, parts: &[&str]) -> i64 {
+        let mut mac = self.keyed.clone();
+        for part in parts {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part.as_bytes());
+        }
+        let bytes = mac.finalize().into_bytes();
+        bytes[..8].iter().fold(0, |key, byte| key << 8 | i64::from(*byte))
+    }
+
     /// Stands for the recipient of a legacy message. It is no number: those have no `~`.
     pub fn part(&self, recipient: &str) -> String {
         if recipient.starts_with('~') {
@@ -166,6 +187,10 @@ pub fn erase(
         if fresh.is_empty() {
             break;
         }
+    }
+    let opt_outs = search.opt_outs(&people)?;
+    for step in opt_outs.chunks(CHANGED) {
+        changes.make(Step::OptOuts(step.to_vec()))?;
     }
     overwrite(reader, changes, &mut tell)?;
     erased.log_is_cut = cut_log(reader)?;
@@ -294,6 +319,28 @@ impl Search<'_> {
             report(tell, Doing::SearchingEvents, place, newest)?;
             if read < SEARCHED {
                 return Ok((found, others));
+            }
+        }
+    }
+
+    /// Finds the opt-outs that have their number.
+    fn opt_outs(&self, people: &People) -> Result<Vec<i64>, EraseError> {
+        let mut statement = self.reader.prepare_cached(
+            "SELECT id, source, number FROM opt_outs WHERE number IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2",
+        )?;
+        let (mut found, mut place) = (Vec::new(), 0);
+        loop {
+            let mut rows = statement.query([place, SEARCHED as i64])?;
+            let mut read = 0;
+            while let Some(row) = rows.next()? {
+                read += 1;
+                place = row.get(0)?;
+                if people.have(row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?) {
+                    found.push(place);
+                }
+            }
+            if read < SEARCHED {
+                return Ok(found);
             }
         }
     }

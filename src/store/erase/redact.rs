@@ -26,6 +26,8 @@ pub fn record(record: &mut Record, people: &People) {
     {
         *personal = None;
     }
+    // Its reference may be the person's.
+    record.answers = None;
     record.erased = true;
 }
 

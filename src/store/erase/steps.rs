@@ -18,6 +18,8 @@ pub enum Step {
     Messages(Vec<i64>),
     /// Redacts events, and the requests that brought them.
     Events { events: Vec<Found>, who: Arc<Who> },
+    /// Takes the number out of opt-outs.
+    OptOuts(Vec<i64>),
     /// Overwrites what is left of rows where they have moved away.
     Scrub(Vec<scrub::Leaf>),
     /// All of that is done.
@@ -72,6 +74,15 @@ pub fn perform(connection: &Connection, marks: &Marks, step: &Step) -> rusqlite:
                 performed.count += u64::from(event(connection, *found, who)?);
             }
         }
+        Step::OptOuts(places) => {
+            note(connection, "scrub_due")?;
+            for place in places {
+                let redacted = connection
+                    .prepare_cached("UPDATE opt_outs SET number = NULL WHERE id = ?1 AND number IS NOT NULL")?
+                    .execute([place])?;
+                performed.count += redacted as u64;
+            }
+        }
         Step::Scrub(leaves) => {
             for leaf in leaves {
                 performed.count += u64::from(scrub::overwrite(connection, leaf)?);
@@ -109,6 +120,7 @@ fn message(connection: &Connection, marks: &Marks, id: i64, rekeyed: &mut Vec<Re
             .execute([to, id])?;
         rekeyed.push(Rekeyed { message: id, from, to });
     }
+    connection.prepare_cached("DELETE FROM conversation_keys WHERE message = ?1")?.execute([id])?;
     connection
         .prepare_cached(
             "UPDATE messages SET number = NULL, ref_client = NULL, part = ?2, key = ?3, erased_at = ?4 WHERE id = ?1",

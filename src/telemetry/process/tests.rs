@@ -1,6 +1,6 @@
 use super::*;
 use crate::ledger::catalogue::{Unit, otlp_name};
-use crate::meters::{ExportMeters, Signal, SourceMeters, StoreMeters, WebhookResult};
+use crate::meters::{ExportMeters, RelayMeters, Signal, SourceMeters, StoreMeters, WebhookResult};
 use crate::telemetry::process_push::tests::{collected, pushed};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
@@ -104,6 +104,7 @@ pub fn exercise() {
         ExportMeters::new(signal).records.increment(512);
     }
     StoreMeters::new().committed(Duration::from_millis(4));
+    RelayMeters::new("app").attempted(Duration::from_millis(20));
     meters::labels_capped("network").increment(1);
     meters::guesses_limited().increment(1);
     meters::handshake_failures().increment(1);

@@ -1,0 +1,124 @@
+//! When to try again: one delivery, and a target that fails altogether.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::target::Answer;
+use crate::store::relays::AttemptResult;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Failures of a target, one after the other, from which on it is only probed.
+const MANY: u32 = 3;
+
+/// The wait after so many failed attempts: 1 s, doubled each time, ten minutes at most, of which chance takes up to half: what
+/// failed together is not tried together.
+pub fn between(attempts: u32) -> Duration {
+    let whole = FIRST.saturating_mul(1 << attempts.saturating_sub(1).min(10)).min(LONGEST);
+    whole.mul_f64(1.0 - fastrand::f64() / 2.0)
+}
+
+/// How a target has been doing.
+#[derive(Debug, Default)]
+pub struct Health {
+    failures: u32,
+    /// What began before this tells nothing new: attempts that ran at one time fail together.
+    counted: Option<Instant>,
+    paused_until: Option<Instant>,
+}
+
+impl Health {
+    /// How many attempts may be under way at one time, of `limit`.
+    pub fn room(&self, limit: usize, now: Instant) -> usize {
+        match self.paused_until {
+            Some(until) if until > now => 0,
+            _ if self.failures >= MANY => 1,
+            _ => limit,
+        }
+    }
+
+    /// What is left of a pause.
+    pub fn pause(&self, now: Instant) -> Option<Duration> {
+        self.paused_until.map(|until| until.saturating_duration_since(now)).filter(|pause| !pause.is_zero())
+    }
+
+    /// Learns from an attempt that began at `started`.
+    pub fn note(&mut self, started: Instant, answer: &Answer) {
+        match answer.result {
+            AttemptResult::Delivered => *self = Self::default(),
+            AttemptResult::Erased => {}
+            _ if self.counted.is_some_and(|counted| started < counted) => self.wait(answer.after),
+            _ => {
+                self.failures = self.failures.saturating_add(1);
+                self.counted = Some(Instant::now());
+                let own = (self.failures >= MANY).then(|| between(self.failures - MANY + 1));
+                self.wait(own.max(answer.after));
+            }
+        }
+    }
+
+    fn wait(&mut self, pause: Option<Duration>) {
+        let until = pause.and_then(|pause| Instant::now().checked_add(pause));
+        self.paused_until = self.paused_until.max(until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(result: AttemptResult, after: Option<u64>) -> Answer {
+        Answer { result, why: String::new(), after: after.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn waits_double_up_to_ten_minutes_and_chance_takes_up_to_half() {
+        for (attempts, whole) in [(1, 1), (2, 2), (5, 16), (10, 512), (11, 600), (12, 600), (u32::MAX, 600)] {
+            for _ in 0..100 {
+                let wait = between(attempts).as_secs_f64();
+                assert!((f64::from(whole) / 2.0..=f64::from(whole)).contains(&wait), "{attempts}: {wait}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_that_fails_again_and_again_is_probed_until_it_takes_something() {
+        let mut health = Health::default();
+        let step = || async { tokio::time::advance(Duration::from_millis(10)).await };
+        for _ in 0..2 {
+            step().await;
+            health.note(Instant::now(), &answer(AttemptResult::Timeout, None));
+            assert_eq!(health.room(8, Instant::now()), 8);
+        }
+        step().await;
+        health.note(Instant::now(), &answer(AttemptResult::Failed, None));
+        assert_eq!(health.room(8, Instant::now()), 0);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(health.room(8, Instant::now()), 1);
+        health.note(Instant::now(), &answer(AttemptResult::Delivered, None));
+        assert_eq!(health.room(8, Instant::now()), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_at_one_time_counts_once() {
+        let mut health = Health::default();
+        let started = Instant::now();
+        tokio::time::advance(Duration::from_millis(10)).await;
+        for _ in 0..8 {
+            health.note(started, &answer(AttemptResult::Unreachable, None));
+        }
+        assert_eq!(health.room(8, Instant::now()), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_a_pause_gets_it() {
+        let mut health = Health::default();
+        health.note(Instant::now(), &answer(AttemptResult::Throttled, Some(30)));
+        assert_eq!(health.room(8, Instant::now()), 0);
+        assert_eq!(health.pause(Instant::now()), Some(Duration::from_secs(30)));
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert_eq!((health.room(8, Instant::now()), health.pause(Instant::now())), (8, None));
+    }
+}

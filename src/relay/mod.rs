@@ -1,0 +1,156 @@
+//! Relays: events go on to URLs of the operator's, durably, at least once with a stable id, in order.
+//!
+//! # Design
+//!
+//! - What is to be delivered is in the store (`store/relays.rs`), written with the event. A relay reads what is due, tries, and has
+//!   the result written down. A kill in between has the same delivery, with the same id, tried again.
+//! - Each relay is a task of its own with connections of its own: a target that is dead or slow holds back nobody else.
+//! - Of a lane (the receipts of a message, the replies of a number) one delivery at a time is due, the oldest. So order is kept while
+//!   others overtake one that is tried again.
+//! - A target that fails again and again gets one attempt at a time, with pauses that grow, until one succeeds.
+//! - Anything but 2xx is a failure and is tried again until the delivery is too old, as the provider does with us: a 404 may be a
+//!   deployment. Then it is a dead letter.
+
+mod address;
+mod backoff;
+mod envelope;
+mod signature;
+mod target;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::config::Relay;
+use crate::outbound::Notice;
+use crate::store::Store;
+use crate::store::relays::{AttemptResult, Delivery, Due, Next, Settlement};
+use backoff::{Health, between};
+use target::{Answer, Target};
+
+/// How long to wait when the store cannot be read or written.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// One relay at work.
+struct Worker {
+    relay: Relay,
+    store: Store,
+    target: Target,
+}
+
+/// What the loop has to know of an attempt that is settled.
+struct Settled {
+    delivery: i64,
+    started: Instant,
+    answer: Answer,
+}
+
+/// Relays until `shutdown` resolves; attempts that are under way then get `limit` to end. `instance` makes ids.
+pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Future<Output = ()>, limit: Duration) {
+    let target = Target::new(&relay, instance);
+    tracing::info!(relay = %relay.route.relay, url = %relay.shown_url(), format = relay.route.format.as_str(), "relaying");
+    let worker = Arc::new(Worker { relay, store, target });
+    let mut changed = worker.store.relays_changed();
+    let mut running: JoinSet<Settled> = JoinSet::new();
+    let mut in_flight = HashSet::new();
+    let mut health = Health::default();
+    let mut notice = Notice::default();
+    tokio::pin!(shutdown);
+    loop {
+        let room = health.room(worker.relay.concurrency, Instant::now()).saturating_sub(in_flight.len());
+        let mut wake = health.pause(Instant::now());
+        if room > 0 {
+            // Before the reading: what comes meanwhile is another change.
+            changed.mark_unchanged();
+            match worker.due(in_flight.len() + room).await {
+                Ok(due) => {
+                    let fresh = due.deliveries.into_iter().filter(|delivery| !in_flight.contains(&delivery.id));
+                    let fresh: Vec<Delivery> = fresh.take(room).collect();
+                    for delivery in fresh {
+                        in_flight.insert(delivery.id);
+                        running.spawn(worker.clone().attempt(delivery));
+                    }
+                    let next = due.next.map(|next| Duration::try_from(next.duration_since(worker.store.now())));
+                    wake = next.map(|wait| wait.unwrap_or_default());
+                }
+                Err(error) => {
+                    tracing::warn!(relay = %worker.relay.route.relay, error, "a relay cannot read the store");
+                    wake = Some(STORE_PAUSE);
+                }
+            }
+        }
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(settled) = running.join_next() => match settled {
+                Ok(settled) => {
+                    in_flight.remove(&settled.delivery);
+                    health.note(settled.started, &settled.answer);
+                    worker.tell(&mut notice, &settled.answer);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "an attempt ended badly");
+                    in_flight.clear();
+                }
+            },
+            // The store outlives its handles.
+            _ = changed.changed(), if room > 0 => {}
+            () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
+        }
+    }
+    let _rest_is_tried_again =
+        tokio::time::timeout(limit, async { while running.join_next().await.is_some() {} }).await;
+}
+
+impl Worker {
+    async fn due(&self, limit: usize) -> Result<Due, String> {
+        let (store, relay) = (self.store.clone(), self.relay.route.relay.clone());
+        let read = tokio::task::spawn_blocking(move || store.due(&relay, store.now(), limit));
+        read.await.map_err(|error| error.to_string())?
+    }
+
+    /// One attempt, and its result written down.
+    async fn attempt(self: Arc<Self>, delivery: Delivery) -> Settled {
+        let started = Instant::now();
+        let answer = self.target.deliver(&delivery).await;
+        let settlement = Settlement {
+            delivery: delivery.id,
+            result: answer.result,
+            next: self.next(&delivery, &answer, self.store.now()),
+        };
+        while self.store.settle(settlement.clone()).await.is_err() {
+            tokio::time::sleep(STORE_PAUSE).await;
+        }
+        Settled { delivery: delivery.id, started, answer }
+    }
+
+    fn next(&self, delivery: &Delivery, answer: &Answer, now: Timestamp) -> Next {
+        let why = answer.why.clone();
+        match answer.result {
+            AttemptResult::Delivered => return Next::Done,
+            AttemptResult::Erased => return Next::Dead { why },
+            _ => {}
+        }
+        let wait = between(delivery.attempts + 1).max(answer.after.unwrap_or_default());
+        let until = delivery.since.checked_add(self.relay.route.max_age).unwrap_or(Timestamp::MAX);
+        match now.checked_add(wait) {
+            Ok(at) if at <= until => Next::Again { at, why },
+            _ => Next::Dead { why },
+        }
+    }
+
+    fn tell(&self, notice: &mut Notice, answer: &Answer) {
+        let relay = &self.relay.route.relay;
+        if answer.result == AttemptResult::Delivered {
+            if notice.all_is_well() {
+                tracing::info!(%relay, "a relay's target takes events again");
+            }
+        } else if notice.is_due(&answer.why) {
+            tracing::warn!(%relay, error = answer.why, "a relay's target did not take an event");
+        }
+    }
+}
