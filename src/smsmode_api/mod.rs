@@ -27,9 +27,11 @@ use crate::meters::ApiMeters;
 use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector, excerpt, wait};
 
 mod error;
+mod item;
 mod resource;
 
 pub use error::{ApiError, Failure};
+pub use item::event_of;
 pub use resource::{Callbacks, Channel, Organisation, number};
 
 /// Items of a page: the most that the provider gives.
