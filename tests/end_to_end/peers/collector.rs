@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -76,6 +77,8 @@ impl Collector {
             self.http.post_json(&otlp, "{}")?;
             self.http.get(&prometheus).map(drop)
         });
+        // It answers a moment before it asks for SIGTERM, which until then kills it; nothing shows when it has.
+        std::thread::sleep(Duration::from_millis(200));
         self.process = Some(process);
     }
 
