@@ -97,6 +97,13 @@ impl Bench {
         self.store().end_resend(due[0], End::Sent(Some(Box::new(answer)))).await.unwrap();
     }
 
+    async fn erase(&self) {
+        let store = self.store().clone();
+        let regions = Regions::new([], Country::new("FR").unwrap());
+        let people = People::new(&["+33612345678".to_owned()], regions).unwrap();
+        tokio::task::spawn_blocking(move || store.erase(people, |_| true)).await.unwrap().unwrap();
+    }
+
     fn records(&self) -> Vec<Record> {
         self.store().read(0, 100).unwrap().into_iter().map(|entry| entry.record).collect()
     }
@@ -210,13 +217,7 @@ async fn what_is_not_to_be_sent_says_why_and_is_lost_or_needless() {
                 let stop = Event::Reply(Box::new(Reply { kind: ReplyKind::Stop, ..reply("r-1") }));
                 bench.store().commit(submission_at(Timestamp::now(), vec![stop])).await.map(drop).unwrap();
             }
-            "erased" => {
-                let store = bench.store().clone();
-                let regions = Regions::new([], Country::new("FR").unwrap());
-                let people = People::new(&["+33612345678".to_owned()], regions).unwrap();
-                let erased = tokio::task::spawn_blocking(move || store.erase(people, |_| true)).await.unwrap();
-                erased.unwrap();
-            }
+            "erased" => bench.erase().await,
             _ => tokio::time::sleep(Duration::from_millis(5)).await,
         }
         let begun = bench.begin().await;
@@ -226,6 +227,23 @@ async fn what_is_not_to_be_sent_says_why_and_is_lost_or_needless() {
         assert_eq!(bench.count("sms_resends_pending{absent}"), 0);
         assert_eq!(bench.due_in(HOUR), [0; 0]);
     }
+}
+
+#[tokio::test]
+async fn an_erasure_leaves_nothing_of_the_person_in_what_was_asked_for() {
+    let bench = Bench::new(with(rule(Through::Api)));
+    bench.take(absent("m-1")).await;
+    bench.begin().await;
+    bench.erase().await;
+    for record in bench.records() {
+        let kept = (record.erased, record.number, record.text, record.ref_client, record.resend.is_some());
+        assert_eq!(kept, (true, None, None, None, record.kind == Kind::Resend), "{:?}", record.kind);
+    }
+    let expects: Option<i64> = rusqlite::Connection::open(bench.folder.path().join("smscope.db"))
+        .unwrap()
+        .query_row("SELECT expects FROM resends", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(expects, None);
 }
 
 #[tokio::test]
