@@ -123,10 +123,20 @@ fn ask_for_receipts_that_did_not_come() {
     smscope.client().ask(post(HOOK, receipt("a", "ENROUTE")));
     let delivered = [("outcome", "delivered")];
     eventually("it is learnt", || smscope.metrics().sum("sms_receipts_reconciled_total", &delivered) == Some(1.0));
-    let shown = &outputs(&blocks(RECIPE, "console")[0])[0].1;
+    let consoles = blocks(RECIPE, "console");
+    let shown = &outputs(&consoles[0])[0].1;
     let text = smscope.metrics().text;
     for line in shown.lines() {
         let series = line.rsplit_once(' ').unwrap().0;
         assert!(text.lines().any(|other| other.starts_with(series)), "{series}");
     }
+
+    let of = |id: &str, status: &str| json!({"messageId": id, "type": "SMS", "acceptedAt": jiff::Timestamp::now(), "recipient": {"to": support::NUMBER}, "status": {"value": status}});
+    stand_in.set_messages(vec![of("c", "UNDELIVERED"), of("b", "DELIVERED"), of("a", "DELIVERED")]);
+    let (command, output) = outputs(&consoles[1]).remove(0);
+    let reconcile = smscope.launch.clone().args(&command.split(' ').skip(1).collect::<Vec<_>>());
+    // What is accepted before the command is of the period.
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    let ended = reconcile.run();
+    assert_eq!((ended.stdout, ended.stderr), (output, String::new()));
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::until;
 use crate::account::{self, AccountStatus, Watch};
 use crate::config::{ApiMode, Config};
-use crate::meters::ProbeMeters;
+use crate::meters::{ProbeMeters, ReconcileMeters};
 use crate::probe::{self, Probe, Target};
 use crate::proof::ProofKey;
 use crate::reconcile::{self, Reconciler};
@@ -34,7 +34,8 @@ pub fn start(
         }
         if let (true, Some((api, ApiMode::Rest))) = (config.reconcile.enabled, api()) {
             let reconciler = Reconciler::new(source, api, store.clone(), config.reconcile);
-            tasks.push(tokio::spawn(reconcile::run(reconciler, until(stopped.clone()))));
+            let meters = ReconcileMeters::new(source.name.as_str());
+            tasks.push(tokio::spawn(reconcile::run(reconciler, meters, until(stopped.clone()))));
         }
         if config.self_probe.enabled
             && let Some(token) = tokens.first()

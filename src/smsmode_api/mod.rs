@@ -26,9 +26,11 @@ use crate::event::SourceName;
 use crate::meters::ApiMeters;
 use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector, excerpt, wait};
 
+mod configured;
 mod error;
 mod resource;
 
+pub use configured::{NotConfigured, rest_apis};
 pub use error::{ApiError, Failure};
 pub use resource::{Callbacks, Channel, Organisation, number};
 
