@@ -32,6 +32,7 @@ pub fn relay(loaded: &Loaded, command: &RelayCommand) -> Result<ExitCode, Exit> 
                 None => Which::Ids(ids.clone()),
             };
             match ask(&loaded.config, &Request::RetryRelayed { which })? {
+                Line::Retried(1) => print("1 dead letter is tried again\n"),
                 Line::Retried(count) => print(&format!("{count} dead letters are tried again\n")),
                 _ => return Err(Exit::Failure("the answer makes no sense".to_owned())),
             }

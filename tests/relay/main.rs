@@ -8,4 +8,5 @@ mod crash;
 mod deliveries;
 mod failures;
 mod sdk;
-mod target;
+
+use support::target;

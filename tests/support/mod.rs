@@ -8,6 +8,7 @@ mod collector;
 mod metrics;
 mod smscope;
 pub mod smsmode;
+pub mod target;
 mod traces;
 
 pub use client::{Answer, Client, Stream, gzip, post, request};

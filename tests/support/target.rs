@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::eventually;
+use super::eventually;
 
 /// One request as it came.
 #[derive(Clone, Debug)]
