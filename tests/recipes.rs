@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use smscope::config::{Config, Flags};
 use support::smsmode::{API_KEY, SmsmodeApi, channel};
 use support::target::{Reaction, Target};
-use support::{HOOK, Launch, Smscope, eventually, post, receipt};
+use support::{HOOK, Launch, Smscope, eventually, needed, on_path, post, receipt};
 
 fn document() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/recipes.md")).unwrap()
@@ -280,6 +280,7 @@ fn route_replies_by_keyword_with_what_they_answer() {
 #[test]
 fn honour_stop_at_once() {
     const RECIPE: &str = "Honour STOP at once";
+    let Some(_) = needed("curl", on_path("curl"), "Debian has it in the package of that name") else { return };
     let launch = Launch::new();
     let home = launch.home.path().to_owned();
     let launch = launch.env("SMSCOPE_DATA_DIR", home.join("smscope-data").to_str().unwrap());

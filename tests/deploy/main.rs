@@ -10,6 +10,8 @@ mod configurations;
 mod demo;
 mod kubernetes;
 mod names;
+#[path = "../support/needed.rs"]
+mod needed;
 #[path = "../end_to_end/peers/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "these tests use a part of it")]
 mod peers;

@@ -13,6 +13,8 @@ mod dashboards;
 mod load;
 mod logs;
 mod metrics;
+#[path = "../support/needed.rs"]
+mod needed;
 mod outage;
 mod peers;
 mod prometheus;
