@@ -32,6 +32,10 @@ fn files(folder: &str) -> BTreeMap<String, String> {
     for entry in fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}")) {
         let path: PathBuf = entry.unwrap().path();
         let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        // What npm has put there is not ours.
+        if path.ends_with("node_modules") {
+            continue;
+        }
         if path.is_dir() {
             found.append(&mut files(&name));
         } else {

@@ -21,3 +21,6 @@ mod prometheus;
 mod provider;
 mod queries;
 mod roads;
+#[path = "../support/smsmode.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
+mod smsmode;
