@@ -28,6 +28,7 @@ pub mod reconcile;
 pub mod record;
 pub mod relay;
 pub mod report;
+pub mod resend;
 pub mod route;
 pub mod run;
 pub mod secret;

@@ -2,6 +2,8 @@
 //!
 //! It is stored as JSON with the raw request, so fields are only ever added, and every one but `kind` and `source` may be absent.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -30,10 +32,12 @@ pub enum Kind {
     Stop,
     #[serde(rename = "webhook.unrecognised")]
     Unrecognised,
+    #[serde(rename = "resend.requested")]
+    Resend,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Scheduled,
         Kind::Enroute,
         Kind::Delivered,
@@ -44,6 +48,7 @@ impl Kind {
         Kind::Reply,
         Kind::Stop,
         Kind::Unrecognised,
+        Kind::Resend,
     ];
 
     /// The word in the journal: the event name without its `sms.` prefix.
@@ -65,6 +70,7 @@ impl Kind {
             Kind::Reply => "sms.reply.received",
             Kind::Stop => "sms.reply.stop",
             Kind::Unrecognised => "sms.webhook.unrecognised",
+            Kind::Resend => "sms.resend.requested",
         }
     }
 }
@@ -94,6 +100,52 @@ pub enum MatchedBy {
     RefClient,
     /// It is the last to the reply's number, within the window.
     Number,
+}
+
+/// That a failed message is to be sent again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resend {
+    /// The name of the setting that says so.
+    pub rule: String,
+    /// From 1, along the chain of messages that stand for one another, and how many there may be.
+    pub attempt: u32,
+    pub attempts: u32,
+    pub through: Through,
+}
+
+/// For people: "by smscope: attempt 1 of 2 (absent)".
+impl fmt::Display for Resend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match self.through {
+            Through::Api => "by smscope",
+            Through::Relay => "by whom it is relayed to",
+            Through::DryRun => "by nobody, this is a dry run",
+        };
+        write!(f, "{by}: attempt {} of {} ({})", self.attempt, self.attempts, self.rule)
+    }
+}
+
+/// Who sends it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Through {
+    /// smscope, by the provider's API.
+    #[default]
+    Api,
+    /// Whoever takes the relayed event.
+    Relay,
+    /// Nobody: it is a rehearsal.
+    DryRun,
+}
+
+impl Through {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Relay => "relay",
+            Self::DryRun => "dry_run",
+        }
+    }
 }
 
 /// One kept event, decoded. Labels (`channel`, `flow`, `country`) are those of the message, fixed at its first sight.
@@ -151,6 +203,11 @@ pub struct Record {
     /// What a reply answers, where that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answers: Option<Answers>,
+    /// The provider's id of the failed message that this one was sent again for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replaces: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resend: Option<Resend>,
     /// Why it was not recognised.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
@@ -192,6 +249,8 @@ impl Record {
             delivery_ms: None,
             text: None,
             answers: None,
+            replaces: None,
+            resend: None,
             why: None,
             trace: None,
             reconciled: false,

@@ -1,4 +1,4 @@
-//! Which relays take an event: pure, and decided once, in the transaction that keeps the event.
+//! Which relays take an event, and which failures are sent again: pure, and decided once, in the transaction that keeps the event.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Reason, SourceName};
 use crate::provider::fold_keyword;
-use crate::record::{Kind, Record};
+use crate::record::{Kind, Record, Through};
 
 /// The name of a relay: 1 to 32 of `a-z 0-9 - _`, a label of its metrics.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,7 +66,29 @@ pub struct Route {
     pub max_age: Duration,
 }
 
-/// What an event has to be. An empty list takes all.
+/// Which failed messages are sent again, and within what bounds.
+#[derive(Clone, Debug)]
+pub struct ResendRule {
+    /// A label of its metrics, of the form of a [`RelayName`].
+    pub name: RelayName,
+    pub filter: Filter,
+    pub through: Through,
+    /// From the failure to the next message.
+    pub delay: Duration,
+    /// Messages at most that stand for the first one, one after the other.
+    pub attempts: u32,
+    /// From when the first message was sent (else accepted, else seen): it is of no use later.
+    pub useful_for: Duration,
+    /// Messages at most within any hour.
+    pub budget: u32,
+}
+
+/// The first rule that wants this failure sent again.
+pub fn resend_rule<'a>(rules: &'a [ResendRule], record: &Record) -> Option<&'a ResendRule> {
+    rules.iter().find(|rule| rule.filter.takes(record))
+}
+
+/// What an event has to be. An empty list takes all, but what is asked of a team's own sender only goes to who names it.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub kinds: Vec<Kind>,
@@ -94,7 +116,8 @@ impl Filter {
             let is_it = |value: &String| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(value));
             wanted.is_empty() || value.as_ref().is_some_and(is_it)
         };
-        (self.kinds.is_empty() || self.kinds.contains(&record.kind))
+        let by_default = self.kinds.is_empty() && record.kind != Kind::Resend;
+        (by_default || self.kinds.contains(&record.kind))
             && (self.reasons.is_empty() || record.reason.is_some_and(|reason| self.reasons.contains(&reason)))
             && (self.sources.is_empty() || self.sources.contains(&record.source))
             && in_any_case(&self.channels, &record.channel)
@@ -182,6 +205,35 @@ mod tests {
         ] {
             assert_eq!(filter.takes(&record(Kind::Failed)), takes, "{filter:?}");
         }
+    }
+
+    #[test]
+    fn what_asks_to_send_again_goes_to_who_asks_for_it_by_name() {
+        for (kinds, takes) in [(vec![], false), (vec![Kind::Failed], false), (vec![Kind::Failed, Kind::Resend], true)] {
+            assert_eq!(Filter { kinds, ..Filter::default() }.takes(&record(Kind::Resend)), takes);
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_takes_a_failure_is_the_one() {
+        let rule = |name: &str, reasons: &[Reason]| ResendRule {
+            name: RelayName::new(name).unwrap(),
+            filter: Filter { kinds: vec![Kind::Failed], reasons: reasons.to_vec(), ..Filter::default() },
+            through: Through::Api,
+            delay: Duration::ZERO,
+            attempts: 1,
+            useful_for: Duration::from_secs(60),
+            budget: 1,
+        };
+        let rules = [
+            rule("absent", &[Reason::HandsetAbsent]),
+            rule("network", &[Reason::Network]),
+            rule("rest", &[Reason::Network]),
+        ];
+        let chosen = |record: &Record| resend_rule(&rules, record).map(|rule| rule.name.as_str().to_owned());
+        assert_eq!(chosen(&record(Kind::Failed)).as_deref(), Some("network"));
+        assert_eq!(chosen(&Record { reason: Some(Reason::Credit), ..record(Kind::Failed) }), None);
+        assert_eq!(chosen(&record(Kind::Delivered)), None);
     }
 
     #[test]

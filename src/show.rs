@@ -63,10 +63,11 @@ pub fn log(events: &[Entry], shown: Shown) -> String {
             format!("+{}", delay(received_at.as_millisecond() - before.as_millisecond()))
         });
         let mut said = vec![what(record.kind).to_owned()];
-        said.extend(record.reason.map(|reason| reason.as_str().replace('_', " ")));
-        let words: Vec<String> =
-            [&record.status, &record.detail].into_iter().flatten().map(|word| without_numbers(word)).collect();
-        said.extend((!words.is_empty()).then(|| words.join(" ")));
+        match &record.resend {
+            Some(resend) => said = vec![format!("{} {resend}", what(record.kind))],
+            None => said.extend(failure(record)),
+        }
+        said.extend(record.replaces.as_ref().map(|replaced| format!("sent again for {replaced}")));
         said.extend(record.delivery_ms.map(|ms| format!("{} after it was sent", delay(ms))));
         said.extend(provider_time(record, *received_at));
         said.extend(of_a_reply(record, shown));
@@ -77,6 +78,14 @@ pub fn log(events: &[Entry], shown: Shown) -> String {
         before = Some(*received_at);
     }
     text
+}
+
+/// The reason, and the provider's own words.
+fn failure(record: &Record) -> Vec<String> {
+    let reason = record.reason.map(|reason| reason.as_str().replace('_', " "));
+    let words = [&record.status, &record.detail].into_iter().flatten().map(|word| without_numbers(word));
+    let words = words.collect::<Vec<_>>().join(" ");
+    reason.into_iter().chain((!words.is_empty()).then_some(words)).collect()
 }
 
 fn line(text: &mut String, name: &str, value: String) {
@@ -116,6 +125,7 @@ fn what(kind: Kind) -> &'static str {
         Kind::Reply => "reply",
         Kind::Stop => "opt-out (STOP)",
         Kind::Unrecognised => "not recognised",
+        Kind::Resend => "to be sent again",
     }
 }
 

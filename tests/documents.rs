@@ -11,7 +11,7 @@ use smscope::config::{Config, Flags, Otlp, Privacy, Recipient, Text, VARIABLES};
 use smscope::event::{Reason, SourceName};
 use smscope::ledger::catalogue::Description;
 use smscope::meters::{self, WebhookResult};
-use smscope::record::{Entry, Kind, Record};
+use smscope::record::{Entry, Kind, Record, Resend, Through};
 use smscope::store::{Settings, Store};
 use smscope::telemetry::export_logs::ExportStatus;
 use smscope::telemetry::logs::LogEncoder;
@@ -78,6 +78,7 @@ fn durable() -> Vec<&'static Description> {
         sources: Vec::new(),
         exports_logs: false,
         relays: Vec::new(),
+        resends: Vec::new(),
         opt_outs: None,
         conversations: None,
     };
@@ -138,10 +139,11 @@ fn every_event_and_attribute_is_in_the_document_of_log_records_and_no_other_is()
     let document = read("docs/logs.md");
     let first_cells: Vec<&str> = rows(&document).iter().flat_map(|row| quoted(row[0])).collect();
     let kinds = names(Kind::ALL.map(Kind::event_name));
-    let events = first_cells
-        .iter()
-        .copied()
-        .filter(|name| ["sms.message.", "sms.reply.", "sms.webhook."].iter().any(|prefix| name.starts_with(prefix)));
+    let events = first_cells.iter().copied().filter(|name| {
+        ["sms.message.", "sms.reply.", "sms.webhook.", "sms.resend.requested"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    });
     assert_eq!(names(events), kinds);
     let attributes = first_cells.iter().copied().filter(|name| name.contains('.') && !kinds.contains(*name));
     assert_eq!(names(attributes), names(full_log_record_keys()));
@@ -182,6 +184,8 @@ fn full_log_record_keys() -> Vec<String> {
         currency: some(),
         delivery_ms: Some(1),
         text: some(),
+        replaces: some(),
+        resend: Some(Resend { rule: "1".into(), attempt: 1, attempts: 1, through: Through::Api }),
         why: some(),
         reconciled: true,
         ..Record::new(Kind::Failed, source)
@@ -330,10 +334,11 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("store", &["event", "record", "route", "number", "lifecycle", "ledger", "meters", "diagnostics"]),
         ("ingest", &["event", "provider", "store", "config", "meters", "places", "secret", "diagnostics", "proof"]),
         ("outbound", &["config"]),
-        ("smsmode_api", &["event", "config", "secret", "meters", "outbound"]),
+        ("smsmode_api", &["event", "provider", "config", "secret", "meters", "outbound"]),
         ("proof", &["event"]),
         ("probe", &["event", "config", "meters", "outbound", "proof"]),
-        ("reconcile", &["event", "provider", "store", "config", "meters", "outbound", "smsmode_api"]),
+        ("reconcile", &["event", "store", "config", "meters", "outbound", "smsmode_api"]),
+        ("resend", &["event", "store", "config", "outbound", "smsmode_api"]),
         ("account", &["event", "config", "ledger", "meters", "outbound", "smsmode_api"]),
         ("relay", &["event", "record", "route", "config", "secret", "store", "meters", "outbound"]),
         ("telemetry", &["event", "record", "ledger", "config", "meters", "outbound"]),

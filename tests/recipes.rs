@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 
+use regex::Regex;
 use serde_json::{Value, json};
 use smscope::config::{Config, Flags};
 use support::smsmode::{API_KEY, SmsmodeApi, channel};
@@ -294,4 +295,35 @@ fn honour_stop_at_once() {
     for (expected, printed) in printed {
         assert_eq!(printed, expected);
     }
+}
+
+#[test]
+fn send_again_what_failed() {
+    const RECIPE: &str = "Send again what failed";
+    let stand_in = SmsmodeApi::start();
+    let soon = blocks(RECIPE, "toml")[0].replace("delay = \"5m\"", "delay = \"1s\"");
+    let launch = Launch::new();
+    let key = launch.home.path().join("api-key");
+    fs::write(&key, API_KEY).unwrap();
+    let file =
+        soon.replace("/etc/smscope/api-key", &format!("{}\"\nurl = \"{}", key.to_str().unwrap(), stand_in.url()));
+    let smscope = launch.file(&file).start();
+    let accepted = jiff::Timestamp::now().to_string();
+    let failed = json!({
+        "messageId": "m-1", "direction": "MT", "type": "SMS", "acceptedAt": accepted, "refClient": "order-1042",
+        "channel": {"type": "SMS", "flow": "TRANSACTIONAL"}, "recipient": {"to": "33612345678"}, "from": "Shop",
+        "body": {"text": "your parcel is here"}, "status": {"value": "UNDELIVERED"}
+    });
+    assert_eq!(smscope.ask(post(HOOK, failed.to_string())).status, 200);
+    let sent = [("result", "sent")];
+    eventually("it is sent again", || smscope.metrics().sum("sms_resends_total", &sent) == Some(1.0));
+    let shown = outputs(&blocks(RECIPE, "console")[0]);
+    let arguments: Vec<&str> = shown[0].0.split(' ').skip(1).collect();
+    let journey = smscope.launch.clone().args(&arguments).run().stdout;
+    let moment = Regex::new(r"[0-9-]{10} [0-9:.]{12}Z +(\+[0-9a-z. ]+ (s|min)  )?").unwrap();
+    let timeless = |text: &str| moment.replace_all(text.trim_end(), "<time> ").into_owned();
+    assert_eq!(timeless(&journey), timeless(&shown[0].1));
+    let metrics = smscope.metrics().text;
+    let lines = metrics.lines().filter(|line| line.contains("resend") && !line.contains('#') && !line.ends_with(" 0"));
+    assert_eq!(lines.collect::<Vec<_>>().join("\n"), shown[1].1.trim_end());
 }

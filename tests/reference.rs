@@ -91,6 +91,8 @@ fn file(setting: &Setting, value: &str) -> String {
             let missing = required.iter().filter(|(name, _)| !is_given(name));
             missing.fold("[[relay]]\n".to_owned(), |head, (name, value)| format!("{head}{name} = {value}\n"))
         }
+        "resend" if key == "name" => format!("{RESENDING}[[resend]]\n"),
+        "resend" => format!("{RESENDING}[[resend]]\nname = \"absent\"\n"),
         _ if table.starts_with("source.") => format!("[[source]]\nname = \"smsmode\"\n[{table}]\n"),
         _ => format!("[{table}]\n"),
     };
@@ -125,6 +127,7 @@ fn shown_as(setting: &Setting) -> Vec<String> {
         }
         Some(("opt_outs", own)) if own.starts_with("api_token") => "opt_outs.api_token".to_owned(),
         Some(("relay", own)) => format!("relay[0].{}", if own.starts_with("secret") { "secret" } else { own }),
+        Some(("resend", own)) => format!("resend[0].{own}"),
         // It shows in whether there is an endpoint.
         _ if setting.key == "otlp.<signal>.exporter" => "otlp.<signal>.endpoint".to_owned(),
         Some(("otlp", rest)) if !["metric_interval", "service_name", "resource"].contains(&rest) => {
@@ -140,6 +143,9 @@ const ENDPOINT: &str = "[otlp]\nendpoint = \"http://collector:4318\"\n";
 
 /// What shows the settings of a relay.
 const RELAY: &str = "[[relay]]\nname = \"app\"\nurl = \"http://127.0.0.1:9/\"\n";
+
+/// What sending again cannot be without.
+const RESENDING: &str = "[opt_outs]\nenabled = true\n[[source]]\nname = \"smsmode\"\n[source.api]\nkey = \"k\"\n";
 
 #[test]
 fn the_document_is_made_from_the_settings() {
@@ -242,6 +248,9 @@ fn keys_of(etc: &Etc, table: &str, found: &mut BTreeSet<String>) {
         _ if table.starts_with("relay.") => {
             &format!("[[relay]]\nname = \"a\"\nurl = \"http://127.0.0.1:9\"\n[{table}]\n")
         }
+        "resend" => &format!("{RESENDING}[[resend]]\nname = \"a\"\n"),
+        "resend.name" => &format!("{RESENDING}[[resend]]\n[resend.name]\n"),
+        _ if table.starts_with("resend.") => &format!("{RESENDING}[[resend]]\nname = \"a\"\n[{table}]\n"),
         "source.header" => "[[source]]\nname = \"a\"\n[source.header]\nname = \"a\"\nvalue = \"a\"\n",
         "source.basic" => "[[source]]\nname = \"a\"\n[source.basic]\nuser = \"a\"\npassword = \"a\"\n",
         _ if table.starts_with("source.header.") || table.starts_with("source.basic.") => {
@@ -317,9 +326,11 @@ fn each_default_is_what_holds_when_nothing_is_given() {
     let etc = Etc::new();
     let (bare, with_endpoint) = (etc.lines("", &no_env()), etc.lines(ENDPOINT, &no_env()));
     let with_relay = etc.lines(RELAY, &no_env());
+    let with_resend = etc.lines(&format!("{RESENDING}[[resend]]\nname = \"absent\"\n"), &no_env());
     for setting in settings().filter(|setting| !setting.default.is_empty()) {
         for key in shown_as(&setting) {
             let line = bare.get(&key).or_else(|| with_endpoint.get(&key)).or_else(|| with_relay.get(&key));
+            let line = line.or_else(|| with_resend.get(&key));
             let line = line.unwrap_or_else(|| panic!("smscope check does not show {key}"));
             assert_eq!((&*line.value, &*line.origin), (setting.default, LoadedOrigins::DEFAULT), "{}", setting.key);
         }
@@ -333,7 +344,7 @@ fn each_default_is_what_holds_when_nothing_is_given() {
         let of_tls = ["certificate", "client_key"].iter().any(|end| key.ends_with(end)) || key.starts_with("http.tls.");
         // What it has from elsewhere is shown too.
         let inherited = ["source[0].recipient", "source[0].text"].contains(&key);
-        ["source[0].header", "source[0].basic", "relay[0].name", "relay[0].url", ""].contains(&key)
+        ["source[0].header", "source[0].basic", "relay[0].name", "relay[0].url", "resend[0].name", ""].contains(&key)
             || of_tls
             || inherited
     };
@@ -404,7 +415,11 @@ fn each_wrong_value_is_one_line_that_names_it() {
         let line = refusal(&etc, &setting);
         let named = match (setting.key, setting.variable) {
             ("", Some((name, _))) => name.to_owned(),
-            (key, _) => key.replace("<signal>", "logs").replace("source.", "source[0].").replace("relay.", "relay[0]."),
+            (key, _) => key
+                .replace("<signal>", "logs")
+                .replace("source.", "source[0].")
+                .replace("relay.", "relay[0].")
+                .replace("resend.", "resend[0]."),
         };
         assert!(
             line.trim_start_matches("warning: ").starts_with(&named) && line.contains("expected"),

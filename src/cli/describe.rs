@@ -4,10 +4,11 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
 use crate::config::{
-    Api, ClientCertificates, Config, DEFAULT_WINDOW, Endpoint, ListenerTls, Loaded, LoadedOrigins, Relay, Source,
-    Tokens, show_duration, show_size,
+    Api, ClientCertificates, Config, DEFAULT_WINDOW, Endpoint, ListenerTls, Loaded, LoadedOrigins, Relay, Resend,
+    Source, Tokens, show_duration, show_size,
 };
-use crate::route::Route;
+use crate::record::Through;
+use crate::route::{Filter, ResendRule, Route};
 
 #[cfg(test)]
 mod tests;
@@ -154,7 +155,13 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
         section.relay(relay);
         section
     });
-    [top, http, store, privacy, otlp].into_iter().chain(asking).chain(sources).chain(relays).collect()
+    let resends = config.resends.iter().enumerate().map(|(at, resend)| {
+        let mut section = section(&format!("resend {}", resend.rule.name), &format!("resend[{at}]."));
+        section.resend(resend);
+        section
+    });
+    let fixed = [top, http, store, privacy, otlp].into_iter().chain(asking);
+    fixed.chain(sources).chain(relays).chain(resends).collect()
 }
 
 /// The settings of one table.
@@ -221,17 +228,8 @@ impl<'a> Section<'a> {
         self.line("url", relay.shown_url());
         self.line("format", format.as_str());
         self.line("events", listed(filter.kinds.iter().map(|kind| kind.as_str()), "any"));
-        self.line("reasons", listed(filter.reasons.iter().map(|reason| reason.as_str()), "any"));
-        self.line("sources", listed(&filter.sources, "any"));
-        for (key, wanted) in [
-            ("channels", &filter.channels),
-            ("flows", &filter.flows),
-            ("countries", &filter.countries),
-            ("campaigns", &filter.campaigns),
-            ("keywords", &filter.keywords),
-        ] {
-            self.line(key, listed(wanted, "any"));
-        }
+        self.filter_of_messages(filter);
+        self.line("keywords", listed(&filter.keywords, "any"));
         self.line("pattern", filter.pattern.as_ref().map_or("any", |pattern| pattern.as_str()));
         self.line("fallback", is_fallback);
         self.line_of_any(&["secret", "secret_file"], "secret", relay.secret.as_ref().map_or("none", |_| "<token>"));
@@ -244,6 +242,31 @@ impl<'a> Section<'a> {
             let file = tls.certificate.as_ref().map(|path| path.display().to_string());
             self.line("certificate", file.unwrap_or_else(|| "the system's".to_owned()));
         }
+    }
+
+    fn filter_of_messages(&mut self, filter: &Filter) {
+        self.line("reasons", listed(filter.reasons.iter().map(|reason| reason.as_str()), "any"));
+        self.line("sources", listed(&filter.sources, "any"));
+        for (key, wanted) in [
+            ("channels", &filter.channels),
+            ("flows", &filter.flows),
+            ("countries", &filter.countries),
+            ("campaigns", &filter.campaigns),
+        ] {
+            self.line(key, listed(wanted, "any"));
+        }
+    }
+
+    fn resend(&mut self, resend: &Resend) {
+        let ResendRule { name, filter, through, delay, attempts, useful_for, budget } = &resend.rule;
+        self.line("name", name);
+        self.filter_of_messages(filter);
+        self.line("through", resend.through.as_str());
+        self.line("delay", show_duration(*delay));
+        self.line("attempts", attempts);
+        self.line("useful_for", show_duration(*useful_for));
+        self.line("budget", budget);
+        self.line("dry_run", *through == Through::DryRun);
     }
 
     fn source(&mut self, config: &Config, source: &Source) {

@@ -15,6 +15,7 @@ mod origin;
 mod otlp;
 pub mod reference;
 mod relay;
+mod resend;
 mod setting;
 mod source;
 mod tls;
@@ -36,6 +37,7 @@ pub use headers::METADATA_BASE64;
 pub use listener_tls::{ClientCertificates, Identity, ListenerTls};
 pub use model::*;
 pub use relay::Relay;
+pub use resend::Resend;
 pub use tls::authorities;
 pub use value::{duration, show_duration, show_size};
 pub use watch::{Account, DEFAULT_WINDOW, OptOuts, Reconcile, SelfProbe};
@@ -142,6 +144,7 @@ impl Config {
         let conversations = watch::conversations(root.table("conversations")?)?;
         let opt_outs = watch::opt_outs(root.table("opt_outs")?)?;
         let relays = relay::read(root.tables("relay")?, &sources)?;
+        let resends = resend::read(root.tables("resend")?, &sources, &relays, opt_outs.as_ref(), &mut warnings)?;
         root.finish()?;
 
         let config = Config {
@@ -159,6 +162,7 @@ impl Config {
             self_probe,
             reconcile,
             relays,
+            resends,
             opt_outs,
             conversations,
         };

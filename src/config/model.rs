@@ -11,7 +11,7 @@ use hyper::http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use super::{Account, Api, ListenerTls, OptOuts, Reconcile, Relay, SelfProbe};
+use super::{Account, Api, ListenerTls, OptOuts, Reconcile, Relay, Resend, SelfProbe};
 use crate::event::{Country, SourceName};
 use crate::secret::Secret;
 
@@ -34,6 +34,7 @@ pub struct Config {
     pub self_probe: SelfProbe,
     pub reconcile: Reconcile,
     pub relays: Vec<Relay>,
+    pub resends: Vec<Resend>,
     /// `None`: STOPs are told of and no more.
     pub opt_outs: Option<OptOuts>,
     /// How long a number's last message may be answered without being named; `None`: off.

@@ -138,15 +138,7 @@ fn filter(table: &mut Table, sources: &[Source]) -> Result<Filter, ConfigError> 
     if let Some(setting) = table.take("reasons") {
         filter.reasons = list(setting, "a reason such as handset_absent", Reason::from_name)?;
     }
-    if let Some(setting) = table.take("sources") {
-        let known = |text: &str| SourceName::new(text).filter(|name| sources.iter().any(|source| source.name == *name));
-        filter.sources = list(setting, "the name of a source that is configured", known)?;
-    }
-    let mut words = |key| source::words(table.take(key), "texts").map(Option::unwrap_or_default);
-    filter.channels = words("channels")?;
-    filter.flows = words("flows")?;
-    filter.countries = words("countries")?;
-    filter.campaigns = words("campaigns")?;
+    filter_of_messages(table, sources, &mut filter)?;
     let keywords = table.take("keywords");
     if let Some(setting) = &keywords {
         let folded = |text: &str| Some(fold_keyword(text)).filter(|folded| !folded.is_empty());
@@ -171,6 +163,24 @@ fn filter(table: &mut Table, sources: &[Source]) -> Result<Filter, ConfigError> 
     Ok(filter)
 }
 
+/// What a message is, whatever happened to it.
+pub(super) fn filter_of_messages(
+    table: &mut Table,
+    sources: &[Source],
+    filter: &mut Filter,
+) -> Result<(), ConfigError> {
+    if let Some(setting) = table.take("sources") {
+        let known = |text: &str| SourceName::new(text).filter(|name| sources.iter().any(|source| source.name == *name));
+        filter.sources = list(setting, "the name of a source that is configured", known)?;
+    }
+    let mut words = |key| source::words(table.take(key), "texts").map(Option::unwrap_or_default);
+    filter.channels = words("channels")?;
+    filter.flows = words("flows")?;
+    filter.countries = words("countries")?;
+    filter.campaigns = words("campaigns")?;
+    Ok(())
+}
+
 /// The places in [`Kind::ALL`] of what a name means: an event, or all those of a group.
 fn kinds(name: &str) -> Option<Vec<usize>> {
     let is_meant =
@@ -179,7 +189,11 @@ fn kinds(name: &str) -> Option<Vec<usize>> {
     (!found.is_empty()).then_some(found)
 }
 
-fn list<T>(setting: Setting, expected: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ConfigError> {
+pub(super) fn list<T>(
+    setting: Setting,
+    expected: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, ConfigError> {
     setting.items(expected)?.iter().map(|item| item.parse(expected, |text| read(text.trim()))).collect()
 }
 

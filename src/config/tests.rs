@@ -237,7 +237,7 @@ fn an_unknown_key_is_named_with_those_that_are_known() {
         (
             "lisen = 1",
             "lisen: unknown key; expected one of listen, admin_listen, data_dir, public_url, http, store, privacy, otlp, \
-             source, account, self_probe, reconcile, conversations, opt_outs, relay",
+             source, account, self_probe, reconcile, conversations, opt_outs, relay, resend",
         ),
         ("[privacy]\nnumber = true", "privacy.number: unknown key; expected one of recipient, text"),
         (

@@ -79,12 +79,15 @@ pub enum Metric {
     RelayDeadLetters,
     OptOuts,
     AfterOptOut,
+    Resends,
+    ResendOutcomes,
+    ResendsPending,
 }
 
 const BY_COUNTRY: &[&str] = &["source", "channel", "flow", "country"];
 
 impl Metric {
-    pub const ALL: [Metric; 21] = [
+    pub const ALL: [Metric; 24] = [
         Metric::Messages,
         Metric::Delivered,
         Metric::Failed,
@@ -106,6 +109,9 @@ impl Metric {
         Metric::RelayDeadLetters,
         Metric::OptOuts,
         Metric::AfterOptOut,
+        Metric::Resends,
+        Metric::ResendOutcomes,
+        Metric::ResendsPending,
     ];
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -280,6 +286,30 @@ impl Metric {
                 unit: Unit::Count("{message}"),
                 labels: BY_COUNTRY,
                 help: "Messages that were accepted or sent after their recipient had opted out.",
+                scale: 1,
+            },
+            Metric::Resends => &Description {
+                name: "sms_resends_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: &["resend", "result"],
+                help: "Failed messages that were to be sent again, by what became of that.",
+                scale: 1,
+            },
+            Metric::ResendOutcomes => &Description {
+                name: "sms_resend_outcomes_total",
+                kind: Kind::Counter,
+                unit: Unit::Count("{message}"),
+                labels: &["resend", "outcome"],
+                help: "Failed messages whose text arrived by another message (recovered), or did not (lost).",
+                scale: 1,
+            },
+            Metric::ResendsPending => &Description {
+                name: "sms_resends_pending",
+                kind: Kind::Gauge,
+                unit: Unit::Count("{message}"),
+                labels: &["resend"],
+                help: "Failed messages that wait to be sent again.",
                 scale: 1,
             },
         }

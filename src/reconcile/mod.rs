@@ -17,12 +17,11 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::config::{self, Config, Source, Text};
+use crate::config::{self, Config, Source};
 use crate::event::{Event, SourceName};
 use crate::meters::{ReconcileMeters, RoundResult};
 use crate::outbound::Notice;
-use crate::provider::{Reading, Webhook, smsmode};
-use crate::smsmode_api::{ApiError, NotConfigured, Operation, PAGE, SmsmodeApi, pause, rest_apis};
+use crate::smsmode_api::{ApiError, NotConfigured, Operation, PAGE, SmsmodeApi, event_of, pause, rest_apis};
 use crate::store::{Raw, Refusal, Store, Submission, Verdict};
 
 use order::Order;
@@ -135,7 +134,7 @@ impl Reconciler {
             tally.read += items.len() as u64;
             let mut found = Vec::new();
             for item in &items {
-                let Some((event, body)) = self.decode(item) else { continue };
+                let Some((event, body)) = event_of(&self.source, item) else { continue };
                 order.see(time(&event));
                 if wanted.has(&event) {
                     found.push((event, body));
@@ -167,31 +166,6 @@ impl Reconciler {
                 }
             }
         }
-    }
-
-    /// An item as the event that a webhook with it would be; `None` for what is neither a receipt nor a reply, or of a channel that
-    /// the source may not speak of.
-    fn decode(&self, item: &Value) -> Option<(Event, Bytes)> {
-        let source = &self.source;
-        let reading = Reading {
-            zone: &source.zone,
-            region: source.region,
-            stop_keywords: &source.stop_keywords,
-            start_keywords: &source.start_keywords,
-        };
-        let body = item.to_string();
-        let webhook = Webhook { query: "", content_type: Some("application/json"), body: body.as_bytes() };
-        let mut event = smsmode::decode(&reading, &webhook).pop()?;
-        let may_be_kept = !matches!(event, Event::Unrecognised(_))
-            && (source.channel_ids.is_empty() || event.channel_id().is_none_or(|id| source.channel_ids.contains(id)));
-        let kept = match source.privacy.text {
-            Text::Dropped => {
-                let (_, body) = smsmode::drop_text(std::slice::from_mut(&mut event), &webhook);
-                body.into_owned().into()
-            }
-            Text::Kept | Text::Exported => body.into(),
-        };
-        may_be_kept.then_some((event, kept))
     }
 
     /// Keeps each by itself, all at once: the store takes them in one transaction, and says of each whether it was new.

@@ -29,6 +29,7 @@ fn bench(max_pages: usize) -> Bench {
         sources: vec![source.name.clone()],
         exports_logs: false,
         relays: Vec::new(),
+        resends: Vec::new(),
         opt_outs: None,
         conversations: None,
     };
@@ -59,7 +60,7 @@ fn message(id: &str, minute: usize, status: &str) -> Value {
 impl Bench {
     /// What a webhook with this would do.
     async fn webhook(&self, message: &Value) -> Verdict {
-        let (event, body) = self.reconciler.decode(message).unwrap();
+        let (event, body) = event_of(&self.reconciler.source, message).unwrap();
         let raw = Raw { method: "POST".into(), query: String::new(), content_type: None, body };
         let source = self.reconciler.source.name.clone();
         let arrived_at = Timestamp::now();
@@ -110,7 +111,8 @@ async fn a_receipt_that_did_not_come_is_learnt_counted_once_and_marked() {
 #[tokio::test]
 async fn where_texts_are_dropped_what_is_asked_for_has_none_either() {
     let mut bench = bench(10);
-    let told = |bench: &Bench| format!("{:?}", bench.reconciler.decode(&message("a", 1, "DELIVERED")).unwrap());
+    let told =
+        |bench: &Bench| format!("{:?}", event_of(&bench.reconciler.source, &message("a", 1, "DELIVERED")).unwrap());
     assert_eq!(told(&bench).matches("Hello").count(), 2, "of the event and of the request");
     bench.reconciler.source.privacy.text = config::Text::Dropped;
     assert!(!told(&bench).contains("Hello"));

@@ -1,17 +1,18 @@
-//! What smscope does of its own accord, where it is configured: account watch, self-probe, reconciliation.
+//! What smscope does of its own accord, where it is configured: account watch, self-probe, reconciliation, sending again.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::until;
+use super::{flush_limit, until};
 use crate::account::{self, AccountStatus, Watch};
 use crate::config::{ApiMode, Config};
 use crate::meters::{ProbeMeters, ReconcileMeters};
 use crate::probe::{self, Probe, Target};
 use crate::proof::ProofKey;
 use crate::reconcile::{self, Reconciler};
+use crate::resend::{self, Resender};
 use crate::secret::Secret;
 use crate::smsmode_api::SmsmodeApi;
 use crate::store::Store;
@@ -36,6 +37,14 @@ pub fn start(
             let reconciler = Reconciler::new(source, api, store.clone(), config.reconcile);
             let meters = ReconcileMeters::new(source.name.as_str());
             tasks.push(tokio::spawn(reconcile::run(reconciler, meters, until(stopped.clone()))));
+        }
+        let rules = config.resends.iter().map(|resend| &resend.rule.filter.sources);
+        if rules.clone().any(|sources| sources.is_empty() || sources.contains(&source.name)) {
+            let api = api().filter(|(_, mode)| *mode == ApiMode::Rest).map(|(api, _)| api);
+            let reported_to = config.public_url.as_ref().and(tokens.first());
+            let callback_url = reported_to.map(|token| config.callback_url(&source.name, token.reveal()));
+            let resender = Resender::new(source, api, callback_url, store.clone());
+            tasks.push(tokio::spawn(resend::run(resender, until(stopped.clone()), flush_limit(config))));
         }
         if config.self_probe.enabled
             && let Some(token) = tokens.first()

@@ -28,10 +28,12 @@ use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector, excerpt
 
 mod configured;
 mod error;
+mod item;
 mod resource;
 
 pub use configured::{NotConfigured, rest_apis};
 pub use error::{ApiError, Failure};
+pub use item::event_of;
 pub use resource::{Callbacks, Channel, Organisation, number};
 
 /// Items of a page: the most that the provider gives.

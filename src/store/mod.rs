@@ -32,7 +32,7 @@ use tokio::sync::{oneshot, watch};
 use crate::event::{Event, SourceName, TraceParent};
 use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
-use crate::route::{RelayName, Route};
+use crate::route::{RelayName, ResendRule, Route};
 
 mod backlog;
 mod checkpoint;
@@ -40,6 +40,7 @@ mod clock;
 pub mod cohorts;
 mod conversations;
 pub mod erase;
+mod failure;
 mod files;
 mod housekeeping;
 mod journal;
@@ -49,6 +50,7 @@ mod messages;
 pub mod opt_outs;
 mod overdue;
 pub mod relays;
+pub mod resends;
 mod retention;
 mod rows;
 mod schema;
@@ -99,6 +101,8 @@ pub struct Settings {
     pub exports_logs: bool,
     /// Which relays take which events.
     pub relays: Vec<Route>,
+    /// Which failed messages are sent again.
+    pub resends: Vec<ResendRule>,
     /// What an opt-out is about; `None`: no list of them is kept.
     pub opt_outs: Option<Scope>,
     /// How long a number's last message may be answered without being named; `None`: a reply answers what it names, or nothing.

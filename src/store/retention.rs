@@ -124,6 +124,9 @@ pub fn prune_messages(
                 .prepare_cached("DELETE FROM message_keys WHERE key = ?1 AND message = ?2")?
                 .execute([key, id])?;
             connection.prepare_cached("DELETE FROM conversation_keys WHERE message = ?1")?.execute([id])?;
+            connection
+                .prepare_cached("DELETE FROM resends WHERE message = ?1 AND state IN ('asked', 'ended')")?
+                .execute([id])?;
             connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
             pruned.messages.push((key, id));
         }

@@ -23,6 +23,8 @@ pub struct Shared {
     pub newest: watch::Sender<i64>,
     /// Moves whenever a relay has something new to do.
     pub relays: watch::Sender<u64>,
+    /// Moves whenever there is another failure to be answered.
+    pub resends: watch::Sender<u64>,
     /// The place of the latest opt-out.
     pub opt_outs: watch::Sender<i64>,
     cursor: AtomicI64,
@@ -59,6 +61,7 @@ impl Shared {
             created_at,
             newest: watch::Sender::new(gauges.newest),
             relays: watch::Sender::new(0),
+            resends: watch::Sender::new(0),
             opt_outs: watch::Sender::new(0),
             cursor: AtomicI64::new(cursor.unwrap_or(NO_CURSOR)),
             healthy: AtomicBool::new(true),

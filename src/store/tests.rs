@@ -17,6 +17,7 @@ pub fn settings() -> Settings {
         sources: vec![source()],
         exports_logs: false,
         relays: Vec::new(),
+        resends: Vec::new(),
         opt_outs: None,
         conversations: None,
     }

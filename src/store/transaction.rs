@@ -16,7 +16,7 @@ use crate::ledger::caps::{Label, LabelCaps, UNKNOWN};
 use crate::ledger::{Ledger, Postings};
 use crate::lifecycle::{self, Change, Sighting};
 use crate::record::{Kind, Record};
-use crate::route::{RelayName, Route};
+use crate::route::{RelayName, ResendRule, Route};
 
 /// What one receipt lets us observe, once the transaction has committed.
 #[derive(Debug, PartialEq)]
@@ -36,6 +36,9 @@ pub struct Open<'a> {
     pub lookup: &'a mut Lookup,
     pub marks: &'a Marks,
     pub routes: &'a [Route],
+    pub resends: &'a [ResendRule],
+    /// The resend whose answer is being taken.
+    pub linking: Option<i64>,
     /// `None` where no list of opt-outs is kept.
     pub opt_outs: Option<Scope>,
     /// How long a number's last message may be answered without being named; `None` where conversations are not followed.
@@ -44,12 +47,14 @@ pub struct Open<'a> {
     pub observations: Vec<Observation>,
     /// A relay has something to do.
     pub relays_changed: bool,
+    /// There is another failure to be answered.
+    pub resends_changed: bool,
     /// The place of the latest opt-out, if there was one.
     pub opt_outs_changed: Option<i64>,
 }
 
 /// A request that is being taken.
-struct Taking<'a> {
+pub(super) struct Taking<'a> {
     submission: &'a Submission,
     /// What is kept of it with its first event; nothing where an erased person is in it.
     raw: Option<&'a Raw>,
@@ -102,6 +107,7 @@ impl Open<'_> {
         record.occurred_at = row.message.pending_since.checked_add(horizon).ok();
         let event = self.journal(&record, Some(id), now, None)?;
         self.relay(&record, event, Some(id), now, None)?;
+        self.expired_unreplaced(id)?;
         Ok(Some(()))
     }
 
@@ -166,10 +172,11 @@ impl Open<'_> {
         let redacted = earlier.as_ref().is_some_and(|row| row.erased).then(|| redacted_receipt(receipt));
         let receipt = redacted.as_ref().unwrap_or(receipt);
         let key = receipt_key(&receipt.status);
-        if let Some(row) = &earlier
-            && !self.take_receipt_key(row.id, key)?
-        {
-            return Ok(Novelty::Known);
+        if let Some(row) = &earlier {
+            self.link_asked(row.id)?;
+            if !self.take_receipt_key(row.id, key)? {
+                return Ok(Novelty::Known);
+            }
         }
 
         let sighting =
@@ -207,8 +214,10 @@ impl Open<'_> {
             record.trace = None;
             record.erased = true;
         }
+        record.replaces = self.replaced_by(&submission.source, receipt, row.id, is_first)?;
         self.observe(submission, receipt, &row.labels, record.delivery_ms);
-        self.keep(taking, &record, Some(row.id))?;
+        let event = self.keep(taking, &record, Some(row.id))?;
+        self.follow_resends(receipt, &record, row.id, event, &changes, submission.arrived_at)?;
         Ok(Novelty::New)
     }
 
@@ -327,15 +336,16 @@ impl Open<'_> {
         Ok(taken == 1)
     }
 
-    /// Writes the journal row; the request itself goes with the first event of it that is kept.
-    fn keep(&mut self, taking: &mut Taking<'_>, record: &Record, message: Option<i64>) -> rusqlite::Result<()> {
+    /// Writes the journal row, and gives its place; the request itself goes with the first event of it that is kept.
+    fn keep(&mut self, taking: &mut Taking<'_>, record: &Record, message: Option<i64>) -> rusqlite::Result<i64> {
         let arrived_at = taking.submission.arrived_at;
         let id = self.journal(record, message, arrived_at, Some(taking))?;
         taking.kept_in.get_or_insert(id);
-        self.relay(record, id, message, arrived_at, Some(&mut taking.raw_taken))
+        self.relay(record, id, message, arrived_at, Some(&mut taking.raw_taken))?;
+        Ok(id)
     }
 
-    fn journal(
+    pub(super) fn journal(
         &self,
         record: &Record,
         message: Option<i64>,

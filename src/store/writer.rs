@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::backlog::Backlog;
 use super::checkpoint::Checkpointer;
 use super::erase::{self, Marks, Performed, Step};
+use super::failure::{Failure, is_damage, is_of_the_environment};
 use super::files::Files;
 use super::housekeeping::MessageRound;
 use super::lookup::Lookup;
 use super::opt_outs::OptOutChange;
 use super::relays::{Settlement, Which};
+use super::resends::{Begun, ResendStep};
 use super::rows;
 use super::shared::Shared;
 use super::transaction::{Observation, Open};
@@ -44,6 +46,7 @@ pub enum Job {
     Settle(Settling),
     Revive(Reviving),
     OptOut(OptingOut),
+    Resend(Resending),
 }
 
 /// A submission that waits to be kept.
@@ -56,31 +59,6 @@ pub struct Request {
 pub struct CursorMove {
     pub position: i64,
     pub answer: oneshot::Sender<Result<(), Refusal>>,
-}
-
-/// Why a transaction has left nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
-    #[error(
-        "the database has been deleted, moved or replaced; put it back, or restart smscope to begin with what is there now"
-    )]
-    NotInPlace,
-    #[error(
-        "the database is damaged or cannot be read; if it stays so, see to the disk, stop smscope, and repair the database or \
-         put a copy in its place"
-    )]
-    Damaged,
-}
-
-impl From<Failure> for OpenError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Sqlite(error) => Self::Sqlite(error),
-            other => Self::Io(std::io::Error::other(other.to_string())),
-        }
-    }
 }
 
 /// What has become of a delivery, to be saved.
@@ -99,6 +77,12 @@ pub struct OptingOut {
 pub struct Reviving {
     pub which: Which,
     pub answer: oneshot::Sender<Result<u64, Refusal>>,
+}
+
+/// A step of a resend that waits to be done.
+pub struct Resending {
+    pub step: ResendStep,
+    pub answer: oneshot::Sender<Result<Begun, Refusal>>,
 }
 
 /// A step of an erasure that waits to be done.
@@ -141,6 +125,7 @@ pub(super) struct Done<T> {
     postings: Postings,
     observations: Vec<Observation>,
     relays_changed: bool,
+    resends_changed: bool,
     opt_outs_changed: Option<i64>,
 }
 
@@ -199,7 +184,8 @@ impl Writer {
                     open.postings.add(Metric::OptOuts, &[source.as_str()], 0);
                 }
             }
-            open.open_relays()
+            open.open_relays()?;
+            open.open_resends()
         })?;
         writer.show(done);
         Ok(writer)
@@ -232,6 +218,7 @@ impl Writer {
         let mut erase = Vec::new();
         let mut revive = Vec::new();
         let mut opt_out = Vec::new();
+        let mut resend = Vec::new();
         let mut events = 0;
         let mut next = Some(first);
         while let Some(job) = next {
@@ -249,6 +236,7 @@ impl Writer {
                 Job::Erase(step) => erase.push(step),
                 Job::Revive(step) => revive.push(step),
                 Job::OptOut(step) => opt_out.push(step),
+                Job::Resend(step) => resend.push(step),
             }
             next = if events < BATCH { queue.try_recv().ok() } else { None };
         }
@@ -265,6 +253,9 @@ impl Writer {
         for opting_out in opt_out {
             self.opt_out(opting_out);
         }
+        for resending in resend {
+            self.resend(resending);
+        }
     }
 
     fn opt_out(&mut self, OptingOut { changes, answer }: OptingOut) {
@@ -277,6 +268,15 @@ impl Writer {
         });
         let changed = done.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite);
         let _gone = answer.send(changed);
+    }
+
+    fn resend(&mut self, Resending { step, answer }: Resending) {
+        let now = self.shared.now();
+        let done = self.transaction(|open| open.resend(&step, now));
+        let begun = done.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite);
+        // What was moved away while it was being synced may come back without this: the provider would be asked twice.
+        let in_place = self.files.are_in_place();
+        let _gone = answer.send(begun.and_then(|begun| if in_place { Ok(begun) } else { Err(Refusal::CannotWrite) }));
     }
 
     fn revive(&mut self, Reviving { which, answer }: Reviving) {
@@ -406,15 +406,18 @@ impl Writer {
             lookup: &mut self.lookup,
             marks: &self.marks,
             routes: &self.settings.relays,
+            resends: &self.settings.resends,
+            linking: None,
             opt_outs: self.settings.opt_outs,
             conversations: self.settings.conversations,
             postings: Postings::default(),
             observations: Vec::new(),
             relays_changed: false,
+            resends_changed: false,
             opt_outs_changed: None,
         };
         let result = work(&mut open)?;
-        let Open { postings, observations, relays_changed, opt_outs_changed, caps, .. } = open;
+        let Open { postings, observations, relays_changed, resends_changed, opt_outs_changed, caps, .. } = open;
         rows::save_ledger(&transaction, &visible.ledger, &postings)?;
         rows::save_label_values(&transaction, caps.fresh())?;
         if !self.files.are_in_place() {
@@ -422,7 +425,7 @@ impl Writer {
         }
         self.worked += started.elapsed();
         transaction.commit()?;
-        Ok(Done { result, postings, observations, relays_changed, opt_outs_changed })
+        Ok(Done { result, postings, observations, relays_changed, resends_changed, opt_outs_changed })
     }
 
     fn found_damaged(&mut self) {
@@ -480,6 +483,9 @@ impl Writer {
         if done.relays_changed {
             self.shared.relays.send_modify(|changes| *changes += 1);
         }
+        if done.resends_changed {
+            self.shared.resends.send_modify(|changes| *changes += 1);
+        }
         for Observation { labels, delivered_in, delayed } in done.observations {
             let Some(meters) = self.source_meters.get(&labels.source) else { continue };
             if let Some(took) = delivered_in {
@@ -501,26 +507,4 @@ impl Writer {
         }
         self.checkpointer.help(&self.connection);
     }
-}
-
-/// Whether trying each request by itself would be of no use.
-fn is_of_the_environment(failure: &Failure) -> bool {
-    let Failure::Sqlite(error) = failure else { return true };
-    is_damage(error)
-        || matches!(
-            error.sqlite_error_code(),
-            Some(
-                ErrorCode::DiskFull
-                    | ErrorCode::SystemIoFailure
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::DatabaseBusy
-                    | ErrorCode::DatabaseLocked
-                    | ErrorCode::OutOfMemory
-            )
-        )
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }

@@ -14,7 +14,7 @@ use super::person::{Discretion, NumberHasher, full, mask, without_numbers};
 use super::resource::{Resource, attribute, scope};
 use crate::config::{Privacy, Recipient, Text};
 use crate::event::TraceParent;
-use crate::record::{Entry, Kind, Record};
+use crate::record::{Entry, Kind, Record, Resend};
 
 /// Turns entries into the bytes of an `ExportLogsServiceRequest`.
 #[derive(Clone, Debug)]
@@ -90,6 +90,12 @@ impl LogEncoder {
         attributes.any("sms.cost", record.cost_micros.map(|micros| Value::DoubleValue(micros as f64 / 1e6)));
         attributes.text("sms.currency", record.currency.as_deref());
         attributes.any("sms.delivery.duration", record.delivery_ms.map(|ms| Value::DoubleValue(ms as f64 / 1e3)));
+        attributes.text("sms.replaces", record.replaces.as_deref());
+        if let Some(Resend { rule, attempt, attempts: _, through }) = &record.resend {
+            attributes.text("sms.resend.rule", Some(rule));
+            attributes.any("sms.resend.attempt", Some(Value::IntValue((*attempt).into())));
+            attributes.text("sms.resend.through", Some(through.as_str()));
+        }
         attributes.any("sms.reconciled", record.reconciled.then_some(Value::BoolValue(true)));
         attributes.text("sms.unrecognised.reason", record.why.as_deref());
         if privacy.text == Text::Exported {
@@ -143,9 +149,16 @@ fn body(record: &Record, recipient: Recipient) -> String {
                     None => write!(line, " delivered"),
                 },
                 (Kind::Read, _) => write!(line, " read"),
+                (Kind::Resend, _) => match &record.resend {
+                    Some(resend) => write!(line, " to be sent again {resend}"),
+                    None => write!(line, " to be sent again"),
+                },
                 _ => write!(line, " enroute"),
             };
             written.unwrap_or_default();
+            if let Some(replaced) = &record.replaces {
+                let _infallible = write!(line, ", sent again for {}", short(replaced));
+            }
         }
     }
     for place in [record.country.as_deref(), record.channel.as_deref()].into_iter().flatten() {

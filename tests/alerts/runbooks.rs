@@ -90,6 +90,7 @@ fn every_question_of_a_runbook_is_one_that_the_store_answers() {
         sources: Vec::new(),
         exports_logs: false,
         relays: Vec::new(),
+        resends: Vec::new(),
         opt_outs: None,
         conversations: None,
     };

@@ -59,6 +59,7 @@ fn face(kind: Kind) -> (&'static str, &'static str) {
         Kind::Reply => ("other", "Reply"),
         Kind::Stop => ("other", "STOP"),
         Kind::Unrecognised => ("other", "Unrecognised"),
+        Kind::Resend => ("pending", "Sent again"),
     }
 }
 

@@ -1,9 +1,16 @@
-//! The settings of what events set off: opt-outs, conversations, relays.
+//! The settings of what events set off: opt-outs, conversations, relays, resends.
 
 use super::{Setting, key};
 
 // What the authorities of a relay are looked at with.
 const TLS_OF_RELAY: &str = r#"url = "https://app.example.com/sms""#;
+
+// Who is told of what is to be sent again by others.
+const TO_RESEND: &str = r#"[[relay]]
+name = "sender"
+url = "http://127.0.0.1:8080/"
+events = ["resend.requested"]
+"#;
 
 pub(super) static SETTINGS: &[Setting] = &[
     key("opt_outs.enabled", "true or false", "false", "a list of who opted out is kept, by STOP and START, and shown on the admin listener")
@@ -93,4 +100,28 @@ pub(super) static SETTINGS: &[Setting] = &[
         .example(r#""/etc/smscope/ca.pem""#)
         .wrong(r#""/nonexistent/ca.pem""#)
         .beside(TLS_OF_RELAY),
+    key("resend.name", "name", "", "what metrics and log records call it: 1 to 32 of `a-z 0-9 - _`")
+        .example(r#""absent""#)
+        .wrong(r#""Absent""#),
+    key("resend.reasons", "list", "handset_absent, network", "failures of these reasons, not `blacklisted`, `invalid_number` or `spam_filtered`. Receipts of the REST API tell no more than `unknown` of an absent handset")
+        .example(r#"["handset_absent"]"#)
+        .wrong(r#"["blacklisted"]"#),
+    key("resend.sources", "list", "any", "of these sources only").example(r#"["smsmode"]"#).wrong(r#"["nobody"]"#),
+    key("resend.channels", "list", "SMS", "of these channels only, in any case").example(r#"["SMS"]"#).wrong(r#""SMS""#),
+    key("resend.flows", "list", "any", "of these flows only, in any case").example(r#"["TRANSACTIONAL"]"#).wrong(r#""OTP""#),
+    key("resend.countries", "list", "any", "of these countries only").example(r#"["FR", "BE"]"#).wrong(r#""FR""#),
+    key("resend.campaigns", "list", "any", "of campaigns with these ids only").example(r#"["spring"]"#).wrong(r#"[""]"#),
+    key("resend.through", "word", "api", "`api`: smscope sends, by `[source.api]`; `relay`: relays with `resend.requested` among their `events` are told")
+        .example(r#""relay""#)
+        .wrong(r#""sms""#)
+        .elsewhere(TO_RESEND),
+    key("resend.delay", "duration", "5m", "from the arrival of the failure to the next message").example(r#""15m""#).wrong(r#""2d""#),
+    key("resend.attempts", "number", "1", "messages at most that stand for the first one, one after the other").example("2").wrong("0"),
+    key("resend.useful_for", "duration", "1h", "from when the first message was sent: nothing is sent for it later")
+        .example(r#""6h""#)
+        .wrong(r#""2d""#),
+    key("resend.budget", "number", "100", "messages at most within any hour; what is beyond is given up").example("20").wrong("0"),
+    key("resend.dry_run", "true or false", "false", "nothing is sent; log records and metrics tell what would have been")
+        .example("true")
+        .wrong(r#""yes""#),
 ];

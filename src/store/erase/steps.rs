@@ -121,6 +121,7 @@ fn message(connection: &Connection, marks: &Marks, id: i64, rekeyed: &mut Vec<Re
         rekeyed.push(Rekeyed { message: id, from, to });
     }
     connection.prepare_cached("DELETE FROM conversation_keys WHERE message = ?1")?.execute([id])?;
+    connection.prepare_cached("UPDATE resends SET expects = NULL WHERE message = ?1")?.execute([id])?;
     connection
         .prepare_cached(
             "UPDATE messages SET number = NULL, ref_client = NULL, part = ?2, key = ?3, erased_at = ?4 WHERE id = ?1",

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::event::{Event, Outcome, Reason};
-use crate::route::Filter;
+use crate::route::{Filter, Route};
 use crate::store::tests::{Opened, delivered, enroute, receipt, reply, settings};
 use crate::store::{Settings, Store};
 

@@ -1,0 +1,167 @@
+//! `[[resend]]`: which failed messages are sent again, by whom, and within what bounds.
+
+use std::time::Duration;
+
+use super::file::Table;
+use super::relay;
+use super::value::{DAY, HOUR};
+use super::{ApiMode, ConfigError, OptOuts, Relay, Source, Text};
+use crate::event::Reason;
+use crate::record::{Kind, Through};
+use crate::route::{Filter, Format, RelayName, ResendRule};
+
+const NAME: &str = "1 to 32 of a-z 0-9 - _";
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What may pass by itself.
+const TEMPORARY: [Reason; 2] = [Reason::HandsetAbsent, Reason::Network];
+
+/// What is the same the second time, or is a person's will.
+const FINAL: [Reason; 3] = [Reason::Blacklisted, Reason::InvalidNumber, Reason::SpamFiltered];
+
+/// What no receipt of the REST API says; those of the legacy API, which do, have no text to send again.
+const OF_LEGACY: [Reason; 5] =
+    [Reason::HandsetAbsent, Reason::HandsetError, Reason::Network, Reason::Portability, Reason::Roaming];
+
+/// One `[[resend]]`.
+#[derive(Clone, Debug)]
+pub struct Resend {
+    pub rule: ResendRule,
+    /// Who would send, were it not a dry run.
+    pub through: Through,
+}
+
+pub(super) fn read(
+    tables: Vec<Table>,
+    sources: &[Source],
+    relays: &[Relay],
+    opt_outs: Option<&OptOuts>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Resend>, ConfigError> {
+    let mut resends: Vec<Resend> = Vec::with_capacity(tables.len());
+    for table in tables {
+        let resend = resend(table, sources, relays, opt_outs, &resends)?;
+        if resend.rule.through == Through::Api {
+            warnings.extend(warnings_of(&resend.rule, &format!("resend[{}]", resends.len()), sources));
+        }
+        resends.push(resend);
+    }
+    Ok(resends)
+}
+
+fn resend(
+    mut table: Table,
+    sources: &[Source],
+    relays: &[Relay],
+    opt_outs: Option<&OptOuts>,
+    others: &[Resend],
+) -> Result<Resend, ConfigError> {
+    let given = table.take("name").ok_or_else(|| table.missing("name", NAME))?;
+    let name = given.parse(NAME, RelayName::new)?;
+    if let Some(at) = others.iter().position(|other| other.rule.name == name) {
+        return Err(given.wrong(format_args!("already the name of resend[{at}]"), "a name of its own"));
+    }
+    if opt_outs.is_none() {
+        return Err(
+            given.wrong("nobody keeps the opt-outs", "opt_outs.enabled = true: who opted out is not written to")
+        );
+    }
+    let reasons = table.take("reasons");
+    let mut filter = Filter { kinds: vec![Kind::Failed], ..Filter::default() };
+    filter.reasons = match &reasons {
+        Some(setting) => {
+            let reason = |text: &str| Reason::from_name(text).filter(|reason| !FINAL.contains(reason));
+            let expected =
+                "a reason that may pass, such as handset_absent: not blacklisted, invalid_number or spam_filtered";
+            relay::list(setting.clone(), expected, reason)?
+        }
+        None => TEMPORARY.to_vec(),
+    };
+    if let (Some(setting), true) = (&reasons, filter.reasons.is_empty()) {
+        return Err(setting.wrong("empty", "at least one reason"));
+    }
+    relay::filter_of_messages(&mut table, sources, &mut filter)?;
+    if filter.channels.is_empty() {
+        filter.channels = vec!["SMS".to_owned()];
+    }
+    let through_given = table.take("through");
+    let through = through_given.as_ref().map_or(Ok(Through::Api), |setting| {
+        setting.parse("api or relay", |text| {
+            [Through::Api, Through::Relay].into_iter().find(|through| through.as_str() == text.trim())
+        })
+    })?;
+    let named = through_given.as_ref().unwrap_or(&given);
+    match through {
+        Through::Relay if !relays.iter().any(takes_requests) => {
+            return Err(
+                named.wrong("no relay takes them", "a relay of cloudevents with \"resend.requested\" among its events")
+            );
+        }
+        Through::Relay => {}
+        Through::Api | Through::DryRun => {
+            let is_taken = |source: &&Source| filter.sources.is_empty() || filter.sources.contains(&source.name);
+            for source in sources.iter().filter(is_taken) {
+                let problem = |what: &str| format!("source {:?} {what}", source.name.as_str());
+                if source.api.as_ref().is_none_or(|api| api.mode != ApiMode::Rest) {
+                    let expected = "sources with a key of the REST API ([source.api]), or through = \"relay\"";
+                    return Err(named.wrong(problem("has no API to send by"), expected));
+                }
+                if source.privacy.text == Text::Dropped {
+                    return Err(named.wrong(problem("has text = \"dropped\""), "sources whose texts are kept"));
+                }
+            }
+        }
+    }
+    let mut duration = |key, default, range| match table.take(key) {
+        Some(setting) => setting.duration(range).map(|value| (value, Some(setting))),
+        None => Ok((default, None)),
+    };
+    let (delay, delay_given) = duration("delay", 5 * MINUTE, SECOND..=DAY)?;
+    let (useful_for, useful_given) = duration("useful_for", HOUR, SECOND..=DAY)?;
+    if delay >= useful_for {
+        let culprit = delay_given.or(useful_given).unwrap_or(given);
+        return Err(culprit.wrong("nothing would be sent: delay is not shorter than useful_for", "a shorter delay"));
+    }
+    let mut number = |key, default, range| table.take(key).map_or(Ok(default), |setting| setting.number(range));
+    let attempts = number("attempts", 1, 1..=10)?;
+    let budget = number("budget", 100, 1..=1_000_000)?;
+    let dry_run = table.take("dry_run").map_or(Ok(false), |setting| setting.boolean())?;
+    table.finish()?;
+    let as_u32 = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    let rule = ResendRule {
+        name,
+        filter,
+        through: if dry_run { Through::DryRun } else { through },
+        delay,
+        attempts: as_u32(attempts),
+        useful_for,
+        budget: as_u32(budget),
+    };
+    Ok(Resend { rule, through })
+}
+
+/// What works, and will not do what is wanted, or more.
+fn warnings_of(rule: &ResendRule, key: &str, sources: &[Source]) -> Vec<String> {
+    let says_nothing = rule.filter.reasons.iter().all(|reason| OF_LEGACY.contains(reason)).then(|| {
+        format!(
+            "{key}.reasons: receipts of the REST API say none of these; expected \"unknown\" as well, which is what an UNDELIVERED \
+             without a detail has"
+        )
+    });
+    let is_open = |source: &&Source| source.allow.is_empty() && source.header.is_none() && source.basic.is_none();
+    let open =
+        sources.iter().filter(|source| rule.filter.sources.is_empty() || rule.filter.sources.contains(&source.name));
+    let may_be_misused = open.filter(is_open).map(|source| {
+        format!(
+            "{key}: whoever learns the callback URL of source {:?} can have messages sent by false failures; expected `allow`, \
+             `header` or `basic` of it",
+            source.name.as_str()
+        )
+    });
+    says_nothing.into_iter().chain(may_be_misused).collect()
+}
+
+fn takes_requests(relay: &Relay) -> bool {
+    relay.route.format == Format::CloudEvents && relay.route.filter.kinds.contains(&Kind::Resend)
+}

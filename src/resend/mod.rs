@@ -1,0 +1,188 @@
+//! Sends failed messages again, by the provider's API, when the store says that one is due. What becomes of each is decided and noted
+//! in the store, before the provider is asked and after: see `src/store/resends/`.
+
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::config::Source;
+use crate::event::{Event, TraceParent};
+use crate::outbound::Notice;
+use crate::smsmode_api::{self, ApiError, Operation, Outgoing, SmsmodeApi, pause};
+use crate::store::resends::{Begun, End, ResendResult, ToSend};
+use crate::store::{Raw, Store, Submission};
+
+/// Decided in one reading of what is due: the provider is asked for one after the other.
+const AT_A_TIME: usize = 100;
+
+/// Until the store is asked again that could not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The provider takes URLs up to this length.
+const CALLBACK_URL_MAX: usize = 255;
+
+/// What sends again the messages of one source.
+pub struct Resender {
+    source: Source,
+    /// `None`: what there is to do is not the provider's.
+    api: Option<SmsmodeApi>,
+    /// Where the provider is to report; `None`: where the channel says.
+    callback_url: Option<String>,
+    store: Store,
+}
+
+impl Resender {
+    /// Must be used within a tokio runtime.
+    pub fn new(source: &Source, api: Option<SmsmodeApi>, callback_url: Option<String>, store: Store) -> Self {
+        if let Some(api) = &api {
+            api.expect(&[Operation::Send]);
+        }
+        Self { source: source.clone(), api, callback_url, store }
+    }
+
+    /// Deals with one that is due. Gives how long the provider wants to be left alone.
+    async fn answer(&self, id: i64, health: &mut Health) -> Duration {
+        let source = &self.source.name;
+        let to_send = match self.store.begin_resend(id).await {
+            Ok(Begun::Send(to_send)) => to_send,
+            Ok(Begun::Ended(result)) => {
+                tracing::info!(%source, resend = id, result = result.as_str(), "a failed message was not sent again by smscope");
+                return Duration::ZERO;
+            }
+            Ok(Begun::Gone) => return Duration::ZERO,
+            Err(_) => return STORE_PAUSE,
+        };
+        let sent = match &self.api {
+            Some(api) => api.send(&self.outgoing(&to_send)).await,
+            // The rules have been read with the sources: there is one.
+            None => return Duration::ZERO,
+        };
+        let (end, wait) = match sent {
+            Ok(message) => {
+                if health.notice.all_is_well() {
+                    tracing::info!(%source, "messages can be sent again by smsmode's API");
+                }
+                health.failures = 0;
+                tracing::info!(%source, replaces = to_send.message_id, "a failed message was sent again");
+                (End::Sent(self.submission(&to_send, &message).map(Box::new)), Duration::ZERO)
+            }
+            Err(error) => self.failed(&to_send, &error, health),
+        };
+        // Noted or not: what is not is uncertain at the next start.
+        while self.store.end_resend(id, end.clone()).await.is_err() {
+            tokio::time::sleep(STORE_PAUSE).await;
+        }
+        wait
+    }
+
+    fn failed(&self, to_send: &ToSend, error: &ApiError, health: &mut Health) -> (End, Duration) {
+        let source = &self.source.name;
+        health.failures = health.failures.saturating_add(1);
+        let text = error.to_string();
+        if health.notice.is_due(&text) {
+            tracing::warn!(%source, "cannot send again: {text}");
+        }
+        if error.may_have_been_done() {
+            let result = ResendResult::Uncertain.as_str();
+            tracing::warn!(%source, replaces = to_send.message_id, result, "a failed message may have been sent again");
+            return (End::Uncertain, Duration::ZERO);
+        }
+        if !error.may_pass() {
+            return (End::Refused, Duration::ZERO);
+        }
+        let wait = pause(error, health.failures);
+        (End::Again(self.store.now().checked_add(wait).unwrap_or(Timestamp::MAX)), wait)
+    }
+
+    fn outgoing(&self, to_send: &ToSend) -> Outgoing {
+        // The trace of the message that failed goes on with the one that stands for it.
+        let with_trace = |url: &String| {
+            let traced = to_send.trace.as_ref().map(|trace| format!("{url}?traceparent={trace}"));
+            traced.filter(|url| url.len() <= CALLBACK_URL_MAX).unwrap_or_else(|| url.clone())
+        };
+        let callback_url = self.callback_url.as_ref().map(with_trace);
+        Outgoing {
+            to: to_send.number.clone(),
+            text: to_send.text.clone(),
+            from: to_send.originator.clone(),
+            ref_client: to_send.ref_client.clone(),
+            callback_url_status: callback_url.clone(),
+            callback_url_mo: callback_url,
+        }
+    }
+
+    /// The provider's answer as the webhook that it looks like, which registers the message as pending.
+    fn submission(&self, to_send: &ToSend, message: &Value) -> Option<Submission> {
+        let (event, body): (Event, Bytes) = smsmode_api::event_of(&self.source, message)?;
+        let Event::Receipt(_) = &event else { return None };
+        Some(Submission {
+            source: self.source.name.clone(),
+            arrived_at: Timestamp::now(),
+            trace: to_send.trace.as_deref().and_then(TraceParent::parse),
+            reconciled: false,
+            raw: Raw {
+                method: "POST".to_owned(),
+                query: String::new(),
+                content_type: Some("application/json".to_owned()),
+                body,
+            },
+            events: vec![event],
+        })
+    }
+}
+
+/// How the provider has been answering.
+#[derive(Default)]
+struct Health {
+    failures: u32,
+    notice: Notice,
+}
+
+/// Sends again what is due, until `stop` resolves; what the provider is being asked then gets `limit` to be answered.
+pub async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Duration) {
+    let mut changed = resender.store.resends_changed();
+    let mut health = Health::default();
+    tokio::pin!(stop);
+    loop {
+        // Before the reading: what comes meanwhile is another change.
+        changed.mark_unchanged();
+        let (store, source) = (resender.store.clone(), resender.source.name.clone());
+        let due = tokio::task::spawn_blocking(move || store.due_resends(&source, store.now(), AT_A_TIME)).await;
+        let mut wake = match due.map_err(|error| error.to_string()).flatten() {
+            Ok(due) => {
+                let mut wait = None;
+                for id in due.ids {
+                    let answered = resender.answer(id, &mut health);
+                    tokio::pin!(answered);
+                    let pause = tokio::select! {
+                        pause = &mut answered => pause,
+                        () = &mut stop => {
+                            let _uncertain = tokio::time::timeout(limit, answered).await;
+                            return;
+                        }
+                    };
+                    if !pause.is_zero() {
+                        wait = Some(pause);
+                        break;
+                    }
+                    wait = Some(Duration::ZERO);
+                }
+                let next = due.next.map(|next| Duration::try_from(next.duration_since(resender.store.now())));
+                wait.or(next.map(|wait| wait.unwrap_or_default()))
+            }
+            Err(error) => {
+                tracing::warn!(source = %resender.source.name, error, "failed messages to be sent again cannot be read");
+                Some(STORE_PAUSE)
+            }
+        };
+        // A clock that is set is noticed within the minute.
+        wake = wake.map(|wait| wait.min(Duration::from_secs(60)));
+        tokio::select! {
+            () = &mut stop => return,
+            changes = changed.changed(), if wake.is_none_or(|wait| !wait.is_zero()) => if changes.is_err() { return },
+            () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
+        }
+    }
+}
