@@ -55,7 +55,7 @@ pub enum Command {
     Check(CheckArguments),
     /// Show, and with --apply set, the callback URLs of the provider's channels; needs an API key
     Connect(ConnectArguments),
-    /// Ask the provider for all that it accepted in a period, and keep what did not come; needs an API key, and the store to itself
+    /// Ask the provider for all that it accepted in a period, and keep what did not come; needs an API key
     Reconcile(ReconcileArguments),
     /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
     /// arrival

@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::event::SourceName;
+use crate::reconcile::Tally;
 use crate::store::erase::{Erased, Progress};
 use crate::store::opt_outs::OptOutChange;
 use crate::store::relays::Which;
@@ -30,6 +33,8 @@ pub enum Request {
     RetryRelayed { which: Which },
     /// Change the list of opt-outs.
     OptOut { changes: Vec<OptOutChange> },
+    /// Ask the provider for all that was accepted from `since` on and before `until`, of one source or of all.
+    Reconcile { source: Option<String>, since: Timestamp, until: Timestamp },
 }
 
 /// A line of an answer.
@@ -42,7 +47,23 @@ pub enum Line {
     Retried(u64),
     /// How many opt-outs have changed.
     OptedOut(u64),
+    /// One source has been asked about.
+    Asked {
+        source: SourceName,
+        tally: Tally,
+    },
+    /// All sources have been asked about.
+    Reconciled,
+    /// The running smscope is not configured for what is asked for.
+    NotConfigured(String),
     Failed(String),
+}
+
+impl Line {
+    /// Whether another line comes after it.
+    fn is_progress(&self) -> bool {
+        matches!(self, Line::Progress(_) | Line::Asked { .. })
+    }
 }
 
 /// The socket's name in the private folder.
@@ -143,18 +164,18 @@ async fn answer(
     }
 }
 
-/// Asks the smscope that has `folder` open, and hands each line of progress to `tell`.
+/// Asks the smscope that has `folder` open, and hands each line but the last to `tell`.
 ///
 /// # Errors
 /// Nobody answers, or not to the end.
-pub fn ask(folder: &Path, request: &Request, mut tell: impl FnMut(Progress)) -> io::Result<Line> {
+pub fn ask(folder: &Path, request: &Request, mut tell: impl FnMut(Line)) -> io::Result<Line> {
     let mut stream = UnixStream::connect(Place::of(folder)?.path)?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;
     for line in BufReader::new(stream).lines() {
         match serde_json::from_str(&line?)? {
-            Line::Progress(progress) => tell(progress),
+            line if Line::is_progress(&line) => tell(line),
             last => return Ok(last),
         }
     }

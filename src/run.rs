@@ -4,6 +4,7 @@ mod asking;
 mod kept;
 mod opt_outs;
 mod relay;
+mod running;
 
 use std::io::Write;
 use std::process::ExitCode;

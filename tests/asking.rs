@@ -4,10 +4,11 @@
 mod support;
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::smsmode::{API_KEY, Fault, SmsmodeApi, channel};
-use support::{HOOK, Launch, Smscope, TOKEN, eventually, post, receipt};
+use support::{Ended, HOOK, Launch, Smscope, TOKEN, eventually, post, receipt};
 
 fn asks(stand_in: &SmsmodeApi, more: &str) -> String {
     format!("{more}\n[[source]]\nname = \"smsmode\"\n[source.api]\nkey = \"{API_KEY}\"\nurl = \"{}\"\n", stand_in.url())
@@ -22,7 +23,7 @@ fn without_being_told_to_smscope_asks_nobody_anything() {
     let stand_in = SmsmodeApi::start();
     let smscope = Launch::new().file(&asks(&stand_in, "public_url = \"http://127.0.0.1:9\"")).start();
     smscope.client().ask(post(HOOK, receipt("a", "ENROUTE")));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     let text = smscope.metrics().text;
     for name in ["smscope_account_", "smscope_api_", "smscope_self_probe", "smscope_reconcile_"] {
         assert!(!text.contains(&format!("\n{name}")), "{name}");
@@ -244,31 +245,123 @@ fn a_receipt_that_never_came_is_asked_for_and_counted_once() {
     assert_eq!(sum(&smscope, "sms_receipt_delay_seconds_count", &[]), None);
 }
 
-#[test]
-fn a_period_is_asked_for_by_command_on_a_store_that_nobody_uses() {
-    let stand_in = SmsmodeApi::start();
-    let launch = Launch::new().file(&asks(&stand_in, ""));
-    let reconcile = || launch.clone().args(&["reconcile", "--since", "2d"]).run();
-    let nothing = reconcile();
-    assert_eq!(nothing.code, Some(78), "{}", nothing.stderr);
-    assert!(!launch.data_dir().exists());
-
+/// A smscope that runs, or one that has run on the same data directory.
+fn once_started(launch: &Launch, runs: bool) -> Option<Smscope> {
     let smscope = launch.start();
-    smscope.client().ask(post(HOOK, receipt("a", "DELIVERED")));
-    let in_use = reconcile();
-    assert_eq!(in_use.code, Some(78), "{}", in_use.stderr);
-    assert!(in_use.stderr.contains("another smscope is using it"), "{}", in_use.stderr);
+    if runs {
+        return Some(smscope);
+    }
     smscope.terminate();
     assert_eq!(smscope.end().code, Some(0));
+    None
+}
 
-    let accepted = (jiff::Timestamp::now() - std::time::Duration::from_secs(3600)).to_string();
+fn reconcile(launch: &Launch, more: &[&str]) -> Ended {
+    launch.clone().args(&[&["reconcile", "--since", "2d"], more].concat()).run()
+}
+
+#[test]
+fn a_period_is_asked_for_by_command_whether_or_not_a_smscope_runs() {
+    let accepted = (jiff::Timestamp::now() - Duration::from_secs(3600)).to_string();
     let of = |id: &str, status: &str| json!({"messageId": id, "type": "SMS", "acceptedAt": accepted, "recipient": {"to": support::NUMBER}, "status": {"value": status}});
-    stand_in.set_messages(vec![of("c", "UNDELIVERED"), of("b", "DELIVERED"), of("a", "DELIVERED")]);
-    let told = |missed: &str| format!("smsmode: {missed}, of 3 in the period; 3 read\n");
-    let first = reconcile();
-    assert_eq!((first.stdout, first.stderr), (told("2 had not come (1 delivered, 1 failed)"), String::new()));
-    assert_eq!(reconcile().stdout, told("0 had not come"));
+    for runs in [true, false] {
+        let stand_in = SmsmodeApi::start();
+        let launch = Launch::new().file(&asks(&stand_in, ""));
+        let nothing = reconcile(&launch, &[]);
+        assert_eq!(nothing.code, Some(78), "{}", nothing.stderr);
+        assert!(!launch.data_dir().exists());
+
+        stand_in.set_messages(vec![of("a", "DELIVERED")]);
+        let smscope = launch.start();
+        smscope.client().ask(post(HOOK, receipt("a", "DELIVERED")));
+        smscope.terminate();
+        smscope.end();
+        stand_in.set_messages(vec![of("c", "UNDELIVERED"), of("b", "DELIVERED"), of("a", "DELIVERED")]);
+        let running = once_started(&launch, runs);
+        let told = |missed: &str| format!("smsmode: {missed}, of 3 in the period; 3 read\n");
+        let first = reconcile(&launch, &[]);
+        let missed = told("2 had not come (1 delivered, 1 failed)");
+        assert_eq!((first.code, first.stdout, first.stderr), (Some(0), missed, String::new()), "runs: {runs}");
+        assert_eq!(reconcile(&launch, &["--source", "smsmode"]).stdout, told("0 had not come"));
+        let smscope = running.unwrap_or_else(|| launch.start());
+        assert_eq!(sum(&smscope, "sms_receipts_reconciled_total", &[]), Some(2.0), "runs: {runs}");
+        assert_eq!(sum(&smscope, "sms_messages_delivered_total", &[]), Some(2.0));
+        assert_eq!(sum(&smscope, "smscope_reconcile_rounds_total", &[]), None, "it makes no rounds of its own");
+        let asked = [("operation", "messages"), ("result", "ok")];
+        assert_eq!(sum(&smscope, "smscope_api_requests_total", &asked), runs.then_some(2.0));
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_for_by_command_is_one_line_and_an_exit_code_whether_or_not_a_smscope_runs() {
+    let stand_in = SmsmodeApi::start();
+    let source = |name: &str, key: &str, more: &str| {
+        format!("[[source]]\nname = \"{name}\"\napi = {{ key = \"{key}\", url = \"{}\"{more} }}\n", stand_in.url())
+    };
+    let refused = "smscope: smsmode's API (messages): answered 401 Unauthorized: Unauthorized; the key is not known\n";
+    let two = source("one", API_KEY, "") + &source("two", "wr0ng-key", "");
+    for (file, more, code, stdout, stderr) in [
+        (
+            "[[source]]\nname = \"one\"\n",
+            &[][..],
+            78,
+            "",
+            "smscope: no source has an API key; expected a key in [source.api], or SMSCOPE_API_KEY\n",
+        ),
+        (&two, &["--source", "three"], 78, "", "smscope: --source: no such source; expected one of one, two\n"),
+        (
+            &source("one", API_KEY, ", mode = \"legacy\""),
+            &[],
+            78,
+            "",
+            "smscope: source one: the legacy API has neither channels nor a list of messages; expected a key of the REST API\n",
+        ),
+        (&source("one", "wr0ng-key", ""), &[], 1, "", refused),
+        // What has been done by then is told.
+        (&two, &[], 1, "one: 0 had not come, of 0 in the period; 0 read\n", refused),
+    ] {
+        for runs in [true, false] {
+            let launch = Launch::without_token().file(file);
+            let _running = once_started(&launch, runs);
+            let ended = reconcile(&launch, more);
+            assert_eq!(
+                (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
+                (Some(code), stdout, stderr),
+                "runs: {runs}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_key_of_the_smscope_that_runs_is_the_one_that_counts() {
+    let stand_in = SmsmodeApi::start();
+    let launch = Launch::new();
+    let empty = launch.home.path().join("empty.toml");
+    std::fs::write(&empty, "").unwrap();
+    let without = launch.clone().env("SMSCOPE_CONFIG", empty.to_str().unwrap());
+    let running = launch.file(&asks(&stand_in, "")).start();
+    let ended = reconcile(&without, &[]);
+    assert_eq!(ended.stdout, "smsmode: 0 had not come, of 0 in the period; 0 read\n", "{}", ended.stderr);
+    running.terminate();
+    running.end();
+    let ended = reconcile(&without, &[]);
+    assert!(ended.code == Some(78) && ended.stderr.contains("no source has an API key"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_smscope_that_is_asked_to_end_does_not_wait_for_what_a_command_asks() {
+    let stand_in = SmsmodeApi::start();
+    stand_in.always_fail(Fault::Slow(Duration::from_secs(25)));
+    let launch = Launch::new().file(&(asks(&stand_in, "") + "timeout = \"25s\"\n"));
     let smscope = launch.start();
-    assert_eq!(sum(&smscope, "sms_receipts_reconciled_total", &[]), Some(2.0));
-    assert_eq!(sum(&smscope, "sms_messages_delivered_total", &[]), Some(2.0));
+    let command = std::thread::spawn(move || reconcile(&launch, &[]));
+    eventually("the provider is asked", || !stand_in.asked().is_empty());
+    let before = Instant::now();
+    smscope.terminate();
+    assert_eq!(smscope.end().code, Some(0));
+    let told = command.join().unwrap();
+    assert!(before.elapsed() < Duration::from_secs(15), "{:?}", before.elapsed());
+    assert_eq!((told.code, told.stdout.as_str()), (Some(1), ""), "{}", told.stderr);
+    assert!(told.stderr.ends_with("run it again\n"), "{}", told.stderr);
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use smscope::cli;
-use support::Launch;
+use support::{Launch, needed, on_path};
 
 /// What `smscope` prints, with a configuration that it must not care for.
 fn printed(arguments: &[&str]) -> String {
@@ -32,12 +32,10 @@ fn commands() -> Vec<String> {
 
 /// What a program makes of `input`; `None` when there is no such program on this machine.
 fn fed(program: &str, arguments: &[&str], input: &str) -> Option<(bool, String)> {
-    let mut command = Command::new(program);
+    let how = format!("Debian has it in the package {program}");
+    let mut command = Command::new(needed(program, on_path(program), &how)?);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let Ok(mut child) = command.spawn() else {
-        eprintln!("skipped: {program} is not installed");
-        return None;
-    };
+    let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use support::{Ended, HOOK, Launch, Smscope, request};
+use support::{Ended, HOOK, Launch, Smscope, needed, request};
 
 const NOBODY: u32 = 65_534;
 
@@ -158,13 +158,17 @@ fn where_there_is_no_store_that_is_one_line() {
     }
 }
 
+/// As [`as_nobody`], for a test that says nothing where it cannot be had.
+fn needs_nobody() -> Option<Launch> {
+    needed("root", as_nobody(), "nobody else can become somebody else")
+}
+
 /// A data directory that is everybody's, with a copy of the program that everybody may run; `None` where this is not root, for whom
 /// modes mean nothing.
 fn as_nobody() -> Option<Launch> {
     let launch = Launch::new();
     let home = launch.home.path();
     if fs::metadata(home).unwrap().uid() != 0 {
-        eprintln!("skipped: only root can become somebody else");
         return None;
     }
     fs::set_permissions(home, fs::Permissions::from_mode(0o755)).unwrap();
@@ -221,7 +225,7 @@ fn what_was_open_to_others_is_closed_at_the_start_and_that_is_said() {
 
 #[test]
 fn a_private_folder_of_another_user_is_refused() {
-    let Some(launch) = as_nobody() else { return };
+    let Some(launch) = needs_nobody() else { return };
     let private = launch.data_dir().join("private");
     fs::create_dir(&private).unwrap();
     fs::set_permissions(&private, fs::Permissions::from_mode(0o777)).unwrap();
@@ -233,7 +237,7 @@ fn a_private_folder_of_another_user_is_refused() {
 
 #[test]
 fn nobody_else_can_look_into_the_store_or_ask_for_an_erasure() {
-    let Some(stranger) = as_nobody() else { return };
+    let Some(stranger) = needs_nobody() else { return };
     let smscope = Launch::new().start();
     filled(&smscope);
     fs::set_permissions(smscope.launch.home.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -252,7 +256,7 @@ fn nobody_else_can_look_into_the_store_or_ask_for_an_erasure() {
 
 #[test]
 fn an_erasure_by_root_leaves_the_store_to_its_owner() {
-    let Some(launch) = as_nobody() else { return };
+    let Some(launch) = needs_nobody() else { return };
     let smscope = launch.start();
     filled(&smscope);
     smscope.terminate();

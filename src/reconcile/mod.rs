@@ -17,11 +17,11 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::config::{self, Source};
-use crate::event::Event;
+use crate::config::{self, Config, Source};
+use crate::event::{Event, SourceName};
 use crate::meters::{ReconcileMeters, RoundResult};
 use crate::outbound::Notice;
-use crate::smsmode_api::{ApiError, Operation, PAGE, SmsmodeApi, event_of, pause};
+use crate::smsmode_api::{ApiError, NotConfigured, Operation, PAGE, SmsmodeApi, event_of, pause, rest_apis};
 use crate::store::{Raw, Refusal, Store, Submission, Verdict};
 
 use order::Order;
@@ -39,7 +39,6 @@ pub struct Reconciler {
     api: SmsmodeApi,
     store: Store,
     settings: config::Reconcile,
-    meters: ReconcileMeters,
 }
 
 /// What is looked for.
@@ -84,7 +83,22 @@ impl Reconciler {
     /// Must be used within a tokio runtime.
     pub fn new(source: &Source, api: SmsmodeApi, store: Store, settings: config::Reconcile) -> Self {
         api.expect(&[Operation::Messages]);
-        Self { meters: ReconcileMeters::new(source.name.as_str()), source: source.clone(), api, store, settings }
+        Self { source: source.clone(), api, store, settings }
+    }
+
+    /// One for the source of this name, or one for each that can be asked. Must be used within a tokio runtime.
+    ///
+    /// # Errors
+    /// There is none that can be asked.
+    pub fn of(config: &Config, name: Option<&str>, store: &Store) -> Result<Vec<Self>, NotConfigured> {
+        let reconciler = |(source, api): (&Source, config::Api)| {
+            Self::new(source, SmsmodeApi::new(&source.name, api), store.clone(), config.reconcile)
+        };
+        Ok(rest_apis(config, name)?.into_iter().map(reconciler).collect())
+    }
+
+    pub fn source(&self) -> &SourceName {
+        &self.source.name
     }
 
     /// Asks for the messages that have been pending for too long.
@@ -92,16 +106,6 @@ impl Reconciler {
     /// # Errors
     /// The provider's API or the store does not do its part.
     pub async fn round(&self) -> Result<Tally, RoundError> {
-        let ended = self.overdue().await;
-        self.meters.ended(match &ended {
-            Ok(Tally { is_incomplete: false, .. }) => RoundResult::Complete,
-            Ok(_) => RoundResult::Incomplete,
-            Err(_) => RoundResult::Failed,
-        });
-        ended
-    }
-
-    async fn overdue(&self) -> Result<Tally, RoundError> {
         let limit = self.settings.max_pages * PAGE;
         let before = Timestamp::now().checked_sub(self.settings.after).unwrap_or(Timestamp::MIN);
         let (store, source) = (self.store.clone(), self.source.name.clone());
@@ -240,7 +244,7 @@ fn time(event: &Event) -> Option<Timestamp> {
 }
 
 /// Makes a round now and then, until `stop` resolves.
-pub async fn run(reconciler: Reconciler, stop: impl Future<Output = ()>) {
+pub async fn run(reconciler: Reconciler, meters: ReconcileMeters, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
     let source = reconciler.source.name.clone();
     let interval = reconciler.settings.interval;
@@ -257,6 +261,11 @@ pub async fn run(reconciler: Reconciler, stop: impl Future<Output = ()>) {
             () = &mut stop => return,
             ended = reconciler.round() => ended,
         };
+        meters.ended(match &ended {
+            Ok(Tally { is_incomplete: false, .. }) => RoundResult::Complete,
+            Ok(_) => RoundResult::Incomplete,
+            Err(_) => RoundResult::Failed,
+        });
         let mut wait = interval.mul_f64(0.95 + fastrand::f64() / 10.0);
         match ended {
             Ok(tally) => {

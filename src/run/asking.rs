@@ -1,14 +1,16 @@
-//! The commands that ask others: `check --public-url` and `connect`.
+//! The commands that ask others: `check --public-url`, `connect` and `reconcile`.
 
 use std::io::{IsTerminal, Write, stdin, stdout};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 
+use super::running::ask_its_owner;
 use super::{print, refused};
 use crate::cli::{ConnectArguments, Exit, ReconcileArguments};
-use crate::config::{ApiMode, Config, Loaded, Source, Tokens};
+use crate::config::{Config, Loaded, Source, Tokens};
 use crate::connect::{self, Change, Undo};
+use crate::control::{Line, Request};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
 use crate::probe::{self, Target};
@@ -16,7 +18,7 @@ use crate::proof::ProofKey;
 use crate::reconcile::{Reconciler, Tally};
 use crate::secret::Secret;
 use crate::serve;
-use crate::smsmode_api::SmsmodeApi;
+use crate::smsmode_api::{SmsmodeApi, rest_apis};
 
 /// Calls of each callback URL.
 const CALLS: usize = 3;
@@ -64,9 +66,9 @@ pub fn connect(loaded: &Loaded, asked: &ConnectArguments) -> Result<ExitCode, Ex
             None => return Err(Exit::Configuration("--public-url: missing; expected it, or public_url".to_owned())),
         };
         let mut changes = Vec::new();
-        for source in sources(&config, asked.source.as_deref())? {
+        for (source, api) in rest_apis(&config, asked.source.as_deref()).map_err(Exit::configuration)? {
             let url = config.callback_url(&source.name, token(&config, source)?.reveal());
-            let api = api(&config, &source.name)?;
+            let api = SmsmodeApi::new(&source.name, api);
             changes.extend(connect::plan(&source.name, &api, &url, &asked.channel).await.map_err(Exit::failure)?);
         }
         print(&connect::shown(&changes));
@@ -147,15 +149,14 @@ async fn set(config: &Config, changes: &[Change]) -> Result<(), Exit> {
     Ok(())
 }
 
-/// `smscope reconcile`, on a store that no smscope is using.
+/// `smscope reconcile`, by the smscope that is running on the data directory, or by this process where none is.
 ///
 /// # Errors
-/// No API key, no such source, a store that is not there or in use, an API that does not do its part.
+/// No API key, no such source, a store that is not there, an API that does not do its part.
 pub fn reconcile(loaded: &Loaded, asked: &ReconcileArguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
-    let sources = sources(config, asked.source.as_deref())?;
-    let now = Timestamp::now();
-    let since = now.checked_sub(asked.since).unwrap_or(Timestamp::MIN);
+    let until = Timestamp::now();
+    let since = until.checked_sub(asked.since).unwrap_or(Timestamp::MIN);
     // Where there is nothing nothing is made.
     if !DataDir::private_of(&config.data_dir).is_dir() {
         return Err(Exit::Configuration(format!(
@@ -164,21 +165,46 @@ pub fn reconcile(loaded: &Loaded, asked: &ReconcileArguments) -> Result<ExitCode
         )));
     }
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| refused(error.into()))?;
-    let lock = data_dir.lock().map_err(|error| refused(error.into()))?;
+    let lock = match data_dir.lock() {
+        Ok(lock) => lock,
+        // Its configuration counts: the key may be in its environment alone.
+        Err(DataDirError::InUse { .. }) => return reconciled_by_its_owner(config, asked.source.clone(), since, until),
+        Err(other) => return Err(refused(other.into())),
+    };
+    // Before the store is opened, which may write to it.
+    rest_apis(config, asked.source.as_deref()).map_err(Exit::configuration)?;
     let (store, end) = serve::open_store(config, &data_dir).map_err(refused)?;
-    let asked = runtime()?.block_on(async {
-        for source in sources {
-            let api = api(config, &source.name)?;
-            let reconciler = Reconciler::new(source, api, store.clone(), config.reconcile);
-            let tally = reconciler.period(since, now).await.map_err(Exit::failure)?;
-            print(&told(&source.name, &tally));
+    let ended = runtime()?.block_on(async {
+        for reconciler in Reconciler::of(config, asked.source.as_deref(), &store).map_err(Exit::configuration)? {
+            let tally = reconciler.period(since, until).await.map_err(Exit::failure)?;
+            print(&told(reconciler.source(), &tally));
         }
         Ok(ExitCode::SUCCESS)
     });
     drop(store);
     end.wait();
     drop(lock);
-    asked
+    ended
+}
+
+fn reconciled_by_its_owner(
+    config: &Config,
+    source: Option<String>,
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<ExitCode, Exit> {
+    let tell = |line| {
+        if let Line::Asked { source, tally } = line {
+            print(&told(&source, &tally));
+        }
+    };
+    match ask_its_owner(config, &Request::Reconcile { source, since, until }, tell) {
+        Ok(Line::Reconciled) => Ok(ExitCode::SUCCESS),
+        Ok(Line::NotConfigured(problem)) => Err(Exit::Configuration(problem)),
+        Ok(Line::Failed(why)) => Err(Exit::Failure(why)),
+        Ok(_) => Err(Exit::Failure("the answer makes no sense".to_owned())),
+        Err(error) => Err(Exit::Failure(format!("not all was asked for: {error}; run it again"))),
+    }
 }
 
 fn told(source: &SourceName, tally: &Tally) -> String {
@@ -192,36 +218,10 @@ fn told(source: &SourceName, tally: &Tally) -> String {
     )
 }
 
-/// The sources that are meant: the one of this name, or all that can be asked.
-fn sources<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a Source>, Exit> {
-    let found: Vec<&Source> = match name {
-        Some(name) => config.sources.iter().filter(|source| source.name.as_str() == name).collect(),
-        None => config.sources.iter().filter(|source| source.api.is_some()).collect(),
-    };
-    match (found.is_empty(), name) {
-        (false, _) => Ok(found),
-        (true, Some(_)) => {
-            let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-            Err(Exit::Configuration(format!("--source: no such source; expected one of {}", names.join(", "))))
-        }
-        (true, None) => Err(no_key()),
-    }
-}
-
-fn no_key() -> Exit {
-    Exit::Configuration("no source has an API key; expected a key in [source.api], or SMSCOPE_API_KEY".to_owned())
-}
-
 /// The API of a source. Must be used within a tokio runtime.
 fn api(config: &Config, name: &SourceName) -> Result<SmsmodeApi, Exit> {
-    let source = config.sources.iter().find(|source| source.name == *name);
-    let settings = source.and_then(|source| source.api.clone()).ok_or_else(no_key)?;
-    match settings.mode {
-        ApiMode::Rest => Ok(SmsmodeApi::new(name, settings)),
-        ApiMode::Legacy => Err(Exit::Configuration(format!(
-            "source {name}: the legacy API has no channels; expected a key of the REST API"
-        ))),
-    }
+    let (_, api) = rest_apis(config, Some(name.as_str())).map_err(Exit::configuration)?.remove(0);
+    Ok(SmsmodeApi::new(name, api))
 }
 
 /// The first token of a source: that which was given, or that which a smscope has made. None is made here: it would open nothing.

@@ -4,14 +4,14 @@ use std::fs;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Read};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::running::ask_its_owner;
 use super::{print, refused};
 use crate::cli::{EraseArguments, Exit, ExportArguments, ShowArguments};
 use crate::config::{Config, Loaded};
-use crate::control::{self, Line, Request};
+use crate::control::{Line, Request};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::export::{self, ExportError};
 use crate::serve::{self, StartError};
@@ -19,9 +19,6 @@ use crate::show::{self, Shown};
 use crate::store::OpenError;
 use crate::store::erase::{self, Doing, EraseError, Erased, People, Progress};
 use crate::store::look::{View, Wanted};
-
-/// How long a process that has the data directory may take until it answers: it may just be starting.
-const UNTIL_ANSWERED: Duration = Duration::from_secs(10);
 
 /// `smscope show`.
 ///
@@ -116,25 +113,16 @@ fn by_the_running_one(
     recipients: Vec<String>,
     mut tell: impl FnMut(Progress),
 ) -> Result<Erased, Exit> {
-    let folder = DataDir::private_of(&config.data_dir);
-    let request = Request::Erase { recipients };
-    let given_up = Instant::now() + UNTIL_ANSWERED;
-    loop {
-        match control::ask(&folder, &request, &mut tell) {
-            Ok(Line::Erased(erased)) => return Ok(erased),
-            Ok(Line::Failed(why)) => return Err(unfinished(why)),
-            Ok(_) => return Err(unfinished("the answer makes no sense")),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-                if Instant::now() > given_up {
-                    return Err(Exit::Failure(format!(
-                        "data_dir = {:?}: the smscope that is using it does not answer: {error}",
-                        config.data_dir
-                    )));
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            Err(error) => return Err(unfinished(error)),
+    let tell = |line| {
+        if let Line::Progress(progress) = line {
+            tell(progress);
         }
+    };
+    match ask_its_owner(config, &Request::Erase { recipients }, tell) {
+        Ok(Line::Erased(erased)) => Ok(erased),
+        Ok(Line::Failed(why)) => Err(unfinished(why)),
+        Ok(_) => Err(unfinished("the answer makes no sense")),
+        Err(error) => Err(unfinished(error)),
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::kept::view;
 use super::print;
-use super::relay::ask;
+use super::running::ask;
 use crate::cli::{Exit, OptOutFile, OptOutNumber, OptOutsCommand};
 use crate::config::{Config, Loaded, Source};
 use crate::control::{Line, Request};

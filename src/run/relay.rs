@@ -1,17 +1,16 @@
 //! `smscope relay`, as the process runs it.
 
 use std::fmt::Write;
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use jiff::{Timestamp, Unit};
 
 use super::kept::view;
 use super::print;
+use super::running::ask;
 use crate::cli::{Exit, RelayCommand, RelayList, RelayRetry};
-use crate::config::{Config, Loaded};
-use crate::control::{self, Line, Request};
-use crate::data_dir::DataDir;
+use crate::config::Loaded;
+use crate::control::{Line, Request};
 use crate::store::relays::{Undelivered, Which};
 
 /// `smscope relay`.
@@ -33,28 +32,13 @@ pub fn relay(loaded: &Loaded, command: &RelayCommand) -> Result<ExitCode, Exit> 
                 None => Which::Ids(ids.clone()),
             };
             match ask(&loaded.config, &Request::RetryRelayed { which })? {
+                Line::Retried(1) => print("1 dead letter is tried again\n"),
                 Line::Retried(count) => print(&format!("{count} dead letters are tried again\n")),
                 _ => return Err(Exit::Failure("the answer makes no sense".to_owned())),
             }
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The last line that the running smscope answers.
-///
-/// # Errors
-/// None is running, or it cannot do what is asked for.
-pub(super) fn ask(config: &Config, request: &Request) -> Result<Line, Exit> {
-    let no_progress = |_| {};
-    match control::ask(&DataDir::private_of(&config.data_dir), request, no_progress) {
-        Ok(Line::Failed(why)) => Err(Exit::Failure(why)),
-        Ok(line) => Ok(line),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Err(Exit::Failure(
-            format!("data_dir = {:?}: no smscope is running on it; expected one that can be asked", config.data_dir),
-        )),
-        Err(error) => Err(Exit::failure(error)),
-    }
 }
 
 fn table(found: &[Undelivered]) -> String {

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::{flush_limit, until};
 use crate::account::{self, AccountStatus, Watch};
 use crate::config::{ApiMode, Config};
-use crate::meters::ProbeMeters;
+use crate::meters::{ProbeMeters, ReconcileMeters};
 use crate::probe::{self, Probe, Target};
 use crate::proof::ProofKey;
 use crate::reconcile::{self, Reconciler};
@@ -35,7 +35,8 @@ pub fn start(
         }
         if let (true, Some((api, ApiMode::Rest))) = (config.reconcile.enabled, api()) {
             let reconciler = Reconciler::new(source, api, store.clone(), config.reconcile);
-            tasks.push(tokio::spawn(reconcile::run(reconciler, until(stopped.clone()))));
+            let meters = ReconcileMeters::new(source.name.as_str());
+            tasks.push(tokio::spawn(reconcile::run(reconciler, meters, until(stopped.clone()))));
         }
         let rules = config.resends.iter().map(|resend| &resend.rule.filter.sources);
         if rules.clone().any(|sources| sources.is_empty() || sources.contains(&source.name)) {

@@ -1,39 +1,44 @@
 //! What the running smscope does for a command.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use tokio::sync::mpsc;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::control::{Line, Request};
+use crate::reconcile::Reconciler;
 use crate::store::Store;
 use crate::store::erase::{People, Regions};
 
 /// Asked to end before it is done, a request is given up at its next step.
 #[derive(Clone, Default)]
-pub struct Ending(Arc<AtomicBool>);
+pub struct Ending(watch::Sender<bool>);
 
 impl Ending {
     pub fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.send_replace(true);
     }
 
     fn has_begun(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        *self.0.borrow()
+    }
+
+    async fn begun(&self) {
+        let mut ending = self.0.subscribe();
+        let _sender_lives = ending.wait_for(|begun| *begun).await;
     }
 }
 
 pub fn handler(config: &Config, store: Store, ending: Ending) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
     let regions = regions(config);
-    let keeps_opt_outs = config.opt_outs.is_some();
+    let config = config.clone();
     move |request, lines| {
         let last = match request {
             Request::Erase { recipients } => match People::new(&recipients, regions.clone()) {
                 Ok(people) => erase(&store, people, &ending, &lines),
                 Err(problem) => Line::Failed(problem),
             },
-            Request::OptOut { .. } if !keeps_opt_outs => {
+            Request::OptOut { .. } if config.opt_outs.is_none() => {
                 Line::Failed("opt_outs.enabled is false; expected a list of opt-outs that is kept".to_owned())
             }
             Request::OptOut { changes } => {
@@ -41,6 +46,12 @@ pub fn handler(config: &Config, store: Store, ending: Ending) -> impl Fn(Request
             }
             Request::RetryRelayed { which } => {
                 store.revive(which).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::Retried)
+            }
+            Request::Reconcile { source, since, until } => {
+                match Handle::current().block_on(async { Reconciler::of(&config, source.as_deref(), &store) }) {
+                    Ok(reconcilers) => reconcile(&reconcilers, (since, until), &ending, &lines),
+                    Err(problem) => Line::NotConfigured(problem.to_string()),
+                }
             }
         };
         let _gone = lines.blocking_send(last);
@@ -63,6 +74,36 @@ fn erase(store: &Store, people: People, ending: &Ending, lines: &mpsc::Sender<Li
             Line::Failed(error.to_string())
         }
     }
+}
+
+fn reconcile(
+    reconcilers: &[Reconciler],
+    (since, until): (Timestamp, Timestamp),
+    ending: &Ending,
+    lines: &mpsc::Sender<Line>,
+) -> Line {
+    for reconciler in reconcilers {
+        let asked = Handle::current().block_on(async {
+            tokio::select! {
+                // What has been handed to the store by then is kept.
+                () = ending.begun() => Err("smscope is ending; run it again".to_owned()),
+                tally = reconciler.period(since, until) => tally.map_err(|error| error.to_string()),
+            }
+        });
+        let source = reconciler.source().clone();
+        match asked {
+            Ok(tally) => {
+                tracing::info!(%source, %since, missed = tally.missed(), "asked for a period, as a command wanted");
+                // Nobody may be listening any more: what was asked for is done all the same.
+                let _gone = lines.blocking_send(Line::Asked { source, tally });
+            }
+            Err(why) => {
+                tracing::warn!(%source, "a period was not asked for to its end: {why}");
+                return Line::Failed(why);
+            }
+        }
+    }
+    Line::Reconciled
 }
 
 /// Where the numbers of each source are at home.

@@ -26,10 +26,12 @@ use crate::event::SourceName;
 use crate::meters::ApiMeters;
 use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector, excerpt, wait};
 
+mod configured;
 mod error;
 mod item;
 mod resource;
 
+pub use configured::{NotConfigured, rest_apis};
 pub use error::{ApiError, Failure};
 pub use item::event_of;
 pub use resource::{Callbacks, Channel, Organisation, number};

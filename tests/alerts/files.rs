@@ -9,6 +9,8 @@ use std::process::{Command, Output, Stdio};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::needed::{needed, on_path};
+
 pub const RULES: &str = "alerts/smscope.rules.yaml";
 pub const OVERRIDES: &str = "alerts/overrides.example.rules.yaml";
 pub const LOKI: &str = "alerts/loki.rules.yaml";
@@ -82,7 +84,7 @@ pub fn parse(language: &str, queries: &[&str]) -> Option<Vec<Parsed>> {
 pub fn script(arguments: &[&OsStr], input: &str) -> Option<Output> {
     let package = root().join("grafana");
     let tsx = package.join("node_modules/.bin/tsx");
-    let tsx = needed("the packages of grafana/", "grafana/setup.sh installs them", tsx.is_file().then_some(tsx))?;
+    let tsx = needed("the packages of grafana/", tsx.is_file().then_some(tsx), "grafana/setup.sh installs them")?;
     let output = run(Command::new(tsx).args(arguments).current_dir(package), input);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     Some(output)
@@ -97,19 +99,5 @@ pub fn run(command: &mut Command, input: &str) -> Output {
 
 /// A program of a Debian package; `None` when it is missing and the test is skipped.
 pub fn program(name: &str, package: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    needed(name, &format!("Debian has it in the package {package}"), found)
-}
-
-/// In CI a test that did not run must not look like one that passed.
-fn needed(name: &str, how: &str, found: Option<PathBuf>) -> Option<PathBuf> {
-    if found.is_none() {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        let line = format!("skipped: {test}: {name} is missing; {how}");
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{line}");
-        // Past the capture of `eprintln!`, which shows nothing of a test that returns.
-        let _closed = writeln!(std::io::stderr(), "{line}");
-    }
-    found
+    needed(name, on_path(name), &format!("Debian has it in the package {package}"))
 }

@@ -4,5 +4,7 @@
 mod documents;
 mod expressions;
 mod files;
+#[path = "../support/needed.rs"]
+mod needed;
 mod programs;
 mod runbooks;

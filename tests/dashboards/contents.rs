@@ -37,7 +37,7 @@ fn document(path: &str) -> String {
 /// Metrics with their labels, as docs/metrics.md has them; tests/documents.rs holds that to the code.
 fn metrics() -> BTreeMap<String, BTreeSet<String>> {
     let document = document("docs/metrics.md");
-    let row = Regex::new(r"(?m)^\| `(sms_[a-z_]+|smscope_[a-z_]+)` \|([a-z ]*)\|").unwrap();
+    let row = Regex::new(r"(?m)^\| `(sms_[a-z_]+|smscope_[a-z_]+)` \|([a-z_ ]*)\|").unwrap();
     let words = |labels: &str| labels.split_whitespace().map(str::to_owned).collect();
     let listed = row.captures_iter(&document).map(|found| (found[1].to_owned(), words(&found[2])));
     listed.chain(PROCESS.map(|name| (name.to_owned(), BTreeSet::new()))).collect()

@@ -4,3 +4,6 @@ mod board;
 mod contents;
 mod generator;
 mod linter;
+#[path = "../support/needed.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
+mod needed;

@@ -10,6 +10,8 @@ mod configurations;
 mod demo;
 mod kubernetes;
 mod names;
+#[path = "../support/needed.rs"]
+mod needed;
 #[path = "../end_to_end/peers/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "these tests use a part of it")]
 mod peers;
@@ -30,7 +32,8 @@ fn files(folder: &str) -> BTreeMap<String, String> {
     for entry in fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}")) {
         let path: PathBuf = entry.unwrap().path();
         let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        if name.ends_with("node_modules") {
+        // What npm has put there is not ours.
+        if path.ends_with("node_modules") {
             continue;
         }
         if path.is_dir() {

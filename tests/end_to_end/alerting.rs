@@ -105,7 +105,7 @@ impl Chain {
             overrides.display(),
             alertmanager.address
         );
-        let prometheus = Prometheus::start_with(folder.path(), &smscope.admin_address(), &more)?;
+        let prometheus = Prometheus::start_with(folder.path(), &[&smscope.admin_address()], &more)?;
         Some(Self { _folder: folder, prometheus, alertmanager, smscope })
     }
 

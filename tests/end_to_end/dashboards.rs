@@ -1,5 +1,7 @@
 //! Every query of every panel on a real Prometheus that scrapes the real sidecar under simulated traffic.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -8,9 +10,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::board::{Board, Choice, Filling, Language};
-use crate::peers::{Collector, Prometheus, Smscope, TOKEN, eventually, holds, promtool};
+use crate::peers::{Authority, Collector, Prometheus, Smscope, TOKEN, eventually, holds, promtool};
 use crate::provider::receipt;
 use crate::queries::{Asked, Barren, all_give_data};
+use crate::smsmode::{API_KEY, Fault, SmsmodeApi};
 
 const BARREN: [Barren; 2] = [
     Barren { part: " offset 1w", reason: "there is no week before the test" },
@@ -39,22 +42,28 @@ fn every_query_gives_data(road: Road) {
     let folder = TempDir::new().unwrap();
     let Some(mut collector) = Collector::start(folder.path()) else { return };
     // A relay whose target is away: its deliveries wait.
-    let relay = "[[relay]]\nname = \"away\"\nurl = \"http://127.0.0.1:9/\"\nevents = [\"message.failed\"]\n";
+    let relay = "[[relay]]\nname = \"away\"\nurl = \"http://127.0.0.1:9/\"\nevents = [\"message.failed\"]\n\
+                 [opt_outs]\nenabled = true\n";
     let smscope = Smscope::new(folder.path())
         .with_file(relay)
         .with("SMSCOPE_TOKEN", TOKEN)
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
         .with("SMSCOPE_STORE_SIZE_LIMIT", "64MiB")
         .start();
+    let (guarded, stand_in) = guarded(folder.path(), collector.endpoint());
     let scraped = match road {
-        Road::Scrape => smscope.admin_address(),
-        Road::Otlp => collector.prometheus_address(),
+        Road::Scrape => vec![smscope.admin_address(), guarded.admin_address()],
+        Road::Otlp => vec![collector.prometheus_address()],
     };
-    let Some(prometheus) = Prometheus::start(folder.path(), &scraped) else { return };
+    let scraped: Vec<&str> = scraped.iter().map(String::as_str).collect();
+    let Some(prometheus) = Prometheus::start_with(folder.path(), &scraped, "") else { return };
     let becomes =
         |query: &str| eventually(query, || holds(prometheus.series(query, None)? == 1, || "empty".to_owned()));
-    becomes("smscope_build_info");
-    becomes("sum(smscope_webhook_requests_total) == 0");
+    becomes("count(smscope_build_info) == 2");
+    // What fails is seen only once it has been seen not to.
+    becomes("sum(smscope_api_requests_total{result=\"server_error\"}) == 0");
+    stand_in.fail([Fault::Status(500)]);
+    becomes("sum(smscope_webhook_requests_total{result=\"accepted\"}) == 0");
     // More flows than a label may have values.
     for number in 0..60 {
         let channel = json!({"type": "SMS", "flow": format!("FLOW{number}")});
@@ -82,6 +91,34 @@ fn every_query_gives_data(road: Road) {
         let answered = prometheus.series(&query, None);
         assert!(answered.is_ok(), "{place}: {answered:?}\n{query}");
     }
+}
+
+/// Another smscope: it has TLS, calls its own public URL, and asks for an account.
+fn guarded(folder: &Path, endpoint: String) -> (Smscope, SmsmodeApi) {
+    let folder = folder.join("guarded");
+    fs::create_dir(&folder).unwrap();
+    let ours = Authority::new("ours");
+    let identity = ours.server();
+    for (name, pem) in [("ca.pem", ours.pem()), ("tls.pem", identity.certificate), ("tls.key", identity.key)] {
+        fs::write(folder.join(name), pem).unwrap();
+    }
+    let stand_in = SmsmodeApi::start();
+    let smscope = Smscope::new(&folder);
+    let file = format!(
+        "public_url = \"https://{}\"\n[http.tls]\ncertificate = {:?}\nkey = {:?}\n\
+         [self_probe]\nenabled = true\ninterval = \"1s\"\n[account]\nenabled = true\ninterval = \"1s\"\n\
+         [[source]]\nname = \"smsmode\"\napi = {{ key = \"{API_KEY}\", url = \"{}\" }}\n",
+        smscope.webhook_address(),
+        folder.join("tls.pem"),
+        folder.join("tls.key"),
+        stand_in.url()
+    );
+    let smscope = smscope
+        .with_file(&file)
+        .with("SMSCOPE_TOKEN", TOKEN)
+        .with("SSL_CERT_FILE", folder.join("ca.pem").to_str().unwrap())
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+    (smscope.start(), stand_in)
 }
 
 /// The queries for Prometheus of every panel, as Grafana sends them.

@@ -13,9 +13,14 @@ mod dashboards;
 mod load;
 mod logs;
 mod metrics;
+#[path = "../support/needed.rs"]
+mod needed;
 mod outage;
 mod peers;
 mod prometheus;
 mod provider;
 mod queries;
 mod roads;
+#[path = "../support/smsmode.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
+mod smsmode;

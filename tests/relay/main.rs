@@ -3,9 +3,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../end_to_end/peers/certificates.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
+mod certificates;
 mod conversations;
 mod crash;
 mod deliveries;
 mod failures;
 mod sdk;
-mod target;
+mod trust;
+
+use support::target;

@@ -26,3 +26,5 @@ mod support;
 mod syscalls;
 mod time;
 mod upgrade;
+
+use support::needed;

@@ -4,14 +4,11 @@ mod crash;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
-#[expect(dead_code, reason = "the tests of relays want more of it")]
-#[path = "../relay/target.rs"]
-mod target;
 
 use serde_json::{Value, json};
 use support::smsmode::{API_KEY, Fault, SmsmodeApi};
+use support::target::Target;
 use support::{HOOK, NUMBER, Smscope, TOKEN, eventually, request};
-use target::Target;
 
 /// A `[[resend]]` with these lines, and the source whose messages it is about.
 fn rules(stand_in: &SmsmodeApi, rule: &str) -> String {

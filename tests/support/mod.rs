@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 mod client;
 mod collector;
 mod metrics;
+pub mod needed;
 mod smscope;
 pub mod smsmode;
+pub mod target;
 mod traces;
 
 pub use client::{Answer, Client, Stream, gzip, post, request};
 pub use collector::Collector;
 pub use metrics::Metrics;
+pub use needed::{needed, on_path};
 pub use smscope::{Ended, Launch, Smscope};
 pub use traces::{bytes_under, forms, traces};
 

@@ -143,6 +143,19 @@ impl Launch {
         Running::of(self.command()).end()
     }
 
+    /// Runs commands in one shell, as a person does who has this program as `smscope`. Gives what each prints.
+    pub fn shell(&self, commands: &[&str]) -> Vec<String> {
+        const END: &str = "\u{1}the end of a command\n";
+        let script: String = commands.iter().map(|command| format!("{command}\nprintf '%s' '{END}'\n")).collect();
+        let folders = [self.program.parent().unwrap().into(), std::env::var_os("PATH").unwrap_or_default()];
+        let mut shell = Command::new("sh");
+        shell.args(["-e", "-c", &script]).env_clear().envs(self.environment.iter().cloned());
+        shell.env("PATH", folders.join(std::ffi::OsStr::new(":"))).current_dir(self.home.path());
+        let ended = Running::of(shell).end();
+        assert_eq!(ended.code, Some(0), "{commands:?}: {ended:?}");
+        ended.stdout.split_terminator(END).map(str::to_owned).collect()
+    }
+
     fn command(&self) -> Command {
         let mut command = match &self.shell {
             None => Command::new(&self.program),

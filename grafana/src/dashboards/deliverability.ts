@@ -292,6 +292,9 @@ const OF_REPLIES = { filters: ["source", "channel"] as const };
 const stops = (range: string) => sum(increase("sms_replies_total", range, { where: ['kind="stop"'] }));
 const delivered = (range: string) => sum(increase("sms_messages_delivered_total", range, OF_REPLIES));
 
+const NO_LIST = "No list is kept: [opt_outs] is off";
+const AFTER_OPT_OUT = "sms_messages_after_opt_out_total";
+
 const replies = {
   title: "Replies and opt-outs",
   panels: [
@@ -346,6 +349,37 @@ const replies = {
         },
       ],
       colours: { read: OUTCOME.read },
+    }),
+    lines({
+      title: "Numbers that have opted out",
+      description:
+        "On the list of opt-outs, once for each sender that they wrote to. It climbs by the STOPs above and by what `smscope opt-outs` adds. A fall that nobody made: ask who removed them.",
+      none: NO_LIST,
+      unit: "short",
+      width: 8,
+      queries: [{ name: "{{source}}", expr: `max by (source) (${select("sms_opt_outs")})` }],
+      colours: {},
+    }),
+    stat({
+      title: "Sent after opt-out",
+      description:
+        "Messages of the time range that were accepted or sent after their recipient had opted out. In France and the EU one is an incident: stop what sends them; look first at whether it asks `/v1/opt-outs`, and what it does when that does not answer.",
+      none: NO_LIST,
+      unit: "short",
+      decimals: 0,
+      width: 4,
+      height: 8,
+      queries: [{ name: "after opt-out", expr: sum(increase(AFTER_OPT_OUT, "$__range")) }],
+      steps: THRESHOLDS.incident,
+    }),
+    lines({
+      title: "Sent after opt-out, an hour",
+      description: "By source and flow, in the hour before each point: the flow says which service does not ask before it sends.",
+      none: NO_LIST,
+      unit: "short",
+      width: 12,
+      queries: [{ name: "{{source}} {{flow}}", expr: sum(increase(AFTER_OPT_OUT, "1h"), "source", "flow") }],
+      colours: {},
     }),
   ],
 };

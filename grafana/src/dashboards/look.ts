@@ -102,7 +102,26 @@ export const THRESHOLDS = {
   silence: rising(900, 3_600),
   share: rising(0.01, 0.05),
   full: rising(0.8, 0.95),
+  /** Of a daily or monthly limit. */
+  limit: rising(0.75, 0.9),
+  /** Seconds that a certificate still has. */
+  certificate: [
+    [null, OUTCOME.failed],
+    [14 * 86_400, OUTCOME.pending],
+    [21 * 86_400, OUTCOME.delivered],
+  ] as Steps,
+  /** Of the calls of our own public URL. */
+  cameThrough: [
+    [null, OUTCOME.failed],
+    [0.5, OUTCOME.pending],
+    [0.99, OUTCOME.delivered],
+  ] as Steps,
   backlog: rising(1_000, 10_000),
   backlogAge: rising(60, 900),
   anyAtAll: rising(1, 10),
+  /** One is too many. What is counted by increase() is a fraction. */
+  incident: [
+    [null, OUTCOME.delivered],
+    [0.5, OUTCOME.failed],
+  ] as Steps,
 } as const;

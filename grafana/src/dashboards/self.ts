@@ -4,6 +4,7 @@ import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 import { dashboard } from "./frame.js";
 import { NEUTRAL, OUTCOME, QUANTILES, RESULT, THRESHOLDS, VOLUME } from "./look.js";
 import { increase, type Metric, ofSmscope, quantile, rate, ratio, select, sum } from "./metrics.js";
+import { account, door, publicUrl } from "./outside.js";
 import { heatmap, lines, stat, table } from "./panels.js";
 import { VARIABLES } from "./variables.js";
 
@@ -477,6 +478,6 @@ export function self(): Dashboard {
     variables: VARIABLES.self,
     from: "now-6h",
     refresh: "30s",
-    rows: [isItWell, requests, store, exporting, relays, process],
+    rows: [isItWell, requests, door, publicUrl, store, exporting, relays, account, process],
   });
 }

@@ -1,6 +1,5 @@
 //! The processes around a test, each on ports of its own, ended with the test.
 
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +14,8 @@ pub use exposition::Exposition;
 pub use http::{Http, Reply};
 pub use prometheus::{Prometheus, promtool};
 pub use smscope::{Smscope, TOKEN};
+
+pub use crate::needed::{needed, on_path};
 
 mod alertmanager;
 mod certificates;
@@ -59,19 +60,6 @@ pub fn free_port() -> u16 {
         .expect("no free port")
 }
 
-/// The program that a test needs. Where it is missing, the test is skipped and says so; but never in CI, where a test
-/// that did not run must not look like one that passed.
-pub fn needed(name: &str, found: Option<PathBuf>, how: &str) -> Option<PathBuf> {
-    if found.is_none() {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        let line = format!("skipped: {test}: {name} is missing; {how}");
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{line}");
-        // Past the capture of `eprintln!`, which shows nothing of a test that returns.
-        let _closed = writeln!(std::io::stderr(), "{line}");
-    }
-    found
-}
-
 /// A program that a build.sh under tests/ has built of `sources`.
 pub fn built(kind: &str, sources: &[u8], program: &str) -> Option<PathBuf> {
     let hash: String = Sha256::digest(sources).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -80,9 +68,4 @@ pub fn built(kind: &str, sources: &[u8], program: &str) -> Option<PathBuf> {
         None => PathBuf::from(std::env::var_os("HOME")?).join(".cache"),
     };
     Some(cache.join("smscope").join(kind).join(hash).join(program)).filter(|file| file.is_file())
-}
-
-pub fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

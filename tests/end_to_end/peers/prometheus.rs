@@ -21,16 +21,16 @@ pub struct Prometheus {
 impl Prometheus {
     /// One that scrapes `target` each second; `None` when there is no Prometheus and the test is skipped.
     pub fn start(folder: &Path, target: &str) -> Option<Self> {
-        Self::start_with(folder, target, "")
+        Self::start_with(folder, &[target], "")
     }
 
-    /// The same with more lines of configuration, such as rules.
-    pub fn start_with(folder: &Path, target: &str, more: &str) -> Option<Self> {
+    /// The same with several targets, and with more lines of configuration, such as rules.
+    pub fn start_with(folder: &Path, targets: &[&str], more: &str) -> Option<Self> {
         let binary = needed("Prometheus", on_path("prometheus"), HOW)?;
         let configuration = folder.join("prometheus.yml");
         let scrape = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
-             scrape_configs: [{{job_name: smscope, static_configs: [{{targets: ['{target}']}}]}}]\n{more}"
+             scrape_configs: [{{job_name: smscope, honor_labels: true, static_configs: [{{targets: {targets:?}}}]}}]\n{more}"
         );
         std::fs::write(&configuration, scrape).unwrap();
         let address = format!("127.0.0.1:{}", free_port());

@@ -117,6 +117,10 @@ impl Smscope {
         format!("127.0.0.1:{}", self.admin)
     }
 
+    pub fn webhook_address(&self) -> String {
+        format!("127.0.0.1:{}", self.webhooks)
+    }
+
     /// The callback URL of a source.
     pub fn hook(&self, source: &str) -> String {
         format!("http://127.0.0.1:{}/hooks/{source}/{TOKEN}", self.webhooks)

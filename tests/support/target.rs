@@ -2,13 +2,16 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
-use crate::support::eventually;
+use super::eventually;
 
 /// One request as it came.
 #[derive(Clone, Debug)]
@@ -50,26 +53,44 @@ struct State {
 #[derive(Clone)]
 pub struct Target {
     pub address: SocketAddr,
+    scheme: &'static str,
     state: Arc<Mutex<State>>,
 }
 
 impl Target {
     pub fn start() -> Self {
+        Self::listen(None)
+    }
+
+    /// With TLS, by this certificate and key in PEM.
+    pub fn start_with_tls(certificate: &str, key: &str) -> Self {
+        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(ring).with_safe_default_protocol_versions().unwrap();
+        Self::listen(Some(Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap())))
+    }
+
+    fn listen(tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let state = Arc::<Mutex<State>>::default();
         let shared = state.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let shared = shared.clone();
-                std::thread::spawn(move || serve(stream, &shared));
+                let (shared, tls) = (shared.clone(), tls.clone());
+                std::thread::spawn(move || match tls {
+                    None => serve(stream, &shared),
+                    Some(tls) => serve(StreamOwned::new(ServerConnection::new(tls).unwrap(), stream), &shared),
+                });
             }
         });
-        Self { address, state }
+        Self { address, scheme, state }
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// The next requests are answered so, one each.
@@ -112,7 +133,7 @@ impl Arrived {
     }
 }
 
-fn serve(stream: TcpStream, state: &Mutex<State>) {
+fn serve(stream: impl Read + Write, state: &Mutex<State>) {
     let mut stream = BufReader::new(stream);
     while let Some(mut arrived) = read(&mut stream) {
         let reaction = {
@@ -145,7 +166,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
 }
 
 /// `None` when the other side has closed, or speaks no HTTP/1.1 with a length.
-fn read(stream: &mut BufReader<TcpStream>) -> Option<Arrived> {
+fn read(stream: &mut BufReader<impl Read>) -> Option<Arrived> {
     let mut line = || {
         let mut line = String::new();
         stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
