@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::jobs::Request;
 use super::retention::{self, EventLimits};
 use super::rows;
 use super::transaction::Open;
-use super::writer::{Request, Writer};
+use super::writer::Writer;
 use super::{BUSY_TIMEOUT, Refusal, checkpoint, relays};
 
 /// How often the oldest messages are looked through for ones that may go.

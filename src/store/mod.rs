@@ -43,6 +43,7 @@ pub mod erase;
 mod failure;
 mod files;
 mod housekeeping;
+mod jobs;
 mod journal;
 pub mod look;
 mod lookup;
@@ -67,10 +68,11 @@ pub use overdue::Overdue;
 use backlog::Backlog;
 use erase::{Changes, EraseError, Erased, Marks, People, Performed, Step, Told};
 use files::Files;
+use jobs::{CursorMove, Erasing, Job, OptingOut, Request, Reviving, Settling};
 use opt_outs::{OptOut, OptOutChange, Scope};
 use relays::{Due, Settlement, Which};
 use shared::Shared;
-use writer::{CursorMove, Erasing, Job, OptingOut, Request, Reviving, Settling, Writer};
+use writer::Writer;
 
 /// How many requests may wait for the writer, whatever else is said of it.
 const QUEUE: usize = 4096;

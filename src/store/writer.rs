@@ -6,22 +6,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::oneshot;
 
 use super::backlog::Backlog;
 use super::checkpoint::Checkpointer;
-use super::erase::{self, Marks, Performed, Step};
+use super::erase::{self, Marks};
 use super::failure::{Failure, is_damage, is_of_the_environment};
 use super::files::Files;
 use super::housekeeping::MessageRound;
+use super::jobs::{CursorMove, Erasing, Job, OptingOut, Request, Resending, Reviving, Settling};
 use super::lookup::Lookup;
-use super::opt_outs::OptOutChange;
-use super::relays::{Settlement, Which};
-use super::resends::{Begun, ResendStep};
 use super::rows;
 use super::shared::Shared;
 use super::transaction::{Observation, Open};
-use super::{OpenError, Refusal, Settings, Submission, Verdict};
+use super::{OpenError, Refusal, Settings};
 use crate::ledger::Postings;
 use crate::ledger::accounting::Accounts;
 use crate::ledger::caps::LabelCaps;
@@ -38,58 +35,6 @@ const SAID_AGAIN: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(
 /// When a database that was found damaged is looked through, at first and at the latest.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const LONGEST_LOOK: Duration = Duration::from_secs(600);
-
-pub enum Job {
-    Keep(Request),
-    Advance(CursorMove),
-    Erase(Erasing),
-    Settle(Settling),
-    Revive(Reviving),
-    OptOut(OptingOut),
-    Resend(Resending),
-}
-
-/// A submission that waits to be kept.
-pub struct Request {
-    pub submission: Box<Submission>,
-    pub answer: oneshot::Sender<Result<Verdict, Refusal>>,
-}
-
-/// A cursor's new position that waits to be saved.
-pub struct CursorMove {
-    pub position: i64,
-    pub answer: oneshot::Sender<Result<(), Refusal>>,
-}
-
-/// What has become of a delivery, to be saved.
-pub struct Settling {
-    pub settlement: Settlement,
-    pub answer: oneshot::Sender<Result<(), Refusal>>,
-}
-
-/// Opt-outs that an operator asks for.
-pub struct OptingOut {
-    pub changes: Vec<OptOutChange>,
-    pub answer: oneshot::Sender<Result<u64, Refusal>>,
-}
-
-/// Dead letters that are to be tried again.
-pub struct Reviving {
-    pub which: Which,
-    pub answer: oneshot::Sender<Result<u64, Refusal>>,
-}
-
-/// A step of a resend that waits to be done.
-pub struct Resending {
-    pub step: ResendStep,
-    pub answer: oneshot::Sender<Result<Begun, Refusal>>,
-}
-
-/// A step of an erasure that waits to be done.
-pub struct Erasing {
-    pub step: Step,
-    pub answer: oneshot::Sender<Result<Performed, Refusal>>,
-}
 
 pub struct Writer {
     pub(super) connection: Connection,

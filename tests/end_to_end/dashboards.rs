@@ -42,7 +42,10 @@ fn every_query_gives_data(road: Road) {
     let folder = TempDir::new().unwrap();
     let Some(mut collector) = Collector::start(folder.path()) else { return };
     // A relay whose target is away: its deliveries wait.
-    let relay = "[[relay]]\nname = \"away\"\nurl = \"http://127.0.0.1:9/\"\nevents = [\"message.failed\"]\n\
+    // And more fails than may be sent again.
+    let relay = "[[relay]]\nname = \"away\"\nurl = \"http://127.0.0.1:9/\"\nevents = [\"message.failed\", \"resend.requested\"]\n\
+                 [[resend]]\nname = \"again\"\nthrough = \"relay\"\nreasons = [\"unknown\", \"expired\", \"routing\"]\n\
+                 delay = \"1s\"\nuseful_for = \"1d\"\nbudget = 1\n\
                  [opt_outs]\nenabled = true\n";
     let smscope = Smscope::new(folder.path())
         .with_file(relay)

@@ -6,6 +6,7 @@ import { NEUTRAL, OUTCOME, QUANTILES, RESULT, THRESHOLDS, VOLUME } from "./look.
 import { increase, type Metric, ofSmscope, quantile, rate, ratio, select, sum } from "./metrics.js";
 import { account, door, publicUrl } from "./outside.js";
 import { heatmap, lines, stat, table } from "./panels.js";
+import { relays, resends } from "./reactions.js";
 import { VARIABLES } from "./variables.js";
 
 const REQUESTS = "smscope_webhook_requests_total";
@@ -13,7 +14,6 @@ const ANSWERS = "smscope_webhook_duration_seconds_bucket";
 const COMMITS = "smscope_store_commit_duration_seconds_bucket";
 const NO_REQUESTS = "No requests in this time range";
 const NO_PROCESS = "No smscope is seen: nothing scrapes it, and nothing comes by OTLP";
-const NOT_RELAYED = "Nothing is relayed: no [[relay]] is configured";
 const NOT_EXPORTED = "Nothing is exported: no OTLP endpoint is set";
 
 const results = (range: string, ...names: string[]) =>
@@ -345,59 +345,6 @@ const exporting = {
   ],
 };
 
-const relays = {
-  title: "Relays",
-  panels: [
-    lines({
-      title: "Attempts by result, an hour",
-      description:
-        "What targets said: `delivered`, or why not. Everything else is tried again until `relay.max_age`. Look at `smscope relay list` for the last error.",
-      none: NOT_RELAYED,
-      unit: "short",
-      width: 6,
-      queries: [
-        { name: "{{relay}} {{result}}", expr: `${sum(increase("sms_relay_attempts_total", "1h"), "relay", "result")} > 0` },
-      ],
-      colours: {},
-    }),
-    lines({
-      title: "Waiting deliveries",
-      description:
-        "Events that a target has yet to take. It rises while the target is away and falls fast afterwards; nothing is lost until `relay.max_age`.",
-      none: NOT_RELAYED,
-      unit: "short",
-      width: 6,
-      queries: [{ name: "{{relay}}", expr: sum(select("sms_relay_pending"), "relay") }],
-      colours: {},
-    }),
-    lines({
-      title: "Age of the oldest delivery",
-      description:
-        "Seconds are normal. At `relay.max_age` (a day) it becomes a dead letter. Climbing: the target is away, or refuses.",
-      none: "Nothing waits",
-      unit: "dtdurations",
-      width: 6,
-      queries: [
-        {
-          name: "{{relay}}",
-          expr: `time() - min by (relay) (${select("sms_relay_pending_oldest_timestamp_seconds")})`,
-        },
-      ],
-      colours: {},
-    }),
-    lines({
-      title: "Dead letters",
-      description:
-        "Deliveries that were given up and are kept until their events go. Once the target is well, `smscope relay retry` sends them again.",
-      none: NOT_RELAYED,
-      unit: "short",
-      width: 6,
-      queries: [{ name: "{{relay}}", expr: sum(select("sms_relay_dead_letters"), "relay") }],
-      colours: {},
-    }),
-  ],
-};
-
 const process = {
   title: "Process",
   panels: [
@@ -478,6 +425,6 @@ export function self(): Dashboard {
     variables: VARIABLES.self,
     from: "now-6h",
     refresh: "30s",
-    rows: [isItWell, requests, door, publicUrl, store, exporting, relays, account, process],
+    rows: [isItWell, requests, door, publicUrl, store, exporting, relays, resends, account, process],
   });
 }

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{oneshot, watch};
 
+use super::jobs::{Job, Resending};
 use super::messages::timestamp;
 use super::transaction::Open;
-use super::writer::{Job, Resending};
 use super::{Refusal, Store, Submission};
 use crate::event::SourceName;
 use crate::ledger::catalogue::Metric;
