@@ -82,6 +82,24 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_each_earlier_version_becomes_what_a_new_one_is() {
+        let made = |connection: &Connection| -> Vec<(String, String)> {
+            let mut statement =
+                connection.prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        let new = made(&migrated());
+        for version in 1..MIGRATIONS.len() {
+            let mut connection = Connection::open_in_memory().unwrap();
+            connection.execute_batch(&MIGRATIONS[..version].concat()).unwrap();
+            connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            connection.pragma_update(None, "user_version", version as i64).unwrap();
+            migrate(&mut connection).unwrap();
+            assert_eq!(made(&connection), new, "from {version}");
+        }
+    }
+
+    #[test]
     fn a_newer_schema_is_left_alone() {
         let mut connection = migrated();
         connection.pragma_update(None, "user_version", 99).unwrap();
