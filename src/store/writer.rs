@@ -444,8 +444,8 @@ impl Writer {
     }
 
     fn checkpoint_when_due(&mut self) {
-        /// Requests between two checkpoints under load: a few MiB, so that the sync of one does not hold up that of a commit for long.
-        const EVERY: usize = 2_000;
+        /// Requests between two checkpoints under load: a MiB or so, so that the sync of one does not hold up that of a commit for long.
+        const EVERY: usize = 500;
         if self.uncheckpointed >= EVERY {
             self.uncheckpointed = 0;
             self.checkpointer.ring();
