@@ -161,7 +161,7 @@ impl Open<'_> {
             ])
     }
 
-    /// Keeps the event that says so, and has it relayed to who asks for such.
+    /// Keeps the event that says so, once however often the provider puts it off, and has it relayed to who asks for such.
     fn request(
         &mut self,
         waiting: &Waiting,
@@ -170,6 +170,13 @@ impl Open<'_> {
         failure: Record,
         now: Timestamp,
     ) -> rusqlite::Result<()> {
+        let was_kept = self
+            .connection
+            .prepare_cached("SELECT 1 FROM events WHERE message = ?1 AND kind = ?2")?
+            .exists(params![waiting.message, Kind::Resend.as_str()])?;
+        if was_kept {
+            return Ok(());
+        }
         let record = Record {
             kind: Kind::Resend,
             occurred_at: None,

@@ -280,6 +280,8 @@ async fn what_the_provider_puts_off_waits_again_within_its_useful_life() {
         assert_eq!(bench.count("sms_resends_pending{absent}"), pending);
     }
     assert_eq!(bench.count("sms_resends_total{absent,too_late}"), 1);
+    let asked = bench.records().iter().filter(|record| record.kind == Kind::Resend).count();
+    assert_eq!(asked, 1, "it is told of once");
 }
 
 #[tokio::test]
