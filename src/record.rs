@@ -111,6 +111,8 @@ pub struct Resend {
     pub attempt: u32,
     pub attempts: u32,
     pub through: Through,
+    /// It is of no use later: whoever sends it has to look.
+    pub until: Timestamp,
 }
 
 /// For people: "by smscope: attempt 1 of 2 (absent)".

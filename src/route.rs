@@ -73,6 +73,8 @@ pub struct ResendRule {
     pub name: RelayName,
     pub filter: Filter,
     pub through: Through,
+    /// Whoever sends it has no text but the receipt's.
+    pub needs_text: bool,
     /// From the failure to the next message.
     pub delay: Duration,
     /// Messages at most that stand for the first one, one after the other.
@@ -220,6 +222,7 @@ mod tests {
             name: RelayName::new(name).unwrap(),
             filter: Filter { kinds: vec![Kind::Failed], reasons: reasons.to_vec(), ..Filter::default() },
             through: Through::Api,
+            needs_text: true,
             delay: Duration::ZERO,
             attempts: 1,
             useful_for: Duration::from_secs(60),

@@ -185,7 +185,13 @@ fn full_log_record_keys() -> Vec<String> {
         delivery_ms: Some(1),
         text: some(),
         replaces: some(),
-        resend: Some(Resend { rule: "1".into(), attempt: 1, attempts: 1, through: Through::Api }),
+        resend: Some(Resend {
+            rule: "1".into(),
+            attempt: 1,
+            attempts: 1,
+            through: Through::Api,
+            until: Timestamp::UNIX_EPOCH,
+        }),
         why: some(),
         reconciled: true,
         ..Record::new(Kind::Failed, source)

@@ -258,7 +258,7 @@ impl<'a> Section<'a> {
     }
 
     fn resend(&mut self, resend: &Resend) {
-        let ResendRule { name, filter, through, delay, attempts, useful_for, budget } = &resend.rule;
+        let ResendRule { name, filter, through, needs_text: _, delay, attempts, useful_for, budget } = &resend.rule;
         self.line("name", name);
         self.filter_of_messages(filter);
         self.line("through", resend.through.as_str());

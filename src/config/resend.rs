@@ -93,12 +93,15 @@ fn resend(
     })?;
     let named = through_given.as_ref().unwrap_or(&given);
     match through {
-        Through::Relay if !relays.iter().any(takes_requests) => {
-            return Err(
-                named.wrong("no relay takes them", "a relay of cloudevents with \"resend.requested\" among its events")
-            );
+        Through::Relay => {
+            let is_meant = |source: &&Source| filter.sources.is_empty() || filter.sources.contains(&source.name);
+            let is_taken = |source: &Source| relays.iter().any(|relay| takes_requests(relay, source));
+            if let Some(source) = sources.iter().filter(is_meant).find(|source| !is_taken(source)) {
+                let problem = format!("no relay takes those of source {:?}", source.name.as_str());
+                let expected = "a relay of cloudevents with \"resend.requested\" among its events";
+                return Err(named.wrong(problem, expected));
+            }
         }
-        Through::Relay => {}
         Through::Api | Through::DryRun => {
             let is_taken = |source: &&Source| filter.sources.is_empty() || filter.sources.contains(&source.name);
             for source in sources.iter().filter(is_taken) {
@@ -133,6 +136,7 @@ fn resend(
         name,
         filter,
         through: if dry_run { Through::DryRun } else { through },
+        needs_text: through == Through::Api,
         delay,
         attempts: as_u32(attempts),
         useful_for,
@@ -162,6 +166,8 @@ fn warnings_of(rule: &ResendRule, key: &str, sources: &[Source]) -> Vec<String> 
     says_nothing.into_iter().chain(may_be_misused).collect()
 }
 
-fn takes_requests(relay: &Relay) -> bool {
-    relay.route.format == Format::CloudEvents && relay.route.filter.kinds.contains(&Kind::Resend)
+fn takes_requests(relay: &Relay, source: &Source) -> bool {
+    let filter = &relay.route.filter;
+    let is_of_it = filter.sources.is_empty() || filter.sources.contains(&source.name);
+    relay.route.format == Format::CloudEvents && filter.kinds.contains(&Kind::Resend) && is_of_it
 }

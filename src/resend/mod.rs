@@ -57,7 +57,10 @@ impl Resender {
         let sent = match &self.api {
             Some(api) => api.send(&self.outgoing(&to_send)).await,
             // The rules have been read with the sources: there is one.
-            None => return Duration::ZERO,
+            None => {
+                let _uncertain_otherwise = self.store.end_resend(id, End::Refused).await;
+                return Duration::ZERO;
+            }
         };
         let (end, wait) = match sent {
             Ok(message) => {
@@ -150,9 +153,9 @@ pub async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Dura
         changed.mark_unchanged();
         let (store, source) = (resender.store.clone(), resender.source.name.clone());
         let due = tokio::task::spawn_blocking(move || store.due_resends(&source, store.now(), AT_A_TIME)).await;
-        let mut wake = match due.map_err(|error| error.to_string()).flatten() {
+        let wake = match due.map_err(|error| error.to_string()).flatten() {
             Ok(due) => {
-                let mut wait = None;
+                let more = !due.ids.is_empty();
                 for id in due.ids {
                     let answered = resender.answer(id, &mut health);
                     tokio::pin!(answered);
@@ -164,13 +167,16 @@ pub async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Dura
                         }
                     };
                     if !pause.is_zero() {
-                        wait = Some(pause);
+                        // Whatever fails meanwhile: the provider wants to be left alone.
+                        tokio::select! {
+                            () = &mut stop => return,
+                            () = tokio::time::sleep(pause) => {}
+                        }
                         break;
                     }
-                    wait = Some(Duration::ZERO);
                 }
                 let next = due.next.map(|next| Duration::try_from(next.duration_since(resender.store.now())));
-                wait.or(next.map(|wait| wait.unwrap_or_default()))
+                if more { Some(Duration::ZERO) } else { next.map(|wait| wait.unwrap_or_default()) }
             }
             Err(error) => {
                 tracing::warn!(source = %resender.source.name, error, "failed messages to be sent again cannot be read");
@@ -178,7 +184,7 @@ pub async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Dura
             }
         };
         // A clock that is set is noticed within the minute.
-        wake = wake.map(|wait| wait.min(Duration::from_secs(60)));
+        let wake = wake.map(|wait| wait.min(Duration::from_secs(60)));
         tokio::select! {
             () = &mut stop => return,
             changes = changed.changed(), if wake.is_none_or(|wait| !wait.is_zero()) => if changes.is_err() { return },

@@ -214,7 +214,7 @@ impl Open<'_> {
             record.trace = None;
             record.erased = true;
         }
-        record.replaces = self.replaced_by(&submission.source, receipt, row.id, is_first)?;
+        record.replaces = self.replaced_by(&submission.source, receipt, row.id, is_first, submission.arrived_at)?;
         self.observe(submission, receipt, &row.labels, record.delivery_ms);
         let event = self.keep(taking, &record, Some(row.id))?;
         self.follow_resends(receipt, &record, row.id, event, &changes, submission.arrived_at)?;

@@ -130,7 +130,7 @@ impl Writer {
                 }
             }
             open.open_relays()?;
-            open.open_resends()
+            open.open_resends(&sources)
         })?;
         writer.show(done);
         Ok(writer)

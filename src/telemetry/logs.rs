@@ -91,7 +91,7 @@ impl LogEncoder {
         attributes.text("sms.currency", record.currency.as_deref());
         attributes.any("sms.delivery.duration", record.delivery_ms.map(|ms| Value::DoubleValue(ms as f64 / 1e3)));
         attributes.text("sms.replaces", record.replaces.as_deref());
-        if let Some(Resend { rule, attempt, attempts: _, through }) = &record.resend {
+        if let Some(Resend { rule, attempt, through, .. }) = &record.resend {
             attributes.text("sms.resend.rule", Some(rule));
             attributes.any("sms.resend.attempt", Some(Value::IntValue((*attempt).into())));
             attributes.text("sms.resend.through", Some(through.as_str()));

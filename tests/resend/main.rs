@@ -159,6 +159,20 @@ fn the_provider_is_asked_again_only_where_it_cannot_have_sent() {
 }
 
 #[test]
+fn a_provider_that_wants_to_be_left_alone_is_whatever_fails_meanwhile() {
+    let stand_in = SmsmodeApi::start();
+    stand_in.always_fail(Fault::TooMany(600));
+    let smscope = Smscope::with(&rules(&stand_in, SOON));
+    for message in 0..5 {
+        tell(&smscope, &absent(&format!("m-{message}")));
+    }
+    eventually("it is asked", || !stand_in.asked().is_empty());
+    tell(&smscope, &absent("m-5"));
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    assert_eq!(stand_in.asked().len(), 1);
+}
+
+#[test]
 fn a_provider_that_is_slow_is_not_in_the_way_of_an_answer() {
     let stand_in = SmsmodeApi::start();
     stand_in.always_fail(Fault::Slow(std::time::Duration::from_secs(5)));
@@ -185,7 +199,10 @@ fn a_teams_own_sender_is_told_by_a_relay_and_its_message_is_known_by_its_ref_cli
     let event = target.wait_for(1)[0].event();
     assert_eq!(event["type"], "sms.resend.requested");
     assert_eq!(event["subject"], "m-1");
-    assert_eq!(event["data"]["resend"], json!({"rule": "absent", "attempt": 1, "attempts": 1, "through": "relay"}));
+    let mut resend = event["data"]["resend"].clone();
+    let until: jiff::Timestamp = resend["until"].take().as_str().unwrap().parse().unwrap();
+    assert!(until > jiff::Timestamp::now(), "{until}");
+    assert_eq!(resend, json!({"rule": "absent", "attempt": 1, "attempts": 1, "through": "relay", "until": null}));
     assert_eq!(event["data"]["text"], "your parcel is here");
     assert_eq!(event["data"]["ref_client"], "order-m-1");
     let mut theirs = receipt("theirs", "DELIVERED", None);

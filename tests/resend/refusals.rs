@@ -29,7 +29,7 @@ fn what_cannot_work_is_said_before_anything_is_sent() {
         ),
         (
             format!("{SOON}through = \"relay\"\n{OPT_OUTS}{API}"),
-            "resend[0].through = \"relay\": no relay takes them; expected a relay of cloudevents with \"resend.requested\" among \
+            "resend[0].through = \"relay\": no relay takes those of source \"smsmode\"; expected a relay of cloudevents with \"resend.requested\" among \
              its events",
         ),
         (

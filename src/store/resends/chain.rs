@@ -1,5 +1,7 @@
 //! Which message stands for which: failures that are noted, messages that are recognised, how it ended.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
@@ -8,7 +10,11 @@ use crate::ledger::catalogue::Metric;
 use crate::lifecycle::Change;
 use crate::record::Record;
 use crate::route::resend_rule;
+use crate::store::messages::timestamp;
 use crate::store::transaction::Open;
+
+/// Clocks of provider and sidecar may differ by so much.
+const MARGIN: Duration = Duration::from_secs(3600);
 
 /// How a chain of messages that stand for one another ended.
 #[derive(Clone, Copy)]
@@ -62,11 +68,20 @@ impl Open<'_> {
         let Some(rule) = rule.filter(|rule| attempt <= rule.attempts) else {
             return self.end_chain(message, Outcome::Lost);
         };
-        let useful_until = || {
-            let from = receipt.sent_at.or(receipt.accepted_at).unwrap_or(arrived_at).min(arrived_at);
-            from.checked_add(rule.useful_for).unwrap_or(Timestamp::MAX).as_millisecond()
+        let until = match chain {
+            Some((.., until)) => until,
+            None => {
+                // The earliest that any receipt of it has told, else its first sight: this one may have no times.
+                let known: i64 = self
+                    .connection
+                    .prepare_cached("SELECT min(accepted_at, first_seen) FROM messages WHERE id = ?1")?
+                    .query_row([message], |row| row.get(0))?;
+                let from = receipt
+                    .sent_at
+                    .map_or(known, |sent| sent.as_millisecond().clamp(known, arrived_at.as_millisecond().max(known)));
+                timestamp(from)?.checked_add(rule.useful_for).unwrap_or(Timestamp::MAX).as_millisecond()
+            }
         };
-        let until = chain.map_or_else(useful_until, |(.., until)| until);
         let due_at = arrived_at.checked_add(rule.delay).unwrap_or(Timestamp::MAX).as_millisecond();
         let noted = self
             .connection
@@ -94,16 +109,20 @@ impl Open<'_> {
         receipt: &Receipt,
         message: i64,
         is_first: bool,
+        arrived_at: Timestamp,
     ) -> rusqlite::Result<Option<String>> {
         if self.resends.is_empty() {
             return Ok(None);
         }
         self.link_asked(message)?;
+        let at = receipt.accepted_at.or(receipt.sent_at).unwrap_or(arrived_at);
         if is_first && let Some(key) = self.expected(source.as_str(), receipt) {
             let expecting: Option<i64> = self
                 .connection
-                .prepare_cached("SELECT min(id) FROM resends WHERE expects = ?1")?
-                .query_row([key], |row| row.get(0))?;
+                .prepare_cached(
+                    "SELECT min(id) FROM resends WHERE expects = ?1 AND ?2 BETWEEN asked_at - ?3 AND until + ?3",
+                )?
+                .query_row(params![key, at.as_millisecond(), MARGIN.as_millis() as i64], |row| row.get(0))?;
             if let Some(id) = expecting {
                 self.link(id, message)?;
             }
@@ -116,16 +135,14 @@ impl Open<'_> {
             .optional()
     }
 
-    /// Links what the provider has just been asked for with the message that its answer is about.
+    /// Links what the provider has just been asked for with the message that its answer is about, whatever looked like it before.
     pub fn link_asked(&mut self, message: i64) -> rusqlite::Result<()> {
         self.linking.take().map_or(Ok(()), |id| self.link(id, message))
     }
 
     fn link(&self, id: i64, message: i64) -> rusqlite::Result<()> {
         self.connection
-            .prepare_cached(
-                "UPDATE OR IGNORE resends SET replacement = ?2, expects = NULL WHERE id = ?1 AND replacement IS NULL",
-            )?
+            .prepare_cached("UPDATE OR IGNORE resends SET replacement = ?2, expects = NULL WHERE id = ?1")?
             .execute([id, message])
             .map(drop)
     }

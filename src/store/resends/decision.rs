@@ -92,6 +92,18 @@ impl Open<'_> {
             Some((true, false)) => {}
             _ => return Ok(Err(ResendResult::Cancelled)),
         }
+        // The text has arrived by an earlier message of the chain, whose receipt was late.
+        let has_arrived = self
+            .connection
+            .prepare_cached(
+                "WITH RECURSIVE chain (message) AS (SELECT ?1 UNION \
+                 SELECT r.message FROM resends AS r JOIN chain AS c ON r.replacement = c.message) \
+                 SELECT 1 FROM chain AS c JOIN messages AS m ON m.id = c.message WHERE m.state IN ('delivered', 'read')",
+            )?
+            .exists([waiting.message])?;
+        if has_arrived {
+            return Ok(Err(ResendResult::Cancelled));
+        }
         let until = timestamp(waiting.until)?;
         if now > until || until > now.checked_add(LONGEST_WAIT).unwrap_or(Timestamp::MAX) {
             return Ok(Err(ResendResult::TooLate));
@@ -107,7 +119,7 @@ impl Open<'_> {
             Some(text) => Some(text.clone()),
             None => self.text_of(waiting.message)?,
         };
-        if text.is_none() && rule.through != Through::Relay {
+        if text.is_none() && rule.needs_text {
             return Ok(Err(ResendResult::NoText));
         }
         let asked: u32 = self
@@ -156,7 +168,8 @@ impl Open<'_> {
             .exists(params![
                 source,
                 self.marks.person(number),
-                self.opt_outs != Some(Scope::Sender),
+                // Without a sender the channel's own is used, which may be any.
+                self.opt_outs != Some(Scope::Sender) || sender.is_none(),
                 sender.unwrap_or_default()
             ])
     }
@@ -186,6 +199,7 @@ impl Open<'_> {
                 attempt: waiting.attempt,
                 attempts: rule.attempts,
                 through: rule.through,
+                until: timestamp(waiting.until)?,
             }),
             // Of the failed message, and counted with it.
             parts: None,

@@ -175,9 +175,9 @@ impl Store {
 }
 
 impl Open<'_> {
-    /// The series of each rule exist from the start. What waited for a rule that is gone is needless; what was being asked for when
+    /// The series of each rule exist from the start. What waited for a rule or a source that is gone is needless; what was being asked for when
     /// smscope ended is uncertain.
-    pub fn open_resends(&mut self) -> rusqlite::Result<()> {
+    pub fn open_resends(&mut self, sources: &[SourceName]) -> rusqlite::Result<()> {
         for rule in self.resends {
             for result in ResendResult::ALL {
                 self.postings.add(Metric::Resends, &[rule.name.as_str(), result.as_str()], 0);
@@ -187,16 +187,19 @@ impl Open<'_> {
             }
             self.postings.add(Metric::ResendsPending, &[rule.name.as_str()], 0);
         }
-        let left: Vec<(i64, String, bool)> = self
+        let left: Vec<(i64, String, String, bool)> = self
             .connection
-            .prepare("SELECT id, rule, state = 'sending' FROM resends WHERE state IN ('waiting', 'sending')")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .prepare("SELECT id, rule, source, state = 'sending' FROM resends WHERE state IN ('waiting', 'sending')")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
             .collect::<rusqlite::Result<_>>()?;
-        for (id, rule, was_asked) in left {
+        for (id, rule, source, was_asked) in left {
+            let takes = |sources: &[SourceName]| sources.is_empty() || sources.iter().any(|one| one.as_str() == source);
+            let is_configured = sources.iter().any(|one| one.as_str() == source)
+                && self.resends.iter().any(|one| one.name.as_str() == rule && takes(&one.filter.sources));
             if was_asked {
                 self.set_state(id, "asked")?;
                 self.count_resend(&rule, ResendResult::Uncertain);
-            } else if !self.resends.iter().any(|configured| configured.name.as_str() == rule) {
+            } else if !is_configured {
                 self.set_state(id, "ended")?;
                 self.count_resend(&rule, ResendResult::Cancelled);
             }
@@ -233,7 +236,8 @@ impl Open<'_> {
             End::Again(at) if at.as_millisecond() <= until.max(now.as_millisecond()) => {
                 self.connection
                     .prepare_cached(
-                        "UPDATE resends SET state = 'waiting', due_at = ?2, asked_at = NULL, expects = NULL WHERE id = ?1",
+                        "UPDATE resends SET state = 'waiting', due_at = ?2, asked_at = NULL, expects = NULL, replacement = NULL \
+                         WHERE id = ?1",
                     )?
                     .execute([id, at.as_millisecond()])?;
                 self.resends_changed = true;

@@ -19,6 +19,7 @@ fn rule(through: Through) -> ResendRule {
         name: RelayName::new("absent").unwrap(),
         filter: Filter { kinds: vec![Kind::Failed], reasons: vec![Reason::HandsetAbsent], ..Filter::default() },
         through,
+        needs_text: through != Through::Relay,
         delay: SECOND,
         attempts: 2,
         useful_for: HOUR,
@@ -244,6 +245,46 @@ async fn an_erasure_leaves_nothing_of_the_person_in_what_was_asked_for() {
         .query_row("SELECT expects FROM resends", [], |row| row.get(0))
         .unwrap();
     assert_eq!(expects, None);
+}
+
+#[tokio::test]
+async fn what_has_arrived_by_an_earlier_message_of_the_chain_is_not_sent_again() {
+    let bench = Bench::new(with(rule(Through::Api)));
+    bench.take(absent("m-1")).await;
+    bench.send("m-2").await;
+    bench.take(told("m-1", "DELIVERED", Outcome::Delivered)).await;
+    bench.take(absent("m-2")).await;
+    assert_eq!(bench.begin().await, Begun::Ended(ResendResult::Cancelled));
+}
+
+#[tokio::test]
+async fn the_useful_life_begins_with_the_first_receipt_where_none_has_a_time() {
+    let bench = Bench::new(with(rule(Through::Api)));
+    let long_ago = Timestamp::now() - 2 * HOUR;
+    let first = submission_at(long_ago, vec![event(told("m-1", "ENROUTE", Outcome::Enroute))]);
+    bench.store().commit(first).await.unwrap();
+    bench.take(absent("m-1")).await;
+    assert_eq!(bench.begin().await, Begun::Ended(ResendResult::TooLate));
+}
+
+#[tokio::test]
+async fn what_is_sent_a_day_later_with_the_same_ref_client_stands_for_nothing() {
+    let bench = Bench::new(with(rule(Through::Relay)));
+    bench.take(absent("m-1")).await;
+    bench.begin().await;
+    let tomorrow = submission_at(Timestamp::now() + 24 * HOUR, vec![event(told("m-9", "ENROUTE", Outcome::Enroute))]);
+    bench.store().commit(tomorrow).await.unwrap();
+    assert_eq!(bench.records().last().unwrap().replaces, None);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_source_that_the_rule_has_no_more_is_needless() {
+    let mut bench = Bench::new(with(rule(Through::Api)));
+    bench.take(absent("m-1")).await;
+    bench.settings.resends[0].filter.sources = vec![SourceName::new("other").unwrap()];
+    bench.restart();
+    assert_eq!(bench.count("sms_resends_total{absent,cancelled}"), 1);
+    assert_eq!(bench.count("sms_resends_pending{absent}"), 0);
 }
 
 #[tokio::test]
