@@ -72,9 +72,9 @@ pub struct ResendRule {
     /// A label of its metrics, of the form of a [`RelayName`].
     pub name: RelayName,
     pub filter: Filter,
+    /// Who sends, where it is no dry run: smscope or a relay.
     pub through: Through,
-    /// Whoever sends it has no text but the receipt's.
-    pub needs_text: bool,
+    pub is_dry_run: bool,
     /// From the failure to the next message.
     pub delay: Duration,
     /// Messages at most that stand for the first one, one after the other.
@@ -83,6 +83,13 @@ pub struct ResendRule {
     pub useful_for: Duration,
     /// Messages at most within any hour.
     pub budget: u32,
+}
+
+impl ResendRule {
+    /// Who does send: nobody, in a dry run.
+    pub fn acts_through(&self) -> Through {
+        if self.is_dry_run { Through::DryRun } else { self.through }
+    }
 }
 
 /// The first rule that wants this failure sent again.
@@ -113,6 +120,11 @@ impl Filter {
         !self.keywords.is_empty() || self.pattern.is_some()
     }
 
+    /// Whether it takes anything of a source.
+    pub fn takes_source(&self, source: &SourceName) -> bool {
+        self.sources.is_empty() || self.sources.contains(source)
+    }
+
     fn takes(&self, record: &Record) -> bool {
         let in_any_case = |wanted: &[String], value: &Option<String>| {
             let is_it = |value: &String| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(value));
@@ -121,7 +133,7 @@ impl Filter {
         let by_default = self.kinds.is_empty() && record.kind != Kind::Resend;
         (by_default || self.kinds.contains(&record.kind))
             && (self.reasons.is_empty() || record.reason.is_some_and(|reason| self.reasons.contains(&reason)))
-            && (self.sources.is_empty() || self.sources.contains(&record.source))
+            && self.takes_source(&record.source)
             && in_any_case(&self.channels, &record.channel)
             && in_any_case(&self.flows, &record.flow)
             && in_any_case(&self.countries, &record.country)
@@ -222,7 +234,7 @@ mod tests {
             name: RelayName::new(name).unwrap(),
             filter: Filter { kinds: vec![Kind::Failed], reasons: reasons.to_vec(), ..Filter::default() },
             through: Through::Api,
-            needs_text: true,
+            is_dry_run: false,
             delay: Duration::ZERO,
             attempts: 1,
             useful_for: Duration::from_secs(60),

@@ -4,10 +4,9 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
 use crate::config::{
-    Api, ClientCertificates, Config, DEFAULT_WINDOW, Endpoint, ListenerTls, Loaded, LoadedOrigins, Relay, Resend,
-    Source, Tokens, show_duration, show_size,
+    Api, ClientCertificates, Config, DEFAULT_WINDOW, Endpoint, ListenerTls, Loaded, LoadedOrigins, Relay, Source,
+    Tokens, show_duration, show_size,
 };
-use crate::record::Through;
 use crate::route::{Filter, ResendRule, Route};
 
 #[cfg(test)]
@@ -156,7 +155,7 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
         section
     });
     let resends = config.resends.iter().enumerate().map(|(at, resend)| {
-        let mut section = section(&format!("resend {}", resend.rule.name), &format!("resend[{at}]."));
+        let mut section = section(&format!("resend {}", resend.name), &format!("resend[{at}]."));
         section.resend(resend);
         section
     });
@@ -257,16 +256,16 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn resend(&mut self, resend: &Resend) {
-        let ResendRule { name, filter, through, needs_text: _, delay, attempts, useful_for, budget } = &resend.rule;
+    fn resend(&mut self, rule: &ResendRule) {
+        let ResendRule { name, filter, through, is_dry_run, delay, attempts, useful_for, budget } = rule;
         self.line("name", name);
         self.filter_of_messages(filter);
-        self.line("through", resend.through.as_str());
+        self.line("through", through.as_str());
         self.line("delay", show_duration(*delay));
         self.line("attempts", attempts);
         self.line("useful_for", show_duration(*useful_for));
         self.line("budget", budget);
-        self.line("dry_run", *through == Through::DryRun);
+        self.line("dry_run", is_dry_run);
     }
 
     fn source(&mut self, config: &Config, source: &Source) {

@@ -37,7 +37,6 @@ pub use headers::METADATA_BASE64;
 pub use listener_tls::{ClientCertificates, Identity, ListenerTls};
 pub use model::*;
 pub use relay::Relay;
-pub use resend::Resend;
 pub use tls::authorities;
 pub use value::{duration, show_duration, show_size};
 pub use watch::{Account, DEFAULT_WINDOW, OptOuts, Reconcile, SelfProbe};

@@ -11,8 +11,9 @@ use hyper::http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use super::{Account, Api, ListenerTls, OptOuts, Reconcile, Relay, Resend, SelfProbe};
+use super::{Account, Api, ListenerTls, OptOuts, Reconcile, Relay, SelfProbe};
 use crate::event::{Country, SourceName};
+use crate::route::ResendRule;
 use crate::secret::Secret;
 
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub struct Config {
     pub self_probe: SelfProbe,
     pub reconcile: Reconcile,
     pub relays: Vec<Relay>,
-    pub resends: Vec<Resend>,
+    pub resends: Vec<ResendRule>,
     /// `None`: STOPs are told of and no more.
     pub opt_outs: Option<OptOuts>,
     /// How long a number's last message may be answered without being named; `None`: off.

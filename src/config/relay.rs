@@ -21,7 +21,6 @@ use crate::record::Kind;
 use crate::route::{Filter, Format, RelayName, Route};
 use crate::secret::Secret;
 
-const NAME: &str = "1 to 32 of a-z 0-9 - _";
 const URL: &str = "an http or https URL without user, such as http://127.0.0.1:8080/sms";
 const SECRET: &str = "a secret of Standard Webhooks: whsec_ and the base64 of 24 to 64 bytes";
 const SECOND: Duration = Duration::from_secs(1);
@@ -73,11 +72,8 @@ pub(super) fn read(tables: Vec<Table>, sources: &[Source]) -> Result<Vec<Relay>,
 }
 
 fn relay(mut table: Table, sources: &[Source], others: &[Relay], system: &SystemRoots) -> Result<Relay, ConfigError> {
-    let name = table.take("name").ok_or_else(|| table.missing("name", NAME))?;
-    let relay = name.parse(NAME, RelayName::new)?;
-    if let Some(at) = others.iter().position(|other| other.route.relay == relay) {
-        return Err(name.wrong(format_args!("already the name of relay[{at}]"), "a name of its own"));
-    }
+    let (_, relay) =
+        source::own_name(&mut table, "relay", RelayName::new, others.iter().map(|other| &other.route.relay))?;
     let url_given = table.take("url").map(Setting::secret).ok_or_else(|| table.missing("url", URL))?;
     let url = url_given.parse(URL, |text| value::web_url(text.trim()))?;
     let format_given = table.take("format");
@@ -124,8 +120,8 @@ fn relay(mut table: Table, sources: &[Source], others: &[Relay], system: &System
 
 /// A source that the filter takes events of and that keeps no texts.
 fn textless<'a>(sources: &'a [Source], filter: &Filter) -> Option<&'a Source> {
-    let is_taken = |source: &&Source| filter.sources.is_empty() || filter.sources.contains(&source.name);
-    sources.iter().filter(is_taken).find(|source| source.privacy.text == Text::Dropped)
+    let mut taken = sources.iter().filter(|source| filter.takes_source(&source.name));
+    taken.find(|source| source.privacy.text == Text::Dropped)
 }
 
 fn filter(table: &mut Table, sources: &[Source]) -> Result<Filter, ConfigError> {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::file::Table;
 use super::relay;
+use super::source;
 use super::value::{DAY, HOUR};
 use super::{ApiMode, ConfigError, OptOuts, Relay, Source, Text};
 use crate::event::Reason;
 use crate::record::{Kind, Through};
 use crate::route::{Filter, Format, RelayName, ResendRule};
 
-const NAME: &str = "1 to 32 of a-z 0-9 - _";
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -24,44 +24,32 @@ const FINAL: [Reason; 3] = [Reason::Blacklisted, Reason::InvalidNumber, Reason::
 const OF_LEGACY: [Reason; 5] =
     [Reason::HandsetAbsent, Reason::HandsetError, Reason::Network, Reason::Portability, Reason::Roaming];
 
-/// One `[[resend]]`.
-#[derive(Clone, Debug)]
-pub struct Resend {
-    pub rule: ResendRule,
-    /// Who would send, were it not a dry run.
-    pub through: Through,
-}
-
 pub(super) fn read(
     tables: Vec<Table>,
     sources: &[Source],
     relays: &[Relay],
     opt_outs: Option<&OptOuts>,
     warnings: &mut Vec<String>,
-) -> Result<Vec<Resend>, ConfigError> {
-    let mut resends: Vec<Resend> = Vec::with_capacity(tables.len());
+) -> Result<Vec<ResendRule>, ConfigError> {
+    let mut rules: Vec<ResendRule> = Vec::with_capacity(tables.len());
     for table in tables {
-        let resend = resend(table, sources, relays, opt_outs, &resends)?;
-        if resend.rule.through == Through::Api {
-            warnings.extend(warnings_of(&resend.rule, &format!("resend[{}]", resends.len()), sources));
+        let rule = rule(table, sources, relays, opt_outs, &rules)?;
+        if rule.acts_through() == Through::Api {
+            warnings.extend(warnings_of(&rule, &format!("resend[{}]", rules.len()), sources));
         }
-        resends.push(resend);
+        rules.push(rule);
     }
-    Ok(resends)
+    Ok(rules)
 }
 
-fn resend(
+fn rule(
     mut table: Table,
     sources: &[Source],
     relays: &[Relay],
     opt_outs: Option<&OptOuts>,
-    others: &[Resend],
-) -> Result<Resend, ConfigError> {
-    let given = table.take("name").ok_or_else(|| table.missing("name", NAME))?;
-    let name = given.parse(NAME, RelayName::new)?;
-    if let Some(at) = others.iter().position(|other| other.rule.name == name) {
-        return Err(given.wrong(format_args!("already the name of resend[{at}]"), "a name of its own"));
-    }
+    others: &[ResendRule],
+) -> Result<ResendRule, ConfigError> {
+    let (given, name) = source::own_name(&mut table, "resend", RelayName::new, others.iter().map(|other| &other.name))?;
     if opt_outs.is_none() {
         return Err(
             given.wrong("nobody keeps the opt-outs", "opt_outs.enabled = true: who opted out is not written to")
@@ -92,19 +80,18 @@ fn resend(
         })
     })?;
     let named = through_given.as_ref().unwrap_or(&given);
+    let mut meant = sources.iter().filter(|source| filter.takes_source(&source.name));
     match through {
         Through::Relay => {
-            let is_meant = |source: &&Source| filter.sources.is_empty() || filter.sources.contains(&source.name);
             let is_taken = |source: &Source| relays.iter().any(|relay| takes_requests(relay, source));
-            if let Some(source) = sources.iter().filter(is_meant).find(|source| !is_taken(source)) {
+            if let Some(source) = meant.find(|source| !is_taken(source)) {
                 let problem = format!("no relay takes those of source {:?}", source.name.as_str());
                 let expected = "a relay of cloudevents with \"resend.requested\" among its events";
                 return Err(named.wrong(problem, expected));
             }
         }
         Through::Api | Through::DryRun => {
-            let is_taken = |source: &&Source| filter.sources.is_empty() || filter.sources.contains(&source.name);
-            for source in sources.iter().filter(is_taken) {
+            for source in meant {
                 let problem = |what: &str| format!("source {:?} {what}", source.name.as_str());
                 if source.api.as_ref().is_none_or(|api| api.mode != ApiMode::Rest) {
                     let expected = "sources with a key of the REST API ([source.api]), or through = \"relay\"";
@@ -129,20 +116,19 @@ fn resend(
     let mut number = |key, default, range| table.take(key).map_or(Ok(default), |setting| setting.number(range));
     let attempts = number("attempts", 1, 1..=10)?;
     let budget = number("budget", 100, 1..=1_000_000)?;
-    let dry_run = table.take("dry_run").map_or(Ok(false), |setting| setting.boolean())?;
+    let is_dry_run = table.take("dry_run").map_or(Ok(false), |setting| setting.boolean())?;
     table.finish()?;
     let as_u32 = |number| u32::try_from(number).unwrap_or(u32::MAX);
-    let rule = ResendRule {
+    Ok(ResendRule {
         name,
         filter,
-        through: if dry_run { Through::DryRun } else { through },
-        needs_text: through == Through::Api,
+        through,
+        is_dry_run,
         delay,
         attempts: as_u32(attempts),
         useful_for,
         budget: as_u32(budget),
-    };
-    Ok(Resend { rule, through })
+    })
 }
 
 /// What works, and will not do what is wanted, or more.
@@ -154,9 +140,8 @@ fn warnings_of(rule: &ResendRule, key: &str, sources: &[Source]) -> Vec<String> 
         )
     });
     let is_open = |source: &&Source| source.allow.is_empty() && source.header.is_none() && source.basic.is_none();
-    let open =
-        sources.iter().filter(|source| rule.filter.sources.is_empty() || rule.filter.sources.contains(&source.name));
-    let may_be_misused = open.filter(is_open).map(|source| {
+    let meant = sources.iter().filter(|source| rule.filter.takes_source(&source.name));
+    let may_be_misused = meant.filter(is_open).map(|source| {
         format!(
             "{key}: whoever learns the callback URL of source {:?} can have messages sent by false failures; expected `allow`, \
              `header` or `basic` of it",
@@ -168,6 +153,7 @@ fn warnings_of(rule: &ResendRule, key: &str, sources: &[Source]) -> Vec<String> 
 
 fn takes_requests(relay: &Relay, source: &Source) -> bool {
     let filter = &relay.route.filter;
-    let is_of_it = filter.sources.is_empty() || filter.sources.contains(&source.name);
-    relay.route.format == Format::CloudEvents && filter.kinds.contains(&Kind::Resend) && is_of_it
+    relay.route.format == Format::CloudEvents
+        && filter.kinds.contains(&Kind::Resend)
+        && filter.takes_source(&source.name)
 }

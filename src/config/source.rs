@@ -165,15 +165,26 @@ fn source(
 }
 
 fn name(table: &mut Table, others: &[Source]) -> Result<SourceName, ConfigError> {
-    const EXPECTED: &str = "1 to 32 of a-z 0-9 - _";
-    let setting = table.take("name").ok_or_else(|| table.missing("name", EXPECTED))?;
-    let name = setting.parse(EXPECTED, SourceName::new)?;
+    let (setting, name) = own_name(table, "source", SourceName::new, others.iter().map(|other| &other.name))?;
     if name.as_str() == RESERVED_NAME {
         return Err(setting.wrong("reserved", "another name"));
     }
-    match others.iter().position(|other| other.name == name) {
-        Some(at) => Err(setting.wrong(format_args!("already the name of source[{at}]"), "a name of its own")),
-        None => Ok(name),
+    Ok(name)
+}
+
+/// The name that a table has to have, and no other of `tables` has.
+pub(super) fn own_name<'a, T: PartialEq + 'a>(
+    table: &mut Table,
+    tables: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+    others: impl IntoIterator<Item = &'a T>,
+) -> Result<(Setting, T), ConfigError> {
+    const EXPECTED: &str = "1 to 32 of a-z 0-9 - _";
+    let setting = table.take("name").ok_or_else(|| table.missing("name", EXPECTED))?;
+    let name = setting.parse(EXPECTED, read)?;
+    match others.into_iter().position(|other| *other == name) {
+        Some(at) => Err(setting.wrong(format_args!("already the name of {tables}[{at}]"), "a name of its own")),
+        None => Ok((setting, name)),
     }
 }
 

@@ -22,16 +22,13 @@ use crate::event::{Event, SourceName};
 use crate::meters::{ReconcileMeters, RoundResult};
 use crate::outbound::Notice;
 use crate::smsmode_api::{ApiError, NotConfigured, Operation, PAGE, SmsmodeApi, event_of, pause, rest_apis};
-use crate::store::{Raw, Refusal, Store, Submission, Verdict};
+use crate::store::{MARGIN, Raw, Refusal, Store, Submission, Verdict};
 
 use order::Order;
 
 /// Attempts at one page, and the longest wait between two.
 const ATTEMPTS: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// Clocks of provider and sidecar may differ by so much.
-const MARGIN: Duration = Duration::from_secs(3600);
 
 /// The provider's API and the store, for one source.
 pub struct Reconciler {

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::config::Source;
+use crate::config::{CALLBACK_URL_MAX, Source};
 use crate::event::{Event, TraceParent};
 use crate::outbound::Notice;
 use crate::smsmode_api::{self, ApiError, Operation, Outgoing, SmsmodeApi, pause};
@@ -19,9 +19,6 @@ const AT_A_TIME: usize = 100;
 
 /// Until the store is asked again that could not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
-
-/// The provider takes URLs up to this length.
-const CALLBACK_URL_MAX: usize = 255;
 
 /// What sends again the messages of one source.
 pub struct Resender {

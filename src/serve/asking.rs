@@ -38,8 +38,7 @@ pub fn start(
             let meters = ReconcileMeters::new(source.name.as_str());
             tasks.push(tokio::spawn(reconcile::run(reconciler, meters, until(stopped.clone()))));
         }
-        let rules = config.resends.iter().map(|resend| &resend.rule.filter.sources);
-        if rules.clone().any(|sources| sources.is_empty() || sources.contains(&source.name)) {
+        if config.resends.iter().any(|rule| rule.filter.takes_source(&source.name)) {
             let api = api().filter(|(_, mode)| *mode == ApiMode::Rest).map(|(api, _)| api);
             let reported_to = config.public_url.as_ref().and(tokens.first());
             let callback_url = reported_to.map(|token| config.callback_url(&source.name, token.reveal()));

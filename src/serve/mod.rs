@@ -244,7 +244,7 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterE
         exports_logs: config.otlp.logs.is_some(),
         conversations: config.conversations,
         opt_outs: config.opt_outs.as_ref().map(|opt_outs| opt_outs.scope),
-        resends: config.resends.iter().map(|resend| resend.rule.clone()).collect(),
+        resends: config.resends.clone(),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };
     Store::open(data_dir.private(), settings)

@@ -63,6 +63,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use clock::MARGIN;
 pub use overdue::Overdue;
 
 use backlog::Backlog;

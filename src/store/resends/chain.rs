@@ -1,7 +1,5 @@
 //! Which message stands for which: failures that are noted, messages that are recognised, how it ended.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
@@ -10,11 +8,9 @@ use crate::ledger::catalogue::Metric;
 use crate::lifecycle::Change;
 use crate::record::Record;
 use crate::route::resend_rule;
+use crate::store::MARGIN;
 use crate::store::messages::timestamp;
 use crate::store::transaction::Open;
-
-/// Clocks of provider and sidecar may differ by so much.
-const MARGIN: Duration = Duration::from_secs(3600);
 
 /// How a chain of messages that stand for one another ended.
 #[derive(Clone, Copy)]

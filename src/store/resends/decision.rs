@@ -53,12 +53,12 @@ impl Open<'_> {
             Err(result) => return self.ended(id, &waiting, result),
         };
         self.request(&waiting, rule, &to_send, failure, now)?;
-        let (state, result) = match rule.through {
+        let (state, result) = match rule.acts_through() {
             Through::Api => ("sending", None),
             Through::Relay => ("asked", Some(ResendResult::Requested)),
             Through::DryRun => ("ended", Some(ResendResult::DryRun)),
         };
-        let expects = (rule.through != Through::DryRun).then(|| {
+        let expects = (!rule.is_dry_run).then(|| {
             let (reference, text) =
                 (to_send.ref_client.as_deref(), Some(&*to_send.text).filter(|text| !text.is_empty()));
             self.expectation(&waiting.source, &to_send.number, reference, text)
@@ -119,7 +119,7 @@ impl Open<'_> {
             Some(text) => Some(text.clone()),
             None => self.text_of(waiting.message)?,
         };
-        if text.is_none() && rule.needs_text {
+        if text.is_none() && rule.through == Through::Api {
             return Ok(Err(ResendResult::NoText));
         }
         let asked: u32 = self
@@ -198,7 +198,7 @@ impl Open<'_> {
                 rule: waiting.rule.clone(),
                 attempt: waiting.attempt,
                 attempts: rule.attempts,
-                through: rule.through,
+                through: rule.acts_through(),
                 until: timestamp(waiting.until)?,
             }),
             // Of the failed message, and counted with it.
@@ -209,7 +209,7 @@ impl Open<'_> {
             ..failure
         };
         let event = self.journal(&record, Some(waiting.message), now, None)?;
-        if rule.through == Through::Relay {
+        if rule.acts_through() == Through::Relay {
             self.relay(&record, event, Some(waiting.message), now, None)?;
         }
         Ok(())

@@ -16,6 +16,7 @@ use super::transaction::Open;
 use super::{Refusal, Store, Submission};
 use crate::event::SourceName;
 use crate::ledger::catalogue::Metric;
+use crate::route::ResendRule;
 
 mod chain;
 mod decision;
@@ -193,9 +194,11 @@ impl Open<'_> {
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
             .collect::<rusqlite::Result<_>>()?;
         for (id, rule, source, was_asked) in left {
-            let takes = |sources: &[SourceName]| sources.is_empty() || sources.iter().any(|one| one.as_str() == source);
-            let is_configured = sources.iter().any(|one| one.as_str() == source)
-                && self.resends.iter().any(|one| one.name.as_str() == rule && takes(&one.filter.sources));
+            let source = sources.iter().find(|one| one.as_str() == source);
+            let takes = |one: &ResendRule| {
+                one.name.as_str() == rule && source.is_some_and(|source| one.filter.takes_source(source))
+            };
+            let is_configured = self.resends.iter().any(takes);
             if was_asked {
                 self.set_state(id, "asked")?;
                 self.count_resend(&rule, ResendResult::Uncertain);

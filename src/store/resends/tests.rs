@@ -18,8 +18,8 @@ fn rule(through: Through) -> ResendRule {
     ResendRule {
         name: RelayName::new("absent").unwrap(),
         filter: Filter { kinds: vec![Kind::Failed], reasons: vec![Reason::HandsetAbsent], ..Filter::default() },
-        through,
-        needs_text: through != Through::Relay,
+        through: if through == Through::DryRun { Through::Api } else { through },
+        is_dry_run: through == Through::DryRun,
         delay: SECOND,
         attempts: 2,
         useful_for: HOUR,
