@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use rusqlite::types::FromSqlError;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -241,112 +241,112 @@ impl Search<'_> {
     fn messages(&mut self, people: &People, tell: &mut impl Told) -> Result<Vec<i64>, EraseError> {
         let mut found = Vec::new();
         let newest = self.newest("messages")?;
-        let mut statement = self.reader.prepare_cached(
-            "SELECT id, source, message_id, number, part, erased_at IS NOT NULL FROM messages WHERE id > ?1 \
-             ORDER BY id LIMIT ?2",
-        )?;
-        let mut place = 0;
-        loop {
-            let mut rows = statement.query([place, SEARCHED as i64])?;
-            let mut read = 0;
-            while let Some(row) = rows.next()? {
-                read += 1;
-                place = row.get(0)?;
-                let source = row.get_ref(1)?.as_str()?;
-                let number = row.get_ref(3)?.as_str_or_null()?;
-                let part = row.get_ref(4)?.as_str()?;
-                if row.get(5)? {
-                    self.erased_before.insert(place);
-                } else if number.is_some_and(|number| people.have(source, number)) || people.have(source, part) {
-                    self.ids.insert(row.get(2)?);
-                    self.messages.insert(place);
-                    found.push(place);
-                }
+        let sql = "SELECT id, source, message_id, number, part, erased_at IS NOT NULL FROM messages WHERE id > ?1 \
+                   ORDER BY id LIMIT ?2";
+        let told = |place| report(tell, Doing::SearchingMessages, place, newest);
+        walk(self.reader, sql, told, |place, row| {
+            let source = row.get_ref(1)?.as_str()?;
+            let number = row.get_ref(3)?.as_str_or_null()?;
+            let part = row.get_ref(4)?.as_str()?;
+            if row.get(5)? {
+                self.erased_before.insert(place);
+            } else if number.is_some_and(|number| people.have(source, number)) || people.have(source, part) {
+                self.ids.insert(row.get(2)?);
+                self.messages.insert(place);
+                found.push(place);
             }
-            report(tell, Doing::SearchingMessages, place, newest)?;
-            if read < SEARCHED {
-                return Ok(found);
-            }
-        }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Finds the events that have something of them; and messages of theirs that are only known by these.
     fn events(&mut self, who: &Who, tell: &mut impl Told) -> Result<(Vec<Found>, Vec<i64>), EraseError> {
         let (mut found, mut others) = (Vec::new(), Vec::new());
         let newest = self.newest("events")?;
-        let mut statement = self.reader.prepare_cached(
-            "SELECT id, source, kind, message, event ->> '$.number', query, body, event ->> '$.message_id', \
-             event ->> '$.erased' IS NOT NULL FROM events WHERE id > ?1 ORDER BY id LIMIT ?2",
-        )?;
-        let mut place = 0;
-        loop {
-            let mut rows = statement.query([place, SEARCHED as i64])?;
-            let mut read = 0;
-            while let Some(row) = rows.next()? {
-                read += 1;
-                place = row.get(0)?;
-                let source = row.get_ref(1)?.as_str()?;
-                let kind = row.get_ref(2)?.as_str()?;
-                let message: Option<i64> = row.get(3)?;
-                let number = row.get_ref(4)?.as_str_or_null()?;
-                let query = row.get_ref(5)?.as_str_or_null()?.unwrap_or_default();
-                let body = row.get_ref(6)?.as_blob_or_null()?.unwrap_or_default();
-                let by_number = number.is_some_and(|number| who.people.have(source, number));
-                let is_reply = [Kind::Reply.as_str(), Kind::Stop.as_str()].contains(&kind);
-                // What is written to us after an erasure is another matter.
-                let was_left = !is_reply && !row.get::<_, bool>(8)?;
-                let by_message = message.is_some_and(|message| {
-                    self.messages.contains(&message) || (was_left && self.erased_before.contains(&message))
-                });
-                let is_array = body.trim_ascii_start().starts_with(b"[");
-                let is_unrecognised = kind == Kind::Unrecognised.as_str();
-                let in_request = || who.people.are_in(source, body) || who.people.are_in(source, query.as_bytes());
-                let is_theirs = by_number || by_message || (is_unrecognised && !is_array && in_request());
-                if !is_theirs && !(is_array && (in_request() || names_one_of(body, who))) {
-                    continue;
-                }
-                found.push(Found { id: place, is_theirs });
-                if is_reply && is_theirs {
-                    self.ids.extend(row.get::<_, Option<String>>(7)?);
-                }
-                if let Some(message) = message.filter(|_| by_number && !is_reply)
-                    && self.messages.insert(message)
-                {
-                    others.push(message);
-                    self.ids.extend(row.get::<_, Option<String>>(7)?);
-                }
+        let sql = "SELECT id, source, kind, message, event ->> '$.number', query, body, event ->> '$.message_id', \
+                   event ->> '$.erased' IS NOT NULL FROM events WHERE id > ?1 ORDER BY id LIMIT ?2";
+        let told = |place| report(tell, Doing::SearchingEvents, place, newest);
+        walk(self.reader, sql, told, |place, row| {
+            let source = row.get_ref(1)?.as_str()?;
+            let kind = row.get_ref(2)?.as_str()?;
+            let message: Option<i64> = row.get(3)?;
+            let number = row.get_ref(4)?.as_str_or_null()?;
+            let query = row.get_ref(5)?.as_str_or_null()?.unwrap_or_default();
+            let body = row.get_ref(6)?.as_blob_or_null()?.unwrap_or_default();
+            let by_number = number.is_some_and(|number| who.people.have(source, number));
+            let is_reply = [Kind::Reply.as_str(), Kind::Stop.as_str()].contains(&kind);
+            // What is written to us after an erasure is another matter.
+            let was_left = !is_reply && !row.get::<_, bool>(8)?;
+            let by_message = message.is_some_and(|message| {
+                self.messages.contains(&message) || (was_left && self.erased_before.contains(&message))
+            });
+            let is_array = body.trim_ascii_start().starts_with(b"[");
+            let is_unrecognised = kind == Kind::Unrecognised.as_str();
+            let in_request = || who.people.are_in(source, body) || who.people.are_in(source, query.as_bytes());
+            let is_theirs = by_number || by_message || (is_unrecognised && !is_array && in_request());
+            if !is_theirs && !(is_array && (in_request() || names_one_of(body, who))) {
+                return Ok(());
             }
-            report(tell, Doing::SearchingEvents, place, newest)?;
-            if read < SEARCHED {
-                return Ok((found, others));
+            found.push(Found { id: place, is_theirs });
+            if is_reply && is_theirs {
+                self.ids.extend(row.get::<_, Option<String>>(7)?);
             }
-        }
+            if let Some(message) = message.filter(|_| by_number && !is_reply)
+                && self.messages.insert(message)
+            {
+                others.push(message);
+                self.ids.extend(row.get::<_, Option<String>>(7)?);
+            }
+            Ok(())
+        })?;
+        Ok((found, others))
     }
 
     /// Finds the opt-outs that have their number.
     fn opt_outs(&self, people: &People) -> Result<Vec<i64>, EraseError> {
-        let mut statement = self.reader.prepare_cached(
-            "SELECT id, source, number FROM opt_outs WHERE number IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2",
-        )?;
-        let (mut found, mut place) = (Vec::new(), 0);
-        loop {
-            let mut rows = statement.query([place, SEARCHED as i64])?;
-            let mut read = 0;
-            while let Some(row) = rows.next()? {
-                read += 1;
-                place = row.get(0)?;
+        let sql = "SELECT id, source, number FROM opt_outs WHERE number IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2";
+        let mut found = Vec::new();
+        walk(
+            self.reader,
+            sql,
+            |_| Ok(()),
+            |place, row| {
                 if people.have(row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?) {
                     found.push(place);
                 }
-            }
-            if read < SEARCHED {
-                return Ok(found);
-            }
-        }
+                Ok(())
+            },
+        )?;
+        Ok(found)
     }
 
     fn newest(&self, table: &str) -> rusqlite::Result<i64> {
         self.reader.query_row(&format!("SELECT coalesce(max(id), 0) FROM {table}"), [], |row| row.get(0))
+    }
+}
+
+/// Hands over each row of a query that begins after one place and has a limit, with its place; `told` has the last place of each step.
+fn walk(
+    reader: &Connection,
+    sql: &str,
+    mut told: impl FnMut(i64) -> Result<(), EraseError>,
+    mut look: impl FnMut(i64, &Row<'_>) -> Result<(), EraseError>,
+) -> Result<(), EraseError> {
+    let mut statement = reader.prepare_cached(sql)?;
+    let mut place = 0;
+    loop {
+        let mut rows = statement.query([place, SEARCHED as i64])?;
+        let mut read = 0;
+        while let Some(row) = rows.next()? {
+            read += 1;
+            place = row.get(0)?;
+            look(place, row)?;
+        }
+        told(place)?;
+        if read < SEARCHED {
+            return Ok(());
+        }
     }
 }
 
