@@ -28,7 +28,7 @@ setup: toolchain
 	tests/collector/build.sh
 	tests/manifests/build.sh
 	grafana/setup.sh
-	tests/relay/sdk/setup.sh
+	tests/sidecar/relay/sdk/setup.sh
 
 toolchain:
 	scripts/setup.sh 'cc=gcc libc6-dev'

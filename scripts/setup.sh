@@ -18,7 +18,7 @@ fi
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     echo "setup: installing ${packages[*]}" >&2
     export DEBIAN_FRONTEND=noninteractive
-    if log="$(apt-get update -q 2>&1 && apt-get install -q -y --no-install-recommends "${packages[@]}" 2>&1)"; then
+    if log="$(apt-get update -q 2>&1 && apt-get install -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends "${packages[@]}" 2>&1)"; then
         exit 0
     fi
     tail -n 5 <<<"$log" >&2

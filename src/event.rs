@@ -261,11 +261,11 @@ pub enum Event {
     Receipt(Box<Receipt>),
     Reply(Box<Reply>),
     /// Authenticated and with content, but not a shape that we know: kept raw.
-    Unrecognised(Unrecognised),
+    Unrecognized(Unrecognized),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unrecognised {
+pub struct Unrecognized {
     /// SHA-256 of query and body: the same bytes again are the same event.
     pub digest: [u8; 32],
     pub channel_id: Option<String>,
@@ -279,7 +279,7 @@ impl Event {
         match self {
             Event::Receipt(r) => r.channel_id.as_deref(),
             Event::Reply(r) => r.channel_id.as_deref(),
-            Event::Unrecognised(u) => u.channel_id.as_deref(),
+            Event::Unrecognized(u) => u.channel_id.as_deref(),
         }
     }
 
@@ -288,7 +288,7 @@ impl Event {
         match self {
             Event::Receipt(receipt) => receipt.text = None,
             Event::Reply(reply) => reply.text = None,
-            Event::Unrecognised(_) => {}
+            Event::Unrecognized(_) => {}
         }
     }
 }

@@ -192,7 +192,7 @@ pub fn describe_all() {
 pub enum WebhookResult {
     Accepted,
     Duplicate,
-    Unrecognised,
+    Unrecognized,
     Probe,
     Unauthorized,
     Forbidden,
@@ -206,7 +206,7 @@ impl WebhookResult {
     pub const ALL: [WebhookResult; 10] = [
         WebhookResult::Accepted,
         WebhookResult::Duplicate,
-        WebhookResult::Unrecognised,
+        WebhookResult::Unrecognized,
         WebhookResult::Probe,
         WebhookResult::Unauthorized,
         WebhookResult::Forbidden,
@@ -221,7 +221,7 @@ impl WebhookResult {
         match self {
             WebhookResult::Accepted => "accepted",
             WebhookResult::Duplicate => "duplicate",
-            WebhookResult::Unrecognised => "unrecognised",
+            WebhookResult::Unrecognized => "unrecognized",
             WebhookResult::Probe => "probe",
             WebhookResult::Unauthorized => "unauthorized",
             WebhookResult::Forbidden => "forbidden",

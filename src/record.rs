@@ -30,8 +30,8 @@ pub enum Kind {
     Reply,
     #[serde(rename = "reply.stop")]
     Stop,
-    #[serde(rename = "webhook.unrecognised")]
-    Unrecognised,
+    #[serde(rename = "webhook.unrecognized")]
+    Unrecognized,
     #[serde(rename = "resend.requested")]
     Resend,
 }
@@ -47,7 +47,7 @@ impl Kind {
         Kind::Unknown,
         Kind::Reply,
         Kind::Stop,
-        Kind::Unrecognised,
+        Kind::Unrecognized,
         Kind::Resend,
     ];
 
@@ -69,7 +69,7 @@ impl Kind {
             Kind::Unknown => "sms.message.unknown",
             Kind::Reply => "sms.reply.received",
             Kind::Stop => "sms.reply.stop",
-            Kind::Unrecognised => "sms.webhook.unrecognised",
+            Kind::Unrecognized => "sms.webhook.unrecognized",
             Kind::Resend => "sms.resend.requested",
         }
     }
@@ -210,7 +210,7 @@ pub struct Record {
     pub replaces: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resend: Option<Resend>,
-    /// Why it was not recognised.
+    /// Why it was not recognized.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
     /// The W3C traceparent of the request that sent the message.

@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_filter_of_what_an_event_does_not_have_does_not_take_it() {
-        let bare = Record::new(Kind::Unrecognised, SourceName::new("smsmode").unwrap());
+        let bare = Record::new(Kind::Unrecognized, SourceName::new("smsmode").unwrap());
         for filter in [
             Filter { countries: vec!["FR".into()], ..Filter::default() },
             Filter { reasons: vec![Reason::Unknown], ..Filter::default() },

@@ -124,7 +124,7 @@ fn what(kind: Kind) -> &'static str {
         Kind::Unknown => "a status that is not known",
         Kind::Reply => "reply",
         Kind::Stop => "opt-out (STOP)",
-        Kind::Unrecognised => "not recognised",
+        Kind::Unrecognized => "not recognized",
         Kind::Resend => "to be sent again",
     }
 }

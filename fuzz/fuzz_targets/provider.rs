@@ -1,4 +1,4 @@
-//! A JSON body, as anyone who has the token may send it: it is read or kept as unrecognised, and reads the same each time.
+//! A JSON body, as anyone who has the token may send it: it is read or kept as unrecognized, and reads the same each time.
 #![no_main]
 
 use jiff::tz::TimeZone;

@@ -12,7 +12,7 @@ use crate::meters::WebhookResult;
 pub enum Answer {
     Accepted,
     Duplicate,
-    Unrecognised,
+    Unrecognized,
     Probe,
     MethodNotAllowed,
     /// An unknown source, a wrong token or a path that is no callback URL: the same answer, so that nothing can be learnt.
@@ -35,7 +35,7 @@ impl Answer {
         match self {
             Answer::Accepted => WebhookResult::Accepted,
             Answer::Duplicate => WebhookResult::Duplicate,
-            Answer::Unrecognised => WebhookResult::Unrecognised,
+            Answer::Unrecognized => WebhookResult::Unrecognized,
             Answer::Probe => WebhookResult::Probe,
             Answer::MethodNotAllowed | Answer::BrokenBody => WebhookResult::Error,
             Answer::NotFound | Answer::Unauthorized { .. } => WebhookResult::Unauthorized,
@@ -55,7 +55,7 @@ impl Answer {
         let (status, body) = match self {
             Answer::Accepted => (StatusCode::OK, r#"{"result":"accepted"}"#),
             Answer::Duplicate => (StatusCode::OK, r#"{"result":"duplicate"}"#),
-            Answer::Unrecognised => (StatusCode::OK, r#"{"result":"unrecognised"}"#),
+            Answer::Unrecognized => (StatusCode::OK, r#"{"result":"unrecognized"}"#),
             Answer::Probe => (StatusCode::OK, r#"{"result":"probe"}"#),
             Answer::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method not allowed, expected GET or POST"}"#)

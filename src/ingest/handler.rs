@@ -128,7 +128,7 @@ impl Handler {
         match tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await {
             Ok(Ok(Verdict::Accepted)) => Ok(Answer::Accepted),
             Ok(Ok(Verdict::Duplicate)) => Ok(Answer::Duplicate),
-            Ok(Ok(Verdict::Unrecognised)) => Ok(Answer::Unrecognised),
+            Ok(Ok(Verdict::Unrecognized)) => Ok(Answer::Unrecognized),
             Ok(Err(_)) | Err(_) => Err(Answer::Unavailable),
         }
     }

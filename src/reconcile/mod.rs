@@ -194,7 +194,7 @@ impl Reconciler {
         while let Some(joined) = commits.join_next().await {
             match joined {
                 Ok((outcome, Ok(Verdict::Accepted))) => *tally.missed.entry(outcome.to_owned()).or_default() += 1,
-                Ok((_, Ok(Verdict::Duplicate | Verdict::Unrecognised))) => {}
+                Ok((_, Ok(Verdict::Duplicate | Verdict::Unrecognized))) => {}
                 Ok((_, Err(refusal))) => refused = Some(refusal),
                 Err(_) => refused = Some(Refusal::CannotWrite),
             }
@@ -236,7 +236,7 @@ fn time(event: &Event) -> Option<Timestamp> {
     match event {
         Event::Receipt(receipt) => receipt.accepted_at.or(receipt.sent_at).or(receipt.status.time),
         Event::Reply(reply) => reply.time,
-        Event::Unrecognised(_) => None,
+        Event::Unrecognized(_) => None,
     }
 }
 

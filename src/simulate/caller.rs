@@ -41,7 +41,7 @@ pub enum Answer {
 pub enum Taken {
     Accepted,
     Duplicate,
-    Unrecognised,
+    Unrecognized,
     /// Another 2xx: a probe's, or not smscope's.
     Other,
 }
@@ -125,7 +125,7 @@ fn taken(body: &[u8]) -> Taken {
     match body["result"].as_str() {
         Some("accepted") => Taken::Accepted,
         Some("duplicate") => Taken::Duplicate,
-        Some("unrecognised") => Taken::Unrecognised,
+        Some("unrecognized") => Taken::Unrecognized,
         _ => Taken::Other,
     }
 }

@@ -31,7 +31,7 @@ pub fn summary(settings: &Settings, outcome: &Outcome) -> String {
         format!("{} messages, {} requests, {} of them retries", tally.messages, tally.requests, tally.retries),
     );
     let mut acknowledged = format!("{} accepted, {} duplicates", tally.accepted, tally.duplicate);
-    for (count, what) in [(tally.unrecognised, "unrecognised"), (tally.other, "other 2xx")] {
+    for (count, what) in [(tally.unrecognized, "unrecognized"), (tally.other, "other 2xx")] {
         if count > 0 {
             let _infallible = write!(acknowledged, ", {count} {what}");
         }

@@ -22,7 +22,7 @@ pub struct Tally {
     pub left: u64,
     pub accepted: u64,
     pub duplicate: u64,
-    pub unrecognised: u64,
+    pub unrecognized: u64,
     pub other: u64,
     pub refused: BTreeMap<StatusCode, u64>,
     pub unreachable: u64,
@@ -38,7 +38,7 @@ impl Tally {
         match answer {
             Answer::Taken(Taken::Accepted) => self.accepted += 1,
             Answer::Taken(Taken::Duplicate) => self.duplicate += 1,
-            Answer::Taken(Taken::Unrecognised) => self.unrecognised += 1,
+            Answer::Taken(Taken::Unrecognized) => self.unrecognized += 1,
             Answer::Taken(Taken::Other) => self.other += 1,
             Answer::Refused { status, .. } => *self.refused.entry(status).or_default() += 1,
             Answer::Unreachable => self.unreachable += 1,
@@ -51,7 +51,7 @@ impl Tally {
 
     /// Answers of any kind.
     pub fn acknowledged(&self) -> u64 {
-        self.accepted + self.duplicate + self.unrecognised + self.other
+        self.accepted + self.duplicate + self.unrecognized + self.other
     }
 
     /// Attempts that were not acknowledged.

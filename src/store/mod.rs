@@ -143,12 +143,12 @@ pub struct Raw {
 /// What became of a submission that is on disk now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// At least one recognised event was new.
+    /// At least one recognized event was new.
     Accepted,
     /// All events were known.
     Duplicate,
-    /// Something was new, but nothing of that was recognised.
-    Unrecognised,
+    /// Something was new, but nothing of that was recognized.
+    Unrecognized,
 }
 
 /// Why a submission was not kept. The provider sends it again.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 use super::*;
-use crate::event::{Country, Network, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Status, Unrecognised};
+use crate::event::{Country, Network, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Status, Unrecognized};
 use crate::record::Kind;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -79,7 +79,7 @@ pub fn reply(id: &str) -> Reply {
 }
 
 pub(super) fn junk(byte: u8) -> Event {
-    Event::Unrecognised(Unrecognised { digest: [byte; 32], channel_id: None, why: "no messageId" })
+    Event::Unrecognized(Unrecognized { digest: [byte; 32], channel_id: None, why: "no messageId" })
 }
 
 pub(super) fn submission(events: Vec<Event>) -> Submission {
@@ -153,7 +153,7 @@ async fn an_event_is_accepted_once_and_a_duplicate_ever_after() {
         assert_eq!(opened.commit(vec![event.clone()]).await, Ok(Verdict::Accepted));
         assert_eq!(opened.commit(vec![event]).await, Ok(Verdict::Duplicate));
     }
-    assert_eq!(opened.commit(vec![junk(1)]).await, Ok(Verdict::Unrecognised));
+    assert_eq!(opened.commit(vec![junk(1)]).await, Ok(Verdict::Unrecognized));
     assert_eq!(opened.commit(vec![junk(1)]).await, Ok(Verdict::Duplicate));
     assert_eq!(opened.count("sms_messages_total{smsmode,SMS,OTP,FR}"), 1);
     assert_eq!(opened.count("sms_messages_delivered_total{smsmode,SMS,OTP,FR}"), 1);
@@ -170,9 +170,9 @@ async fn an_array_is_one_transaction_with_one_verdict() {
     let table: [(Vec<Event>, Verdict); 5] = [
         (vec![enroute("a"), junk(1)], Verdict::Accepted),
         (vec![enroute("a"), junk(1)], Verdict::Duplicate),
-        (vec![enroute("a"), junk(2)], Verdict::Unrecognised),
+        (vec![enroute("a"), junk(2)], Verdict::Unrecognized),
         (vec![enroute("a"), enroute("b"), enroute("b")], Verdict::Accepted),
-        (vec![junk(3), junk(4)], Verdict::Unrecognised),
+        (vec![junk(3), junk(4)], Verdict::Unrecognized),
     ];
     for (events, verdict) in table {
         assert_eq!(opened.commit(events.clone()).await, Ok(verdict), "{events:?}");

@@ -10,7 +10,7 @@ use super::lookup::{self, Lookup};
 use super::messages::{self, Origin, Row, known};
 use super::opt_outs::Scope;
 use super::{Raw, Submission, Verdict, conversations};
-use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognised, hex};
+use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognized, hex};
 use crate::ledger::accounting::{Accounts, MessageLabels};
 use crate::ledger::caps::{Label, LabelCaps, UNKNOWN};
 use crate::ledger::{Ledger, Postings};
@@ -68,7 +68,7 @@ pub(super) struct Taking<'a> {
 enum Novelty {
     New,
     Known,
-    NewButUnrecognised,
+    NewButUnrecognized,
 }
 
 impl Open<'_> {
@@ -81,7 +81,7 @@ impl Open<'_> {
             novelties.push(match event {
                 Event::Receipt(receipt) => self.receipt(&mut taking, receipt)?,
                 Event::Reply(reply) => self.reply(&mut taking, reply)?,
-                Event::Unrecognised(event) => self.unrecognised(&mut taking, event)?,
+                Event::Unrecognized(event) => self.unrecognized(&mut taking, event)?,
             });
             if let (true, Event::Receipt(receipt), Some(Novelty::New)) =
                 (submission.reconciled, event, novelties.last())
@@ -94,7 +94,7 @@ impl Open<'_> {
         } else if novelties.iter().all(|novelty| *novelty == Novelty::Known) {
             Verdict::Duplicate
         } else {
-            Verdict::Unrecognised
+            Verdict::Unrecognized
         })
     }
 
@@ -147,7 +147,7 @@ impl Open<'_> {
             let is_erased = match event {
                 Event::Receipt(receipt) => self.earlier(submission, receipt)?.is_some_and(|row| row.erased),
                 Event::Reply(reply) => self.is_erased(submission, &reply_key(reply))?,
-                Event::Unrecognised(event) => self.is_erased(submission, &unrecognised_key(event))?,
+                Event::Unrecognized(event) => self.is_erased(submission, &unrecognized_key(event))?,
             };
             if is_erased {
                 return Ok(true);
@@ -258,14 +258,14 @@ impl Open<'_> {
         Ok(Novelty::New)
     }
 
-    fn unrecognised(&mut self, taking: &mut Taking<'_>, event: &Unrecognised) -> rusqlite::Result<Novelty> {
+    fn unrecognized(&mut self, taking: &mut Taking<'_>, event: &Unrecognized) -> rusqlite::Result<Novelty> {
         let submission = taking.submission;
-        if !self.take_event_key(submission, &unrecognised_key(event))? {
+        if !self.take_event_key(submission, &unrecognized_key(event))? {
             return Ok(Novelty::Known);
         }
-        let record = Record { why: Some(event.why.to_owned()), ..blank(submission, Kind::Unrecognised) };
+        let record = Record { why: Some(event.why.to_owned()), ..blank(submission, Kind::Unrecognized) };
         self.keep(taking, &record, None)?;
-        Ok(Novelty::NewButUnrecognised)
+        Ok(Novelty::NewButUnrecognized)
     }
 
     fn first_labels(&mut self, submission: &Submission, receipt: &Receipt) -> MessageLabels {
@@ -380,7 +380,7 @@ fn reply_key(reply: &Reply) -> String {
     format!("reply:{}", reply.reply_id)
 }
 
-fn unrecognised_key(event: &Unrecognised) -> String {
+fn unrecognized_key(event: &Unrecognized) -> String {
     format!("sha256:{}", hex(&event.digest))
 }
 

@@ -45,7 +45,7 @@ impl LogEncoder {
         let record = &entry.record;
         let privacy = self.discretion.of(&record.source);
         let (severity, severity_text) = match record.kind {
-            Kind::Failed | Kind::Expired | Kind::Unknown | Kind::Unrecognised => (SeverityNumber::Warn, "WARN"),
+            Kind::Failed | Kind::Expired | Kind::Unknown | Kind::Unrecognized => (SeverityNumber::Warn, "WARN"),
             _ => (SeverityNumber::Info, "INFO"),
         };
         let trace = record.trace.as_deref().and_then(TraceParent::parse);
@@ -97,7 +97,7 @@ impl LogEncoder {
             attributes.text("sms.resend.through", Some(through.as_str()));
         }
         attributes.any("sms.reconciled", record.reconciled.then_some(Value::BoolValue(true)));
-        attributes.text("sms.unrecognised.reason", record.why.as_deref());
+        attributes.text("sms.unrecognized.reason", record.why.as_deref());
         if privacy.text == Text::Exported {
             attributes.text("sms.text", record.text.as_deref());
         }
@@ -127,9 +127,9 @@ fn body(record: &Record, recipient: Recipient) -> String {
     let said = record.detail.as_deref().or(record.status.as_deref()).map(without_numbers);
     let reason = record.reason.map_or("unknown reason", |reason| reason.as_str());
     match record.kind {
-        Kind::Unrecognised => {
+        Kind::Unrecognized => {
             let why = record.why.as_deref().unwrap_or("unknown shape");
-            line = format!("webhook of {} not recognised: {why}", record.source);
+            line = format!("webhook of {} not recognized: {why}", record.source);
         }
         Kind::Reply | Kind::Stop => {
             subject(&mut line, "reply", "from", record, recipient);

@@ -147,14 +147,14 @@ fn cases() -> Vec<Case> {
         ),
         case(
             json!({"to": "33612345678", "surprise": TEXT}),
-            "sms.webhook.unrecognised",
+            "sms.webhook.unrecognized",
             WARN,
             None,
             "webhook of smsmode not recognised: no messageId",
-            json!({"sms.source": "smsmode", "sms.unrecognised.reason": "no messageId"}),
+            json!({"sms.source": "smsmode", "sms.unrecognized.reason": "no messageId"}),
         ),
     ];
-    cases.last_mut().unwrap().answer = "unrecognised";
+    cases.last_mut().unwrap().answer = "unrecognized";
     cases.push(Case {
         query: "smsID=legacy&numero=0612345678&statut=3502&date_reception=2025-04-01+16:00:10&cost=1.5&refClient=order-8",
         body: None,

@@ -147,7 +147,7 @@ fn receive(smscope: &Smscope) {
         smscope.post("smsmode", &odd, "accepted");
     }
     smscope.get("smsmode", "", "probe");
-    smscope.post("second", &json!({"surprise": TEXT}), "unrecognised");
+    smscope.post("second", &json!({"surprise": TEXT}), "unrecognized");
 }
 
 /// One of each refusal that a caller can bring about.
@@ -258,7 +258,7 @@ fn the_push_has_the_series_values_help_and_types_of_the_scrape() {
     assert_eq!(sum("sms_delivery_duration_seconds_count", &[("country", "FR")]), 2.0);
     assert_eq!(sum("sms_delivery_duration_seconds_bucket", &[("country", "FR"), ("le", "10")]), 2.0);
     assert_eq!(sum("sms_delivery_duration_seconds_bucket", &[("country", "FR"), ("le", "5")]), 0.0);
-    for (result, count) in [("accepted", 76.0), ("duplicate", 12.0), ("unrecognised", 1.0), ("probe", 1.0)] {
+    for (result, count) in [("accepted", 76.0), ("duplicate", 12.0), ("unrecognized", 1.0), ("probe", 1.0)] {
         assert_eq!(sum("smscope_webhook_requests_total", &[("result", result)]), count, "{result}");
     }
     for (result, count) in [("unauthorized", 2.0), ("forbidden", 1.0), ("too_large", 1.0), ("error", 1.0)] {

@@ -28,7 +28,7 @@ fn fill(smscope: &Smscope) {
     for (id, status) in KEPT {
         assert_eq!(smscope.post(HOOK, receipt(id, status)).told(), "accepted");
     }
-    assert_eq!(smscope.post(HOOK, "junk").told(), "unrecognised");
+    assert_eq!(smscope.post(HOOK, "junk").told(), "unrecognized");
 }
 
 fn all_is_there(smscope: &Smscope, when: &str) {

@@ -47,7 +47,7 @@ export const RESULT: Record<string, string> = {
   accepted: "#3274D9",
   duplicate: "#8AB8FF",
   probe: "#C0D8FF",
-  unrecognised: "#A352CC",
+  unrecognized: "#A352CC",
   unauthorized: "#7A4B2A",
   forbidden: "#8F6544",
   too_large: "#B58863",

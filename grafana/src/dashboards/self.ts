@@ -178,14 +178,14 @@ const requests = {
       colours: RESULT,
     }),
     lines({
-      title: "Unrecognised, an hour",
+      title: "Unrecognized, an hour",
       description:
         "Authenticated webhooks that are neither receipt nor reply. They are kept raw, answered 200, and lost for the figures. A new kind of callback, or the provider changed its format: `sqlite3` shows them, docs/store.md says how.",
       none: NO_REQUESTS,
       unit: "short",
       width: 8,
       queries: [
-        { name: "{{source}}", expr: sum(increase(REQUESTS, "1h", { where: ['result="unrecognised"'] }), "source") },
+        { name: "{{source}}", expr: sum(increase(REQUESTS, "1h", { where: ['result="unrecognized"'] }), "source") },
       ],
       colours: {},
     }),

@@ -58,7 +58,7 @@ fn face(kind: Kind) -> (&'static str, &'static str) {
         Kind::Unknown => ("other", "Unknown status"),
         Kind::Reply => ("other", "Reply"),
         Kind::Stop => ("other", "STOP"),
-        Kind::Unrecognised => ("other", "Unrecognised"),
+        Kind::Unrecognized => ("other", "Unrecognized"),
         Kind::Resend => ("pending", "Sent again"),
     }
 }

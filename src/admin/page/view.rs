@@ -59,7 +59,7 @@ pub struct RequestRow {
     pub last: Option<Moment>,
     pub accepted: Count,
     pub duplicate: Count,
-    pub unrecognised: Count,
+    pub unrecognized: Count,
     pub refused: Count,
     /// The refusals by result.
     pub refusals: Vec<(String, Count)>,
@@ -190,7 +190,7 @@ fn requests(about: &About, process: &str, now: Timestamp) -> Vec<RequestRow> {
             last: last.and_then(|series| unix_time(series.value)).map(|at| Moment { at, now }),
             accepted: count(WebhookResult::Accepted),
             duplicate: count(WebhookResult::Duplicate),
-            unrecognised: count(WebhookResult::Unrecognised),
+            unrecognized: count(WebhookResult::Unrecognized),
             refused: Count(refusals.iter().map(|(_, count)| count.0).sum()),
             refusals,
         }
@@ -204,8 +204,8 @@ fn requests(about: &About, process: &str, now: Timestamp) -> Vec<RequestRow> {
 }
 
 fn is_refusal(result: WebhookResult) -> bool {
-    use WebhookResult::{Accepted, Duplicate, Probe, Unrecognised};
-    !matches!(result, Accepted | Duplicate | Unrecognised | Probe)
+    use WebhookResult::{Accepted, Duplicate, Probe, Unrecognized};
+    !matches!(result, Accepted | Duplicate | Unrecognized | Probe)
 }
 
 /// The counters of a signal exist from the start when it is exported, and else not at all.

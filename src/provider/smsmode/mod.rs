@@ -1,12 +1,12 @@
 //! smsmode: REST v1 webhooks (JSON) and those of the legacy HTTP API (query or form).
 //!
 //! Liberal in what it takes: an optional field of the wrong type is absent, an unknown one is passed over, and whatever is no
-//! receipt or reply is [`Unrecognised`](Event::Unrecognised), so that it is kept.
+//! receipt or reply is [`Unrecognized`](Event::Unrecognized), so that it is kept.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::event::{Country, Event, Price, Unrecognised};
+use crate::event::{Country, Event, Price, Unrecognized};
 use crate::number::{self, Phone, mcc};
 use crate::provider::{Events, Reading, Webhook};
 
@@ -28,7 +28,7 @@ mod tests;
 const MAX_EVENTS: usize = 1_000;
 
 /// Reads one webhook; never fails. No event only if there is neither a query nor a body of more than white space. A JSON array is
-/// one event an element, in its order; one of more than 1,000 elements is kept as a single unrecognised event.
+/// one event an element, in its order; one of more than 1,000 elements is kept as a single unrecognized event.
 pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Events {
     let body = webhook.body.trim_ascii();
     if body.is_empty() && webhook.query.is_empty() {
@@ -42,7 +42,7 @@ pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Events {
     }
     let is_form = media.eq_ignore_ascii_case("application/x-www-form-urlencoded") || text::looks_like_form(body);
     let parameters = text::Parameters::of(is_form.then_some(body), webhook.query);
-    vec![legacy::event(reading, parameters).unwrap_or_else(|why| unrecognised(hashed(webhook), None, why))]
+    vec![legacy::event(reading, parameters).unwrap_or_else(|why| unrecognized(hashed(webhook), None, why))]
 }
 
 /// A body without white space around it and without a byte order mark.
@@ -62,23 +62,23 @@ fn from_json(reading: &Reading<'_>, webhook: &Webhook<'_>, body: &[u8]) -> Event
         }
         Ok(Value::Array(elements)) => {
             let why = if elements.is_empty() { "empty array" } else { "array too long" };
-            vec![unrecognised(hashed(webhook), None, why)]
+            vec![unrecognized(hashed(webhook), None, why)]
         }
         Ok(value) => vec![
-            v1::event(reading, &value).unwrap_or_else(|why| unrecognised(hashed(webhook), v1::channel_id(&value), why)),
+            v1::event(reading, &value).unwrap_or_else(|why| unrecognized(hashed(webhook), v1::channel_id(&value), why)),
         ],
-        Err(_) => vec![unrecognised(hashed(webhook), None, "broken JSON")],
+        Err(_) => vec![unrecognized(hashed(webhook), None, "broken JSON")],
     }
 }
 
 fn from_elements(reading: &Reading<'_>, webhook: &Webhook<'_>, elements: &[Value]) -> Events {
-    // Hashed once, for what may be a large body, and only when an element is not recognised.
+    // Hashed once, for what may be a large body, and only when an element is not recognized.
     let mut whole: Option<Sha256> = None;
     let event = |(index, element)| {
         v1::event(reading, element).unwrap_or_else(|why| {
             let hash = whole.get_or_insert_with(|| hashed(webhook)).clone();
             let hash = hash.chain_update((index as u64).to_be_bytes());
-            unrecognised(hash, v1::channel_id(element), why)
+            unrecognized(hash, v1::channel_id(element), why)
         })
     };
     elements.iter().enumerate().map(event).collect()
@@ -93,8 +93,8 @@ fn hashed(webhook: &Webhook<'_>) -> Sha256 {
     Sha256::new().chain_update(webhook.query).chain_update([0]).chain_update(webhook.body)
 }
 
-fn unrecognised(hash: Sha256, channel_id: Option<String>, why: &'static str) -> Event {
-    Event::Unrecognised(Unrecognised { digest: hash.finalize().into(), channel_id, why })
+fn unrecognized(hash: Sha256, channel_id: Option<String>, why: &'static str) -> Event {
+    Event::Unrecognized(Unrecognized { digest: hash.finalize().into(), channel_id, why })
 }
 
 /// A contact's number and country, the country from the network's code where the number has none.

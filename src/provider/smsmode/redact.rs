@@ -21,7 +21,7 @@ pub fn drop_text<'a>(events: &mut [Event], webhook: &Webhook<'a>) -> (Cow<'a, st
 }
 
 /// Query and body without texts, wherever [`decode`](super::decode) finds them; of JSON at any depth, so that a shape which is not
-/// recognised loses them too. What is neither JSON nor a form cannot be read, so it stays as it is.
+/// recognized loses them too. What is neither JSON nor a form cannot be read, so it stays as it is.
 fn without_text<'a>(webhook: &Webhook<'a>) -> (Cow<'a, str>, Cow<'a, [u8]>) {
     let query = match without_parameter(webhook.query.as_bytes()) {
         Some(changed) => Cow::Owned(String::from_utf8_lossy(&changed).into_owned()),

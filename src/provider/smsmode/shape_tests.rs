@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::tests::{FORM, JSON, at, one, read, receipt, reply, unrecognised};
+use super::tests::{FORM, JSON, at, one, read, receipt, reply, unrecognized};
 use crate::event::{Country, Event, Outcome, Price, ReplyKind, hex};
 
 const RECEIPT: &str = r#"{"messageId":"m-1","status":{"value":"DELIVERED"},"body":{"text":"été"}}"#;
@@ -15,7 +15,7 @@ fn json_is_taken_as_such_whatever_the_content_type_says() {
             assert_eq!(receipt(one("", content_type, body.as_bytes())).text.as_deref(), Some("été"));
         }
     }
-    assert_eq!(unrecognised(one("", Some("application/problem+json"), b"statut=11&smsID=a")).why, "broken JSON");
+    assert_eq!(unrecognized(one("", Some("application/problem+json"), b"statut=11&smsID=a")).why, "broken JSON");
 }
 
 #[test]
@@ -25,11 +25,11 @@ fn json_in_latin_1_is_read() {
 }
 
 #[test]
-fn broken_and_too_deep_json_is_unrecognised() {
+fn broken_and_too_deep_json_is_unrecognized() {
     let deep = "[".repeat(100_000);
     let closed = format!("{{\"messageId\":\"a\",\"x\":{}{}}}", "[".repeat(500), "]".repeat(500));
     for body in ["{", "[", "{}x", "{\"messageId\":", "[1,]", &deep, &closed, &RECEIPT[..40]] {
-        assert_eq!(unrecognised(one("", None, body.as_bytes())).why, "broken JSON");
+        assert_eq!(unrecognized(one("", None, body.as_bytes())).why, "broken JSON");
     }
 }
 
@@ -47,18 +47,18 @@ fn an_array_gives_an_event_an_element_in_order() {
     let first = events.next().unwrap();
     assert_eq!(first.channel_id(), Some("ch-1"));
     assert_eq!(reply(events.next().unwrap()).reply_id, "b");
-    let digests = [first, events.next().unwrap(), events.next().unwrap()].map(|event| unrecognised(event).digest);
+    let digests = [first, events.next().unwrap(), events.next().unwrap()].map(|event| unrecognized(event).digest);
     assert!(digests[0] != digests[1] && digests[1] != digests[2], "the same element twice is two events");
     assert_eq!(events.next(), None);
 }
 
 #[test]
 fn the_digest_is_that_of_query_and_body() {
-    let u = unrecognised(one("a=b", None, br#"{"channel":{"channelId":" ch-1 "}}"#));
+    let u = unrecognized(one("a=b", None, br#"{"channel":{"channelId":" ch-1 "}}"#));
     // printf 'a=b\0{"channel":{"channelId":" ch-1 "}}' | sha256sum
     assert_eq!(hex(&u.digest), "7634adcdfff5c54124e0066c864d8175c6998b80766e2da839d71bf4c4056f85");
     assert_eq!((u.channel_id.as_deref(), u.why), (Some("ch-1"), "no messageId"));
-    assert_ne!(unrecognised(one("a", None, b"x")).digest, unrecognised(one("", None, b"ax")).digest);
+    assert_ne!(unrecognized(one("a", None, b"x")).digest, unrecognized(one("", None, b"ax")).digest);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn only_nothing_gives_no_event() {
         assert_eq!(read("", JSON, body.as_bytes()), vec![]);
     }
     for (query, body) in [("a", ""), ("&", ""), ("", "x"), ("", "\u{feff}"), ("", "\0"), ("a=b", " ")] {
-        assert!(matches!(one(query, None, body.as_bytes()), Event::Unrecognised(_)), "{query} {body}");
+        assert!(matches!(one(query, None, body.as_bytes()), Event::Unrecognized(_)), "{query} {body}");
     }
 }
 
@@ -96,7 +96,7 @@ fn a_legacy_receipt_is_read_from_a_query_or_a_form() {
     }
     let least = receipt(one("statut=1&smsID=a", None, b""));
     assert_eq!((least.message_part.as_str(), least.number, least.price), ("", None, None));
-    assert_eq!(unrecognised(one("statut=11&smsID=+", None, b"")).why, "no smsID");
+    assert_eq!(unrecognized(one("statut=11&smsID=+", None, b"")).why, "no smsID");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_legacy_reply_without_an_id_is_known_by_all_its_parameters() {
     assert_ne!(first, id("emetteur=33612345678&message=non&numero=36111"));
     assert_eq!(reply(one("emetteur=33612345678&message=", None, b"")).text, None);
     for query in ["message=oui", "emetteur=33612345678", "numero=33612345678&smsID=a&url=x"] {
-        assert_eq!(unrecognised(one(query, None, b"")).why, "neither a receipt nor a reply");
+        assert_eq!(unrecognized(one(query, None, b"")).why, "neither a receipt nor a reply");
     }
 }
 

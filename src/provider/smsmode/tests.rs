@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::decode;
-use crate::event::{Country, Event, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Unrecognised};
+use crate::event::{Country, Event, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Unrecognized};
 use crate::provider::{DEFAULT_STOP_KEYWORDS, Events, Reading, Webhook};
 
 pub(super) const JSON: Option<&str> = Some("application/json");
@@ -43,10 +43,10 @@ pub(super) fn reply(event: Event) -> Reply {
 }
 
 #[track_caller]
-pub(super) fn unrecognised(event: Event) -> Unrecognised {
+pub(super) fn unrecognized(event: Event) -> Unrecognized {
     match event {
-        Event::Unrecognised(unrecognised) => unrecognised,
-        other => panic!("recognised: {other:?}"),
+        Event::Unrecognized(unrecognized) => unrecognized,
+        other => panic!("recognized: {other:?}"),
     }
 }
 
@@ -402,7 +402,7 @@ fn receipts_and_replies_are_told_apart_by_shape() {
     let kind = |message: &Value| match json_event(message) {
         Event::Receipt(_) => "receipt",
         Event::Reply(_) => "reply",
-        Event::Unrecognised(unrecognised) => unrecognised.why,
+        Event::Unrecognized(unrecognized) => unrecognized.why,
     };
     for (message, expected) in [
         (json!({"messageId": "a", "status": {"value": "NEW"}}), "receipt"),

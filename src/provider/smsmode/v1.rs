@@ -33,7 +33,7 @@ pub(super) fn event(reading: &Reading<'_>, message: &Value) -> Result<Event, &'s
     }
 }
 
-/// `channel.channelId`, which an unrecognised message may name as well.
+/// `channel.channelId`, which an unrecognized message may name as well.
 pub(super) fn channel_id(message: &Value) -> Option<String> {
     text(&message["channel"]["channelId"])
 }

@@ -282,9 +282,9 @@ impl Search<'_> {
                 self.messages.contains(&message) || (was_left && self.erased_before.contains(&message))
             });
             let is_array = body.trim_ascii_start().starts_with(b"[");
-            let is_unrecognised = kind == Kind::Unrecognised.as_str();
+            let is_unrecognized = kind == Kind::Unrecognized.as_str();
             let in_request = || who.people.are_in(source, body) || who.people.are_in(source, query.as_bytes());
-            let is_theirs = by_number || by_message || (is_unrecognised && !is_array && in_request());
+            let is_theirs = by_number || by_message || (is_unrecognized && !is_array && in_request());
             if !is_theirs && !(is_array && (in_request() || names_one_of(body, who))) {
                 return Ok(());
             }

@@ -163,7 +163,7 @@ fn forget_request(connection: &Connection, id: i64, source: &str, theirs: bool, 
     let Some((received_at, body)) = row.filter(|(_, body)| body.is_some() || theirs) else { return Ok(()) };
     let rest = body.and_then(|body| redact::array(source, &body, &who.people, &who.ids));
     if rest.is_some() {
-        forget_unrecognised(connection, source, received_at)?;
+        forget_unrecognized(connection, source, received_at)?;
     }
     connection
         .prepare_cached("UPDATE events SET query = NULL, body = ?2 WHERE id = ?1")?
@@ -171,21 +171,21 @@ fn forget_request(connection: &Connection, id: i64, source: &str, theirs: bool, 
         .map(drop)
 }
 
-/// Marks the duplicate key of a reply or an unrecognised request.
+/// Marks the duplicate key of a reply or an unrecognized request.
 fn forget_key(connection: &Connection, record: &Record, received_at: i64) -> rusqlite::Result<()> {
     let source = record.source.as_str();
     match (record.kind, &record.message_id) {
         (Kind::Reply | Kind::Stop, Some(id)) => connection
             .prepare_cached("UPDATE event_keys SET erased = 1 WHERE source = ?1 AND key = ?2")?
             .execute(params![source, format!("reply:{id}")]),
-        (Kind::Unrecognised, _) => return forget_unrecognised(connection, source, received_at),
+        (Kind::Unrecognized, _) => return forget_unrecognized(connection, source, received_at),
         _ => return Ok(()),
     }
     .map(drop)
 }
 
 /// The digest is of what has just gone: all that came at that moment stands for it.
-fn forget_unrecognised(connection: &Connection, source: &str, received_at: i64) -> rusqlite::Result<()> {
+fn forget_unrecognized(connection: &Connection, source: &str, received_at: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "UPDATE event_keys SET erased = 1 WHERE source = ?1 AND received_at = ?2 AND key LIKE 'sha256:%'",

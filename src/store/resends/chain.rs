@@ -1,4 +1,4 @@
-//! Which message stands for which: failures that are noted, messages that are recognised, how it ended.
+//! Which message stands for which: failures that are noted, messages that are recognized, how it ended.
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
@@ -98,7 +98,7 @@ impl Open<'_> {
         if self.resends.is_empty() { Ok(()) } else { self.end_chain(message, Outcome::Lost) }
     }
 
-    /// Recognises, at its first sight, a message that somebody was asked to send; and tells for which other it stands, if any.
+    /// Recognizes, at its first sight, a message that somebody was asked to send; and tells for which other it stands, if any.
     pub fn replaced_by(
         &mut self,
         source: &SourceName,

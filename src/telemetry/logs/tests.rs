@@ -81,10 +81,10 @@ fn each_kind_has_its_event_name_its_severity_and_its_line() {
         (Kind::Reply, "sms.reply.received", "INFO", format!("{reply} received, FR, SMS")),
         (Kind::Stop, "sms.reply.stop", "INFO", format!("{reply} is an opt-out (STOP), FR, SMS")),
         (
-            Kind::Unrecognised,
-            "sms.webhook.unrecognised",
+            Kind::Unrecognized,
+            "sms.webhook.unrecognized",
             "WARN",
-            "webhook of smsmode not recognised: no messageId, FR, SMS".to_owned(),
+            "webhook of smsmode not recognized: no messageId, FR, SMS".to_owned(),
         ),
     ] {
         let log = encoder(Privacy::default()).log_record(&entry(1, whole(kind)));
@@ -127,7 +127,7 @@ fn a_record_carries_its_times_its_trace_and_every_attribute_with_its_type() {
         ("sms.cost", Value::DoubleValue(0.049)),
         ("sms.currency", text("EUR")),
         ("sms.delivery.duration", Value::DoubleValue(4.25)),
-        ("sms.unrecognised.reason", text("no messageId")),
+        ("sms.unrecognized.reason", text("no messageId")),
     ];
     assert_eq!(log.attributes, expected.map(|(key, value)| attribute(key, value)));
 }

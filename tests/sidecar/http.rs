@@ -1,0 +1,299 @@
+//! HTTP as such: how requests arrive, how large they may be, and what an answer looks like.
+
+use crate::support::{Client, HOOK, Smscope, TOKEN, gzip, post, receipt, request};
+
+/// The least that the limit can be set to.
+const LIMIT: usize = 1024;
+
+fn with_limit() -> Smscope {
+    Smscope::with("[http]\nmax_body = \"1KiB\"")
+}
+
+/// A receipt that fills so many bytes exactly.
+fn filling(length: usize, message_id: &str) -> Vec<u8> {
+    let mut body = receipt(message_id, "DELIVERED").into_bytes();
+    body.resize(length, b' ');
+    body
+}
+
+/// Makes a request of a body.
+type Send = fn(&[u8]) -> Vec<u8>;
+
+fn chunked(head: &[&str], chunks: &[&[u8]]) -> Vec<u8> {
+    let mut request = request("POST", HOOK, &[&["transfer-encoding: chunked"], head].concat(), "");
+    for chunk in chunks {
+        request.extend(format!("{:x}\r\n", chunk.len()).bytes());
+        request.extend_from_slice(chunk);
+        request.extend(b"\r\n");
+    }
+    request.extend(b"0\r\n\r\n");
+    request
+}
+
+#[test]
+fn one_connection_takes_one_request_after_another() {
+    let smscope = Smscope::start();
+    let mut client = smscope.client();
+    for message in ["one", "two", "three"] {
+        assert_eq!(client.ask(post(HOOK, receipt(message, "DELIVERED"))).told(), "accepted", "{message}");
+    }
+    let last = client.ask(request("GET", HOOK, &["connection: close"], ""));
+    assert_eq!(last.told(), "probe");
+    assert!(client.rest().is_empty(), "closed as asked");
+}
+
+#[test]
+fn requests_written_at_once_are_answered_in_their_order() {
+    let smscope = Smscope::start();
+    let mut client = smscope.client();
+    let wrong = HOOK.replace(TOKEN, "wrong");
+    let requests = [
+        (post(HOOK, receipt("one", "DELIVERED")), "accepted"),
+        (post(HOOK, receipt("one", "DELIVERED")), "duplicate"),
+        (request("GET", HOOK, &[], ""), "probe"),
+        (request("GET", &wrong, &[], ""), "not found"),
+        (post(HOOK, "{}"), "unrecognized"),
+        (chunked(&[], &[receipt("two", "DELIVERED").as_bytes()]), "accepted"),
+        (request("GET", &format!("{HOOK}?smsID=1&statut=11&numero=33612345678"), &[], ""), "accepted"),
+    ];
+    client.send(requests.iter().flat_map(|(request, _)| request.clone()).collect::<Vec<u8>>());
+    for (at, (_, expected)) in requests.iter().enumerate() {
+        assert_eq!(client.answer().told(), *expected, "answer {at}");
+    }
+}
+
+#[test]
+fn a_request_may_arrive_byte_by_byte() {
+    let smscope = Smscope::start();
+    let mut client = smscope.client();
+    for byte in post(HOOK, receipt("slow", "DELIVERED")) {
+        client.send([byte]);
+    }
+    assert_eq!(client.answer().told(), "accepted");
+}
+
+#[test]
+fn a_body_is_kept_decoded_however_it_was_sent() {
+    let smscope = Smscope::start();
+    let sends: [(&str, Send); 9] = [
+        ("Content-Length", |body| post(HOOK, body)),
+        ("no Content-Type", |body| request("POST", HOOK, &[], body)),
+        ("another Content-Type", |body| request("POST", HOOK, &["content-type: text/plain"], body)),
+        ("gzip", |body| request("POST", HOOK, &["content-encoding: gzip"], gzip(body))),
+        ("GZIP", |body| request("POST", HOOK, &["Content-Encoding: GZIP"], gzip(body))),
+        ("x-gzip", |body| request("POST", HOOK, &["content-encoding: x-gzip"], gzip(body))),
+        ("gzip in two members", |body| {
+            let (start, end) = body.split_at(10);
+            request("POST", HOOK, &["content-encoding: gzip"], [gzip(start), gzip(end)].concat())
+        }),
+        ("chunks", |body| chunked(&[], &[&body[..1], &body[1..20], &body[20..]])),
+        ("gzip in chunks", |body| {
+            let packed = gzip(body);
+            chunked(&["content-encoding: gzip"], &[&packed[..15], &packed[15..]])
+        }),
+    ];
+    for (at, (how, send)) in sends.into_iter().enumerate() {
+        let body = receipt(&format!("message-{at}"), "DELIVERED");
+        assert_eq!(smscope.ask(send(body.as_bytes())).told(), "accepted", "{how}");
+        let stored: Vec<u8> = smscope.stored("SELECT body FROM events ORDER BY id DESC");
+        assert_eq!(stored, body.as_bytes(), "{how}");
+    }
+}
+
+#[test]
+fn what_is_not_the_gzip_that_it_says_is_kept_as_it_came() {
+    let smscope = Smscope::start();
+    let whole = gzip(receipt("broken", "DELIVERED").as_bytes());
+    let mut damaged = whole.clone();
+    damaged[20] ^= 0xff;
+    for (what, body) in [
+        ("cut short", &whole[..whole.len() / 2]),
+        ("damaged", &damaged[..]),
+        ("not gzip at all", b"plain words".as_slice()),
+    ] {
+        let answer = smscope.ask(request("POST", HOOK, &["content-encoding: gzip"], body));
+        assert_eq!(answer.told(), "unrecognized", "{what}");
+        let stored: Vec<u8> = smscope.stored("SELECT body FROM events ORDER BY id DESC");
+        assert_eq!(stored, body, "{what}");
+    }
+}
+
+#[test]
+fn expect_100_continue_is_answered_before_the_body_and_only_to_who_may_enter() {
+    let smscope = Smscope::start();
+    let body = receipt("patient", "DELIVERED");
+    let head = |path| {
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n", body.len())
+    };
+    let mut client = smscope.client();
+    client.send(head(HOOK));
+    assert_eq!(client.head().status, 100);
+    client.send(&body);
+    assert_eq!(client.answer().told(), "accepted");
+
+    let mut stranger = smscope.client();
+    stranger.send(head("/hooks/smsmode/wrong"));
+    assert_eq!(stranger.answer().status, 404);
+}
+
+#[test]
+fn a_body_at_the_limit_is_taken_and_one_byte_more_is_not() {
+    let smscope = with_limit();
+    let (at, over) = (filling(LIMIT, "at the limit"), filling(LIMIT + 1, "over the limit"));
+    // Both halves of a chunked body are within the limit; the sum is not.
+    let halves = |body: &[u8]| chunked(&[], &[&body[..LIMIT / 2], &body[LIMIT / 2..]]);
+    let packed = |body: &[u8]| request("POST", HOOK, &["content-encoding: gzip"], gzip(body));
+    for (what, request, expected) in [
+        ("at, with Content-Length", post(HOOK, &at), "accepted"),
+        ("at, in chunks", halves(&at), "duplicate"),
+        ("at, gzip'd", packed(&at), "duplicate"),
+        ("over, with Content-Length", post(HOOK, &over), "body too large"),
+        ("over, in chunks", halves(&over), "body too large"),
+        ("over, gzip'd", packed(&over), "body too large"),
+        ("a gzip bomb", packed(&vec![b' '; 700 * LIMIT]), "body too large"),
+    ] {
+        let mut client = smscope.client();
+        let answer = client.ask(request);
+        assert_eq!(answer.told(), expected, "{what}");
+        assert_eq!(answer.status, if expected == "body too large" { 413 } else { 200 }, "{what}");
+        if answer.status == 413 {
+            assert!(client.rest().is_empty(), "closed, since the rest of the body is not read: {what}");
+        }
+    }
+    assert_eq!(smscope.requests("too_large"), 4.0);
+    assert_eq!(smscope.metric("smscope_store_events", &[]), 1.0);
+}
+
+#[test]
+fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
+    let smscope = with_limit();
+    for length in [LIMIT + 1, usize::MAX / 2] {
+        let head = format!("POST {HOOK} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        assert_eq!(smscope.ask(head).told(), "body too large", "{length}");
+    }
+}
+
+#[test]
+fn the_body_of_a_stranger_is_not_waited_for() {
+    let smscope = Smscope::start();
+    for path in [&HOOK.replace(TOKEN, "wrong"), "/hooks/nobody/t0ken-of-the-tests", "/hooks", "/elsewhere"] {
+        for length in ["content-length: 1000", "content-length: 100000000000", "transfer-encoding: chunked"] {
+            let mut client = smscope.client();
+            client.send(format!("POST {path} HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n"));
+            let answer = client.answer();
+            assert_eq!((answer.status, &*answer.told()), (404, "not found"), "{path} {length}");
+            assert!(client.rest().is_empty(), "closed: {path} {length}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_source_and_a_wrong_token_are_answered_alike_to_the_byte() {
+    let smscope = Smscope::start();
+    let answer = |path: &str| smscope.post(path, receipt("m", "DELIVERED")).dateless();
+    let wrong_token = answer("/hooks/smsmode/wr0ng-of-the-tests");
+    assert_eq!((wrong_token.status, &*wrong_token.told()), (404, "not found"));
+    for path in [
+        "/hooks/nobody/t0ken-of-the-tests",
+        "/hooks/smsmode/",
+        "/hooks/smsmode",
+        "/hooks/",
+        "/hooks",
+        "/hooks/smsmode/t0ken-of-the-tests/more/segments",
+        "/hooks/smsmode/T0KEN-OF-THE-TESTS",
+        "/hooks/smsmode/t0ken-of-the-tests%20",
+        "/HOOKS/smsmode/t0ken-of-the-tests",
+        "//hooks/smsmode/t0ken-of-the-tests",
+        "/elsewhere",
+        "/",
+        "/metrics",
+    ] {
+        assert_eq!(answer(path), wrong_token, "{path}");
+    }
+    assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0, "they change nothing but a counter");
+}
+
+#[test]
+fn methods_other_than_get_and_post_are_refused_and_counted() {
+    let smscope = Smscope::start();
+    for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
+        let answer = smscope.ask(request(method, HOOK, &[], "{}"));
+        assert_eq!(answer.status, 405, "{method}");
+        assert_eq!(answer.header("allow"), Some("GET, POST"), "{method}");
+        assert_eq!(answer.told(), "method not allowed, expected GET or POST", "{method}");
+    }
+    let mut client = smscope.client();
+    client.send(request("HEAD", HOOK, &["connection: close"], ""));
+    let answer = client.head();
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, POST")));
+    assert!(client.rest().is_empty(), "HEAD is answered without a body");
+    assert_eq!(smscope.requests("error"), 7.0);
+    assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
+}
+
+#[test]
+fn a_client_that_has_finished_sending_is_still_answered() {
+    let smscope = Smscope::start();
+    let mut client = smscope.client();
+    client.send(post(HOOK, receipt("half-closed", "DELIVERED")));
+    client.finish_sending();
+    assert_eq!(client.answer().told(), "accepted");
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_client_that_hangs_up_without_waiting_is_counted_like_any_other() {
+    let smscope = Smscope::start();
+    for n in 0..20 {
+        smscope.client().send(post(HOOK, receipt(&format!("impatient-{n}"), "DELIVERED")));
+    }
+    support::eventually("all are counted", || smscope.requests("accepted") == 20.0);
+    assert_eq!(smscope.metric("sms_messages_delivered_total", &[]), 20.0);
+}
+
+#[test]
+fn a_body_that_breaks_off_is_an_error_and_leaves_nothing() {
+    let smscope = Smscope::start();
+    let whole = post(HOOK, receipt("broken off", "DELIVERED"));
+    let mut client = smscope.client();
+    client.send(&whole[..whole.len() - 1]);
+    client.finish_sending();
+    client.rest();
+    let bad_chunk = format!("POST {HOOK} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n");
+    let mut client = smscope.client();
+    client.send(bad_chunk);
+    client.rest();
+    support::eventually("both are counted", || smscope.requests("error") == 2.0);
+    assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
+    assert_eq!(smscope.post(HOOK, receipt("whole", "DELIVERED")).told(), "accepted");
+}
+
+#[test]
+fn what_is_not_http_ends_its_connection_and_harms_no_other() {
+    let smscope = Smscope::start();
+    let mut other = smscope.client();
+    assert_eq!(other.ask(request("GET", HOOK, &[], "")).told(), "probe");
+    let long_header = format!("GET {HOOK} HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(64 << 10));
+    let many_headers = format!("GET {HOOK} HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(200));
+    let long_target = format!("GET {HOOK}?{} HTTP/1.1\r\n\r\n", "x".repeat(64 << 10));
+    let both_lengths = format!("POST {HOOK} HTTP/1.1\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{{}}");
+    for garbage in [
+        "\u{16}\u{3}\u{1}\0\u{5}TLS?\r\n\r\n",
+        "hello\r\n\r\n",
+        "GET  HTTP/1.1\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &long_header,
+        &many_headers,
+        &long_target,
+        &both_lengths,
+    ] {
+        let mut client = Client::connect(smscope.webhooks);
+        // The server may hang up before it has read all of it.
+        let _cut_off = client.try_send(garbage);
+        let answer = String::from_utf8(client.rest()).unwrap();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(!answer.contains(TOKEN), "{answer}");
+    }
+    assert_eq!(other.ask(request("GET", HOOK, &[], "")).told(), "probe");
+    assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
+}

@@ -1,0 +1,31 @@
+//! Black-box tests of the real binary, one module per subject. They are one program because they share their harness: it is
+//! compiled and linked once.
+
+#[path = "../end_to_end/peers/certificates.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod certificates;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod asking;
+mod command_line;
+mod entrance;
+mod erase;
+mod examples;
+mod generated;
+mod guessing;
+mod http;
+mod kept;
+mod leaks;
+mod operation;
+mod opt_outs;
+mod page;
+mod recipes;
+mod relay;
+mod resend;
+mod simulate;
+mod smuggling;
+mod store_questions;
+mod timeouts;
+mod tls;
+mod webhooks;
