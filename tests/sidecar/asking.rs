@@ -227,7 +227,7 @@ fn a_receipt_that_never_came_is_asked_for_and_counted_once() {
     let asking = "[reconcile]\nenabled = true\nafter = \"1s\"\ninterval = \"1s\"";
     let smscope = Smscope::with(&asks(&stand_in, asking));
     let delivered = json!({
-        "messageId": "a", "type": "SMS", "direction": "MT", "recipient": {"to": support::NUMBER},
+        "messageId": "a", "type": "SMS", "direction": "MT", "recipient": {"to": crate::support::NUMBER},
         "acceptedAt": "2026-01-01T12:00:00", "status": {"value": "DELIVERED", "deliveryDate": "2026-01-01T12:00:05"}
     });
     stand_in.set_messages(vec![delivered.clone()]);
@@ -261,7 +261,7 @@ fn reconcile(launch: &Launch, more: &[&str]) -> Ended {
 #[test]
 fn a_period_is_asked_for_by_command_whether_or_not_a_smscope_runs() {
     let accepted = (jiff::Timestamp::now() - Duration::from_secs(3600)).to_string();
-    let of = |id: &str, status: &str| json!({"messageId": id, "type": "SMS", "acceptedAt": accepted, "recipient": {"to": support::NUMBER}, "status": {"value": status}});
+    let of = |id: &str, status: &str| json!({"messageId": id, "type": "SMS", "acceptedAt": accepted, "recipient": {"to": crate::support::NUMBER}, "status": {"value": status}});
     for runs in [true, false] {
         let stand_in = SmsmodeApi::start();
         let launch = Launch::new().file(&asks(&stand_in, ""));

@@ -80,7 +80,7 @@ fn filled(smscope: &Smscope) {
     let mut client = smscope.client();
     let mut say = |id: &str, status: &str| {
         let body = receipt(id, OTHER, status, "kept").to_string();
-        client.ask(support::post(HOOK, body)).told();
+        client.ask(crate::support::post(HOOK, body)).told();
     };
     (0..60).for_each(|n| say(&format!("before{n}"), "ENROUTE"));
     for webhook in webhooks().iter().chain(&webhooks_of_others()) {

@@ -247,7 +247,7 @@ fn a_client_that_hangs_up_without_waiting_is_counted_like_any_other() {
     for n in 0..20 {
         smscope.client().send(post(HOOK, receipt(&format!("impatient-{n}"), "DELIVERED")));
     }
-    support::eventually("all are counted", || smscope.requests("accepted") == 20.0);
+    crate::support::eventually("all are counted", || smscope.requests("accepted") == 20.0);
     assert_eq!(smscope.metric("sms_messages_delivered_total", &[]), 20.0);
 }
 
@@ -263,7 +263,7 @@ fn a_body_that_breaks_off_is_an_error_and_leaves_nothing() {
     let mut client = smscope.client();
     client.send(bad_chunk);
     client.rest();
-    support::eventually("both are counted", || smscope.requests("error") == 2.0);
+    crate::support::eventually("both are counted", || smscope.requests("error") == 2.0);
     assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
     assert_eq!(smscope.post(HOOK, receipt("whole", "DELIVERED")).told(), "accepted");
 }

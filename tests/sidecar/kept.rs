@@ -101,7 +101,7 @@ fn a_long_export_takes_no_memory_and_a_reader_who_has_enough_ends_it() {
             .map(|n| json!({"messageId": format!("{batch}-{n}"), "recipient": {"to": "33612345678"}, "status": {"value": "DELIVERED"},
                 "body": {"text": "x".repeat(200)}}))
             .collect();
-        assert_eq!(client.ask(support::post(HOOK, Value::from(receipts).to_string())).told(), "accepted");
+        assert_eq!(client.ask(crate::support::post(HOOK, Value::from(receipts).to_string())).told(), "accepted");
     }
     let export = |pipe: &str| {
         let mut command = Command::new("sh");

@@ -247,8 +247,8 @@ fn a_new_hash_key_makes_new_hashes_and_a_kept_one_the_same() {
         }
         let before = collector.taken().len();
         let smscope = launch.start();
-        let body = support::receipt(&format!("m{round}"), "DELIVERED");
-        smscope.post(support::HOOK, body);
+        let body = crate::support::receipt(&format!("m{round}"), "DELIVERED");
+        smscope.post(crate::support::HOOK, body);
         eventually("it is exported", || collector.taken().len() > before);
         smscope.terminate();
         smscope.end();

@@ -35,7 +35,7 @@ fn diagnostics_on_a_pipe_are_json_one_object_a_line_and_none_a_webhook() {
 fn the_level_of_the_diagnostics_is_what_rust_log_says() {
     let quiet = Launch::new().env("RUST_LOG", "smscope=debug,warn").start();
     quiet.client().send("garbage\r\n\r\n");
-    support::eventually("the debug line", || quiet.stderr().contains("\"level\":\"DEBUG\""));
+    crate::support::eventually("the debug line", || quiet.stderr().contains("\"level\":\"DEBUG\""));
 }
 
 /// Everything that a library might show of a request: its parts, good and bad, over the limits and broken off.
@@ -83,7 +83,7 @@ fn no_secret_shows_anywhere_even_when_all_that_libraries_have_to_say_is_asked_fo
             .env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=0tlp-s3cret")
             .start();
         provoke(&smscope, &format!("authorization: Basic {basic}"));
-        support::eventually("an export has failed", || {
+        crate::support::eventually("an export has failed", || {
             smscope.metric("smscope_export_failures_total", &[("signal", "logs")]) > 0.0
         });
         let seen_by_scrape = smscope.metrics().text;
@@ -169,7 +169,7 @@ fn an_export_that_fails_changes_nothing_for_webhooks_and_readiness() {
     for n in 0..20 {
         assert_eq!(client.ask(post(HOOK, receipt(&format!("m{n}"), "DELIVERED"))).told(), "accepted");
     }
-    support::eventually("an export has failed", || {
+    crate::support::eventually("an export has failed", || {
         smscope.metric("smscope_export_failures_total", &[("signal", "logs")]) > 0.0
     });
     assert_eq!(smscope.ask_admin("GET", "/readyz", &[]).status, 200);

@@ -131,7 +131,7 @@ fn ask_for_receipts_that_did_not_come() {
         assert!(text.lines().any(|other| other.starts_with(series)), "{series}");
     }
 
-    let of = |id: &str, status: &str| json!({"messageId": id, "type": "SMS", "acceptedAt": jiff::Timestamp::now(), "recipient": {"to": support::NUMBER}, "status": {"value": status}});
+    let of = |id: &str, status: &str| json!({"messageId": id, "type": "SMS", "acceptedAt": jiff::Timestamp::now(), "recipient": {"to": crate::support::NUMBER}, "status": {"value": status}});
     stand_in.set_messages(vec![of("c", "UNDELIVERED"), of("b", "DELIVERED"), of("a", "DELIVERED")]);
     let (command, output) = outputs(&consoles[1]).remove(0);
     let reconcile = smscope.launch.clone().args(&command.split(' ').skip(1).collect::<Vec<_>>());
@@ -146,7 +146,7 @@ const MESSAGE: &str = "5f0d8b44-9f4c-4d29-8e3f-0f2f6b8a7c11";
 /// A receipt of the message that the recipes speak of.
 fn order(status: Value) -> String {
     json!({
-        "messageId": MESSAGE, "type": "SMS", "direction": "MT", "channel": {"flow": "OTP"}, "recipient": {"to": support::NUMBER},
+        "messageId": MESSAGE, "type": "SMS", "direction": "MT", "channel": {"flow": "OTP"}, "recipient": {"to": crate::support::NUMBER},
         "refClient": "order-1042", "campaignId": "spring", "acceptedAt": "2026-11-24T08:21:59Z", "status": status,
     })
     .to_string()
@@ -155,7 +155,7 @@ fn order(status: Value) -> String {
 /// A reply to the short code 36111.
 fn reply(id: &str, text: &str, time: &str) -> String {
     json!({
-        "messageId": id, "type": "SMS", "direction": "MO", "from": support::NUMBER, "recipient": {"to": "36111"},
+        "messageId": id, "type": "SMS", "direction": "MO", "from": crate::support::NUMBER, "recipient": {"to": "36111"},
         "sentDate": time, "body": {"text": text},
     })
     .to_string()
