@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::number::networks;
 use crate::record::{Entry, Kind, Record};
 use crate::store::look::Message;
 use crate::telemetry::person::{full, mask, without_numbers};
@@ -36,12 +37,8 @@ pub fn journey(message: &Message, events: &[Entry], shown: Shown) -> String {
         "state",
         [Some(&message.state), reason].into_iter().flatten().cloned().collect::<Vec<_>>().join(": "),
     );
-    let network = events.iter().rev().find_map(|entry| entry.record.network.as_deref()).map(without_numbers);
-    let network = match (network, &message.mccmnc) {
-        (Some(name), Some(code)) => format!("{name} ({code})"),
-        (name, code) => name.or(code.clone()).unwrap_or_default(),
-    };
-    line(&mut text, "network", network);
+    let reported = events.iter().rev().find_map(|entry| entry.record.network.as_deref());
+    line(&mut text, "network", networks::name_and_code(message.mccmnc.as_deref(), reported).unwrap_or_default());
     let parts = message.parts.map(|parts| format!("{parts} part{}", if parts == 1 { "" } else { "s" }));
     let cost = message.cost_micros.map(|micros| {
         format!("{} {}", micros as f64 / 1e6, message.currency.as_deref().unwrap_or_default()).trim_end().to_owned()

@@ -24,6 +24,13 @@ impl MessageLabels {
     }
 }
 
+/// The labels of a mobile network: its MCCMNC and the name that goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkLabels<'a> {
+    pub network: &'a str,
+    pub name: &'a str,
+}
+
 /// The statuses of smsmode's REST API with their outcomes: they come together, so their series start together.
 const DOCUMENTED_STATUSES: [(&str, &str); 6] = [
     ("SCHEDULED", "pending"),
@@ -41,8 +48,8 @@ pub struct Accounts<'a> {
 }
 
 impl Accounts<'_> {
-    /// Counts what changed of one message. `network`: its MCCMNC label, when the network is known.
-    pub fn message(&mut self, labels: &MessageLabels, network: Option<&str>, changes: &[Change]) {
+    /// Counts what changed of one message. `network`: its network, when that is known.
+    pub fn message(&mut self, labels: &MessageLabels, network: Option<NetworkLabels<'_>>, changes: &[Change]) {
         for change in changes {
             match *change {
                 Change::FirstSeen => {
@@ -128,10 +135,10 @@ impl Accounts<'_> {
         self.postings.add(Metric::FailedCost, &set, micros);
     }
 
-    fn network_outcome(&mut self, labels: &MessageLabels, network: Option<&str>, outcome: Outcome) {
-        let Some(network) = network else { return };
+    fn network_outcome(&mut self, labels: &MessageLabels, network: Option<NetworkLabels<'_>>, outcome: Outcome) {
+        let Some(NetworkLabels { network, name }) = network else { return };
         for (other, amount) in [(Outcome::Delivered, 0), (Outcome::Failed(Reason::Unknown), 0), (outcome, 1)] {
-            self.postings.add(Metric::NetworkOutcomes, &[&labels.source, network, other.label()], amount);
+            self.postings.add(Metric::NetworkOutcomes, &[&labels.source, network, name, other.label()], amount);
         }
     }
 
@@ -186,10 +193,12 @@ mod tests {
         let mut ledger = Ledger::default();
         let mut postings = Postings::default();
         let mut accounts = Accounts { ledger: &ledger, postings: &mut postings };
-        accounts.message(&labels(), Some("20801"), &[Change::Failed(Reason::Network)]);
+        let orange = NetworkLabels { network: "20801", name: "Orange" };
+        accounts.message(&labels(), Some(orange), &[Change::Failed(Reason::Network)]);
         accounts.message(&labels(), None, &[Change::Delivered]);
         ledger.apply(postings);
-        let value = |outcome| ledger.value(&Series::new(Metric::NetworkOutcomes, &["smsmode", "20801", outcome]));
+        let value =
+            |outcome| ledger.value(&Series::new(Metric::NetworkOutcomes, &["smsmode", "20801", "Orange", outcome]));
         assert_eq!((value("failed"), value("delivered")), (1, 0));
     }
 }

@@ -4,6 +4,9 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::number::networks;
 
 pub const UNKNOWN: &str = "unknown";
 pub const OTHER: &str = "other";
@@ -57,11 +60,19 @@ pub struct LabelCaps {
     /// Admitted since the last [`LabelCaps::settle`]: to be saved with the transaction, or taken back with it.
     fresh: Vec<(Label, String)>,
     capped: Vec<Label>,
+    /// The name of each network that has been counted: the first one stays, so that its series never become two.
+    names: HashMap<String, Arc<str>>,
+    /// Networks named since the last [`LabelCaps::settle`].
+    newly_named: Vec<String>,
 }
 
 impl LabelCaps {
-    /// `saved`: what earlier transactions admitted. Labels that no longer exist are passed over.
-    pub fn new(saved: impl IntoIterator<Item = (String, String)>) -> Self {
+    /// `saved`: what earlier transactions admitted. Labels that no longer exist are passed over. `names`: those of the networks in
+    /// the ledger.
+    pub fn new(
+        saved: impl IntoIterator<Item = (String, String)>,
+        names: impl IntoIterator<Item = (String, Arc<str>)>,
+    ) -> Self {
         let mut seen: HashMap<Label, HashSet<String>> = Label::ALL
             .into_iter()
             .map(|label| (label, label.documented().iter().map(|&value| value.to_owned()).collect()))
@@ -71,7 +82,23 @@ impl LabelCaps {
                 seen.entry(label).or_default().insert(value);
             }
         }
-        Self { seen, fresh: Vec::new(), capped: Vec::new() }
+        let names = names.into_iter().collect();
+        Self { seen, fresh: Vec::new(), capped: Vec::new(), names, newly_named: Vec::new() }
+    }
+
+    /// The values of the labels `network` and `network_name` for a MCCMNC and the name that the provider `reported`.
+    pub fn admit_network<'v>(&mut self, mccmnc: &'v str, reported: Option<&str>) -> (Cow<'v, str>, Arc<str>) {
+        let network = self.admit(Label::Network, Some(mccmnc));
+        if let Some(name) = self.names.get(&*network) {
+            return (network, name.clone());
+        }
+        if network == OTHER {
+            return (network, OTHER.into());
+        }
+        let name: Arc<str> = networks::name(mccmnc, reported).into();
+        self.names.insert(mccmnc.to_owned(), name.clone());
+        self.newly_named.push(mccmnc.to_owned());
+        (network, name)
     }
 
     /// The value to count under: itself, `unknown` when absent or empty, `other` past the cap.
@@ -101,6 +128,7 @@ impl LabelCaps {
     /// The transaction committed: what it admitted stays. Gives the labels of values that became `other`, one each time.
     pub fn settle(&mut self) -> Vec<Label> {
         self.fresh.clear();
+        self.newly_named.clear();
         std::mem::take(&mut self.capped)
     }
 
@@ -108,6 +136,9 @@ impl LabelCaps {
     pub fn take_back(&mut self) {
         for (label, value) in self.fresh.drain(..) {
             self.seen.entry(label).or_default().remove(&value);
+        }
+        for network in self.newly_named.drain(..) {
+            self.names.remove(&network);
         }
         self.capped.clear();
     }
@@ -118,7 +149,7 @@ mod tests {
     use super::*;
 
     fn none() -> LabelCaps {
-        LabelCaps::new([])
+        LabelCaps::new([], [])
     }
 
     #[test]
@@ -166,8 +197,30 @@ mod tests {
 
     #[test]
     fn what_was_saved_is_remembered() {
-        let mut caps = LabelCaps::new((0..50).map(|n| ("network".to_owned(), format!("30{n:03}"))));
+        let mut caps = LabelCaps::new((0..50).map(|n| ("network".to_owned(), format!("30{n:03}"))), []);
         assert_eq!(caps.admit(Label::Network, Some("30049")), "30049");
         assert_eq!(caps.admit(Label::Network, Some("20801")), OTHER);
+    }
+
+    #[test]
+    fn a_network_keeps_the_name_it_was_first_counted_under() {
+        let mut caps = LabelCaps::new([], [("20801".to_owned(), "Orange".into())]);
+        let name = |caps: &mut LabelCaps, code, reported| caps.admit_network(code, reported).1;
+        assert_eq!(&*name(&mut caps, "20801", Some("Wanadoo")), "Orange", "as the ledger has it");
+        assert_eq!(&*name(&mut caps, "20815", Some("Reglo")), "Reglo");
+        caps.take_back();
+        assert_eq!(&*name(&mut caps, "20815", None), "Free Mobile", "the first was never counted");
+        caps.settle();
+        caps.take_back();
+        assert_eq!(&*name(&mut caps, "20815", Some("Reglo")), "Free Mobile");
+    }
+
+    #[test]
+    fn past_the_cap_a_network_and_its_name_are_other() {
+        let mut caps = LabelCaps::new((0..50).map(|n| ("network".to_owned(), format!("30{n:03}"))), []);
+        let (network, name) = caps.admit_network("20801", Some("Orange"));
+        assert_eq!((&*network, &*name), (OTHER, OTHER));
+        let (network, name) = caps.admit_network("30001", None);
+        assert_eq!((&*network, &*name), ("30001", "30001"));
     }
 }

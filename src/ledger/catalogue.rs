@@ -188,8 +188,8 @@ impl Metric {
                 name: "sms_network_outcomes_total",
                 kind: Kind::Counter,
                 unit: Unit::Count("{message}"),
-                labels: &["source", "network", "outcome"],
-                help: "Final outcomes by mobile network (MCCMNC), where it is known.",
+                labels: &["source", "network", "network_name", "outcome"],
+                help: "Final outcomes by mobile network (MCCMNC and name), where it is known.",
                 scale: 1,
             },
             Metric::Replies => &Description {

@@ -28,6 +28,12 @@ impl Series {
         debug_assert_eq!(metric.description().labels.len(), labels.len());
         Self { metric, labels: labels.iter().map(|&label| label.into()).collect() }
     }
+
+    /// The value of the label of this name, where the metric has such a label.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        let place = self.metric.description().labels.iter().position(|label| *label == name)?;
+        self.labels.get(place).map(|value| &**value)
+    }
 }
 
 /// What one transaction adds to each series it touches; 0 makes a series exist.
@@ -90,6 +96,14 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// The name of each network that has been counted.
+    pub fn network_names(&self) -> Vec<(String, Arc<str>)> {
+        let networks = self.series.iter().filter(|series| series.metric == Metric::NetworkOutcomes);
+        networks
+            .filter_map(|series| Some((series.label("network")?.to_owned(), series.label("network_name")?.into())))
+            .collect()
     }
 
     /// A copy to be read at leisure: cheap enough to be taken while the writer waits.

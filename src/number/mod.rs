@@ -3,6 +3,7 @@
 use crate::event::Country;
 
 pub mod mcc;
+pub mod networks;
 mod plan;
 
 /// A phone number as far as it could be read.

@@ -48,7 +48,8 @@ pub const MARKETS: &[Market] = &[
     },
     Market {
         country: "BE", name: "Belgium", numbers: &["324700xxxxx"],
-        networks: &[network("20601", "Proximus", 45.0), network("20610", "Orange", 30.0), network("20620", "BASE", 25.0)],
+        networks: &[network("20601", "Proximus", 45.0), network("20610", "Orange Belgium", 30.0),
+            network("20620", "BASE", 25.0)],
         price: 62_800, credits: 1_500_000, weight: 6.0,
     },
     Market {
@@ -58,51 +59,53 @@ pub const MARKETS: &[Market] = &[
     },
     Market {
         country: "ES", name: "Spain", numbers: &["346000xxxxx"],
-        networks: &[network("21407", "Movistar", 40.0), network("21403", "Orange", 35.0), network("21401", "Vodafone", 25.0)],
+        networks: &[network("21407", "Movistar", 40.0), network("21403", "Orange Spain", 35.0),
+            network("21401", "Vodafone Spain", 25.0)],
         price: 69_000, credits: 1_500_000, weight: 4.0,
     },
     Market {
         // Reserved for the media by the Bundesnetzagentur: 0171 39200.
         country: "DE", name: "Germany", numbers: &["4917139200xx"],
-        networks: &[network("26201", "Telekom", 38.0), network("26202", "Vodafone", 32.0), network("26203", "O2", 30.0)],
+        networks: &[network("26201", "Telekom Germany", 38.0), network("26202", "Vodafone Germany", 32.0),
+            network("26203", "O2 Germany", 30.0)],
         price: 88_000, credits: 2_000_000, weight: 4.0,
     },
     Market {
         country: "IT", name: "Italy", numbers: &["393200xxxxxx"],
-        networks: &[network("22201", "TIM", 40.0), network("22210", "Vodafone", 30.0), network("22288", "Wind Tre", 30.0)],
+        networks: &[network("22201", "TIM", 40.0), network("22210", "Vodafone Italy", 30.0), network("22288", "Wind Tre", 30.0)],
         price: 74_000, credits: 1_500_000, weight: 3.0,
     },
     Market {
         // Ofcom reserves 07700 900xxx for drama, but libphonenumber's plan has these in no country.
         country: "GB", name: "United Kingdom", numbers: &["447400xxxxxx"],
-        networks: &[network("23430", "EE", 35.0), network("23410", "O2", 25.0), network("23415", "Vodafone", 22.0),
-            network("23420", "Three", 18.0)],
+        networks: &[network("23430", "EE", 35.0), network("23410", "O2 UK", 25.0), network("23415", "Vodafone UK", 22.0),
+            network("23420", "Three UK", 18.0)],
         price: 49_000, credits: 1_000_000, weight: 3.0,
     },
     Market {
         // Reserved for fiction by the North American Numbering Plan: 555-0100 to 555-0199.
         country: "US", name: "United States", numbers: &["121255501xx", "141555501xx", "131255501xx"],
-        networks: &[network("311480", "Verizon", 40.0), network("310410", "AT&T", 30.0), network("310260", "T-Mobile", 30.0)],
+        networks: &[network("311480", "Verizon", 40.0), network("310410", "AT&T", 30.0), network("310260", "T-Mobile US", 30.0)],
         price: 15_700, credits: 500_000, weight: 2.0,
     },
     Market {
         country: "PT", name: "Portugal", numbers: &["351912xxxxxx"],
-        networks: &[network("26806", "MEO", 42.0), network("26801", "Vodafone", 30.0), network("26803", "NOS", 28.0)],
+        networks: &[network("26806", "MEO", 42.0), network("26801", "Vodafone Portugal", 30.0), network("26803", "NOS", 28.0)],
         price: 41_000, credits: 1_000_000, weight: 1.0,
     },
     Market {
         country: "LU", name: "Luxembourg", numbers: &["352628xxxxxx"],
-        networks: &[network("27001", "POST", 100.0)],
+        networks: &[network("27001", "POST Luxembourg", 100.0)],
         price: 85_000, credits: 1_500_000, weight: 1.0,
     },
     Market {
         country: "MA", name: "Morocco", numbers: &["212650xxxxxx"],
-        networks: &[network("60401", "Maroc Telecom", 60.0), network("60400", "Orange", 40.0)],
+        networks: &[network("60401", "Maroc Telecom", 60.0), network("60400", "Orange Morocco", 40.0)],
         price: 95_000, credits: 2_000_000, weight: 1.0,
     },
     Market {
         country: "SN", name: "Senegal", numbers: &["22177xxxxxxx"],
-        networks: &[network("60801", "Orange", 65.0), network("60802", "Free", 35.0)],
+        networks: &[network("60801", "Orange Senegal", 65.0), network("60802", "Yas Senegal", 35.0)],
         price: 110_000, credits: 2_500_000, weight: 0.5,
     },
     Market {
@@ -160,6 +163,7 @@ mod tests {
             for network in market.networks {
                 let country = number::mcc::country(network.mccmnc);
                 assert_eq!(country.as_ref().map(Country::as_str), Some(market.country), "{network:?}");
+                assert_eq!(number::networks::operator(network.mccmnc), Some(network.name), "as smscope names it");
             }
         }
         let networks = MARKETS.iter().map(|market| market.networks.len()).sum::<usize>();

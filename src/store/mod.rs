@@ -48,6 +48,7 @@ mod journal;
 pub mod look;
 mod lookup;
 mod messages;
+mod network_names;
 pub mod opt_outs;
 mod overdue;
 pub mod relays;

@@ -46,7 +46,8 @@ pub fn load(connection: &Connection, settings: &Settings) -> Result<(Shared, Lab
     let clock = SteadyClock::from(seen, Instant::now());
     let shared = Shared::new(timestamp(created_at)?, clock, cursor, ledger, gauges);
     shared.opt_outs.send_replace(opt_outs::newest(connection)?);
-    Ok((shared, LabelCaps::new(values)))
+    let names = shared.visible().ledger.network_names();
+    Ok((shared, LabelCaps::new(values, names)))
 }
 
 fn load_ledger(connection: &Connection) -> rusqlite::Result<Ledger> {

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::OpenError;
+use super::network_names::add_network_names;
 
 /// Marks the file as ours: "smsc" in ASCII (`PRAGMA application_id`).
 const APPLICATION_ID: i32 = 0x736d_7363;
@@ -17,7 +18,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/v4.sql"),
     include_str!("schema/v5.sql"),
     include_str!("schema/v6.sql"),
+    include_str!("schema/v7.sql"),
 ];
+
+type Step = fn(&Connection) -> rusqlite::Result<()>;
+
+/// What a migration does besides, where SQL alone cannot: by the version that it leads to.
+const IN_CODE: &[(usize, Step)] = &[(7, add_network_names)];
 
 /// Brings the database to the present version, each step in a transaction of its own.
 ///
@@ -39,11 +46,22 @@ pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     for (version, step) in MIGRATIONS.iter().enumerate().skip(found as usize) {
         let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
+        if let Some((_, run)) = IN_CODE.iter().find(|(to, _)| *to == version + 1) {
+            run(&transaction)?;
+        }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", version as i64 + 1)?;
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Makes an empty database of an earlier version.
+#[cfg(test)]
+pub fn make_version(connection: &Connection, version: usize) {
+    connection.execute_batch(&MIGRATIONS[..version].concat()).unwrap();
+    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    connection.pragma_update(None, "user_version", version as i64).unwrap();
 }
 
 /// Whether the database is of the present version, for those who only read.
@@ -92,9 +110,7 @@ mod tests {
         let new = made(&migrated());
         for version in 1..MIGRATIONS.len() {
             let mut connection = Connection::open_in_memory().unwrap();
-            connection.execute_batch(&MIGRATIONS[..version].concat()).unwrap();
-            connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-            connection.pragma_update(None, "user_version", version as i64).unwrap();
+            make_version(&connection, version);
             migrate(&mut connection).unwrap();
             assert_eq!(made(&connection), new, "from {version}");
         }

@@ -264,7 +264,7 @@ async fn a_network_outcome_uses_what_an_earlier_receipt_said_of_the_network() {
     let network = Network { mccmnc: Some("20801".into()), name: Some("Orange".into()) };
     let first = Receipt { network, ..receipt("m", "ENROUTE", Outcome::Enroute) };
     opened.commit(vec![Event::Receipt(Box::new(first)), delivered("m")]).await.unwrap();
-    assert_eq!(opened.count("sms_network_outcomes_total{smsmode,20801,delivered}"), 1);
+    assert_eq!(opened.count("sms_network_outcomes_total{smsmode,20801,Orange,delivered}"), 1);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::messages::{self, Origin, Row, known};
 use super::opt_outs::Scope;
 use super::{Raw, Submission, Verdict, conversations};
 use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognized, hex};
-use crate::ledger::accounting::{Accounts, MessageLabels};
+use crate::ledger::accounting::{Accounts, MessageLabels, NetworkLabels};
 use crate::ledger::caps::{Label, LabelCaps, UNKNOWN};
 use crate::ledger::{Ledger, Postings};
 use crate::lifecycle::{self, Change, Sighting};
@@ -279,8 +279,11 @@ impl Open<'_> {
 
     /// Counts the receipt, what it changed, and parts and cost where this is the first event that carries them.
     fn count_receipt(&mut self, receipt: &Receipt, row: &mut Row, changes: &[Change]) {
-        let network = row.mccmnc.clone();
-        let network = network.as_deref().map(|mccmnc| self.caps.admit(Label::Network, Some(mccmnc)));
+        let network = row.mccmnc.as_deref().map(|mccmnc| {
+            // A name belongs to the code that it came with.
+            let reported = receipt.network.name.as_deref().filter(|_| receipt.network.mccmnc.is_some());
+            self.caps.admit_network(mccmnc, reported)
+        });
         let status = self.caps.admit(Label::Status, Some(&receipt.status.value));
         let currency = receipt
             .price
@@ -289,7 +292,8 @@ impl Open<'_> {
 
         let mut accounts = Accounts { ledger: self.ledger, postings: &mut self.postings };
         accounts.receipt(&row.labels.source, &row.labels.channel, &status, receipt.status.outcome);
-        accounts.message(&row.labels, network.as_deref(), changes);
+        let network = network.as_ref().map(|(network, name)| NetworkLabels { network, name });
+        accounts.message(&row.labels, network, changes);
         if let (None, Some(parts)) = (row.parts, receipt.parts) {
             accounts.parts(&row.labels, parts);
             row.parts = Some(parts);

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use jiff::tz::Offset;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
@@ -15,6 +14,7 @@ use super::person::{Discretion, NumberHasher, full, mask, without_numbers};
 use super::resource::{Resource, attribute, scope};
 use crate::config::{Privacy, Recipient, Text};
 use crate::event::TraceParent;
+use crate::number::networks;
 use crate::record::{Entry, Kind, Record, Resend};
 
 /// Turns entries into the bytes of an `ExportLogsServiceRequest`.
@@ -51,8 +51,7 @@ impl LogEncoder {
         };
         let trace = record.trace.as_deref().and_then(TraceParent::parse);
         LogRecord {
-            // The arrival, twice: a backend may reject what is much older than the newest of its stream, as Loki does.
-            time_unix_nano: unix_nanos(entry.received_at),
+            time_unix_nano: unix_nanos(record.occurred_at.unwrap_or(entry.received_at)),
             observed_time_unix_nano: unix_nanos(entry.received_at),
             severity_number: severity.into(),
             severity_text: severity_text.to_owned(),
@@ -79,7 +78,6 @@ impl LogEncoder {
         attributes.text("messaging.message.conversation_id", record.ref_client.as_deref());
         attributes.text("sms.status.value", record.status.as_deref().map(without_numbers).as_deref());
         attributes.text("sms.status.detail", record.detail.as_deref().map(without_numbers).as_deref());
-        attributes.text("sms.status.time", status_time(record).as_deref());
         attributes.text("error.type", record.reason.map(|reason| reason.as_str()));
         if privacy.recipient != Recipient::Hashed {
             attributes.text("sms.recipient.masked", number.map(mask).as_deref());
@@ -87,7 +85,9 @@ impl LogEncoder {
         attributes.text("sms.recipient.hash", number.map(|number| self.hasher.hash(number)).as_deref());
         attributes.text("sms.country", record.country.as_deref());
         attributes.text("sms.network.mccmnc", record.mccmnc.as_deref());
-        attributes.text("sms.network.name", record.network.as_deref().map(without_numbers).as_deref());
+        let reported = record.network.as_deref().map(without_numbers);
+        let operator = || record.mccmnc.as_deref().and_then(networks::operator);
+        attributes.text("sms.network.name", reported.as_deref().or_else(operator));
         attributes.text("sms.campaign.id", record.campaign_id.as_deref());
         attributes.any("sms.parts", record.parts.map(|parts| Value::IntValue(parts.into())));
         attributes.any("sms.cost", record.cost_micros.map(|micros| Value::DoubleValue(micros as f64 / 1e6)));
@@ -109,14 +109,6 @@ impl LogEncoder {
         }
         attributes.0
     }
-}
-
-/// When it happened by the provider's clock, in ISO 8601 with an offset that is always +00:00: texts of one offset sort like the times.
-///
-/// No expiry has one: the provider sent nothing.
-fn status_time(record: &Record) -> Option<String> {
-    let time = record.occurred_at.filter(|_| record.kind != Kind::Expired)?;
-    Some(time.display_with_offset(Offset::UTC).to_string())
 }
 
 /// Attributes of one record; what is absent is left out.

@@ -26,7 +26,7 @@ const CONTRACT: &[(&str, &str, &str, &str, &[&str])] = &[
     ("sms_messages_pending_oldest_timestamp_seconds", "gauge", "sms.messages.pending.oldest.timestamp", "s", &["source"]),
     ("sms_receipts_total", "counter", "sms.receipts", "{receipt}", &["source", "channel", "status", "outcome"]),
     ("sms_receipts_reconciled_total", "counter", "sms.receipts.reconciled", "{receipt}", &["source", "outcome"]),
-    ("sms_network_outcomes_total", "counter", "sms.network.outcomes", "{message}", &["source", "network", "outcome"]),
+    ("sms_network_outcomes_total", "counter", "sms.network.outcomes", "{message}", &["source", "network", "network_name", "outcome"]),
     ("sms_replies_total", "counter", "sms.replies", "{reply}", &["source", "channel", "kind"]),
     ("sms_message_parts_total", "counter", "sms.message.parts", "{part}", &["source", "channel", "country"]),
     ("sms_message_cost_total", "counter", "sms.message.cost", "{currency}", &["source", "channel", "country", "currency"]),
@@ -247,7 +247,13 @@ fn the_push_has_the_series_values_help_and_types_of_the_scrape() {
     assert_eq!(sum("sms_receipts_total", &[("outcome", "unknown")]), 60.0);
     assert_eq!(sum("sms_receipts_total", &[("status", "other")]), 18.0);
     assert_eq!(sum("smscope_labels_capped_total", &[("label", "status")]), 18.0);
-    assert_eq!(sum("sms_network_outcomes_total", &[("network", "20801"), ("outcome", "delivered")]), 5.0);
+    assert_eq!(
+        sum(
+            "sms_network_outcomes_total",
+            &[("network", "20801"), ("network_name", "Orange"), ("outcome", "delivered")]
+        ),
+        5.0
+    );
     assert_eq!(sum("sms_network_outcomes_total", &[("network", "20610"), ("outcome", "failed")]), 1.0);
     assert_eq!(sum("sms_replies_total", &[("kind", "stop")]), 2.0);
     assert_eq!(sum("sms_replies_total", &[("kind", "reply")]), 1.0);

@@ -18,7 +18,7 @@ export const METRICS = {
   sms_messages_pending: [...MESSAGE, "state"],
   sms_messages_pending_oldest_timestamp_seconds: ["source"],
   sms_receipts_total: ["source", "channel", "status", "outcome"],
-  sms_network_outcomes_total: ["source", "network", "outcome"],
+  sms_network_outcomes_total: ["source", "network", "network_name", "outcome"],
   sms_messages_after_opt_out_total: MESSAGE,
   sms_opt_outs: ["source"],
   sms_relay_attempts_total: ["relay", "result"],

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::format::Moment;
+use crate::number::networks;
 use crate::record::{Entry, Kind, Record};
 use crate::telemetry::person::{mask, without_numbers};
 
@@ -74,11 +75,8 @@ fn said(record: &Record) -> Vec<String> {
 
 fn place(record: &Record) -> Vec<String> {
     let country = record.country.as_deref().filter(|country| *country != "unknown").map(shown);
-    let network = match (record.network.as_deref(), record.mccmnc.as_deref()) {
-        (Some(name), Some(code)) => Some(format!("{} ({})", shown(name), shown(code))),
-        (name, code) => name.or(code).map(shown),
-    };
-    country.into_iter().chain(network).collect()
+    let network = networks::name_and_code(record.mccmnc.as_deref(), record.network.as_deref());
+    country.into_iter().chain(network.as_deref().map(shown)).collect()
 }
 
 /// A label value in words: `spam_filtered` is `spam filtered`.
@@ -142,7 +140,7 @@ mod tests {
         assert_eq!((row.tone, row.label), ("failed", "Failed"));
         assert_eq!(row.said, ["spam filtered", "UNDELIVERABLE", "SPAM"]);
         assert_eq!(row.number, "+336•••••678");
-        assert_eq!(row.place, ["FR", "Orange F (20801)"]);
+        assert_eq!(row.place, ["FR", "Orange (20801)"]);
         assert_eq!(row.message_id, "0b9f3c1e…");
         assert!(!format!("{row:?}").contains("4711"));
     }

@@ -80,6 +80,9 @@ fn as_bounded(series: &Series, shown: &[(&str, BTreeSet<&str>)]) -> Series {
             *value = "other".to_owned();
         }
     }
+    if bounded.label("network") == Some("other") {
+        bounded.labels.insert("network_name".to_owned(), "other".to_owned());
+    }
     bounded
 }
 

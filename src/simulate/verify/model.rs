@@ -127,7 +127,8 @@ impl Model {
     /// An outcome counts for the network if one of the receipts until then has named it.
     fn network(&mut self, message: &Message, until: &[Receipt<'_>], outcome: &str) {
         if until.iter().any(|receipt| receipt.lookup) {
-            let labels = [("network", message.network.mccmnc), ("outcome", outcome)];
+            let network = message.network;
+            let labels = [("network", network.mccmnc), ("network_name", network.name), ("outcome", outcome)];
             self.count("sms_network_outcomes_total", &labels, 1);
         }
     }
