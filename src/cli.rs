@@ -31,6 +31,9 @@ pub use simulate::Simulate;
 /// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
 
+/// Exit code for an end that nobody asked for (`EX_SOFTWARE` of sysexits.h).
+pub const EXIT_SOFTWARE: u8 = 70;
+
 /// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIGURATION: u8 = 78;
 
@@ -39,6 +42,7 @@ const EXIT_CODES: &[(u8, &str)] = &[
     (0, "done, or stopped by SIGTERM or SIGINT"),
     (1, "it could not go on"),
     (EXIT_USAGE, "the command line makes no sense"),
+    (EXIT_SOFTWARE, "a background task failed; start it again"),
     (EXIT_CONFIGURATION, "the configuration cannot be used; nothing was started or written"),
 ];
 
@@ -106,6 +110,8 @@ pub enum Exit {
     Configuration(String),
     /// The machine does not give what is needed.
     Failure(String),
+    /// A part of smscope has failed: it has ended so that it can be restarted.
+    Software(String),
 }
 
 impl Exit {
@@ -124,13 +130,14 @@ impl Exit {
         Exit::Failure(error.to_string())
     }
 
-    /// 0 for help and version, 1 for a failure, else [`EXIT_USAGE`] or [`EXIT_CONFIGURATION`].
+    /// 0 for help and version, 1 for a failure, else one of the constants above.
     pub fn code(&self) -> u8 {
         match self {
             Exit::CommandLine(error) if error.use_stderr() => EXIT_USAGE,
             Exit::CommandLine(_) => 0,
             Exit::Configuration(_) => EXIT_CONFIGURATION,
             Exit::Failure(_) => 1,
+            Exit::Software(_) => EXIT_SOFTWARE,
         }
     }
 
@@ -139,7 +146,7 @@ impl Exit {
         match self {
             // A closed stdout or stderr leaves nobody to tell.
             Exit::CommandLine(error) => drop(error.print()),
-            Exit::Configuration(error) | Exit::Failure(error) => eprintln!("smscope: {error}"),
+            Exit::Configuration(error) | Exit::Failure(error) | Exit::Software(error) => eprintln!("smscope: {error}"),
         }
         self.code().into()
     }
@@ -223,6 +230,7 @@ Exit codes:
   0   done, or stopped by SIGTERM or SIGINT
   1   it could not go on
   64  the command line makes no sense
+  70  a background task failed; start it again
   78  the configuration cannot be used; nothing was started or written";
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::reconcile::Tally;
 use crate::store::erase::{Erased, Progress};
 use crate::store::opt_outs::OptOutChange;
 use crate::store::relays::Which;
+use crate::tasks::{Task, join_logged};
 
 /// What may be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,15 +117,26 @@ pub fn unlink(folder: &Path) {
     let _left = fs::remove_file(folder.join(NAME));
 }
 
-/// Answers requests until it is dropped. `handle` blocks; what it is handed takes the lines of its answer.
-pub async fn run(listener: UnixListener, handle: impl Fn(Request, mpsc::Sender<Line>) + Send + Sync + 'static) {
+/// Answers requests until `shutdown` resolves. `handle` blocks; what it is handed takes the lines of its answer.
+pub async fn run(
+    listener: UnixListener,
+    handle: impl Fn(Request, mpsc::Sender<Line>) + Send + Sync + 'static,
+    shutdown: impl Future<Output = ()>,
+) {
     let handle = Arc::new(handle);
     // Dropped with this, so that a client who asks nothing holds nothing up.
     let mut answers = JoinSet::new();
+    tokio::pin!(shutdown);
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            () = &mut shutdown => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
             Ok((stream, _)) => {
-                while answers.try_join_next().is_some() {}
+                while let Some(joined) = answers.try_join_next() {
+                    join_logged(Task::Command, joined);
+                }
                 answers.spawn(answer(stream, handle.clone()));
             }
             Err(error) => {
@@ -144,16 +156,15 @@ async fn answer(
     let mut reader = tokio::io::BufReader::new(reader.take(LONGEST));
     let read = tokio::time::timeout(TIMEOUT, reader.read_line(&mut text)).await;
     let (lines, mut said) = mpsc::channel(16);
-    match serde_json::from_str::<Request>(&text) {
+    let work = match serde_json::from_str::<Request>(&text) {
         // The error would quote the request.
-        Ok(request) if matches!(read, Ok(Ok(_))) => {
-            tokio::task::spawn_blocking(move || handle(request, lines));
-        }
+        Ok(request) if matches!(read, Ok(Ok(_))) => Some(tokio::task::spawn_blocking(move || handle(request, lines))),
         _ => {
             let _heard = lines.send(Line::Failed("not a request that this smscope knows".to_owned())).await;
             drop(lines);
+            None
         }
-    }
+    };
     while let Some(line) = said.recv().await {
         let Ok(mut line) = serde_json::to_vec(&line) else { return };
         line.push(b'\n');
@@ -161,6 +172,9 @@ async fn answer(
         if !matches!(written, Ok(Ok(()))) {
             return;
         }
+    }
+    if let Some(work) = work {
+        join_logged(Task::Command, work.await);
     }
 }
 
@@ -191,14 +205,15 @@ mod tests {
 
     fn serve(folder: &Path) -> tokio::task::JoinHandle<()> {
         let listener = listen(folder).unwrap();
-        tokio::spawn(run(listener, |request, lines| {
+        let handle = |request, lines: mpsc::Sender<Line>| {
             let Request::Erase { recipients } = request else { panic!("another request") };
             let progress = Progress { doing: Doing::Overwriting, done: 1, of: 2 };
             lines.blocking_send(Line::Progress(progress)).unwrap();
             lines
                 .blocking_send(Line::Erased(Erased { messages: recipients.len() as u64, ..Erased::default() }))
                 .unwrap();
-        }))
+        };
+        tokio::spawn(run(listener, handle, std::future::pending()))
     }
 
     async fn asked(folder: &Path) -> io::Result<(Line, usize)> {

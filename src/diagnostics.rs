@@ -3,6 +3,7 @@
 //! Nothing secret is ever handed to it; it has no way to tell.
 
 use std::io::{IsTerminal, stderr};
+use std::panic::PanicHookInfo;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,11 +31,21 @@ enum Format {
 pub fn init(env: &dyn Environment) {
     let format = if stderr().is_terminal() { Format::Text } else { Format::Json };
     let (filter, warning) = filter(env.get("RUST_LOG").as_deref().unwrap_or_default());
-    if subscriber(format, filter, stderr).try_init().is_ok()
-        && let Some(warning) = warning
-    {
-        tracing::warn!("{warning}");
+    if subscriber(format, filter, stderr).try_init().is_ok() {
+        if let Some(warning) = warning {
+            tracing::warn!("{warning}");
+        }
+        std::panic::set_hook(Box::new(log_panic));
     }
+}
+
+/// Where it was, and why if that is a text of the program's own: one that is made up at run time may quote a number, a text or a
+/// secret.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let why = panic.payload().downcast_ref::<&'static str>().unwrap_or(&"not shown, it may quote what was processed");
+    let thread = std::thread::current();
+    tracing::error!(location, thread = thread.name(), why, "panicked");
 }
 
 /// The filter that `rust_log` asks for, or the default and a warning.

@@ -41,4 +41,5 @@ pub mod simulate;
 mod smsmode;
 pub mod smsmode_api;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;

@@ -116,11 +116,16 @@ pub const CERTIFICATE_EXPIRY: Meter = gauge(
     Unit::Seconds,
     "End of the webhook listener's certificate in use, as a Unix time; no sample without TLS.",
 );
+pub const TASK_FAILURES: Meter = counter(
+    "smscope_task_failures_total",
+    "{failure}",
+    "Background tasks, threads and connections of smscope that panicked or ended though nobody asked them to.",
+);
 pub const BUILD_INFO: Meter =
     gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
 
 /// Every metric of the process, `process_*` aside.
-pub const ALL: [&Meter; 24] = [
+pub const ALL: [&Meter; 25] = [
     &WEBHOOK_REQUESTS,
     &WEBHOOK_DURATION,
     &LAST_WEBHOOK,
@@ -144,6 +149,7 @@ pub const ALL: [&Meter; 24] = [
     &SELF_PROBE_CERTIFICATE,
     &RECONCILE_ROUNDS,
     &RELAY_DURATION,
+    &TASK_FAILURES,
     &BUILD_INFO,
 ];
 
@@ -422,6 +428,11 @@ pub fn handshake_failures() -> Counter {
 /// Sets the end of the listener's certificate.
 pub fn certificate_expiry(end: Timestamp) {
     metrics::gauge!(CERTIFICATE_EXPIRY.name).set(end.as_second() as f64);
+}
+
+/// The counter of failures of a task, at 0 from here on.
+pub fn task_failures(task: &'static str) -> Counter {
+    metrics::counter!(TASK_FAILURES.name, "task" => task)
 }
 
 /// Sets `smscope_build_info`.

@@ -8,6 +8,7 @@ mod running;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap_complete::Shell;
 use jiff::Timestamp;
@@ -23,7 +24,7 @@ use crate::diagnostics;
 use crate::event::SourceName;
 use crate::report;
 use crate::secret::Secret;
-use crate::serve::{self, Listeners, StartError};
+use crate::serve::{self, Listeners, ServeError, StartError};
 use crate::simulate;
 use crate::store::cohorts;
 
@@ -31,10 +32,13 @@ pub use kept::{erase, export, show};
 pub use opt_outs::opt_outs;
 pub use relay::relay;
 
+/// What work that blocks may take to end once everything else has.
+const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// `smscope serve`.
 ///
 /// # Errors
-/// It cannot start.
+/// It cannot start, or a background task has failed.
 pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
     diagnostics::init(&Process);
     for warning in &loaded.warnings {
@@ -43,14 +47,20 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
     let mut config = loaded.config;
     config.http.max_connections = connections_within_file_limit(config.http.max_connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let shutdown = termination().map_err(Exit::failure)?;
         let listeners = Listeners::bind(&config).map_err(refused)?;
         config.listen = listeners.webhook.local_addr().map_err(Exit::failure)?;
         config.admin_listen = listeners.admin.local_addr().map_err(Exit::failure)?;
         let ready = |tokens: &[Vec<Secret>]| announce(&config, tokens);
-        serve::serve(&config, listeners, ready, shutdown).await.map_err(refused)
-    })?;
+        serve::serve(&config, listeners, ready, shutdown).await.map_err(|error| match error {
+            ServeError::Start(error) => refused(error),
+            ServeError::Task(_) => Exit::Software(error.to_string()),
+        })
+    });
+    // A task that hangs must not keep the process from ending.
+    runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+    served?;
     tracing::info!("ended in good order");
     Ok(ExitCode::SUCCESS)
 }

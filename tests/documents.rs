@@ -337,8 +337,12 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("ledger", &["event", "number", "lifecycle"]),
         ("provider", &["event", "number"]),
         ("route", &["event", "record", "provider"]),
-        ("store", &["event", "record", "route", "number", "lifecycle", "ledger", "meters", "diagnostics"]),
-        ("ingest", &["event", "provider", "store", "config", "meters", "places", "secret", "diagnostics", "proof"]),
+        ("tasks", &["meters"]),
+        ("store", &["event", "record", "route", "number", "lifecycle", "ledger", "meters", "diagnostics", "tasks"]),
+        (
+            "ingest",
+            &["event", "provider", "store", "config", "meters", "places", "secret", "diagnostics", "proof", "tasks"],
+        ),
         ("outbound", &["config"]),
         ("smsmode_api", &["event", "provider", "config", "secret", "meters", "outbound"]),
         ("proof", &["event"]),
@@ -346,9 +350,9 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("reconcile", &["event", "store", "config", "meters", "outbound", "smsmode_api"]),
         ("resend", &["event", "store", "config", "outbound", "smsmode_api"]),
         ("account", &["event", "config", "ledger", "meters", "outbound", "smsmode_api"]),
-        ("relay", &["event", "record", "route", "config", "secret", "store", "meters", "outbound"]),
+        ("relay", &["event", "record", "route", "config", "secret", "store", "meters", "outbound", "tasks"]),
         ("telemetry", &["event", "record", "number", "ledger", "config", "meters", "outbound"]),
-        ("admin", &["event", "record", "number", "ledger", "meters", "places", "secret", "telemetry"]),
+        ("admin", &["event", "record", "number", "ledger", "meters", "places", "secret", "tasks", "telemetry"]),
         ("simulate", &["event", "number", "provider"]),
     ] {
         for (path, source) in sources(module) {

@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::places::Places;
+use crate::tasks::{Task, join_logged};
 
 pub mod opt_outs;
 pub mod page;
@@ -49,25 +49,13 @@ const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 pub struct Admin {
     /// All metrics in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// `Err` in a few words: why the process should be restarted.
+    pub liveness: Box<dyn Fn() -> Result<(), &'static str> + Send + Sync>,
     /// `Err` in a few words: why no webhook can be taken now.
     pub readiness: Box<dyn Fn() -> Result<(), &'static str> + Send + Sync>,
     pub page: Arc<Page>,
     /// Where a list of opt-outs is kept.
     pub opt_outs: Option<OptOuts>,
-}
-
-/// Whether the listeners are up: set once they are, taken back at shutdown.
-#[derive(Clone, Default)]
-pub struct Listening(Arc<AtomicBool>);
-
-impl Listening {
-    pub fn set(&self, listening: bool) {
-        self.0.store(listening, Ordering::Release);
-    }
-
-    pub fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
 }
 
 /// Serves until `shutdown` resolves. Connections that are open then are closed: a Prometheus keeps its own alive between scrapes, and
@@ -85,7 +73,9 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
                 Ok::<_, std::io::Error>((stream, places.take().await))
             } => accepted,
         };
-        while connections.try_join_next().is_some() {}
+        while let Some(joined) = connections.try_join_next() {
+            join_logged(Task::AdminConnection, joined);
+        }
         let Ok((stream, place)) = accepted else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
@@ -96,6 +86,8 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
         let service = service_fn({
             let place = place.clone();
             move |request: Request<Incoming>| {
+                #[cfg(test)]
+                crate::tasks::fault::point(Task::AdminConnection);
                 let (request, _) = request.into_parts();
                 let admin = admin.clone();
                 place.busy_with(async move { Ok::<_, Infallible>(admin.answer(&request).await) })
@@ -126,11 +118,8 @@ impl Admin {
         }
         match request.uri.path() {
             "/metrics" => metrics((self.metrics)(), &request.headers),
-            "/livez" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => match (self.readiness)() {
-                Ok(()) => text(StatusCode::OK, "ok\n"),
-                Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
-            },
+            "/livez" => health((self.liveness)(), "not alive"),
+            "/readyz" => health((self.readiness)(), "not ready"),
             "/" => self.page(Part::Whole, request).await,
             path if path == opt_outs::PATH || path.starts_with(opt_outs::OF_NUMBER) => match &self.opt_outs {
                 Some(list) => list.answer(request).await,
@@ -186,6 +175,13 @@ fn gzip(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
+fn health(state: Result<(), &'static str>, negated: &str) -> Response<Full<Bytes>> {
+    match state {
+        Ok(()) => text(StatusCode::OK, "ok\n"),
+        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{negated}: {why}\n")),
+    }
+}
+
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
@@ -208,7 +204,13 @@ mod tests {
         let held = store.clone();
         let metrics = move || format!("held_by {}\n", Arc::strong_count(&held));
         let page = Arc::new(page::tests::empty_page());
-        let admin = Admin { metrics: Box::new(metrics), readiness: Box::new(|| Ok(())), page, opt_outs: None };
+        let admin = Admin {
+            metrics: Box::new(metrics),
+            liveness: Box::new(|| Ok(())),
+            readiness: Box::new(|| Ok(())),
+            page,
+            opt_outs: None,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel::<()>();
@@ -228,7 +230,13 @@ mod tests {
 
     fn admin() -> Admin {
         let page = Arc::new(page::tests::empty_page());
-        Admin { metrics: Box::new(|| "up 1\n".repeat(100_000)), readiness: Box::new(|| Ok(())), page, opt_outs: None }
+        Admin {
+            metrics: Box::new(|| "up 1\n".repeat(100_000)),
+            liveness: Box::new(|| Ok(())),
+            readiness: Box::new(|| Ok(())),
+            page,
+            opt_outs: None,
+        }
     }
 
     const PROBE: &[u8] = b"GET /livez HTTP/1.1\r\nhost: here\r\n\r\n";

@@ -18,8 +18,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
 
-use crate::config::{Http, ListenerTls};
+use crate::config::Http;
 use crate::places::{Place, Places};
+use crate::tasks::{Task, join_logged};
 
 mod answer;
 mod body;
@@ -27,10 +28,12 @@ mod forwarded;
 mod gate;
 mod guesses;
 mod handler;
-mod tls;
+pub mod tls;
 
 pub use gate::{Entrance, Gate};
 pub use handler::Handler;
+
+use tls::Handshakes;
 
 /// Bytes of a request head, and of the buffer that holds pipelined requests.
 const MAX_HEAD: usize = 16 << 10;
@@ -52,7 +55,7 @@ pub async fn run(
     listener: TcpListener,
     handler: Handler,
     limits: Http,
-    tls: Option<ListenerTls>,
+    tls: Option<Handshakes>,
     shutdown: impl Future<Output = ()>,
 ) {
     let handler = Arc::new(handler);
@@ -60,11 +63,6 @@ pub async fn run(
     let connections = GracefulShutdown::new();
     // Ends with everything that is left when this returns.
     let mut tasks = JoinSet::new();
-    let tls = tls.map(|tls| {
-        let (handshakes, renewal) = tls::new(tls);
-        tasks.spawn(renewal.run());
-        handshakes
-    });
     // Nothing is in flight yet on a connection that is here, so the end does not wait for it.
     let mut handshakes = JoinSet::new();
     tokio::pin!(shutdown);
@@ -75,7 +73,7 @@ pub async fn run(
             biased;
             () = &mut shutdown => break,
             Some(secured) = handshakes.join_next() => {
-                if let Ok(Some((stream, caller))) = secured {
+                if let Some(Some((stream, caller))) = join_logged(Task::Connection, secured) {
                     tasks.spawn(converse(stream, caller, &connections, &handler, limits));
                 }
             }
@@ -99,7 +97,9 @@ pub async fn run(
                 }
             }
         }
-        while tasks.try_join_next().is_some() {}
+        while let Some(joined) = tasks.try_join_next() {
+            join_logged(Task::Connection, joined);
+        }
     }
     drop(next);
     drop((listener, handshakes));
@@ -147,6 +147,8 @@ where
     let (handler, requests) = (handler.clone(), handler.clone());
     let place_of_requests = place.clone();
     let service = service_fn(move |request| {
+        #[cfg(test)]
+        crate::tasks::fault::point(Task::Connection);
         let handler = requests.clone();
         place_of_requests
             .busy_with(async move { Ok::<_, std::convert::Infallible>(handler.answer(request, peer).await) })

@@ -72,10 +72,14 @@ impl Handshakes {
 }
 
 impl Renewal {
-    /// Looks for new files for ever.
-    pub async fn run(mut self) {
+    /// Checks for new files until `shutdown` resolves.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        tokio::pin!(shutdown);
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
             self.look().await;
         }
     }

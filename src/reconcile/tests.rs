@@ -7,14 +7,14 @@ use super::*;
 use crate::config::{Api, ApiMode, Config, Flags};
 use crate::secret::Secret;
 use crate::smsmode::{API_KEY, Fault, SmsmodeApi as StandIn};
-use crate::store::{Settings, WriterEnd};
+use crate::store::{Settings, StoreThreads};
 
 struct Bench {
     stand_in: StandIn,
     reconciler: Reconciler,
     store: Store,
     _folder: TempDir,
-    _end: WriterEnd,
+    _end: StoreThreads,
 }
 
 fn bench(max_pages: usize) -> Bench {

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-
-use super::{flush_limit, until};
+use super::flush_limit;
+use super::supervisor::Supervisor;
 use crate::account::{self, AccountStatus, Watch};
 use crate::config::{ApiMode, Config};
 use crate::meters::{ProbeMeters, ReconcileMeters};
@@ -16,34 +14,35 @@ use crate::resend::{self, Resender};
 use crate::secret::Secret;
 use crate::smsmode_api::SmsmodeApi;
 use crate::store::Store;
+use crate::tasks::Task;
 
-/// Starts all of it; each task ends when `stopped` says so.
+/// Starts all of it.
 pub fn start(
     config: &Config,
     tokens: &[Vec<Secret>],
     store: &Store,
     account: Option<&Arc<AccountStatus>>,
     proof: &ProofKey,
-    stopped: &watch::Receiver<bool>,
-) -> Vec<JoinHandle<()>> {
-    let mut tasks = Vec::new();
+    supervisor: &mut Supervisor,
+) {
     for (source, tokens) in config.sources.iter().zip(tokens) {
         let api = || source.api.as_ref().map(|api| (SmsmodeApi::new(&source.name, api.clone()), api.mode));
         if let (Some(status), Some((api, _))) = (account, api()) {
             let watch = Watch::new(&source.name, api, config.account.interval, status.clone());
-            tasks.push(tokio::spawn(account::run(watch, until(stopped.clone()))));
+            supervisor.spawn(Task::Account, |shutdown| account::run(watch, shutdown.wait()));
         }
         if let (true, Some((api, ApiMode::Rest))) = (config.reconcile.enabled, api()) {
             let reconciler = Reconciler::new(source, api, store.clone(), config.reconcile);
             let meters = ReconcileMeters::new(source.name.as_str());
-            tasks.push(tokio::spawn(reconcile::run(reconciler, meters, until(stopped.clone()))));
+            supervisor.spawn(Task::Reconcile, |shutdown| reconcile::run(reconciler, meters, shutdown.wait()));
         }
         if config.resends.iter().any(|rule| rule.filter.takes_source(&source.name)) {
             let api = api().filter(|(_, mode)| *mode == ApiMode::Rest).map(|(api, _)| api);
             let reported_to = config.public_url.as_ref().and(tokens.first());
             let callback_url = reported_to.map(|token| config.callback_url(&source.name, token.reveal()));
             let resender = Resender::new(source, api, callback_url, store.clone());
-            tasks.push(tokio::spawn(resend::run(resender, until(stopped.clone()), flush_limit(config))));
+            let limit = flush_limit(config);
+            supervisor.spawn(Task::Resend, |shutdown| resend::run(resender, shutdown.wait(), limit));
         }
         if config.self_probe.enabled
             && let Some(token) = tokens.first()
@@ -53,8 +52,7 @@ pub fn start(
             let Some(target) = Target::new(&url, config.self_probe.tls.clone(), Some(proof.clone())) else { continue };
             let meters = Arc::new(ProbeMeters::new(source.name.as_str()));
             let probe = Probe { source: source.name.clone(), target, interval: config.self_probe.interval, meters };
-            tasks.push(tokio::spawn(probe::run(probe, until(stopped.clone()))));
+            supervisor.spawn(Task::SelfProbe, |shutdown| probe::run(probe, shutdown.wait()));
         }
     }
-    tasks
 }

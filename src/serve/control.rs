@@ -2,40 +2,23 @@
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
+use super::supervisor::Shutdown;
 use crate::config::Config;
 use crate::control::{Line, Request};
 use crate::reconcile::Reconciler;
 use crate::store::Store;
 use crate::store::erase::{People, Regions};
 
-/// Asked to end before it is done, a request is given up at its next step.
-#[derive(Clone, Default)]
-pub struct Ending(watch::Sender<bool>);
-
-impl Ending {
-    pub fn begin(&self) {
-        self.0.send_replace(true);
-    }
-
-    fn has_begun(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    async fn begun(&self) {
-        let mut ending = self.0.subscribe();
-        let _sender_lives = ending.wait_for(|begun| *begun).await;
-    }
-}
-
-pub fn handler(config: &Config, store: Store, ending: Ending) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
+/// Once `shutdown` has begun, a request is given up at its next step.
+pub fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
     let regions = regions(config);
     let config = config.clone();
     move |request, lines| {
         let last = match request {
             Request::Erase { recipients } => match People::new(&recipients, regions.clone()) {
-                Ok(people) => erase(&store, people, &ending, &lines),
+                Ok(people) => erase(&store, people, &shutdown, &lines),
                 Err(problem) => Line::Failed(problem),
             },
             Request::OptOut { .. } if config.opt_outs.is_none() => {
@@ -49,7 +32,7 @@ pub fn handler(config: &Config, store: Store, ending: Ending) -> impl Fn(Request
             }
             Request::Reconcile { source, since, until } => {
                 match Handle::current().block_on(async { Reconciler::of(&config, source.as_deref(), &store) }) {
-                    Ok(reconcilers) => reconcile(&reconcilers, (since, until), &ending, &lines),
+                    Ok(reconcilers) => reconcile(&reconcilers, (since, until), &shutdown, &lines),
                     Err(problem) => Line::NotConfigured(problem.to_string()),
                 }
             }
@@ -58,11 +41,11 @@ pub fn handler(config: &Config, store: Store, ending: Ending) -> impl Fn(Request
     }
 }
 
-fn erase(store: &Store, people: People, ending: &Ending, lines: &mpsc::Sender<Line>) -> Line {
+fn erase(store: &Store, people: People, shutdown: &Shutdown, lines: &mpsc::Sender<Line>) -> Line {
     let tell = |progress| {
         // Nobody may be listening any more: what was asked for is done all the same.
         let _gone = lines.try_send(Line::Progress(progress));
-        !ending.has_begun()
+        !shutdown.has_begun()
     };
     match store.erase(people, tell) {
         Ok(erased) => {
@@ -79,14 +62,14 @@ fn erase(store: &Store, people: People, ending: &Ending, lines: &mpsc::Sender<Li
 fn reconcile(
     reconcilers: &[Reconciler],
     (since, until): (Timestamp, Timestamp),
-    ending: &Ending,
+    shutdown: &Shutdown,
     lines: &mpsc::Sender<Line>,
 ) -> Line {
     for reconciler in reconcilers {
         let asked = Handle::current().block_on(async {
             tokio::select! {
                 // What has been handed to the store by then is kept.
-                () = ending.begun() => Err("smscope is ending; run it again".to_owned()),
+                () = shutdown.clone().wait() => Err("smscope is ending; run it again".to_owned()),
                 tally = reconciler.period(since, until) => tally.map_err(|error| error.to_string()),
             }
         });

@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::account::AccountStatus;
-use crate::admin::{self, Admin, Listening};
+use crate::admin::{self, Admin};
 use crate::config::{Config, Tokens};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
@@ -21,7 +19,8 @@ use crate::number;
 use crate::proof::ProofKey;
 use crate::relay;
 use crate::secret::Secret;
-use crate::store::{self, Store, WriterEnd};
+use crate::store::{self, Store, StoreThreads};
+use crate::tasks::Task;
 use crate::telemetry::export_logs::{self, ExportStatus, LogExport, Pace};
 use crate::telemetry::export_metrics::{self, MetricExport};
 use crate::telemetry::logs::LogEncoder;
@@ -34,14 +33,17 @@ use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
 
 mod asking;
 mod control;
+#[cfg(test)]
+mod fault_tests;
 mod journal;
 mod opt_outs;
 mod page;
+mod supervisor;
 
 pub use control::regions;
 
-use control::Ending;
 use journal::StoreJournal;
+use supervisor::Supervisor;
 
 /// Both listeners, bound before anything is written.
 pub struct Listeners {
@@ -60,6 +62,15 @@ pub enum StartError {
     Store { path: std::path::PathBuf, error: store::OpenError },
     #[error(transparent)]
     Metrics(#[from] InstallError),
+}
+
+/// Why smscope has not ended as it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("the background task {0} failed; expected it to run until smscope ends")]
+    Task(&'static str),
 }
 
 impl Listeners {
@@ -98,26 +109,43 @@ pub fn tokens(
     config.sources.iter().map(tokens_of).collect()
 }
 
-/// Runs until `shutdown` resolves and everything has ended in good order. `ready` is called once webhooks are taken, with the
-/// tokens in force of each source. Installs the recorder of the `metrics` facade: a process can serve once.
+/// Runs until `shutdown` resolves, or a background task fails, and everything has ended in good order. `ready` is called once webhooks
+/// are accepted, with the tokens in force of each source. Installs the recorder of the `metrics` facade: a process can serve once.
 ///
 /// # Errors
-/// What it needs cannot be opened. Nothing is left running then.
+/// What it needs cannot be opened, or a background task has failed. Nothing is left running then.
 pub async fn serve(
     config: &Config,
     listeners: Listeners,
     ready: impl FnOnce(&[Vec<Secret>]),
     shutdown: impl Future<Output = ()>,
-) -> Result<(), StartError> {
-    let data_dir = DataDir::open(&config.data_dir)?;
-    let lock = data_dir.lock()?;
+) -> Result<(), ServeError> {
+    let data_dir = DataDir::open(&config.data_dir).map_err(StartError::from)?;
+    // Nobody else opens the store until this process has closed it.
+    let _lock = data_dir.lock().map_err(StartError::from)?;
+    let (supervisor, tokens) = start(config, &data_dir, listeners)?;
+    ready(&tokens);
+    let failed = supervisor.run(shutdown).await;
+    crate::control::unlink(data_dir.private());
+    failed.map_or(Ok(()), |task| Err(ServeError::Task(task.as_str())))
+}
+
+/// Starts all tasks, each after those that it depends on. Gives the tokens in force of each source too.
+fn start(
+    config: &Config,
+    data_dir: &DataDir,
+    listeners: Listeners,
+) -> Result<(Supervisor, Vec<Vec<Secret>>), StartError> {
     let tokens = tokens(config, |source| data_dir.token(source))?;
     let instance = data_dir.instance_id()?;
     let hash_key = data_dir.hash_key()?;
     let resource = Resource::new(&config.otlp, instance);
     // Before the store opens, and before all else that makes handles.
     let (process, process_push) = process_metrics(config, &resource)?;
-    let (store, writer_end) = open_store(config, &data_dir)?;
+    let mut supervisor = Supervisor::new(config.http.shutdown_timeout);
+    let (store, threads) = open_store(config, data_dir)?;
+    supervisor.watch_thread(Task::Writer, threads.writer);
+    supervisor.watch_thread(Task::Checkpointer, threads.checkpointer);
     let control = data_dir.listen_for_control()?;
     if let Some(source) = config.sources.first() {
         number::warm_up(source.region);
@@ -127,8 +155,7 @@ pub async fn serve(
     let status = config.otlp.logs.is_some().then(Arc::<ExportStatus>::default);
     let account = config.account.enabled.then(|| Arc::new(AccountStatus::new(config.account.interval)));
     let snapshot = snapshot_of(&store, status.clone(), account.clone());
-    let (stop_exports, exports_stopped) = watch::channel(false);
-    let mut exports = Vec::new();
+    let limit = flush_limit(config);
     if let (Some(endpoint), Some(status)) = (&config.otlp.logs, status) {
         let export = LogExport {
             journal: Arc::new(StoreJournal(store.clone())),
@@ -140,7 +167,7 @@ pub async fn serve(
             pace: Pace::default(),
         };
         tracing::info!(endpoint = %endpoint.shown_url(), "exporting logs");
-        exports.push(tokio::spawn(export_logs::run(export, until(exports_stopped.clone()), flush_limit(config))));
+        supervisor.spawn(Task::LogExporter, |shutdown| export_logs::run(export, shutdown.wait(), limit));
     }
     if let (Some(endpoint), Some(process)) = (&config.otlp.metrics, process_push) {
         let export = MetricExport {
@@ -153,71 +180,51 @@ pub async fn serve(
             meters: ExportMeters::new(Signal::Metrics),
         };
         tracing::info!(endpoint = %endpoint.shown_url(), "exporting metrics");
-        exports.push(tokio::spawn(export_metrics::run(export, until(exports_stopped.clone()), flush_limit(config))));
+        supervisor.spawn(Task::MetricsExporter, |shutdown| export_metrics::run(export, shutdown.wait(), limit));
     }
-
     for relay in &config.relays {
-        let stopped = until(exports_stopped.clone());
-        exports.push(tokio::spawn(relay::run(relay.clone(), store.clone(), instance, stopped, flush_limit(config))));
+        let (relay, store) = (relay.clone(), store.clone());
+        supervisor.spawn(Task::Relay, |shutdown| relay::run(relay, store, instance, shutdown.wait(), limit));
     }
+    let proof = ProofKey::new(&hash_key);
+    asking::start(config, &tokens, &store, account.as_ref(), &proof, &mut supervisor);
 
-    let listening = Listening::default();
+    let phase = supervisor.phase();
     let admin_listen = listeners.admin.local_addr().unwrap_or(config.admin_listen);
     let admin = Admin {
-        opt_outs: opt_outs::shown(config, &data_dir, &store)?,
+        opt_outs: opt_outs::shown(config, data_dir, &store)?,
         page: Arc::new(page::page(config, admin_listen, &store, snapshot.clone(), process.clone())),
         metrics: Box::new({
             let process = process.clone();
             move || all_metrics(&snapshot(), &process)
         }),
+        liveness: Box::new({
+            let phase = phase.clone();
+            move || phase.borrow().liveness()
+        }),
         readiness: Box::new({
-            let (store, listening) = (store.clone(), listening.clone());
-            move || match (listening.get(), store.is_healthy()) {
-                (true, true) => Ok(()),
-                (false, _) => Err("webhooks are not taken"),
-                (_, false) => Err("the store cannot write"),
+            let store = store.clone();
+            move || {
+                phase.borrow().readiness()?;
+                if store.is_healthy() { Ok(()) } else { Err("the store cannot write") }
             }
         }),
     };
-    let (stop_asking, asking_stopped) = watch::channel(false);
-    let proof = ProofKey::new(&hash_key);
-    let asking = asking::start(config, &tokens, &store, account.as_ref(), &proof, &asking_stopped);
-    let admin = tokio::spawn(admin::run(listeners.admin, admin, until(exports_stopped)));
-    let upkeep = tokio::spawn(async move { process.upkeep().await });
+    supervisor.spawn(Task::AdminListener, |shutdown| admin::run(listeners.admin, admin, shutdown.wait()));
+    supervisor.spawn(Task::Upkeep, |shutdown| process.upkeep(shutdown.wait()));
 
-    let ending = Ending::default();
-    let control = tokio::spawn(crate::control::run(control, control::handler(config, store.clone(), ending.clone())));
+    let commands = control::handler(config, store.clone(), supervisor.shutdown(Task::ControlSocket));
+    supervisor.spawn(Task::ControlSocket, |shutdown| crate::control::run(control, commands, shutdown.wait()));
+    let handshakes = config.tls.clone().map(ingest::tls::new).map(|(handshakes, renewal)| {
+        supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
+        handshakes
+    });
     let handler = Handler::new(gate(config, &tokens), store, config.http, proof);
-    listening.set(true);
-    ready(&tokens);
-    let not_ready_at_once = async {
-        shutdown.await;
-        listening.set(false);
-    };
-    ingest::run(listeners.webhook, handler, config.http, config.tls.clone(), not_ready_at_once).await;
-
-    // A step that is under way is finished; its command hears that the rest was not done.
-    ending.begin();
-    control.abort();
-    let _cancelled = control.await;
-    // What asks others has no claim to more time; what it has handed to the store is kept.
-    let _nobody_asks = stop_asking.send(true);
-    for task in asking {
-        ended("what asks the provider", task).await;
-    }
-
-    // What came in is on disk; now what can still be told is told.
-    let _nobody_listens = stop_exports.send(true);
-    for export in exports {
-        ended("an exporter or relay", export).await;
-    }
-    ended("the admin listener", admin).await;
-    upkeep.abort();
-    let _cancelled = upkeep.await;
-    wait_for_writer(writer_end).await;
-    crate::control::unlink(data_dir.private());
-    drop(lock);
-    Ok(())
+    let limits = config.http;
+    supervisor.spawn(Task::WebhookListener, |shutdown| {
+        ingest::run(listeners.webhook, handler, limits, handshakes, shutdown.wait())
+    });
+    Ok((supervisor, tokens))
 }
 
 /// Installs the recorder; the metrics of the process to be scraped, and to be pushed if there is an endpoint for them.
@@ -234,7 +241,7 @@ fn process_metrics(
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, WriterEnd), StartError> {
+pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreThreads), StartError> {
     let settings = store::Settings {
         retention: config.store.retention,
         horizon: config.store.horizon,
@@ -293,20 +300,6 @@ fn all_metrics(snapshot: &Snapshot, process: &ProcessMetrics) -> String {
 /// The exporters' share of the shutdown time: connections have had theirs by then.
 fn flush_limit(config: &Config) -> Duration {
     config.http.shutdown_timeout / 2
-}
-
-async fn until(mut stopped: watch::Receiver<bool>) {
-    let _sender_gone = stopped.wait_for(|stopped| *stopped).await;
-}
-
-async fn ended(what: &str, task: JoinHandle<()>) {
-    if let Err(error) = task.await {
-        tracing::error!(%error, "{what} ended badly");
-    }
-}
-
-async fn wait_for_writer(writer: WriterEnd) {
-    let _joined = tokio::task::spawn_blocking(|| writer.wait()).await;
 }
 
 #[cfg(test)]

@@ -2,45 +2,58 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
 use crate::diagnostics::Throttle;
+use crate::tasks::Thread;
 
 /// Pages of WAL (64 MiB) at which the writer has to help: under constant load the log is never wholly copied at the moment of a
 /// commit, so it would not start over by itself.
 const TOO_LONG: i64 = 16_384;
 
+/// The checkpointer as the writer has it.
 pub struct Checkpointer {
-    bell: Option<SyncSender<()>>,
+    bell: SyncSender<()>,
     help_wanted: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    closed: Receiver<()>,
+}
+
+/// Starts the thread, which ends when its [`Checkpointer`] is gone.
+pub fn start(connection: Connection) -> std::io::Result<(Checkpointer, Thread)> {
+    let (bell, rings) = sync_channel(1);
+    let (closing, closed) = channel();
+    let help_wanted = Arc::new(AtomicBool::new(false));
+    let flag = help_wanted.clone();
+    let thread = Thread::spawn("checkpoint", move || run(connection, &rings, &flag, closing))?;
+    Ok((Checkpointer { bell, help_wanted, closed }, thread))
+}
+
+fn run(connection: Connection, rings: &Receiver<()>, help_wanted: &AtomicBool, closing: Sender<()>) {
+    while rings.recv().is_ok() {
+        #[cfg(test)]
+        crate::tasks::fault::point(crate::tasks::Task::Checkpointer);
+        match checkpoint(&connection, "PASSIVE") {
+            Ok(pages) => help_wanted.store(pages > TOO_LONG, Ordering::Relaxed),
+            Err(error) => put_off(&error),
+        }
+    }
+    drop(connection);
+    drop(closing);
 }
 
 impl Checkpointer {
-    pub fn start(connection: Connection) -> std::io::Result<Self> {
-        let (bell, rings) = sync_channel::<()>(1);
-        let help_wanted = Arc::new(AtomicBool::new(false));
-        let flag = help_wanted.clone();
-        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
-            while rings.recv().is_ok() {
-                match checkpoint(&connection, "PASSIVE") {
-                    Ok(pages) => flag.store(pages > TOO_LONG, Ordering::Relaxed),
-                    Err(error) => put_off(&error),
-                }
-            }
-        })?;
-        Ok(Self { bell: Some(bell), help_wanted, thread: Some(thread) })
-    }
-
     /// Asks for a checkpoint soon. Never waits.
     pub fn ring(&self) {
-        if let Some(bell) = &self.bell {
-            let _already_rung = bell.try_send(());
-        }
+        let _already_rung = self.bell.try_send(());
+    }
+
+    /// Has the thread end, and waits until its connection is closed.
+    pub fn end(self) {
+        drop(self.bell);
+        let _closed = self.closed.recv();
     }
 
     /// To be called by the writer between transactions: copies the rest of a log that has grown too long, so that it starts over.
@@ -50,15 +63,6 @@ impl Checkpointer {
             && let Err(error) = checkpoint(connection, "PASSIVE")
         {
             put_off(&error);
-        }
-    }
-}
-
-impl Drop for Checkpointer {
-    fn drop(&mut self) {
-        drop(self.bell.take());
-        if let Some(thread) = self.thread.take() {
-            let _ended = thread.join();
         }
     }
 }

@@ -21,7 +21,6 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +32,7 @@ use crate::event::{Event, SourceName, TraceParent};
 use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
 use crate::route::{RelayName, ResendRule, Route};
+use crate::tasks::Thread;
 
 mod backlog;
 mod checkpoint;
@@ -188,15 +188,17 @@ pub struct Store {
     path: Arc<Path>,
 }
 
-/// Waits for the writer to end.
-pub struct WriterEnd(JoinHandle<()>);
+/// The threads of an open store. Both end when the last handle on it is gone and everything is in the database file.
+pub struct StoreThreads {
+    pub writer: Thread,
+    pub checkpointer: Thread,
+}
 
-impl WriterEnd {
-    /// Blocks until all handles are gone and everything is in the database file.
+impl StoreThreads {
+    /// Blocks until both have ended.
     pub fn wait(self) {
-        if self.0.join().is_err() {
-            tracing::error!("the writer ended badly");
-        }
+        self.writer.join();
+        self.checkpointer.join();
     }
 }
 
@@ -205,7 +207,7 @@ impl Store {
     ///
     /// # Errors
     /// A folder that cannot be written, or a database that is not ours, newer or damaged.
-    pub fn open(folder: &Path, settings: Settings) -> Result<(Self, WriterEnd), OpenError> {
+    pub fn open(folder: &Path, settings: Settings) -> Result<(Self, StoreThreads), OpenError> {
         let path = folder.join(DATABASE);
         let mut connection = connect(&path)?;
         schema::migrate(&mut connection)?;
@@ -215,14 +217,14 @@ impl Store {
         let (shared, state) = rows::load(&connection, &settings)?;
         let shared = Arc::new(shared);
         let (jobs, queue) = sync_channel(QUEUE);
-        let checkpointer = checkpoint::Checkpointer::start(connect(&path)?)?;
+        let (bell, checkpointer) = checkpoint::start(connect(&path)?)?;
         let reader = Arc::new(Mutex::new(connect(&path)?));
         let files = Files::of(&path)?;
         let backlog = Arc::new(Backlog::default());
-        let writer = Writer::new(connection, files, settings, shared.clone(), state, checkpointer)?;
+        let writer = Writer::new(connection, files, settings, shared.clone(), state, bell)?;
         let taken = backlog.clone();
-        let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue, &taken))?;
-        Ok((Self { jobs, backlog, shared, reader, path: path.into() }, WriterEnd(thread)))
+        let writer = Thread::spawn("store", move || writer.run(&queue, &taken))?;
+        Ok((Self { jobs, backlog, shared, reader, path: path.into() }, StoreThreads { writer, checkpointer }))
     }
 
     /// Keeps a submission. When this returns `Ok`, it is on disk.

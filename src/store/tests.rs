@@ -93,7 +93,7 @@ pub fn submission_at(arrived_at: Timestamp, events: Vec<Event>) -> Submission {
 
 pub struct Opened {
     store: Option<Store>,
-    end: Option<WriterEnd>,
+    end: Option<StoreThreads>,
 }
 
 impl Opened {

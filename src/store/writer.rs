@@ -140,6 +140,8 @@ impl Writer {
     pub fn run(mut self, queue: &Receiver<Job>, backlog: &Backlog) {
         let mut next_housekeeping = Instant::now();
         loop {
+            #[cfg(test)]
+            crate::tasks::fault::point(crate::tasks::Task::Writer);
             let wait = next_housekeeping.saturating_duration_since(Instant::now());
             match queue.recv_timeout(wait) {
                 Ok(first) => self.serve(first, queue, backlog),
@@ -152,7 +154,7 @@ impl Writer {
             }
         }
         // The last connection to close checkpoints the log and removes it.
-        drop(self.checkpointer);
+        self.checkpointer.end();
         if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "the database did not close cleanly; nothing is lost");
         }

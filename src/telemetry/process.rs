@@ -2,6 +2,7 @@
 //!
 //! Both see every recording through one fan-out: here it is rendered for the scrape, in [`super::process_push`] exported.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -72,12 +73,15 @@ impl ProcessMetrics {
         families.iter().flat_map(|family| [family, "\n"]).collect()
     }
 
-    /// Keeps observations from piling up; never ends.
-    pub async fn upkeep(&self) {
+    /// Keeps observations from piling up, until `shutdown` resolves.
+    pub async fn upkeep(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
         let mut clock = tokio::time::interval(UPKEEP);
+        tokio::pin!(shutdown);
         loop {
-            clock.tick().await;
-            self.scrape.run_upkeep();
+            tokio::select! {
+                () = &mut shutdown => return,
+                _ = clock.tick() => self.scrape.run_upkeep(),
+            }
         }
     }
 }
