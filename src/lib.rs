@@ -14,6 +14,7 @@ pub mod data_dir;
 pub mod diagnostics;
 pub mod event;
 pub mod export;
+pub mod health;
 pub mod ingest;
 pub mod ledger;
 pub mod lifecycle;
@@ -33,6 +34,7 @@ pub mod route;
 pub mod run;
 pub mod secret;
 pub mod serve;
+pub mod service_manager;
 pub mod show;
 pub mod simulate;
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub const WEBHOOK_DURATION: Meter = seconds(
 pub const LAST_WEBHOOK: Meter = gauge(
     "smscope_last_webhook_timestamp_seconds",
     Unit::Seconds,
-    "Arrival of the last webhook, as a Unix time; no sample before the first.",
+    "Arrival of the last webhook, probes aside, as a Unix time; no sample before the first.",
 );
 pub const DELIVERY_DURATION: Meter = seconds(
     "sms_delivery_duration_seconds",

@@ -8,6 +8,7 @@ mod running;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap_complete::Shell;
@@ -22,9 +23,11 @@ pub use asking::{connect, reconcile};
 use crate::data_dir::DataDir;
 use crate::diagnostics;
 use crate::event::SourceName;
+use crate::health::Health;
 use crate::report;
 use crate::secret::Secret;
 use crate::serve::{self, Listeners, ServeError, StartError};
+use crate::service_manager::ServiceManager;
 use crate::simulate;
 use crate::store::cohorts;
 
@@ -47,12 +50,25 @@ pub fn serve(loaded: Loaded) -> Result<ExitCode, Exit> {
     let mut config = loaded.config;
     config.http.max_connections = connections_within_file_limit(config.http.max_connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
+    let manager = Arc::new(ServiceManager::new(&Process));
     let served = runtime.block_on(async {
+        // First of all: the signal would end a process that has no handler for it yet.
+        let hangups = hangups().map_err(Exit::failure)?;
+        tokio::spawn(hangups);
         let shutdown = termination().map_err(Exit::failure)?;
         let listeners = Listeners::bind(&config).map_err(refused)?;
         config.listen = listeners.webhook.local_addr().map_err(Exit::failure)?;
         config.admin_listen = listeners.admin.local_addr().map_err(Exit::failure)?;
-        let ready = |tokens: &[Vec<Secret>]| announce(&config, tokens);
+        let ready = |tokens: &[Vec<Secret>], health: &Health| {
+            announce(&config, tokens);
+            manager.ready();
+            let (manager, liveness) = (manager.clone(), Arc::downgrade(&health.liveness));
+            tokio::spawn(async move { manager.feed_watchdog(liveness).await });
+        };
+        let shutdown = async {
+            shutdown.await;
+            manager.stopping();
+        };
         serve::serve(&config, listeners, ready, shutdown).await.map_err(|error| match error {
             ServeError::Start(error) => refused(error),
             ServeError::Task(_) => Exit::Software(error.to_string()),
@@ -223,6 +239,19 @@ fn curl(config: &Config, source: &SourceName, token: &Secret) -> String {
 fn print(text: &str) {
     let mut output = std::io::stdout().lock();
     let _closed = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+/// Takes each SIGHUP and goes on. A terminal that closes sends one, and so does whoever is used to servers that read their files
+/// again by it.
+fn hangups() -> std::io::Result<impl Future<Output = ()> + Send> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangups.recv().await.is_some() {
+            tracing::info!(
+                "SIGHUP: ignored; a renewed certificate is used without a signal, other settings need a restart"
+            );
+        }
+    })
 }
 
 /// Resolves at the first SIGTERM (Kubernetes' way to start a graceful shutdown) or SIGINT (Ctrl-C).

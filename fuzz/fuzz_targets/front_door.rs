@@ -35,7 +35,7 @@ fn sidecar() -> SocketAddr {
             runtime.expect("a runtime").block_on(async {
                 let listeners = Listeners::bind(&config).expect("ports");
                 tell.send(listeners.webhook.local_addr().expect("an address")).expect("somebody waits");
-                let ended = serve::serve(&config, listeners, |_| {}, std::future::pending()).await;
+                let ended = serve::serve(&config, listeners, |_, _| {}, std::future::pending()).await;
                 panic!("the sidecar ended: {ended:?}");
             });
         });

@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
+use crate::health::Health;
 use crate::places::Places;
 use crate::tasks::{Task, join_logged};
 
@@ -49,10 +50,7 @@ const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 pub struct Admin {
     /// All metrics in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
-    /// `Err` in a few words: why the process should be restarted.
-    pub liveness: Box<dyn Fn() -> Result<(), &'static str> + Send + Sync>,
-    /// `Err` in a few words: why no webhook can be taken now.
-    pub readiness: Box<dyn Fn() -> Result<(), &'static str> + Send + Sync>,
+    pub health: Health,
     pub page: Arc<Page>,
     /// Where a list of opt-outs is kept.
     pub opt_outs: Option<OptOuts>,
@@ -118,8 +116,8 @@ impl Admin {
         }
         match request.uri.path() {
             "/metrics" => metrics((self.metrics)(), &request.headers),
-            "/livez" => health((self.liveness)(), "not alive"),
-            "/readyz" => health((self.readiness)(), "not ready"),
+            "/livez" => health((self.health.liveness)(), "not alive"),
+            "/readyz" => health((self.health.readiness)(), "not ready"),
             "/" => self.page(Part::Whole, request).await,
             path if path == opt_outs::PATH || path.starts_with(opt_outs::OF_NUMBER) => match &self.opt_outs {
                 Some(list) => list.answer(request).await,
@@ -131,7 +129,7 @@ impl Admin {
     }
 
     async fn page(&self, part: Part, request: &Parts) -> Response<Full<Bytes>> {
-        let trouble = (self.readiness)().err();
+        let trouble = (self.health.readiness)().err();
         let (mut response, html) = self.page.clone().answer(part, request, trouble).await.into_parts();
         let body = packed(html.into(), &request.headers, &mut response.headers);
         Response::from_parts(response, Full::new(body))
@@ -204,13 +202,7 @@ mod tests {
         let held = store.clone();
         let metrics = move || format!("held_by {}\n", Arc::strong_count(&held));
         let page = Arc::new(page::tests::empty_page());
-        let admin = Admin {
-            metrics: Box::new(metrics),
-            liveness: Box::new(|| Ok(())),
-            readiness: Box::new(|| Ok(())),
-            page,
-            opt_outs: None,
-        };
+        let admin = Admin { metrics: Box::new(metrics), health: Health::good(), page, opt_outs: None };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel::<()>();
@@ -230,13 +222,7 @@ mod tests {
 
     fn admin() -> Admin {
         let page = Arc::new(page::tests::empty_page());
-        Admin {
-            metrics: Box::new(|| "up 1\n".repeat(100_000)),
-            liveness: Box::new(|| Ok(())),
-            readiness: Box::new(|| Ok(())),
-            page,
-            opt_outs: None,
-        }
+        Admin { metrics: Box::new(|| "up 1\n".repeat(100_000)), health: Health::good(), page, opt_outs: None }
     }
 
     const PROBE: &[u8] = b"GET /livez HTTP/1.1\r\nhost: here\r\n\r\n";

@@ -78,7 +78,7 @@ impl Answer {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
             Answer::MethodNotAllowed => {
-                headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
+                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
             }
             Answer::Unauthorized { basic: true } => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"smscope\""));

@@ -125,9 +125,13 @@ impl Entrance {
     }
 }
 
-/// Reads `/hooks/{source}/{token}`, with `/{traceparent}` behind it or not. `None` for any other path.
+/// Reads `/hooks/{source}/{token}`, with `/{traceparent}` behind it or not. `None` for any other path. Empty segments do not count:
+/// where a proxy joins two paths, or a hand two halves of a URL, there is a slash too many.
 pub fn address(path: &str) -> Option<Address<'_>> {
-    let mut segments = path.strip_prefix("/hooks/")?.split('/');
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    if segments.next() != Some("hooks") {
+        return None;
+    }
     let (source, token) = (segments.next()?, segments.next()?);
     let trace = segments.next().and_then(TraceParent::parse);
     segments.next().is_none().then_some(Address { source, token, trace })
@@ -160,7 +164,10 @@ mod tests {
             ("/hooks/smsmode/t0ken/", Some(("smsmode", "t0ken", false))),
             (&*with_trace, Some(("smsmode", "t0ken", true))),
             ("/hooks/smsmode/t0ken/00-malformed", Some(("smsmode", "t0ken", false))),
+            ("//hooks//smsmode///t0ken//", Some(("smsmode", "t0ken", false))),
+            (&*format!("//hooks/smsmode/t0ken//{trace}/"), Some(("smsmode", "t0ken", true))),
             ("/hooks/smsmode/t0ken/x/y", None),
+            ("/hooks/smsmode/", None),
             ("/hooks/smsmode", None),
             ("/hooks/", None),
             ("/hooks", None),

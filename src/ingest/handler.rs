@@ -15,8 +15,10 @@ use super::answer::Answer;
 use super::body;
 use super::gate::{self, Address, Gate};
 use super::guesses::Guesses;
+use super::health::{self, Route};
 use crate::config::{Http, Text};
-use crate::event::TraceParent;
+use crate::event::{Event, TraceParent};
+use crate::health::Health;
 use crate::proof::{self, ProofKey};
 use crate::provider::{Reading, Webhook, smsmode};
 use crate::store::{Raw, Store, Submission, Verdict};
@@ -34,12 +36,13 @@ pub struct Handler {
     store: Store,
     limits: Http,
     proof: ProofKey,
+    health: Health,
 }
 
 impl Handler {
-    pub fn new(gate: Gate, store: Store, limits: Http, proof: ProofKey) -> Self {
+    pub fn new(gate: Gate, store: Store, limits: Http, proof: ProofKey, health: Health) -> Self {
         let guesses = Guesses::new(limits.max_connections.div_ceil(LATE));
-        Self { gate, guesses, store, limits, proof }
+        Self { gate, guesses, store, limits, proof, health }
     }
 
     /// Counts what came instead of a request: hyper has answered it.
@@ -48,12 +51,15 @@ impl Handler {
     }
 
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
-        if path != "/hooks" && !path.starts_with("/hooks/") {
-            return Answer::NotFound.response();
+        match Route::of(request.uri()) {
+            Route::Hooks => {}
+            route => {
+                return health::answer(route, request.method(), &self.health)
+                    .unwrap_or_else(|| Answer::NotFound.response());
+            }
         }
         let started = Instant::now();
-        let path = path.to_owned();
+        let path = request.uri().path().to_owned();
         let address = gate::address(&path);
         let proof = request.headers().get(proof::HEADER).and_then(|nonce| self.proof.of(nonce.to_str().ok()?));
         let suspect = self.gate.suspect(peer.ip(), request.headers());
@@ -81,20 +87,24 @@ impl Handler {
         address: Option<&Address<'_>>,
         peer: SocketAddr,
     ) -> Result<Answer, Answer> {
-        if request.method() != Method::GET && request.method() != Method::POST {
+        let method = request.method().clone();
+        if ![Method::GET, Method::HEAD, Method::POST].contains(&method) {
             return Err(Answer::MethodNotAllowed);
         }
         let entrance = self.gate.admit(address)?;
         entrance.check(request.headers(), peer.ip())?;
 
-        let arrived_at = Timestamp::now();
-        // A probe of our own says nothing of whether the provider calls.
-        if !request.headers().contains_key(proof::HEADER) {
-            entrance.meters.arrived(arrived_at);
+        // Whatever stands behind the `?`: HEAD changes nothing, so it carries no event.
+        if method == Method::HEAD {
+            return Ok(Answer::Probe);
         }
+
+        let arrived_at = Timestamp::now();
         let (head, body) = request.into_parts();
         let (query, query_trace) = split_trace(head.uri.query().unwrap_or_default());
-        let body = body::read(&head.headers, body, self.limits.max_body, self.limits.body_timeout).await?;
+        let body = body::read(&head.headers, body, self.limits.max_body, self.limits.body_timeout)
+            .await
+            .inspect_err(|_has_content| entrance.meters.arrived(arrived_at))?;
         let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
 
         let source = &entrance.source;
@@ -109,6 +119,11 @@ impl Handler {
         let mut events = smsmode::decode(&reading, &webhook);
         if events.is_empty() {
             return Ok(Answer::Probe);
+        }
+        // A GET that is no event of the provider's is a monitor's, as far as anyone can say.
+        let is_recognized = |event: &Event| !matches!(event, Event::Unrecognized(_));
+        if method == Method::POST || events.iter().any(is_recognized) {
+            entrance.meters.arrived(arrived_at);
         }
         if !events.iter().all(|event| entrance.knows_channel(event.channel_id())) {
             return Err(Answer::ChannelForbidden);

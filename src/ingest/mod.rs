@@ -28,6 +28,7 @@ mod forwarded;
 mod gate;
 mod guesses;
 mod handler;
+mod health;
 pub mod tls;
 
 pub use gate::{Entrance, Gate};

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 
 use crate::account::AccountStatus;
 use crate::admin::{self, Admin};
 use crate::config::{Config, Tokens};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
+use crate::health::Health;
 use crate::ingest::{self, Entrance, Gate, Handler};
 use crate::ledger::snapshot::Snapshot;
 use crate::meters::{self, ExportMeters, Signal, SourceMeters};
@@ -43,7 +45,7 @@ mod supervisor;
 pub use control::regions;
 
 use journal::StoreJournal;
-use supervisor::Supervisor;
+use supervisor::{Phase, Supervisor};
 
 /// Both listeners, bound before anything is written.
 pub struct Listeners {
@@ -110,32 +112,34 @@ pub fn tokens(
 }
 
 /// Runs until `shutdown` resolves, or a background task fails, and everything has ended in good order. `ready` is called once webhooks
-/// are accepted, with the tokens in force of each source. Installs the recorder of the `metrics` facade: a process can serve once.
+/// are accepted, with the tokens in force of each source, and with how to learn whether all is well: to be held weakly, it holds the
+/// store open. Installs the recorder of the `metrics` facade: a process can serve once.
 ///
 /// # Errors
 /// What it needs cannot be opened, or a background task has failed. Nothing is left running then.
 pub async fn serve(
     config: &Config,
     listeners: Listeners,
-    ready: impl FnOnce(&[Vec<Secret>]),
+    ready: impl FnOnce(&[Vec<Secret>], &Health),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let data_dir = DataDir::open(&config.data_dir).map_err(StartError::from)?;
     // Nobody else opens the store until this process has closed it.
     let _lock = data_dir.lock().map_err(StartError::from)?;
-    let (supervisor, tokens) = start(config, &data_dir, listeners)?;
-    ready(&tokens);
+    let (supervisor, tokens, health) = start(config, &data_dir, listeners)?;
+    ready(&tokens, &health);
+    drop(health);
     let failed = supervisor.run(shutdown).await;
     crate::control::unlink(data_dir.private());
     failed.map_or(Ok(()), |task| Err(ServeError::Task(task.as_str())))
 }
 
-/// Starts all tasks, each after those that it depends on. Gives the tokens in force of each source too.
+/// Starts all tasks, each after those that it depends on. Gives the tokens in force of each source too, and how all is doing.
 fn start(
     config: &Config,
     data_dir: &DataDir,
     listeners: Listeners,
-) -> Result<(Supervisor, Vec<Vec<Secret>>), StartError> {
+) -> Result<(Supervisor, Vec<Vec<Secret>>, Health), StartError> {
     let tokens = tokens(config, |source| data_dir.token(source))?;
     let instance = data_dir.instance_id()?;
     let hash_key = data_dir.hash_key()?;
@@ -189,7 +193,7 @@ fn start(
     let proof = ProofKey::new(&hash_key);
     asking::start(config, &tokens, &store, account.as_ref(), &proof, &mut supervisor);
 
-    let phase = supervisor.phase();
+    let health = health(&store, supervisor.phase());
     let admin_listen = listeners.admin.local_addr().unwrap_or(config.admin_listen);
     let admin = Admin {
         opt_outs: opt_outs::shown(config, data_dir, &store)?,
@@ -198,17 +202,7 @@ fn start(
             let process = process.clone();
             move || all_metrics(&snapshot(), &process)
         }),
-        liveness: Box::new({
-            let phase = phase.clone();
-            move || phase.borrow().liveness()
-        }),
-        readiness: Box::new({
-            let store = store.clone();
-            move || {
-                phase.borrow().readiness()?;
-                if store.is_healthy() { Ok(()) } else { Err("the store cannot write") }
-            }
-        }),
+        health: health.clone(),
     };
     supervisor.spawn(Task::AdminListener, |shutdown| admin::run(listeners.admin, admin, shutdown.wait()));
     supervisor.spawn(Task::Upkeep, |shutdown| process.upkeep(shutdown.wait()));
@@ -219,12 +213,12 @@ fn start(
         supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
         handshakes
     });
-    let handler = Handler::new(gate(config, &tokens), store, config.http, proof);
+    let handler = Handler::new(gate(config, &tokens), store, config.http, proof, health.clone());
     let limits = config.http;
     supervisor.spawn(Task::WebhookListener, |shutdown| {
         ingest::run(listeners.webhook, handler, limits, handshakes, shutdown.wait())
     });
-    Ok((supervisor, tokens))
+    Ok((supervisor, tokens, health))
 }
 
 /// Installs the recorder; the metrics of the process to be scraped, and to be pushed if there is an endpoint for them.
@@ -260,6 +254,20 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
 
 fn discretion(config: &Config) -> Discretion {
     config.sources.iter().map(|source| (source.name.clone(), source.privacy)).collect()
+}
+
+fn health(store: &Store, phase: watch::Receiver<Phase>) -> Health {
+    let store = store.clone();
+    Health {
+        liveness: Arc::new({
+            let phase = phase.clone();
+            move || phase.borrow().liveness()
+        }),
+        readiness: Arc::new(move || {
+            phase.borrow().readiness()?;
+            if store.is_healthy() { Ok(()) } else { Err("the store cannot write") }
+        }),
+    }
 }
 
 fn gate(config: &Config, tokens: &[Vec<Secret>]) -> Gate {

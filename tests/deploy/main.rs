@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 mod collector;
 mod configurations;
+mod confined;
 mod demo;
 mod kubernetes;
 mod names;

@@ -1,6 +1,6 @@
 //! HTTP as such: how requests arrive, how large they may be, and what an answer looks like.
 
-use crate::support::{Client, HOOK, Smscope, TOKEN, gzip, post, receipt, request};
+use crate::support::{Answer, Client, HOOK, Smscope, TOKEN, gzip, post, receipt, request};
 
 /// The least that the limit can be set to.
 const LIMIT: usize = 1024;
@@ -203,9 +203,8 @@ fn an_unknown_source_and_a_wrong_token_are_answered_alike_to_the_byte() {
         "/hooks/smsmode/T0KEN-OF-THE-TESTS",
         "/hooks/smsmode/t0ken-of-the-tests%20",
         "/HOOKS/smsmode/t0ken-of-the-tests",
-        "//hooks/smsmode/t0ken-of-the-tests",
+        "//hooks//smsmode//wr0ng-of-the-tests/",
         "/elsewhere",
-        "/",
         "/metrics",
     ] {
         assert_eq!(answer(path), wrong_token, "{path}");
@@ -214,21 +213,62 @@ fn an_unknown_source_and_a_wrong_token_are_answered_alike_to_the_byte() {
 }
 
 #[test]
-fn methods_other_than_get_and_post_are_refused_and_counted() {
+fn methods_other_than_get_head_and_post_are_refused_and_counted() {
     let smscope = Smscope::start();
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
         let answer = smscope.ask(request(method, HOOK, &[], "{}"));
         assert_eq!(answer.status, 405, "{method}");
-        assert_eq!(answer.header("allow"), Some("GET, POST"), "{method}");
+        assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"), "{method}");
         assert_eq!(answer.told(), "method not allowed, expected GET or POST", "{method}");
     }
-    let mut client = smscope.client();
-    client.send(request("HEAD", HOOK, &["connection: close"], ""));
-    let answer = client.head();
-    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, POST")));
-    assert!(client.rest().is_empty(), "HEAD is answered without a body");
-    assert_eq!(smscope.requests("error"), 7.0);
+    assert_eq!(smscope.requests("error"), 6.0);
     assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
+}
+
+#[test]
+fn head_is_answered_like_get_without_the_body_on_every_path_of_both_listeners() {
+    let smscope = Smscope::start();
+    let on_webhooks: &[&str] = &[HOOK, "/", "/livez", "/readyz", "/elsewhere", "/hooks/smsmode/wr0ng-of-the-tests"];
+    let on_admin: &[&str] = &["/", "/livez", "/readyz", "/elsewhere"];
+    for (address, paths) in [(smscope.webhooks, on_webhooks), (smscope.admin, on_admin)] {
+        for path in paths {
+            let get = Client::connect(address).ask(request("GET", path, &[], ""));
+            let mut client = Client::connect(address);
+            client.send(request("HEAD", path, &["connection: close"], ""));
+            let head = client.head();
+            assert!(client.rest().is_empty(), "{path}");
+            assert_eq!(head.status, get.status, "{path}");
+            let kinds = |answer: &Answer| {
+                ["content-type", "cache-control", "allow"].map(|name| answer.header(name).map(str::to_owned))
+            };
+            assert_eq!(kinds(&head), kinds(&get), "{path}");
+            // The page has times in it, so its length is its own each time.
+            if (address, *path) != (smscope.admin, "/") {
+                assert_eq!(head.header("content-length"), get.header("content-length"), "{path}");
+            }
+            assert_eq!(get.header("content-length").unwrap(), get.body.len().to_string(), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_slash_too_many_leads_to_the_same_place() {
+    let smscope = Smscope::start();
+    let hook = |path: String| smscope.post(&path, receipt("m", "DELIVERED")).told();
+    assert_eq!(hook(HOOK.to_owned()), "accepted");
+    for path in [
+        format!("/{HOOK}"),
+        format!("{HOOK}/"),
+        format!("{HOOK}//"),
+        HOOK.replace('/', "//"),
+        format!("//{}/?", HOOK.replace("/smsmode/", "/smsmode///")),
+    ] {
+        assert_eq!(hook(path.clone()), "duplicate", "{path}");
+    }
+    for path in ["//", "//livez", "/readyz/", "//readyz//"] {
+        assert_eq!(smscope.ask(request("GET", path, &[], "")).status, 200, "{path}");
+    }
+    assert_eq!(smscope.requests("duplicate"), 5.0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::support::{Client, HOOK, Launch, NUMBER, Smscope, TOKEN, gzip, post, receipt, request};
+use crate::support::{Client, HOOK, Launch, NUMBER, Smscope, TOKEN, eventually, gzip, post, receipt, request};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
@@ -155,11 +155,28 @@ fn health_the_page_and_nothing_else_are_answered_on_the_admin_listener() {
 }
 
 #[test]
-fn the_webhook_listener_shows_neither_metrics_nor_health() {
-    let smscope = Smscope::start();
-    for path in ["/metrics", "/livez", "/readyz", "/"] {
+fn the_webhook_listener_says_that_it_is_up_and_ready_and_no_more() {
+    let smscope = Launch::new().on_a_disk_that_may_fill_up().start();
+    for path in ["/", "/livez", "/readyz", "/readyz?verbose"] {
+        let answer = smscope.ask(request("GET", path, &[], ""));
+        assert_eq!((answer.status, answer.text()), (200, "ok\n"), "{path}");
+        let refused = smscope.post(path, receipt("m", "DELIVERED"));
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")), "{path}");
+    }
+    for path in ["/metrics", "/figures", "/v1/opt-outs", "/livez/more", "/favicon.ico"] {
         assert_eq!(smscope.ask(request("GET", path, &[], "")).told(), "not found", "{path}");
     }
+    let counted = smscope.metrics().sum("smscope_webhook_requests_total", &[]);
+    assert_eq!(counted, Some(0.0), "none of these is a request to /hooks");
+
+    smscope.fill_disk();
+    eventually("the store cannot write", || {
+        smscope.post(HOOK, receipt("m", "DELIVERED"));
+        smscope.ask_admin("GET", "/readyz", &[]).status == 503
+    });
+    let answer = smscope.ask(request("GET", "/readyz", &[], ""));
+    assert_eq!((answer.status, answer.text(), answer.header("retry-after")), (503, "unavailable\n", Some("5")));
+    assert_eq!(smscope.ask(request("GET", "/livez", &[], "")).status, 200);
 }
 
 #[test]

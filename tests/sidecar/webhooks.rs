@@ -103,12 +103,48 @@ fn a_request_without_content_is_a_probe_and_leaves_nothing() {
         ("POST of nothing", request("POST", HOOK, &["content-length: 0"], "")),
         ("POST of white space", post(HOOK, " \r\n")),
         ("POST of nothing, gzip'd", request("POST", HOOK, &["content-encoding: gzip"], gzip(b""))),
+        ("POST without a length", request("POST", HOOK, &[], "")),
+        ("POST of a byte order mark", post(HOOK, "\u{feff}\n")),
+        ("POST of an empty array", post(HOOK, "[]")),
+        ("POST of an empty array with blanks", post(HOOK, "\n [ \t] ")),
+        ("POST of an empty array as text", request("POST", HOOK, &["content-type: text/plain"], "[]")),
     ] {
         let answer = smscope.ask(request);
         assert_eq!((answer.status, &*answer.told()), (200, "probe"), "{what}");
     }
-    assert_eq!(smscope.requests("probe"), 8.0);
+    assert_eq!(smscope.requests("probe"), 13.0);
     assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
+}
+
+#[test]
+fn only_what_the_provider_may_have_sent_moves_the_time_of_the_last_webhook() {
+    const LAST: &str = "smscope_last_webhook_timestamp_seconds";
+    let smscope = Smscope::start();
+    let last = || smscope.metrics().sum(LAST, &[]);
+    let with_receipt = format!("{HOOK}?smsID=7&statut=11&numero={NUMBER}");
+    let mut client = smscope.client();
+    assert_eq!(client.ask(request("GET", HOOK, &[], "")).told(), "probe");
+    assert_eq!(client.ask(post(HOOK, "[]")).told(), "probe");
+    assert_eq!(client.ask(request("GET", &format!("{HOOK}?nocache=1"), &[], "")).told(), "unrecognized");
+    for path in [HOOK, &with_receipt] {
+        client.send(request("HEAD", path, &[], ""));
+        let answer = client.head();
+        assert_eq!((answer.status, answer.header("content-length")), (200, Some("18")), "{path}");
+    }
+    assert_eq!(client.ask(post("/hooks/smsmode/wrong", "x")).status, 404);
+    assert_eq!(client.ask(request("GET", "/", &[], "")).status, 200);
+    assert_eq!(last(), None);
+    assert_eq!(smscope.requests("probe"), 4.0);
+    assert_eq!(smscope.metric("smscope_store_events", &[]), 1.0, "that of the GET which is no receipt");
+
+    assert_eq!(client.ask(request("GET", &with_receipt, &[], "")).told(), "accepted");
+    let after_the_receipt = last().unwrap();
+    assert!(after_the_receipt > 1.7e9);
+    assert_eq!(client.ask(request("GET", HOOK, &[], "")).told(), "probe");
+    assert_eq!(last(), Some(after_the_receipt));
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    assert_eq!(client.ask(post(HOOK, "junk")).told(), "unrecognized");
+    assert!(last().unwrap() > after_the_receipt, "somebody sends something, if not what is expected");
 }
 
 #[test]
@@ -125,8 +161,8 @@ fn a_json_array_is_one_transaction_and_one_answer() {
         ("a new one twice", array(&[receipt("4", "READ"), receipt("4", "READ")]), "accepted", 5.0),
         ("unrecognized ones", array(&[junk(2), junk(3)]), "unrecognized", 7.0),
         ("a new one among unrecognized ones", array(&[junk(4), receipt("5", "READ"), junk(5)]), "accepted", 10.0),
-        ("no elements", array(&[]), "unrecognized", 11.0),
-        ("too many elements", array(&vec!["1".to_owned(); 10_000]), "unrecognized", 12.0),
+        ("no elements", array(&[]), "probe", 10.0),
+        ("too many elements", array(&vec!["1".to_owned(); 10_000]), "unrecognized", 11.0),
     ] {
         assert_eq!(smscope.post(HOOK, body).told(), told, "{what}");
         assert_eq!(smscope.metric("smscope_store_events", &[]), events, "{what}");

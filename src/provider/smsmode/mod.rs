@@ -27,14 +27,13 @@ mod tests;
 /// Elements of a JSON array: a body of tiny ones must not become a transaction of a hundred thousand events.
 const MAX_EVENTS: usize = 1_000;
 
-/// Reads one webhook; never fails. No event only if there is neither a query nor a body of more than white space. A JSON array is
-/// one event an element, in its order; one of more than 1,000 elements is kept as a single unrecognized event.
+/// Reads one webhook; never fails. No event only if there is neither a query nor a body, or nothing in the body but white space or
+/// an empty JSON array: a probe. A JSON array is one event an element, in its order; one of more than 1,000 elements is kept as a single unrecognized event.
 pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Events {
-    let body = webhook.body.trim_ascii();
-    if body.is_empty() && webhook.query.is_empty() {
+    let body = trimmed(webhook.body);
+    if webhook.query.is_empty() && is_void(body) {
         return Vec::new();
     }
-    let body = trimmed(body);
     let media = webhook.content_type.map_or("", |t| t.split(';').next().unwrap_or(t).trim());
     let is_json = body.starts_with(b"{") || body.starts_with(b"[") || (!body.is_empty() && is_json_type(media));
     if is_json {
@@ -49,6 +48,12 @@ pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Events {
 fn trimmed(body: &[u8]) -> &[u8] {
     let body = body.trim_ascii();
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start()
+}
+
+/// Whether a body that has been trimmed has nothing in it.
+fn is_void(body: &[u8]) -> bool {
+    let inside = body.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(body);
+    inside.trim_ascii().is_empty()
 }
 
 fn from_json(reading: &Reading<'_>, webhook: &Webhook<'_>, body: &[u8]) -> Events {

@@ -157,7 +157,8 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let events = read(&query, content_type.as_deref(), &body);
-        prop_assert_eq!(events.is_empty(), query.is_empty() && body.trim_ascii().is_empty());
+        let written: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        prop_assert_eq!(events.is_empty(), query.is_empty() && matches!(&written[..], b"" | b"[]"));
     }
 
     #[test]

@@ -421,7 +421,7 @@ fn receipts_and_replies_are_told_apart_by_shape() {
         (json!({}), "no messageId"),
         (json!(3), "not a JSON object"),
         (json!(null), "not a JSON object"),
-        (json!([]), "empty array"),
+        (json!([[]]), "not a JSON object"),
     ] {
         assert_eq!(kind(&message), expected, "{message}");
     }

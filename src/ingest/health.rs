@@ -1,0 +1,110 @@
+//! What load balancers and monitors ask of the port that serves: `/`, `/livez`, `/readyz`.
+//!
+//! This port is open to the internet, so the answer is yes or no. The reason of a no, and what program this is, are for the admin
+//! listener.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Response, StatusCode, Uri};
+
+use crate::health::Health;
+
+/// What a path of this listener leads to. Repeated slashes, and one at the end, change nothing: proxies and hands add them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    Hooks,
+    Root,
+    Liveness,
+    Readiness,
+    Nothing,
+}
+
+impl Route {
+    /// What names a host is meant for a proxy, so nothing but a webhook is answered on it.
+    pub fn of(uri: &Uri) -> Self {
+        match Self::of_path(uri.path()) {
+            Route::Hooks => Route::Hooks,
+            _ if uri.authority().is_some() => Route::Nothing,
+            route => route,
+        }
+    }
+
+    fn of_path(path: &str) -> Self {
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        match (segments.next(), segments.next()) {
+            (None, _) => Route::Root,
+            (Some("hooks"), _) => Route::Hooks,
+            (Some("livez"), None) => Route::Liveness,
+            (Some("readyz"), None) => Route::Readiness,
+            _ => Route::Nothing,
+        }
+    }
+}
+
+/// The answer on one of the three paths; `None` for any other.
+pub fn answer(route: Route, method: &Method, health: &Health) -> Option<Response<Full<Bytes>>> {
+    let state = match route {
+        Route::Hooks | Route::Nothing => return None,
+        Route::Root => Ok(()),
+        Route::Liveness => (health.liveness)(),
+        Route::Readiness => (health.readiness)(),
+    };
+    let (status, body) = match state {
+        _ if method != Method::GET && method != Method::HEAD => (StatusCode::METHOD_NOT_ALLOWED, "expected GET\n"),
+        Ok(()) => (StatusCode::OK, "ok\n"),
+        Err(_reason) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable\n"),
+    };
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn slashes_make_no_difference_to_where_a_path_leads() {
+        for (path, route) in [
+            ("/", Route::Root),
+            ("//", Route::Root),
+            ("/livez", Route::Liveness),
+            ("//livez/", Route::Liveness),
+            ("/readyz", Route::Readiness),
+            ("/readyz//", Route::Readiness),
+            ("/hooks", Route::Hooks),
+            ("//hooks//smsmode", Route::Hooks),
+            ("/readyz/x", Route::Nothing),
+            ("/hooksx", Route::Nothing),
+            ("/HOOKS/smsmode", Route::Nothing),
+            ("/metrics", Route::Nothing),
+            ("*", Route::Nothing),
+        ] {
+            assert_eq!(Route::of_path(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_reason_of_a_no_stays_inside() {
+        let ill = Health { liveness: Arc::new(|| Err("the writer has ended")), ..Health::good() };
+        let status = |route| answer(route, &Method::GET, &ill).map(|response| response.status().as_u16());
+        assert_eq!(status(Route::Liveness), Some(503));
+        assert_eq!(status(Route::Readiness), Some(200));
+        assert_eq!(status(Route::Root), Some(200));
+        assert_eq!(status(Route::Hooks), None);
+        let response = answer(Route::Liveness, &Method::GET, &ill).unwrap();
+        assert!(!format!("{response:?}").contains("writer"), "{response:?}");
+    }
+}

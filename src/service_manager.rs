@@ -1,0 +1,180 @@
+//! What systemd is notified of (`sd_notify(3)`, `Type=notify`): that smscope serves, that it ends, and, for the watchdog, that it is
+//! alive. Without `NOTIFY_SOCKET`, under any other service manager, nothing is sent.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Weak;
+use std::time::Duration;
+
+use crate::config::Environment;
+
+/// How long a notification may wait for a service manager that is busy.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The service manager that has started this process, if it wants to be notified.
+#[derive(Debug, Default)]
+pub struct ServiceManager {
+    socket: Option<UnixDatagram>,
+    /// How often the process has to say that it is alive, at least.
+    watchdog: Option<Duration>,
+}
+
+impl ServiceManager {
+    /// That of this process's environment. One that cannot be reached is a warning: the work is the same.
+    pub fn new(env: &dyn Environment) -> Self {
+        let Some(address) = env.get("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else {
+            return Self::default();
+        };
+        let socket = connect(&address)
+            .inspect_err(|error| tracing::warn!(%error, "NOTIFY_SOCKET = {address:?}: cannot be reached"));
+        Self { socket: socket.ok(), watchdog: watchdog(env, std::process::id()) }
+    }
+
+    /// Webhooks are accepted.
+    pub fn ready(&self) {
+        self.notify("READY=1");
+    }
+
+    /// It has been asked to end.
+    pub fn stopping(&self) {
+        self.notify("STOPPING=1");
+    }
+
+    /// Says that the process is alive for as long as `liveness` does, twice as often as has to be. Ends when `liveness` is gone: it
+    /// is held weakly, because what it asks holds the store open.
+    pub async fn feed_watchdog(&self, liveness: Weak<dyn Fn() -> Result<(), &'static str> + Send + Sync>) {
+        let Some(limit) = self.watchdog else { return };
+        let mut clock = tokio::time::interval(limit / 2);
+        loop {
+            clock.tick().await;
+            let Some(liveness) = liveness.upgrade() else { return };
+            match liveness() {
+                Ok(()) => self.notify("WATCHDOG=1"),
+                // Restarted by the service manager, once it has heard nothing for long enough.
+                Err(problem) => tracing::error!(problem, "the watchdog is not told that smscope is alive"),
+            }
+        }
+    }
+
+    fn notify(&self, state: &str) {
+        if let Some(socket) = &self.socket
+            && let Err(error) = socket.send(state.as_bytes())
+        {
+            tracing::warn!(%error, state, "the service manager could not be notified");
+        }
+    }
+}
+
+/// A path, or after `@` a name in Linux' abstract namespace.
+fn connect(address: &str) -> io::Result<UnixDatagram> {
+    let address = match address.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(address)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(TIMEOUT))?;
+    socket.connect_addr(&address)?;
+    Ok(socket)
+}
+
+/// `WATCHDOG_USEC`, unless `WATCHDOG_PID` says that another process is watched.
+fn watchdog(env: &dyn Environment, process: u32) -> Option<Duration> {
+    let watched = env.get("WATCHDOG_PID").is_none_or(|id| id.parse() == Ok(process));
+    let limit = Duration::from_micros(env.get("WATCHDOG_USEC")?.parse().ok()?);
+    (watched && !limit.is_zero()).then_some(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn received(socket: &UnixDatagram) -> Option<String> {
+        let mut bytes = [0; 64];
+        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let length = socket.recv(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
+    }
+
+    #[test]
+    fn the_service_manager_listens_at_a_path_or_at_an_abstract_name() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("notify");
+        let name = format!("smscope-test-{}", std::process::id());
+        let abstract_name = SocketAddr::from_abstract_name(&name).unwrap();
+        for (address, listener) in [
+            (path.to_str().unwrap().to_owned(), UnixDatagram::bind(&path).unwrap()),
+            (format!("@{name}"), UnixDatagram::bind_addr(&abstract_name).unwrap()),
+        ] {
+            let manager = ServiceManager::new(&BTreeMap::from([("NOTIFY_SOCKET", address.as_str())]));
+            manager.ready();
+            assert_eq!(received(&listener).as_deref(), Some("READY=1"), "{address}");
+            manager.stopping();
+            assert_eq!(received(&listener).as_deref(), Some("STOPPING=1"), "{address}");
+        }
+    }
+
+    #[test]
+    fn without_a_socket_or_with_one_that_is_gone_nothing_is_sent_and_nothing_fails() {
+        for environment in
+            [BTreeMap::new(), BTreeMap::from([("NOTIFY_SOCKET", "")]), BTreeMap::from([("NOTIFY_SOCKET", "/no/such")])]
+        {
+            ServiceManager::new(&environment).ready();
+        }
+    }
+
+    #[test]
+    fn the_watchdog_is_that_of_this_process_or_none() {
+        for (variables, expected) in [
+            (&[("WATCHDOG_USEC", "60000000")][..], Some(Duration::from_secs(60))),
+            (&[("WATCHDOG_USEC", "60000000"), ("WATCHDOG_PID", "7")], Some(Duration::from_secs(60))),
+            (&[("WATCHDOG_USEC", "60000000"), ("WATCHDOG_PID", "8")], None),
+            (&[("WATCHDOG_USEC", "0")], None),
+            (&[("WATCHDOG_USEC", "soon")], None),
+            (&[], None),
+        ] {
+            let environment: BTreeMap<&str, &str> = variables.iter().copied().collect();
+            assert_eq!(watchdog(&environment, 7), expected, "{variables:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_watchdog_hears_of_a_living_process_alone() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("notify");
+        let listener = UnixDatagram::bind(&path).unwrap();
+        let environment = BTreeMap::from([("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "100000")]);
+        let manager = ServiceManager::new(&environment);
+        let alive = Arc::new(AtomicBool::new(true));
+        let liveness: crate::health::Check = {
+            let alive = alive.clone();
+            Arc::new(move || alive.load(Ordering::Relaxed).then_some(()).ok_or("it is dead"))
+        };
+        let watched = Arc::downgrade(&liveness);
+        let feeding = tokio::spawn(async move { manager.feed_watchdog(watched).await });
+        let heard = |listener: UnixDatagram| tokio::task::spawn_blocking(move || (received(&listener), listener));
+        let (first, listener) = heard(listener).await.unwrap();
+        let (second, listener) = heard(listener).await.unwrap();
+        assert_eq!((first.as_deref(), second.as_deref()), (Some("WATCHDOG=1"), Some("WATCHDOG=1")));
+
+        alive.store(false, Ordering::Relaxed);
+        let mut listener = listener;
+        for _ in 0..4 {
+            let (word, same) = heard(listener).await.unwrap();
+            listener = same;
+            // One may have been under way.
+            if word.is_none() {
+                break;
+            }
+        }
+        assert_eq!(heard(listener).await.unwrap().0, None);
+        drop(liveness);
+        tokio::time::timeout(Duration::from_secs(10), feeding).await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,230 @@
+//! The program inside what the systemd unit allows, as a process of its own: filters of system calls and a read-only file system,
+//! made from the unit's own lines, a user that is not root, and the socket by which systemd is notified. There is no systemd here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use seccompiler::{BpfMap, TargetArch};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::peers::process::Process;
+use crate::peers::{Http, TOKEN, eventually, free_port, holds};
+use crate::read;
+use crate::systemd::{NOBODY, UNIT, allowed, values};
+
+/// Its name for the test harness, as which it is started.
+const RUNNER: &str = "confined::becomes_the_program_inside_the_filters";
+
+/// Sees that nothing but the state directory can be written, and that the rest is no longer root's.
+const IN_A_READ_ONLY_ROOT: &str = r#"
+mount --bind "$STATE" "$STATE"
+mount -o remount,bind,ro /
+exec setpriv --reuid="$NOBODY" --regid="$NOBODY" --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+"#;
+
+#[test]
+#[ignore = "no test: the others start it as a process of its own, which then becomes the program"]
+fn becomes_the_program_inside_the_filters() {
+    let of = |name| std::env::var_os(name).unwrap_or_else(|| panic!("{name} is set by the tests that start this"));
+    let filters = compiled(&fs::read(of("FILTERS")).unwrap());
+    // By name: the list of what is allowed comes last, since it need not allow the making of a filter.
+    for (_, filter) in filters.iter().collect::<BTreeMap<_, _>>() {
+        seccompiler::apply_filter(filter).unwrap();
+    }
+    panic!("{}", Command::new(of("PROGRAM")).exec());
+}
+
+fn compiled(filters: &[u8]) -> BpfMap {
+    let machine = TargetArch::try_from(std::env::consts::ARCH).expect("a machine that seccompiler knows");
+    seccompiler::compile_from_json(filters, machine).unwrap()
+}
+
+/// The filters that systemd would make of the unit, by names in the order in which they are to be applied.
+fn filters(unit: &str) -> Option<Value> {
+    let call = |syscall: &str| json!({"syscall": syscall});
+    let masked = |syscall: &str, index: u8, mask: u32, value: u32| {
+        let condition = json!({"index": index, "type": "dword", "op": {"masked_eq": mask}, "val": value});
+        json!({"syscall": syscall, "args": [condition]})
+    };
+    let refusing = |errno: u32, calls: Vec<Value>| json!({"mismatch_action": "allow", "match_action": {"errno": errno}, "filter": calls});
+    const EPERM: u32 = 1;
+    const ENOSYS: u32 = 38;
+    const EAFNOSUPPORT: u32 = 97;
+    let says_yes = |key: &str| values(unit, key) == ["yes"];
+    let mut filters = serde_json::Map::new();
+
+    let families = values(unit, "RestrictAddressFamilies").concat();
+    let others = families.split_whitespace().map(|family| {
+        let number = match family {
+            "AF_UNIX" => 1,
+            "AF_INET" => 2,
+            "AF_INET6" => 10,
+            other => panic!("{other}: which number is that?"),
+        };
+        json!({"index": 0, "type": "dword", "op": "ne", "val": number})
+    });
+    let others: Vec<Value> = others.collect();
+    assert!(!others.is_empty());
+    filters.insert("1 families".into(), refusing(EAFNOSUPPORT, vec![json!({"syscall": "socket", "args": others})]));
+    if says_yes("MemoryDenyWriteExecute") {
+        let (write_and_execute, execute) = (2 | 4, 4);
+        let calls = [("mmap", write_and_execute), ("mprotect", execute), ("pkey_mprotect", execute)];
+        let calls = calls.map(|(name, bits)| masked(name, 2, bits, bits)).to_vec();
+        filters.insert("2 memory".into(), refusing(EPERM, calls));
+    }
+    if says_yes("RestrictNamespaces") {
+        filters.insert("3 namespaces".into(), refusing(EPERM, ["unshare", "setns"].map(call).to_vec()));
+        filters.insert("4 clone3".into(), refusing(ENOSYS, vec![call("clone3")]));
+    }
+    if says_yes("RestrictSUIDSGID") {
+        let calls = [("chmod", 1), ("fchmod", 1), ("fchmodat", 2)];
+        let bits = [0o4000, 0o2000];
+        let calls = calls.iter().flat_map(|&(name, index)| bits.map(|bit| masked(name, index, bit, bit))).collect();
+        filters.insert("5 suid".into(), refusing(EPERM, calls));
+    }
+    assert_eq!(values(unit, "SystemCallErrorNumber"), ["EPERM"]);
+    // Each set of systemd's has calls of other machines too.
+    let exists = |name: &str| {
+        let filter = json!({"one": refusing(EPERM, vec![call(name)])}).to_string();
+        seccompiler::compile_from_json(filter.as_bytes(), TargetArch::try_from(std::env::consts::ARCH).unwrap()).is_ok()
+    };
+    let calls: Vec<Value> =
+        allowed(unit)?.iter().map(String::as_str).chain(["execve"]).filter(|name| exists(name)).map(call).collect();
+    assert!(calls.len() > 150, "{}", calls.len());
+    let only = json!({"mismatch_action": {"errno": EPERM}, "match_action": "allow", "filter": calls});
+    filters.insert("9 calls".into(), only);
+    Some(filters.into())
+}
+
+/// What one start is made of.
+struct Confined {
+    folder: TempDir,
+    webhooks: u16,
+    admin: u16,
+    notified: UnixDatagram,
+    process: Process,
+}
+
+fn start(unit: &str) -> Option<Confined> {
+    let filters = filters(unit)?.to_string();
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    // Where anybody may run them.
+    for (program, name) in
+        [(Path::new(env!("CARGO_BIN_EXE_smscope")), "smscope"), (&std::env::current_exe().unwrap(), "runner")]
+    {
+        fs::copy(program, at(name)).unwrap();
+    }
+    fs::write(at("filters"), filters).unwrap();
+    fs::create_dir(at("state")).unwrap();
+    let notified = UnixDatagram::bind(at("notify")).unwrap();
+    notified.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let (webhooks, admin) = (free_port(), free_port());
+    let mut command = if is_root {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(at("notify"), fs::Permissions::from_mode(0o777)).unwrap();
+        chown(at("state"), Some(NOBODY), Some(NOBODY)).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-e", "-c", IN_A_READ_ONLY_ROOT, "sh"]).arg(at("runner"));
+        command
+    } else {
+        Command::new(at("runner"))
+    };
+    command
+        .args([RUNNER, "--exact", "--ignored", "--nocapture"])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("STATE", at("state"))
+        .env("NOBODY", NOBODY.to_string())
+        .env("FILTERS", at("filters"))
+        .env("PROGRAM", at("smscope"))
+        .env("NOTIFY_SOCKET", at("notify"))
+        .env("WATCHDOG_USEC", "400000")
+        .env("SMSCOPE_LISTEN", format!("127.0.0.1:{webhooks}"))
+        .env("SMSCOPE_ADMIN_LISTEN", format!("127.0.0.1:{admin}"))
+        .env("SMSCOPE_DATA_DIR", at("state/smscope"))
+        .env("SMSCOPE_TOKEN", TOKEN)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://localhost:{}", free_port()))
+        .current_dir("/");
+    let process = Process::start("smscope", &mut command, &at("log"));
+    Some(Confined { folder, webhooks, admin, notified, process })
+}
+
+impl Confined {
+    fn notified_of(&self, state: &str) {
+        let mut bytes = [0; 256];
+        for _ in 0..100 {
+            let length = self.notified.recv(&mut bytes).unwrap_or_else(|error| panic!("{state}: {error}"));
+            match std::str::from_utf8(&bytes[..length]).unwrap() {
+                said if said == state => return,
+                // Comes all the time.
+                "WATCHDOG=1" => {}
+                other => panic!("{other} instead of {state}"),
+            }
+        }
+        panic!("{state} does not come");
+    }
+}
+
+#[test]
+fn inside_what_the_unit_allows_it_serves_is_asked_by_commands_and_ends_in_good_order() {
+    let Some(mut confined) = start(&read(UNIT)) else { return };
+    let http = Http::new();
+    let get = |path: &str| http.get(&format!("http://127.0.0.1:{}{path}", confined.admin));
+    confined.process.until_ready(|| get("/readyz").and_then(|reply| holds(reply.status == 200, || reply.body)));
+    confined.notified_of("READY=1");
+    for id in 0..20 {
+        let receipt =
+            json!({"messageId": id.to_string(), "recipient": {"to": "33612345678"}, "status": {"value": "DELIVERED"}});
+        let url = format!("http://127.0.0.1:{}/hooks/smsmode/{TOKEN}", confined.webhooks);
+        assert_eq!(http.post_json(&url, &receipt.to_string()).unwrap().status, 200);
+    }
+    eventually("an export that fails, its host resolved", || {
+        let page = get("/metrics")?.body;
+        let failed = |line: &str| line.starts_with("smscope_export_failures_total{") && !line.ends_with(" 0");
+        holds(page.lines().any(failed), || page)
+    });
+    assert_eq!(get("/").unwrap().status, 200);
+
+    let erased = Command::new(env!("CARGO_BIN_EXE_smscope"))
+        .args(["erase", "--recipient", "33612345678"])
+        .env_clear()
+        .env("SMSCOPE_DATA_DIR", confined.folder.path().join("state/smscope"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&erased.stdout);
+    assert!(erased.status.success() && said.contains("of messages: 20"), "{said}{erased:?}");
+
+    assert!(confined.process.signal("HUP"));
+    eventually("a word about the signal", || {
+        let log = confined.process.log();
+        holds(log.contains("SIGHUP"), || log)
+    });
+    for _ in 0..3 {
+        confined.notified_of("WATCHDOG=1");
+    }
+    assert!(confined.process.signal("TERM"));
+    confined.notified_of("STOPPING=1");
+    let log = confined.folder.path().join("log");
+    assert!(confined.process.ended().success(), "{}", fs::read_to_string(log).unwrap());
+}
+
+#[test]
+fn a_unit_that_forbids_the_control_socket_is_found_out() {
+    let unit = read(UNIT);
+    let without = unit.replace(" AF_UNIX\n", "\n");
+    assert_ne!(unit, without);
+    let Some(confined) = start(&without) else { return };
+    let log = confined.folder.path().join("log");
+    assert!(!confined.process.ended().success());
+    let said = fs::read_to_string(log).unwrap();
+    assert!(said.contains("Address family not supported"), "{said}");
+}
