@@ -53,7 +53,7 @@ pub enum Command {
     #[default]
     Serve,
     /// Print the callback URLs to give to the provider, with their tokens
-    Url,
+    Url(UrlArguments),
     /// Check the configuration and print what it means; or, with --public-url, whether the provider can call. Nothing is started or
     /// written
     Check(CheckArguments),
@@ -79,6 +79,8 @@ pub enum Command {
     Relay(RelayCommand),
     /// Play the provider against a running smscope: a load and a test, with --verify a proof
     Simulate(Box<Simulate>),
+    /// Ask the smscope that is running whether it accepts webhooks: exit code 0 if it does, else 1
+    Health(HealthArguments),
     /// Print the completions of a shell, for it to read at its start
     Completions { shell: Shell },
     /// Print the manual page, for man
@@ -95,6 +97,20 @@ pub struct ReportArguments {
     pub by: Vec<Dimension>,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct UrlArguments {
+    /// Make the data directory and the tokens that are not there yet, before the first start
+    #[arg(long)]
+    pub create: bool,
+}
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthArguments {
+    /// Ask instead whether it is alive, whatever it can do at the moment
+    #[arg(long)]
+    pub live: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -175,8 +191,7 @@ pub fn command_line() -> clap::Command {
     name = "smscope",
     version,
     about = "A sidecar that turns SMS provider webhooks into OpenTelemetry logs and metrics",
-    after_help = AFTER_HELP,
-    disable_help_subcommand = true
+    after_help = AFTER_HELP
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -252,7 +267,7 @@ mod tests {
             ("smscope", Command::Serve),
             ("smscope serve", Command::Serve),
             ("smscope --listen 127.0.0.1:1", Command::Serve),
-            ("smscope url", Command::Url),
+            ("smscope url", Command::Url(UrlArguments::default())),
             ("smscope check", Command::Check(CheckArguments::default())),
         ] {
             assert_eq!(parsed(line).unwrap().1, command, "{line}");
@@ -278,6 +293,10 @@ mod tests {
         for (line, code) in [
             ("smscope --help", 0),
             ("smscope check -h", 0),
+            ("smscope help", 0),
+            ("smscope help check", 0),
+            ("smscope help opt-outs list", 0),
+            ("smscope help dance", EXIT_USAGE),
             ("smscope --version", 0),
             ("smscope --lisen x", EXIT_USAGE),
             ("smscope --listen", EXIT_USAGE),

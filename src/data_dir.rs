@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -17,10 +17,16 @@ use crate::secret::Secret;
 /// Why the data directory cannot be used. Names it, and what a person can do.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    #[error("data_dir = {path:?}: {error}; expected a directory that smscope can make and write")]
-    Unusable { path: PathBuf, error: io::Error },
+    #[error("data_dir = {path:?}: {error}; expected {}", .cause.expected())]
+    Unusable { path: PathBuf, error: io::Error, cause: Cause },
     #[error(
-        "data_dir = {path:?}: no token has been made there for {source_name}; expected the directory of a smscope that has run"
+        "data_dir = {path:?}: there is no store; expected the data directory of a smscope that has run (--data-dir, SMSCOPE_DATA_DIR or \
+         data_dir in the configuration file)"
+    )]
+    NoStore { path: PathBuf },
+    #[error(
+        "data_dir = {path:?}: no token has been made there for {source_name}; expected the directory of a smscope that has run, or \
+         `smscope url --create` to make one"
     )]
     NoToken { path: PathBuf, source_name: SourceName },
     #[error(
@@ -29,6 +35,62 @@ pub enum DataDirError {
     OpenToOthers { path: PathBuf, error: io::Error },
     #[error("data_dir = {path:?}: another smscope is using it; expected a data directory of its own")]
     InUse { path: PathBuf },
+}
+
+/// What lies behind an error of the file system, as far as it can be found out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// `owner` is the user to whom `what` belongs, `user` the one that smscope runs as.
+    OfAnotherUser {
+        what: PathBuf,
+        owner: u32,
+        user: u32,
+    },
+    ReadOnly,
+    Full,
+    Unknown,
+}
+
+impl Cause {
+    /// That of `error`, met below `path`.
+    fn of(error: &io::Error, path: &Path) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::ownership(path).unwrap_or(Self::Unknown),
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The outermost thing that there is on the way into `path` and that is another user's.
+    fn ownership(path: &Path) -> Option<Self> {
+        // Whose the process's own folder is, so is the process.
+        let user = fs::metadata("/proc/self").ok()?.uid();
+        let private = DataDir::private_of(path);
+        let files = fs::read_dir(&private).into_iter().flatten().flatten().map(|entry| entry.path());
+        let below = [path.to_owned(), private.clone()].into_iter().chain(files);
+        let foreign = below.filter_map(|what| Some((fs::symlink_metadata(&what).ok()?.uid(), what)));
+        // Where nothing is there yet, what it would be made in.
+        let above = path.ancestors().skip(1).find_map(|what| Some((fs::metadata(what).ok()?.uid(), what.to_owned())));
+        let mut foreign: Vec<_> = foreign.collect();
+        if foreign.is_empty() {
+            foreign.extend(above);
+        }
+        let (owner, what) = foreign.into_iter().find(|(owner, _)| *owner != user)?;
+        Some(Self::OfAnotherUser { what, owner, user })
+    }
+
+    fn expected(&self) -> String {
+        match self {
+            Self::OfAnotherUser { what, owner, user } => format!(
+                "{what:?} to belong to user {user}, as whom smscope runs, and not to user {owner} (chown -R {user}, or run it as user \
+                 {owner}; in Kubernetes runAsUser and fsGroup)"
+            ),
+            Self::ReadOnly => "a file system that is mounted for writing".to_owned(),
+            Self::Full => "room on the file system, and in the quota, for the store".to_owned(),
+            Self::Unknown => "a directory that smscope can make and write".to_owned(),
+        }
+    }
 }
 
 /// The open data directory.
@@ -49,13 +111,13 @@ impl DataDir {
     /// It cannot be made, or is not a directory.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         let private = Self::private_of(path);
-        let unusable = |error| DataDirError::Unusable { path: path.to_owned(), error };
+        let unusable = |error| unusable(path, error);
         create_durably(path).map_err(unusable)?;
         match DirBuilder::new().mode(0o700).create(&private) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.and_then(|()| File::open(path)?.sync_all()).map_err(unusable)?,
         }
-        close_to_others(&private)?;
+        close_to_others(path, &private)?;
         Ok(Self { path: path.to_owned(), private })
     }
 
@@ -69,7 +131,20 @@ impl DataDir {
         &self.private
     }
 
-    /// Where commands ask the process that has locked the directory.
+    /// Makes sure that there is a store in the data directory at `path`. Makes nothing.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be seen.
+    pub fn must_have_store(path: &Path) -> Result<(), DataDirError> {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        match Self::private_of(path).join(DATABASE).try_exists() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(DataDirError::NoStore { path: absolute }),
+            Err(error) => Err(unusable(&absolute, error)),
+        }
+    }
+
+    /// Where commands ask the process that has locked the directory. Some file systems have no sockets; then commands cannot ask.
     ///
     /// # Errors
     /// The socket cannot be made.
@@ -102,11 +177,6 @@ impl DataDir {
     /// The token that was made for the list of opt-outs, likewise.
     pub fn opt_outs_token(&self) -> Result<Secret, DataDirError> {
         self.kept("opt-outs-token", || Ok(URL_SAFE_NO_PAD.encode(random()?))).map(Secret::new)
-    }
-
-    /// Whether a token has been made for the source.
-    pub fn has_token(&self, source: &SourceName) -> bool {
-        self.private.join(token_file(source)).exists()
     }
 
     /// The token that a smscope has made for a source in the data directory at `path`. Makes nothing.
@@ -142,18 +212,21 @@ impl DataDir {
         };
         let made_or_read = match read(&path) {
             Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => make().and_then(|text| {
-                // Linked, not renamed: of two processes that make it at once, both use the first one's.
+                // Of two processes that make it at once, both use the first one's. A hard link would see to that as well, but
+                // several file systems of volumes have none. Where one cannot be locked either, the window stays open.
+                let folder = File::open(&self.private)?;
+                let _locked = folder.lock();
+                match read(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    other => return other,
+                }
                 let draft = self.private.join(format!(".{name}.{}", Uuid::new_v4()));
                 let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
                 for_the_owner_alone(&file)?;
                 file.write_all(text.as_bytes())?;
                 file.sync_all()?;
-                let linked = fs::hard_link(&draft, &path);
-                fs::remove_file(&draft)?;
-                match linked {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                    _ => File::open(&self.private)?.sync_all()?,
-                }
+                fs::rename(&draft, &path)?;
+                folder.sync_all()?;
                 read(&path)
             }),
             other => other,
@@ -162,8 +235,12 @@ impl DataDir {
     }
 
     fn unusable(&self, error: io::Error) -> DataDirError {
-        DataDirError::Unusable { path: self.path.clone(), error }
+        unusable(&self.path, error)
     }
+}
+
+fn unusable(path: &Path, error: io::Error) -> DataDirError {
+    DataDirError::Unusable { path: path.to_owned(), cause: Cause::of(&error, path), error }
 }
 
 /// A small file that has been made in the data directory at `path`.
@@ -189,12 +266,15 @@ fn create_durably(path: &Path) -> io::Result<()> {
 }
 /// Makes sure that the private folder, and each file in it, is its owner's alone, whoever made it and with whatever umask. What was
 /// open to others is closed, and said: they may have read it.
-fn close_to_others(private: &Path) -> Result<(), DataDirError> {
-    let open_to_others = |path: &Path, error| DataDirError::OpenToOthers { path: path.to_owned(), error };
+fn close_to_others(data_dir: &Path, private: &Path) -> Result<(), DataDirError> {
+    let open_to_others = |path: &Path, error: io::Error| match Cause::of(&error, data_dir) {
+        Cause::Unknown | Cause::Full => DataDirError::OpenToOthers { path: path.to_owned(), error },
+        cause => DataDirError::Unusable { path: data_dir.to_owned(), error, cause },
+    };
     let metadata = fs::symlink_metadata(private).map_err(|error| open_to_others(private, error))?;
     if !metadata.is_dir() {
         let error = io::Error::other("not a folder");
-        return Err(DataDirError::Unusable { path: private.to_owned(), error });
+        return Err(unusable(private, error));
     }
     let close = |path: &Path, mode: u32, found: u32| {
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| open_to_others(path, error))?;
@@ -223,6 +303,9 @@ fn for_the_owner_alone(file: &File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(PRIVATE_FILE))
 }
 
+/// The store's file in the private folder.
+const DATABASE: &str = "smscope.db";
+
 const PRIVATE_FOLDER: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 /// All that group and others may have.
@@ -250,9 +333,8 @@ mod tests {
         let path = folder.path().join("a/b");
         let source = SourceName::new("smsmode").unwrap();
         let first = DataDir::open(&path).unwrap();
-        assert!(!first.has_token(&source));
+        assert!(DataDir::made_token(&path, &source).is_none());
         let token = first.token(&source).unwrap().reveal().to_owned();
-        assert!(first.has_token(&source));
         assert_eq!(token.len(), 43);
         let again = DataDir::open(&path).unwrap();
         assert_eq!(again.token(&source).unwrap().reveal(), token);
@@ -302,6 +384,51 @@ mod tests {
         assert!(matches!(opened.lock(), Err(DataDirError::InUse { .. })));
         drop(lock);
         opened.lock().unwrap();
+    }
+
+    /// As on vfat, CIFS and several network file systems.
+    #[test]
+    fn a_file_system_without_hard_links_is_good_enough() {
+        // The filter is that of this thread alone.
+        let done = std::thread::spawn(|| {
+            let refused = r#"{"it": {"mismatch_action": "allow", "match_action": {"errno": 1}, "filter": [
+                {"syscall": "linkat"}]}}"#;
+            let machine = std::env::consts::ARCH.try_into().unwrap();
+            let filters = seccompiler::compile_from_json(refused.as_bytes(), machine).unwrap();
+            seccompiler::apply_filter(&filters["it"]).unwrap();
+            let folder = TempDir::new().unwrap();
+            fs::write(folder.path().join("a"), "").unwrap();
+            fs::hard_link(folder.path().join("a"), folder.path().join("b")).unwrap_err();
+            let opened = DataDir::open(folder.path()).unwrap();
+            let token = opened.opt_outs_token().unwrap();
+            assert_eq!(opened.opt_outs_token().unwrap().reveal(), token.reveal());
+        });
+        done.join().unwrap();
+    }
+
+    #[test]
+    fn of_many_who_make_a_token_at_once_all_have_the_same() {
+        let folder = TempDir::new().unwrap();
+        let opened = DataDir::open(folder.path()).unwrap();
+        let made = |_| opened.opt_outs_token().unwrap().reveal().to_owned();
+        let tokens: std::collections::BTreeSet<String> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16).map(|n| scope.spawn(move || made(n))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(tokens.len(), 1);
+        assert_eq!(fs::read_dir(opened.private()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn a_folder_without_a_store_is_named_in_full() {
+        let folder = TempDir::new().unwrap();
+        DataDir::open(folder.path()).unwrap();
+        let error = DataDir::must_have_store(folder.path()).err().unwrap().to_string();
+        assert!(error.starts_with(&format!("data_dir = {:?}: there is no store; expected", folder.path())), "{error}");
+        let error = DataDir::must_have_store(Path::new("nowhere")).err().unwrap().to_string();
+        assert!(error.contains(&format!("{:?}", std::env::current_dir().unwrap().join("nowhere"))), "{error}");
+        fs::write(folder.path().join("private/smscope.db"), "").unwrap();
+        DataDir::must_have_store(folder.path()).unwrap();
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn begin() -> Result<ExitCode, Exit> {
     let load = || Config::load(&flags, &Process);
     match command {
         Command::Serve => run::serve(load()?),
-        Command::Url => run::url(&load()?),
+        Command::Url(arguments) => run::url(&load()?, &arguments),
         Command::Check(arguments) => run::check(&load()?, &arguments),
         Command::Connect(arguments) => run::connect(&load()?, &arguments),
         Command::Reconcile(arguments) => run::reconcile(&load()?, &arguments),
@@ -29,6 +29,7 @@ fn begin() -> Result<ExitCode, Exit> {
         Command::OptOuts(command) => run::opt_outs(&load()?, &command),
         Command::Relay(command) => run::relay(&load()?, &command),
         Command::Simulate(asked) => run::simulate(&load()?, &asked),
+        Command::Health(arguments) => run::health(&load()?, &arguments),
         // A configuration has no say in these, and where smscope is packaged there is none.
         Command::Completions { shell } => run::completions(shell),
         Command::Man => run::man(),

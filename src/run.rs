@@ -1,12 +1,13 @@
 //! The commands, as the process runs them: standard output for what was asked for, standard error for diagnostics.
 
 mod asking;
+mod health;
 mod kept;
 mod opt_outs;
 mod relay;
 mod running;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,11 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use crate::cli::{self, CheckArguments, Exit, ReportArguments, Simulate, describe};
+use crate::cli::{self, CheckArguments, Exit, ReportArguments, Simulate, UrlArguments, describe};
 use crate::config::{Config, Loaded, Process, Tokens};
 pub use asking::{connect, reconcile};
 
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, DataDirError};
 use crate::diagnostics;
 use crate::event::SourceName;
 use crate::health::Health;
@@ -31,6 +32,7 @@ use crate::service_manager::ServiceManager;
 use crate::simulate;
 use crate::store::cohorts;
 
+pub use health::health;
 pub use kept::{erase, export, show};
 pub use opt_outs::opt_outs;
 pub use relay::relay;
@@ -107,10 +109,10 @@ fn connections_within_file_limit(wanted: usize) -> usize {
 /// `smscope url`: the full callback URLs, one a line.
 ///
 /// # Errors
-/// A made token cannot be read or written.
-pub fn url(loaded: &Loaded) -> Result<ExitCode, Exit> {
+/// A made token cannot be read or written, or there is none and none is to be made.
+pub fn url(loaded: &Loaded, arguments: &UrlArguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
-    let tokens = tokens(config)?;
+    let tokens = tokens(config, arguments.create)?;
     let mut text = String::new();
     for (source, tokens) in config.sources.iter().zip(&tokens) {
         for token in tokens {
@@ -140,6 +142,7 @@ pub fn check(loaded: &Loaded, arguments: &CheckArguments) -> Result<ExitCode, Ex
 /// There is no store yet, or it cannot be read.
 pub fn report(loaded: &Loaded, arguments: &ReportArguments) -> Result<ExitCode, Exit> {
     let path = &loaded.config.data_dir;
+    DataDir::must_have_store(path).map_err(|error| refused(error.into()))?;
     let cohorts = cohorts::since(&DataDir::private_of(path), report::start(Timestamp::now(), arguments.since))
         .map_err(|error| refused(StartError::Store { path: path.clone(), error }))?;
     print(&report::render(&cohorts, &arguments.by, arguments.format));
@@ -169,7 +172,7 @@ pub fn man() -> Result<ExitCode, Exit> {
 /// # Errors
 /// A URL that cannot be used, a token that cannot be read, a sidecar that does not answer.
 pub fn simulate(loaded: &Loaded, asked: &Simulate) -> Result<ExitCode, Exit> {
-    let tokens = if asked.is_local() { tokens(&loaded.config)? } else { vec![] };
+    let tokens = if asked.is_local() { tokens(&loaded.config, false)? } else { vec![] };
     let run = asked.run(&loaded.config, tokens.first().and_then(|tokens| tokens.first()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
     let report = runtime.block_on(async {
@@ -180,14 +183,21 @@ pub fn simulate(loaded: &Loaded, asked: &Simulate) -> Result<ExitCode, Exit> {
     Ok(if report.agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tokens(config: &Config) -> Result<Vec<Vec<Secret>>, Exit> {
+/// The tokens in force. In the wrong folder none is made, unless `create` asks for it: a URL with it would open nothing.
+fn tokens(config: &Config, create: bool) -> Result<Vec<Vec<Secret>>, Exit> {
     // A token that was given is had without touching the data directory.
     let made = |source: &SourceName| {
-        let data_dir = DataDir::open(&config.data_dir)?;
-        if !data_dir.has_token(source) {
-            // In the wrong folder, most likely: a URL with this token opens nothing elsewhere.
-            eprintln!("smscope: making a new token for {source} in {:?}", config.data_dir);
+        if let Some(token) = DataDir::made_token(&config.data_dir, source) {
+            return Ok(token);
         }
+        if !create {
+            DataDir::must_have_store(&config.data_dir).map_err(|error| match error {
+                DataDirError::NoStore { path } => DataDirError::NoToken { path, source_name: source.clone() },
+                other => other,
+            })?;
+        }
+        let data_dir = DataDir::open(&config.data_dir)?;
+        eprintln!("smscope: making a new token for {source} in {:?}", config.data_dir);
         data_dir.token(source)
     };
     serve::tokens(config, made).map_err(|error| refused(error.into()))
@@ -200,13 +210,15 @@ fn refused(error: StartError) -> Exit {
     }
 }
 
-/// Prints where the provider can call us. A token that was made here is shown, for copying; one that was given is not.
+/// Prints where the provider can call us, and where to look. A token that was made here is shown on a terminal, for copying; elsewhere
+/// standard output ends up in a log. One that was given is not shown at all.
 fn announce(config: &Config, tokens: &[Vec<Secret>]) {
     tracing::info!(webhooks = %config.listen, admin = %config.admin_listen, "ready");
     let mut text = String::new();
+    let is_for_a_person = std::io::stdout().is_terminal();
     for (source, tokens) in config.sources.iter().zip(tokens) {
         match (&source.tokens, tokens.first()) {
-            (Tokens::Generated, Some(token)) => {
+            (Tokens::Generated, Some(token)) if is_for_a_person => {
                 let url = config.callback_url(&source.name, token.reveal());
                 text.push_str(&format!("callback URL ({}): {url}\n", source.name));
                 text.push_str(&format!("try it: {}\n", curl(config, &source.name, token)));
@@ -218,7 +230,11 @@ fn announce(config: &Config, tokens: &[Vec<Secret>]) {
             )),
         }
     }
-    text.push_str(&format!("metrics: http://{}/metrics\n", config.admin_listen));
+    if !is_for_a_person && config.sources.iter().any(|source| matches!(source.tokens, Tokens::Generated)) {
+        text.push_str("with its token: smscope url\n");
+    }
+    let admin = config.admin_url();
+    text.push_str(&format!("page: {admin}/\nmetrics: {admin}/metrics\n"));
     print(&text);
 }
 

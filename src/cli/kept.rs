@@ -45,6 +45,12 @@ pub struct EraseArguments {
     /// from standard input, one a line, so that no list of processes shows them
     #[arg(long, value_name = "NUMBER", required = true, allow_hyphen_values = true)]
     pub recipient: Vec<String>,
+    /// Do not ask for confirmation
+    #[arg(long)]
+    pub yes: bool,
+    /// Say what would be erased, and erase nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
 }
 
 /// A day, a time with its zone, or how long ago; UTC where no zone is said.

@@ -195,6 +195,11 @@ impl Config {
         Ok((config, tls))
     }
 
+    /// Where this machine finds the page, without a slash at the end.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.reachable_admin())
+    }
+
     /// The address under which this machine reaches the admin listener.
     pub fn reachable_admin(&self) -> SocketAddr {
         reachable(self.admin_listen)
@@ -282,7 +287,8 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         std::net::IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-        std::net::IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        // By IPv4 as well, and that is there where IPv6 is not.
+        std::net::IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
         ip => ip,
     };
     SocketAddr::new(ip, listen.port())

@@ -349,7 +349,7 @@ fn a_callback_url_is_the_public_one_or_the_listeners_own() {
     for (settings, url) in [
         ("", "http://127.0.0.1:7672/hooks/smsmode/T"),
         ("listen = \"0.0.0.0:80\"", "http://127.0.0.1:80/hooks/smsmode/T"),
-        ("listen = \"[::]:80\"", "http://[::1]:80/hooks/smsmode/T"),
+        ("listen = \"[::]:80\"", "http://127.0.0.1:80/hooks/smsmode/T"),
         ("listen = \"10.0.0.1:80\"", "http://10.0.0.1:80/hooks/smsmode/T"),
         ("public_url = \"https://x.example\"", "https://x.example/hooks/smsmode/T"),
         ("public_url = \"https://x.example:8443/a/b/\"", "https://x.example:8443/a/b/hooks/smsmode/T"),

@@ -124,15 +124,25 @@ fn agreed(changes: &[Change], asked: &ConnectArguments) -> Result<bool, Exit> {
     if asked.yes {
         return Ok(true);
     }
+    let question =
+        format!("set this on {} channel{}? [y/N] ", changes.len(), if changes.len() == 1 { "" } else { "s" });
+    confirmed(&question, "nothing is set")
+}
+
+/// Whether a person says yes; anything else is a no, which `otherwise` is printed for.
+///
+/// # Errors
+/// There is no terminal to ask at.
+pub(super) fn confirmed(question: &str, otherwise: &str) -> Result<bool, Exit> {
     if !stdin().is_terminal() || !stdout().is_terminal() {
-        return Err(Exit::Failure("nothing is set: there is no terminal to ask at; expected --yes as well".to_owned()));
+        return Err(Exit::Failure(format!("{otherwise}: there is no terminal to ask at; expected --yes as well")));
     }
-    print(&format!("set this on {} channel{}? [y/N] ", changes.len(), if changes.len() == 1 { "" } else { "s" }));
+    print(question);
     let mut answer = String::new();
     stdin().read_line(&mut answer).map_err(Exit::failure)?;
     let is_yes = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
     if !is_yes {
-        print("nothing is set\n");
+        print(&format!("{otherwise}\n"));
     }
     Ok(is_yes)
 }
@@ -158,12 +168,7 @@ pub fn reconcile(loaded: &Loaded, asked: &ReconcileArguments) -> Result<ExitCode
     let until = Timestamp::now();
     let since = until.checked_sub(asked.since).unwrap_or(Timestamp::MIN);
     // Where there is nothing nothing is made.
-    if !DataDir::private_of(&config.data_dir).is_dir() {
-        return Err(Exit::Configuration(format!(
-            "data_dir = {:?}: nothing is there; expected the directory of a smscope that has run",
-            config.data_dir
-        )));
-    }
+    DataDir::must_have_store(&config.data_dir).map_err(|error| refused(error.into()))?;
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| refused(error.into()))?;
     let lock = match data_dir.lock() {
         Ok(lock) => lock,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::running::ask_its_owner;
-use super::{print, refused};
+use super::{asking, print, refused};
 use crate::cli::{EraseArguments, Exit, ExportArguments, ShowArguments};
 use crate::config::{Config, Loaded};
 use crate::control::{Line, Request};
@@ -77,9 +77,13 @@ pub fn erase(loaded: &Loaded, arguments: &EraseArguments) -> Result<ExitCode, Ex
     let people = People::new(&recipients, serve::regions(config)).map_err(usage)?;
     let forms = people.stored_forms();
     // Where there is nothing nothing is made.
+    DataDir::must_have_store(&config.data_dir).map_err(|error| refused(error.into()))?;
     let private = DataDir::private_of(&config.data_dir);
-    if !private.join("smscope.db").exists() {
-        return Err(store_error(config, io::Error::from(ErrorKind::NotFound).into()));
+    if arguments.dry_run {
+        return would_erase(config, people);
+    }
+    if !arguments.yes && !is_confirmed(&recipients)? {
+        return Ok(ExitCode::SUCCESS);
     }
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| refused(error.into()))?;
     let bar = Bar::new();
@@ -104,8 +108,36 @@ pub fn erase(loaded: &Loaded, arguments: &EraseArguments) -> Result<ExitCode, Ex
         Err(other) => Err(refused(other.into())),
     };
     bar.end();
-    print(&said(erased?, &private, &forms));
+    print(&said(config, erased?, &private, &forms));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a person on a terminal: what is erased does not come back.
+fn is_confirmed(recipients: &[String]) -> Result<bool, Exit> {
+    let of = recipients.len();
+    let question = format!("erase what is stored of {of} number{}? [y/N] ", if of == 1 { "" } else { "s" });
+    asking::confirmed(&question, "nothing is erased")
+}
+
+fn would_erase(config: &Config, people: People) -> Result<ExitCode, Exit> {
+    let view = view(config)?;
+    let wanted = Wanted { people: Some(people), ..Wanted::default() };
+    let (mut messages, mut events) = (0, 0);
+    let counted = |count: &mut u64, is_one: bool| -> rusqlite::Result<()> {
+        *count += u64::from(is_one);
+        Ok(())
+    };
+    view.messages(&wanted, |message, _| counted(&mut messages, message.is_some())).map_err(Exit::failure)?;
+    view.events(&wanted, |event, _| counted(&mut events, event.is_some())).map_err(Exit::failure)?;
+    print(&match (messages, events) {
+        (0, 0) => nothing_found(config),
+        _ => format!("would be erased: of messages: {messages}, of events: {events}; nothing has been erased\n"),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn nothing_found(config: &Config) -> String {
+    format!("nothing found: no message or event of it is in {:?}\n", config.data_dir)
 }
 
 fn by_the_running_one(
@@ -131,10 +163,10 @@ fn unfinished(why: impl std::fmt::Display) -> Exit {
 }
 
 /// What was done, what was not, and what is out of reach.
-fn said(erased: Erased, private: &Path, forms: &[String]) -> String {
+fn said(config: &Config, erased: Erased, private: &Path, forms: &[String]) -> String {
     let Erased { messages, events, log_is_cut } = erased;
     let mut text = match (messages, events) {
-        (0, 0) => "nothing of it was kept\n".to_owned(),
+        (0, 0) => nothing_found(config),
         _ => format!(
             "erased: number, text, request and reference, of messages: {messages}, of events: {events}\n\
              kept: their ids, outcomes and labels; counts hold, and a repetition brings nothing back\n"
@@ -180,6 +212,7 @@ fn traces(private: &Path, forms: &[String]) -> (usize, usize) {
 }
 
 pub(super) fn view(config: &Config) -> Result<View, Exit> {
+    DataDir::must_have_store(&config.data_dir).map_err(|error| refused(error.into()))?;
     View::open(&DataDir::private_of(&config.data_dir)).map_err(|error| store_error(config, error))
 }
 

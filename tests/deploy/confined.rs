@@ -195,7 +195,7 @@ fn inside_what_the_unit_allows_it_serves_is_asked_by_commands_and_ends_in_good_o
     assert_eq!(get("/").unwrap().status, 200);
 
     let erased = Command::new(env!("CARGO_BIN_EXE_smscope"))
-        .args(["erase", "--recipient", "33612345678"])
+        .args(["erase", "--yes", "--recipient", "33612345678"])
         .env_clear()
         .env("SMSCOPE_DATA_DIR", confined.folder.path().join("state/smscope"))
         .output()

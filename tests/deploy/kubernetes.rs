@@ -1,11 +1,15 @@
 //! deploy/kubernetes, as kustomize builds it and as the types of the Kubernetes API take it: a field that there is not is an error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::names::default_port;
+use crate::peers::{needed, on_path};
 use crate::{files, read, reader, root, text};
 
 const RULES: &str = "alerts/smscope.rules.yaml";
@@ -143,6 +147,61 @@ fn every_selector_selects_the_pod() {
     }
     let set = &object(&all, "StatefulSet")["spec"]["serviceName"];
     assert!(objects(&all, "Service").iter().any(|service| &service["metadata"]["name"] == set));
+}
+
+/// The label `instance` of a target, as the relabelings of the PodMonitor leave it.
+fn instance(relabelings: &Value, discovered: &[(&str, &str)]) -> String {
+    let mut labels: BTreeMap<&str, String> = discovered.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+    labels.insert("instance", labels["__address__"].clone());
+    for rule in relabelings.as_array().unwrap() {
+        let known = ["sourceLabels", "targetLabel", "replacement"];
+        assert!(rule.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "not read here: {rule}");
+        let sources = rule["sourceLabels"].as_array().map_or(&[][..], Vec::as_slice);
+        let joined: Vec<&str> = sources.iter().map(|name| labels.get(text(name)).map_or("", String::as_str)).collect();
+        let value = rule["replacement"].as_str().map_or_else(|| joined.join(";"), str::to_owned);
+        labels.insert(text(&rule["targetLabel"]), value);
+    }
+    labels["instance"].clone()
+}
+
+/// Whether 300 failures that were counted while a pod was away, between two scrapes, show in increase().
+fn a_move_is_seen(promtool: &Path, [before, after]: [&str; 2]) -> bool {
+    let counted = |instance: &str, values: &str| {
+        format!(
+            "      - series: 'sms_messages_failed_total{{job=\"smscope\",instance=\"{instance}\",source=\"smsmode\"}}'\n        \
+             values: '{values}'\n"
+        )
+    };
+    let series = match before == after {
+        true => counted(before, "100x30 400x30"),
+        // The target that is gone leaves a marker; the one that has come begins where the store is.
+        false => counted(before, "100x30 stale") + &counted(after, "_x30 400x30"),
+    };
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("moved.test.yaml");
+    let test = format!(
+        "evaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{series}    promql_expr_test:\n      \
+         - expr: 'sum by (source) (increase(sms_messages_failed_total[15m])) > bool 250'\n        eval_time: 35m\n        \
+         exp_samples: [{{labels: '{{source=\"smsmode\"}}', value: 1}}]\n"
+    );
+    fs::write(&file, test).unwrap();
+    let output = Command::new(promtool).args(["test", "rules"]).arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || said.contains("value: 0") || said.contains(" 0E+00"), "{said}");
+    output.status.success()
+}
+
+#[test]
+fn a_pod_that_moves_stays_one_instance_so_that_nothing_is_missed() {
+    let Some(all) = built() else { return };
+    let how = "Debian has it in the package prometheus";
+    let Some(promtool) = needed("promtool", on_path("promtool"), how) else { return };
+    let relabelings = &object(&all, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["relabelings"];
+    let pod_at = |address| [("__address__", address), ("__meta_kubernetes_pod_name", "shop-0")];
+    let [before, after] = ["10.0.0.1:7673", "10.0.0.2:7673"].map(|address| instance(relabelings, &pod_at(address)));
+    assert!(a_move_is_seen(&promtool, [&before, &after]), "from {before} to {after}");
+    // Not so by address, which is what a target has by itself.
+    assert!(!a_move_is_seen(&promtool, ["10.0.0.1:7673", "10.0.0.2:7673"]));
 }
 
 #[test]

@@ -57,9 +57,9 @@ fn a_listener_is_on_its_usual_port_everywhere() {
         for (name, port) in [("SMSCOPE_LISTEN", webhooks), ("SMSCOPE_ADMIN_LISTEN", admin)] {
             for (_, rest) in text.match_indices(name).map(|(at, _)| text.split_at(at)) {
                 let address =
-                    rest.split(|c: char| c.is_whitespace() || c == '=').find(|word| word.contains("0.0.0.0:"));
+                    rest.split(|c: char| c.is_whitespace() || c == '=' || c == '"').find(|word| word.contains("[::]:"));
                 if let Some(address) = address {
-                    assert_eq!(address, format!("0.0.0.0:{port}"), "{path}");
+                    assert_eq!(address, format!("[::]:{port}"), "{path}");
                     found += 1;
                 }
             }

@@ -6,7 +6,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Ended, HOOK, Launch, Smscope, TOKEN, post, receipt, request};
+use crate::support::{
+    Ended, HOOK, Launch, OnATerminal, Smscope, TOKEN, eventually, needed, on_path, post, receipt, request,
+};
 
 /// The user `nobody`, whatever this machine calls it.
 const NOBODY: u32 = 65534;
@@ -170,22 +172,116 @@ fn check_writes_nothing() {
 }
 
 #[test]
-fn with_a_made_token_the_printed_curl_line_works_as_it_stands() {
-    let smscope = Launch::without_token().start();
-    let stdout = smscope.stdout();
-    let line = stdout.lines().find_map(|line| line.strip_prefix("try it: ")).unwrap();
-    let output = Command::new("sh").arg("-c").arg(line).output().unwrap();
+fn a_made_token_is_shown_on_a_terminal_alone_with_a_curl_line_that_works_as_it_stands() {
+    let launch = Launch::without_token();
+    let Some(started) = OnATerminal::start(&launch) else { return };
+    let found =
+        |beginning: &str| started.text.lines().find_map(|line| Some(line.strip_prefix(beginning)?.trim().to_owned()));
+    let line = found("try it: ").unwrap();
+    let output = Command::new("sh").arg("-c").arg(&line).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(String::from_utf8_lossy(&output.stdout), r#"{"result":"accepted"}"#, "{line}: {said}");
-    assert_eq!(smscope.metric("sms_messages_delivered_total", &[("source", "smsmode"), ("country", "FR")]), 1.0);
-
-    let url = stdout.lines().find_map(|line| line.strip_prefix("callback URL (smsmode): ")).unwrap();
+    let url = found("callback URL (smsmode): ").unwrap();
     let token = url.rsplit('/').next().unwrap();
     assert!(token.len() >= 43, "256 bits: {token}");
+    assert!(found("page: ").unwrap().starts_with("http://127.0.0.1:"));
+
+    // What is started next finds the same token, and says on a pipe how to get at it.
+    drop(started);
+    let smscope = launch.start();
+    let announced = smscope.stdout();
+    assert!(!announced.contains(token) && !announced.contains("curl"), "{announced}");
+    assert!(announced.contains("/hooks/smsmode/<token>\nwith its token: smscope url\npage: http://"), "{announced}");
     assert!(!smscope.stderr().contains(token), "the diagnostics do not say it");
-    let launch = smscope.launch.clone();
     let asked = launch.args(&["url"]).run().stdout;
-    assert!(asked.trim_end().ends_with(token), "url tells the same one while it runs: {asked}");
+    assert!(asked.trim_end().ends_with(token), "url prints the same one while it runs: {asked}");
+}
+
+#[test]
+fn url_makes_no_token_where_no_smscope_has_run_unless_it_is_told_to() {
+    let launch = Launch::without_token();
+    let refused = launch.clone().args(&["url"]).run();
+    let line = format!(
+        "smscope: data_dir = {:?}: no token has been made there for smsmode; expected the directory of a smscope that has run, or \
+         `smscope url --create` to make one\n",
+        launch.data_dir()
+    );
+    assert_eq!((refused.code, &*refused.stderr, &*refused.stdout), (Some(78), &*line, ""));
+    assert!(!launch.data_dir().exists());
+    // The traffic that is made up calls a smscope that runs; it makes no token either.
+    assert_eq!(launch.clone().args(&["simulate", "--duration", "1s"]).run().code, Some(78));
+    assert!(!launch.data_dir().exists());
+
+    let made = launch.clone().args(&["url", "--create"]).run();
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert_eq!(launch.clone().args(&["url"]).run().stdout, made.stdout);
+    let path = made.stdout.trim_end().split_once("127.0.0.1:0").unwrap().1.to_owned();
+    let smscope = launch.start();
+    assert_eq!(smscope.post(&path, receipt("m", "DELIVERED")).told(), "accepted");
+    drop(smscope);
+
+    // A source that has come to a store: its token can be made before the restart.
+    let two = launch.file("[[source]]\nname = \"smsmode\"\n[[source]]\nname = \"second\"");
+    let both = two.args(&["url"]).run();
+    assert_eq!((both.code, both.stdout.lines().count()), (Some(0), 2), "{both:?}");
+}
+
+#[test]
+fn commands_that_need_a_store_name_the_folder_in_which_there_is_none() {
+    for arguments in [
+        &["report"][..],
+        &["show", "a"],
+        &["export"],
+        &["erase", "--yes", "--recipient", "+33612345678"],
+        &["opt-outs", "list"],
+        &["relay", "list"],
+        &["reconcile", "--since", "1h"],
+    ] {
+        let launch = Launch::new().args(arguments);
+        let data_dir = launch.data_dir();
+        let ended = launch.run();
+        let line = format!(
+            "smscope: data_dir = {data_dir:?}: there is no store; expected the data directory of a smscope that has run (--data-dir, \
+             SMSCOPE_DATA_DIR or data_dir in the configuration file)\n"
+        );
+        assert_eq!((ended.code, &*ended.stderr, &*ended.stdout), (Some(78), &*line, ""), "{arguments:?}");
+        assert!(!data_dir.exists(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn health_is_an_exit_code_and_a_reason() {
+    let smscope = Launch::new().on_a_disk_that_may_fill_up().start();
+    let launch = smscope.launch.clone().env("SMSCOPE_ADMIN_LISTEN", &smscope.admin.to_string());
+    let asked = |arguments: &[&str]| {
+        let ended = launch.clone().args(arguments).run();
+        (ended.code, ended.stdout, ended.stderr)
+    };
+    let well = (Some(0), "ok\n".to_owned(), String::new());
+    assert_eq!(asked(&["health"]), well);
+    assert_eq!(asked(&["health", "--live"]), well);
+    smscope.fill_disk();
+    eventually("the store cannot write", || {
+        smscope.post(HOOK, receipt("m", "DELIVERED"));
+        asked(&["health"]).0 == Some(1)
+    });
+    let ill = (Some(1), String::new(), "smscope: not ready: the store cannot write\n".to_owned());
+    assert_eq!(asked(&["health"]), ill);
+    assert_eq!(asked(&["health", "--live"]), well);
+    let admin = smscope.admin;
+    drop(smscope);
+    let (code, stdout, stderr) = asked(&["health"]);
+    assert_eq!((code, &*stdout), (Some(1), ""));
+    assert!(stderr.starts_with(&format!("smscope: no smscope answers at admin_listen = \"{admin}\": ")), "{stderr}");
+}
+
+#[test]
+fn help_of_a_command_is_had_by_help_as_well() {
+    for arguments in [&["help"][..], &["help", "erase"], &["help", "opt-outs", "list"]] {
+        let ended = Launch::new().args(arguments).run();
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{arguments:?}");
+        assert!(ended.stdout.contains("Usage: smscope"), "{ended:?}");
+    }
 }
 
 #[test]
@@ -231,7 +327,10 @@ fn a_file_that_is_no_store_of_ours_is_left_alone() {
 
 /// A launch by somebody who is not root. Root may write anywhere, and a test of permissions would pass for the wrong reason.
 fn launch_by_nobody() -> Launch {
-    let launch = Launch::new();
+    by_nobody(Launch::new())
+}
+
+fn by_nobody(launch: Launch) -> Launch {
     let home = launch.home.path().to_owned();
     if fs::metadata(&home).unwrap().uid() != 0 {
         return launch;
@@ -256,10 +355,15 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     fs::set_permissions(&data_dir, fs::Permissions::from_mode(if is_root { 0o755 } else { 0o555 })).unwrap();
     let ended = launch.clone().run();
     assert_eq!(ended.code, Some(78), "{ended:?}");
-    let line = format!(
-        "smscope: data_dir = {data_dir:?}: Permission denied (os error 13); expected a directory that smscope can make and write\n"
-    );
-    assert_eq!((&*ended.stderr, &*ended.stdout), (&*line, ""));
+    let problem = format!("smscope: data_dir = {data_dir:?}: Permission denied (os error 13); expected ");
+    let expected = match is_root {
+        true => format!(
+            "{data_dir:?} to belong to user {NOBODY}, as whom smscope runs, and not to user 0 (chown -R {NOBODY}, or run it as user 0; \
+             in Kubernetes runAsUser and fsGroup)\n"
+        ),
+        false => "a directory that smscope can make and write\n".to_owned(),
+    };
+    assert_eq!((&*ended.stderr, &*ended.stdout), (&*(problem + &expected), ""));
 
     // It is the permission that was lacking, nothing else.
     fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o755)).unwrap();
@@ -270,15 +374,75 @@ fn a_data_directory_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_data_directory_of_another_user_names_what_belongs_to_whom() {
+    let launch = by_nobody(Launch::without_token());
+    let home = launch.home.path().to_owned();
+    if fs::metadata(&home).unwrap().uid() != 0 {
+        return;
+    }
+    // As a pod leaves it whose user is another one from now on.
+    let (data_dir, private) = (launch.data_dir(), launch.data_dir().join("private"));
+    fs::create_dir_all(&private).unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
+    chown(&data_dir, Some(NOBODY), None).unwrap();
+    chown(&private, Some(4711), None).unwrap();
+    let whose = |what: &Path, owner: u32| {
+        format!("{what:?} to belong to user {NOBODY}, as whom smscope runs, and not to user {owner} ")
+    };
+    for arguments in [&["serve"][..], &["export"], &["url"]] {
+        let ended = launch.clone().args(arguments).run();
+        assert_eq!((ended.code, ended.stderr.lines().count()), (Some(78), 1), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.contains(&whose(&private, 4711)), "{arguments:?}: {ended:?}");
+    }
+    // As a command leaves it that root has run.
+    chown(&private, Some(NOBODY), None).unwrap();
+    let token = private.join("token-smsmode");
+    fs::write(&token, TOKEN).unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let ended = launch.run();
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    assert!(ended.stderr.contains(&whose(&token, 0)), "{ended:?}");
+}
+
+#[test]
+fn a_data_directory_that_is_mounted_read_only_is_said_to_be_so() {
+    let launch = Launch::new();
+    let data_dir = launch.data_dir();
+    if fs::metadata(launch.home.path()).unwrap().uid() != 0 {
+        return;
+    }
+    let Some(unshare) = needed("unshare", on_path("unshare"), "Debian has it in the package util-linux") else {
+        return;
+    };
+    let used = launch.start();
+    assert_eq!(used.post(HOOK, receipt("m", "DELIVERED")).told(), "accepted");
+    used.terminate();
+    used.end();
+    let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$1\"";
+    let output = Command::new(unshare)
+        .args(["--mount", "sh", "-c", script])
+        .args([data_dir.as_os_str(), env!("CARGO_BIN_EXE_smscope").as_ref()])
+        .env("SMSCOPE_DATA_DIR", &data_dir)
+        .envs([("SMSCOPE_LISTEN", "127.0.0.1:0"), ("SMSCOPE_ADMIN_LISTEN", "127.0.0.1:0")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    let line = format!(
+        "smscope: data_dir = {data_dir:?}: Read-only file system (os error 30); expected a file system that is mounted for writing\n"
+    );
+    assert_eq!(said, line);
+}
+
+#[test]
 fn in_a_volume_that_is_open_to_all_what_is_private_stays_so() {
     let launch = Launch::without_token().prepared_by("umask 0");
     let data_dir = launch.data_dir();
     fs::create_dir(&data_dir).unwrap();
     fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o777)).unwrap();
     let smscope = launch.start();
-    let url =
-        smscope.stdout().lines().find_map(|line| line.strip_prefix("callback URL (smsmode): ")).unwrap().to_owned();
-    let path = url.split_once(&smscope.webhooks.to_string()).unwrap().1.to_owned();
+    let url = launch.clone().args(&["url"]).run().stdout;
+    let path = url.trim_end().split_once("127.0.0.1:0").unwrap().1.to_owned();
     assert_eq!(smscope.ask(request("POST", &path, &[], receipt("m", "DELIVERED"))).told(), "accepted");
 
     let private = data_dir.join("private");

@@ -76,7 +76,7 @@ fn a_token_opens_its_own_source_only() {
 #[test]
 fn the_made_token_opens_and_stays_the_same_over_a_restart() {
     let launch = Launch::without_token();
-    let url = launch.clone().args(&["url"]).run().stdout;
+    let url = launch.clone().args(&["url", "--create"]).run().stdout;
     let path = url.trim_end().split_once("127.0.0.1:0").unwrap().1.to_owned();
     for _ in 0..2 {
         assert_eq!(status(&launch.clone().start(), &path), 200);

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::support::{Answer, Collector, Ended, HOOK, Launch, Smscope, bytes_under, eventually, request, traces};
+use crate::support::{
+    Answer, Collector, Ended, HOOK, Launch, Smscope, bytes_under, eventually, on_a_terminal, request, traces,
+};
 use serde_json::{Value, json};
 
 /// The person who is erased, and what only they said or were told.
@@ -113,7 +116,7 @@ fn nothing_is_left(launch: &Launch) {
 }
 
 fn erase(launch: &Launch, recipients: &[&str]) -> Ended {
-    let mut arguments = vec!["erase"];
+    let mut arguments = vec!["erase", "--yes"];
     recipients.iter().for_each(|recipient| arguments.extend(["--recipient", recipient]));
     launch.clone().args(&arguments).run()
 }
@@ -238,7 +241,7 @@ fn without_a_running_smscope_the_command_does_it_itself() {
     let said = erased(&launch, "06.98.76.54.32");
     assert!(said.starts_with("erased: number, text, request and reference, of messages: 6, of events: "), "{said}");
     nothing_is_left(&launch);
-    assert_eq!(erased(&launch, NUMBER).lines().next(), Some("nothing of it was kept"));
+    assert!(erased(&launch, NUMBER).starts_with("nothing found: no message or event of it is in "));
     let smscope = launch.start();
     assert_eq!(counts(&smscope), before);
     for webhook in webhooks() {
@@ -285,7 +288,7 @@ fn webhooks_are_taken_all_the_while() {
 fn several_numbers_go_at_once_and_from_standard_input_no_list_of_processes_shows_them() {
     let smscope = Smscope::start();
     filled(&smscope);
-    let launch = smscope.launch.clone().args(&["erase", "--recipient", "-"]);
+    let launch = smscope.launch.clone().args(&["erase", "--yes", "--recipient", "-"]);
     let ended = launch.run_with("+33698765432\n\n06 12 34 56 78\n");
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(found(&smscope.launch, &SECRETS), [""; 0]);
@@ -293,10 +296,55 @@ fn several_numbers_go_at_once_and_from_standard_input_no_list_of_processes_shows
 }
 
 #[test]
+fn without_a_yes_nothing_is_erased_and_a_dry_run_says_what_would_be() {
+    let smscope = Smscope::start();
+    filled(&smscope);
+    let launch = smscope.launch.clone();
+    let before = found(&launch, &SECRETS).len();
+    let asked = launch.clone().args(&["erase", "--recipient", NUMBER]).run();
+    let line = "smscope: nothing is erased: there is no terminal to ask at; expected --yes as well\n";
+    assert_eq!((asked.code, &*asked.stderr, &*asked.stdout), (Some(1), line, ""));
+    let tried = launch.clone().args(&["erase", "--dry-run", "--recipient", NUMBER]).run();
+    assert_eq!((tried.code, &*tried.stderr), (Some(0), ""), "{tried:?}");
+    assert!(tried.stdout.starts_with("would be erased: of messages: "), "{tried:?}");
+    assert_eq!(found(&launch, &SECRETS).len(), before);
+    let count = |text: &str| text.split("of messages: ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    assert_eq!(count(&tried.stdout), count(&erased(&launch, NUMBER)), "{tried:?}");
+    let again = launch.clone().args(&["erase", "--dry-run", "--recipient", NUMBER]).run();
+    assert!(again.stdout.starts_with("nothing found: "), "{again:?}");
+    let both = launch.args(&["erase", "--dry-run", "--yes", "--recipient", NUMBER]).run();
+    assert_eq!(both.code, Some(64), "{both:?}");
+}
+
+#[test]
+fn a_person_at_a_terminal_is_asked_before_anything_is_erased() {
+    let smscope = Smscope::start();
+    filled(&smscope);
+    let at_a_terminal = |said: &str| {
+        let mut child = on_a_terminal(&smscope.launch, &format!("erase --recipient {NUMBER}"))?.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        Some(String::from_utf8(output.stdout).unwrap())
+    };
+    for no in ["n\n", "\n", "yess\n"] {
+        let Some(said) = at_a_terminal(no) else { return };
+        assert!(
+            said.contains("erase what is stored of 1 number? [y/N]") && said.contains("nothing is erased"),
+            "{said}"
+        );
+    }
+    assert!(!found(&smscope.launch, &SECRETS).is_empty());
+    let said = at_a_terminal("y\n").unwrap();
+    assert!(said.contains("erased: "), "{said}");
+    nothing_is_left(&smscope.launch);
+}
+
+#[test]
 fn what_cannot_be_done_is_one_line() {
     let empty = Launch::new();
     for (launch, recipient, code, said) in [
-        (&empty, NUMBER, 78, "expected a store that this smscope can open"),
+        (&empty, NUMBER, 78, "there is no store; expected the data directory of a smscope that has run"),
         (&empty, "ACME", 64, "error: --recipient: \"ACME\" is no phone number; expected one such as +33612345678"),
         (&empty, "", 64, "is no phone number"),
     ] {
@@ -315,7 +363,7 @@ fn what_was_deleted_before_rows_were_overwritten_goes_with_the_next_erasure() {
     fs::create_dir_all(&private).unwrap();
     a_store_of_version_1(&private.join("smscope.db"));
     assert!(!found(&launch, &["deleted-long-ago"]).is_empty());
-    assert_eq!(erased(&launch, NUMBER).lines().next(), Some("nothing of it was kept"));
+    assert!(erased(&launch, NUMBER).starts_with("nothing found: no message or event of it is in "));
     assert_eq!(found(&launch, &["deleted-long-ago"]), [""; 0]);
 }
 

@@ -207,7 +207,7 @@ fn commands_change_the_list_and_carry_it_from_one_store_to_another() {
 fn an_erased_person_is_still_not_to_be_written_to_and_their_number_is_nowhere() {
     let smscope = Smscope::with(ON);
     smscope.post(HOOK, reply("r-1", "STOP", "2026-04-01T10:00:00Z"));
-    let erased = smscope.launch.clone().args(&["erase", "--recipient", "+33612345678"]).run();
+    let erased = smscope.launch.clone().args(&["erase", "--yes", "--recipient", "+33612345678"]).run();
     assert_eq!(erased.code, Some(0), "{erased:?}");
     assert_eq!(changes(&smscope, "after=0")[0]["number"], json!(null));
     assert_eq!(of_number(&smscope)["opted_out"], true);

@@ -1,5 +1,6 @@
 //! The questions of docs/store.md, asked as they stand there: of the running binary's store, by the library and by the sqlite3 shell.
 
+use crate::support::TOKEN;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ struct Smscope {
 }
 
 impl Smscope {
-    /// Starts it with nothing but a data directory, and posts `webhooks` to the callback URL that it prints.
+    /// Starts it with nothing but a data directory and a token, and posts `webhooks` to it.
     fn with(webhooks: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_smscope"))
@@ -42,6 +43,7 @@ impl Smscope {
             .env("SMSCOPE_LISTEN", "127.0.0.1:0")
             .env("SMSCOPE_ADMIN_LISTEN", "127.0.0.1:0")
             .env("SMSCOPE_DATA_DIR", folder.path())
+            .env("SMSCOPE_TOKEN", TOKEN)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -49,7 +51,7 @@ impl Smscope {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let smscope = Self { child, folder };
         let url = lines.find_map(|line| line.strip_prefix("callback URL (smsmode): http://").map(str::to_owned));
-        let url = url.expect("no callback URL on standard output");
+        let url = url.expect("no callback URL on standard output").replace("<token>", TOKEN);
         for webhook in webhooks {
             assert_eq!(post(&url, webhook), r#"{"result":"accepted"}"#, "{webhook}");
         }

@@ -14,7 +14,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
 use crate::certificates::{Authority, Identity};
-use crate::support::{Client, HOOK, Launch, Smscope, Stream, TOKEN, eventually, post, receipt, request};
+use crate::support::{Client, HOOK, Launch, OnATerminal, Smscope, Stream, TOKEN, eventually, post, receipt, request};
 
 type Secure = StreamOwned<ClientConnection, TcpStream>;
 
@@ -319,9 +319,10 @@ fn with_a_made_token_the_printed_curl_line_works_as_it_stands() {
     let launch = Launch::without_token();
     write(&launch, &Authority::new("ours").sign(&["sms.example.com"], 2099, ServerAuth));
     let tls = "public_url = \"https://sms.example.com\"\n[http.tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"";
-    let smscope = launch.file(tls).start();
-    let stdout = smscope.stdout();
+    let Some(started) = OnATerminal::start(&launch.file(tls)) else { return };
+    let stdout = &started.text;
     let line = stdout.lines().find_map(|line| line.strip_prefix("try it: ")).unwrap_or_else(|| panic!("{stdout}"));
+    let line = line.trim_end();
     let ran = Command::new("sh").arg("-c").arg(format!("{line} --silent --show-error")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&ran.stdout), r#"{"result":"accepted"}"#, "{line}: {ran:?}");
 }

@@ -10,6 +10,7 @@ pub mod needed;
 mod smscope;
 pub mod smsmode;
 pub mod target;
+mod terminal;
 mod traces;
 
 pub use client::{Answer, Client, Stream, gzip, post, request};
@@ -17,6 +18,7 @@ pub use collector::Collector;
 pub use metrics::Metrics;
 pub use needed::{needed, on_path};
 pub use smscope::{Ended, Launch, Smscope};
+pub use terminal::{OnATerminal, on_a_terminal};
 pub use traces::{bytes_under, forms, traces};
 
 /// How long anything may take before a test gives up on it. Never a measure of speed: only of what does not end.

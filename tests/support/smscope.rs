@@ -108,6 +108,10 @@ impl Launch {
         self
     }
 
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         let set = self.environment.iter().find(|(name, _)| name == "SMSCOPE_DATA_DIR");
         set.map(|(_, value)| value.into()).unwrap()

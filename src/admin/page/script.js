@@ -24,7 +24,7 @@
     asking = true;
     asked = Date.now();
     try {
-      const answer = await fetch("/figures", { signal: AbortSignal.timeout(pause) });
+      const answer = await fetch("figures", { signal: AbortSignal.timeout(pause) });
       if (!answer.ok) throw answer.status;
       const fresh = new DOMParser().parseFromString("<main>" + await answer.text(), "text/html").querySelector("main");
       const main = document.querySelector("main");

@@ -63,10 +63,12 @@ fn the_digest_is_that_of_query_and_body() {
 
 #[test]
 fn only_nothing_gives_no_event() {
-    for body in ["", " ", "\r\n\t "] {
+    for body in ["", " ", "\r\n\t ", "\u{feff}", "[]", " [ \n] ", "\u{feff}[]"] {
         assert_eq!(read("", JSON, body.as_bytes()), vec![]);
     }
-    for (query, body) in [("a", ""), ("&", ""), ("", "x"), ("", "\u{feff}"), ("", "\0"), ("a=b", " ")] {
+    for (query, body) in
+        [("a", ""), ("&", ""), ("", "x"), ("", "\0"), ("a=b", " "), ("a=b", "[]"), ("", "["), ("", "[[]]"), ("", "{}")]
+    {
         assert!(matches!(one(query, None, body.as_bytes()), Event::Unrecognized(_)), "{query} {body}");
     }
 }

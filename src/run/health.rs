@@ -1,0 +1,52 @@
+//! `smscope health`: what a container's health check runs, since the image has no program that could ask.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::print;
+use crate::cli::{Exit, HealthArguments};
+use crate::config::{Config, Loaded};
+
+/// For connecting, and for each part of the answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Bytes of an answer; it is one line.
+const LONGEST: u64 = 4096;
+
+/// Asks the admin listener that the configuration names.
+///
+/// # Errors
+/// Nobody answers there, or the answer is no.
+pub fn health(loaded: &Loaded, arguments: &HealthArguments) -> Result<ExitCode, Exit> {
+    let config = &loaded.config;
+    let path = if arguments.live { "/livez" } else { "/readyz" };
+    let (status, said) = ask(config, path).map_err(|error| {
+        Exit::Failure(format!("no smscope answers at admin_listen = \"{}\": {error}", config.admin_listen))
+    })?;
+    if status == "200" {
+        print(&said);
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(Exit::Failure(said.trim_end().to_owned()))
+    }
+}
+
+/// The status of an answer, and what it says.
+fn ask(config: &Config, path: &str) -> io::Result<(String, String)> {
+    let stream = TcpStream::connect_timeout(&config.reachable_admin(), TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    conversation(stream, path)
+}
+
+fn conversation(mut stream: impl Read + Write, path: &str) -> io::Result<(String, String)> {
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    stream.flush()?;
+    let mut answer = String::new();
+    stream.take(LONGEST).read_to_string(&mut answer)?;
+    let parts = answer.split_once("\r\n\r\n").and_then(|(head, body)| Some((head.split(' ').nth(1)?, body)));
+    let (status, body) = parts.ok_or_else(|| io::Error::other("what answers does not speak HTTP"))?;
+    Ok((status.to_owned(), body.to_owned()))
+}
