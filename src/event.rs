@@ -134,14 +134,16 @@ impl Outcome {
 /// The status part of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The provider's own value, as it came: `DELIVERED`, or the legacy code `11`.
+    /// The provider's own value, in one spelling: `DELIVERED`, or the legacy code `11`.
     pub value: String,
+    /// The same as it was written, where that differs: earlier versions knew a receipt by it.
+    pub value_text: Option<String>,
     /// The provider's own detail, as it came: `BLACKLISTED`.
     pub detail: Option<String>,
     pub outcome: Outcome,
     /// When the status was reached, by the provider's clock.
     pub time: Option<Timestamp>,
-    /// The same as it was written, part of what makes two receipts the same; empty when absent.
+    /// The same as it was written, which tells two receipts apart where it could not be read; empty when absent.
     pub time_text: String,
 }
 
@@ -188,8 +190,12 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub message_id: String,
-    /// Legacy only: the recipient as written, because one smsID covers many recipients. Empty otherwise.
+    /// Legacy only: the recipient in one spelling ([`crate::number::plain`]), because one smsID covers many recipients. Empty otherwise.
     pub message_part: String,
+    /// The same as it was written, where that differs: earlier versions knew a message by it.
+    pub part_text: Option<String>,
+    /// Legacy only: the message id covers many recipients, or may.
+    pub shares_id: bool,
     /// `SMS`, `RCS`, `WHATSAPP` or whatever came; `None` when nothing came.
     pub channel: Option<String>,
     pub channel_id: Option<String>,
@@ -235,6 +241,8 @@ impl ReplyKind {
 pub struct Reply {
     /// v1: the message id; legacy: responseID, else a hash of all parameters.
     pub reply_id: String,
+    /// Where the id is a hash, what earlier versions made of the same parameters.
+    pub former_id: Option<String>,
     pub kind: ReplyKind,
     /// The text takes an opt-out back.
     pub opts_in: bool,
@@ -322,6 +330,16 @@ impl fmt::Display for TraceParent {
     }
 }
 
+/// An id in one spelling: a UUID in lower case (RFC 9562: its case says nothing), anything else as it is.
+pub fn plain_id(id: String) -> String {
+    let is_uuid = id.len() == 36
+        && id.bytes().enumerate().all(|(at, b)| match at {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        });
+    if is_uuid { id.to_ascii_lowercase() } else { id }
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -358,6 +376,21 @@ mod tests {
         }
         for bad in ["", "Smsmode", "a/b", "é", "a b", &"x".repeat(33)] {
             assert!(SourceName::new(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_case_of_a_uuid_is_no_part_of_an_id_and_that_of_any_other_id_is() {
+        for (written, plain) in [
+            ("67C15045-96E8-4E5A-9C3B-0123456789AB", "67c15045-96e8-4e5a-9c3b-0123456789ab"),
+            ("67c15045-96e8-4e5a-9c3b-0123456789ab", "67c15045-96e8-4e5a-9c3b-0123456789ab"),
+            ("kTy/H", "kTy/H"),
+            ("67C15045-96E8-4E5A-9C3B-0123456789AG", "67C15045-96E8-4E5A-9C3B-0123456789AG"),
+            ("67C1504596E84E5A9C3B0123456789AB", "67C1504596E84E5A9C3B0123456789AB"),
+            ("67C15045-96E8-4E5A-9C3B0-123456789AB", "67C15045-96E8-4E5A-9C3B0-123456789AB"),
+            ("", ""),
+        ] {
+            assert_eq!(plain_id(written.to_owned()), plain, "{written}");
         }
     }
 

@@ -1,6 +1,5 @@
 //! The sources: `[[source]]` of the file, or the default source and its token from the environment.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use hyper::http::{HeaderName, HeaderValue};
@@ -14,7 +13,7 @@ use super::setting::Setting;
 use super::tls::SystemRoots;
 use super::value::{self, TOKEN_EXPECTED};
 use super::{Basic, ConfigError, Environment, Privacy, Recipient, Source, Text, Tokens};
-use crate::event::{Country, SourceName};
+use crate::event::{Country, SourceName, plain_id};
 use crate::provider::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, fold_keyword};
 use crate::secret::Secret;
 
@@ -145,7 +144,7 @@ fn source(
     let start_keywords = keywords(table.take("start_keywords"), DEFAULT_START_KEYWORDS)?;
     let privacy = privacy(&mut table, default_privacy)?;
     table.finish()?;
-    let channel_ids = BTreeSet::from_iter(channel_ids);
+    let channel_ids = channel_ids.into_iter().map(plain_id).collect();
     let source = Source {
         name,
         tokens,

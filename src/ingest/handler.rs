@@ -149,14 +149,26 @@ impl Handler {
     }
 }
 
-/// Takes our own `traceparent` parameter out of a query; a malformed one is taken out too, and ignored.
+/// Takes our own `traceparent` parameter out of a query; a malformed one is taken out too, and ignored. A provider that appends its
+/// own query with a second `?` begins it there.
 fn split_trace(query: &str) -> (Cow<'_, str>, Option<TraceParent>) {
     const PARAMETER: &str = "traceparent=";
     if !query.contains(PARAMETER) {
         return (Cow::Borrowed(query), None);
     }
-    let (ours, theirs): (Vec<&str>, Vec<&str>) = query.split('&').partition(|part| part.starts_with(PARAMETER));
-    let trace = ours.iter().find_map(|part| TraceParent::parse(&part[PARAMETER.len()..]));
+    let mut trace = None;
+    let mut theirs = Vec::new();
+    for part in query.split('&') {
+        let ours = part.find(PARAMETER).filter(|at| matches!(&part[..*at], "" | "amp;") || part[..*at].ends_with('?'));
+        let Some(at) = ours else {
+            theirs.push(part);
+            continue;
+        };
+        let (before, value) = (&part[..at], &part[at + PARAMETER.len()..]);
+        let (value, after) = value.split_once('?').unwrap_or((value, ""));
+        trace = trace.or_else(|| TraceParent::parse(value));
+        theirs.extend([before.trim_end_matches('?'), after].into_iter().filter(|rest| !matches!(*rest, "" | "amp;")));
+    }
     (Cow::Owned(theirs.join("&")), trace)
 }
 
@@ -174,6 +186,13 @@ mod tests {
             (format!("smsID=1&traceparent={trace}&statut=11"), "smsID=1&statut=11", true),
             ("traceparent=00-nonsense&statut=11".to_owned(), "statut=11", false),
             ("xtraceparent=1".to_owned(), "xtraceparent=1", false),
+            (format!("traceparent={trace}?smsID=1&statut=11"), "smsID=1&statut=11", true),
+            (format!("a=b?traceparent={trace}?smsID=1"), "a=b&smsID=1", true),
+            (format!("a=b&traceparent={trace}?smsID=1&statut=11"), "a=b&smsID=1&statut=11", true),
+            (format!("?traceparent={trace}&smsID=1"), "smsID=1", true),
+            (format!("a=b&amp;traceparent={trace}&amp;smsID=1"), "a=b&amp;smsID=1", true),
+            ("traceparent=?statut=11".to_owned(), "statut=11", false),
+            ("message=what?xtraceparent=1".to_owned(), "message=what?xtraceparent=1", false),
         ] {
             let (kept, trace) = split_trace(&query);
             assert_eq!((&*kept, trace.is_some()), (rest, found), "{query}");

@@ -40,6 +40,18 @@ pub fn read(text: &str, region: Country) -> Phone {
     }
 }
 
+/// One spelling of what [`read`] gives as a number: its digits without punctuation, and without `+` or `00`, also where no plan
+/// knows it. What is no number stays.
+pub fn plain(number: &str) -> String {
+    match Written::of(number) {
+        Some(written) => {
+            let digits = written.digits();
+            digits.strip_prefix("00").filter(|rest| !rest.is_empty()).unwrap_or(digits).to_owned()
+        }
+        None => number.to_owned(),
+    }
+}
+
 /// Is this written as a full number: 7 digits or more, nothing else but `+`, spaces, dots, dashes and brackets? A short code or a
 /// sender name is not.
 pub fn is_full(text: &str) -> bool {
@@ -65,18 +77,15 @@ struct Written {
 impl Written {
     /// `None` when there is something else than digits and punctuation, or too many digits.
     fn of(text: &str) -> Option<Self> {
-        let (plus, rest) = match text.strip_prefix('+') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let mut written = Self { plus, digits: [0; MOST_DIGITS], length: 0 };
-        for c in rest.chars() {
+        let mut written = Self { plus: false, digits: [0; MOST_DIGITS], length: 0 };
+        for c in text.chars() {
             match c {
+                '+' if written.length == 0 && !written.plus => written.plus = true,
                 '0'..='9' => {
                     *written.digits.get_mut(written.length)? = c as u8;
                     written.length += 1;
                 }
-                ' ' | '\u{a0}' | '\u{202f}' | '.' | '-' | '/' | '(' | ')' => {}
+                ' ' | '\u{a0}' | '\u{202f}' | '.' | '-' | '\u{2010}'..='\u{2015}' | '/' | '(' | ')' => {}
                 _ => return None,
             }
         }
@@ -116,6 +125,8 @@ mod tests {
             "+33 (0)6 12-34-56-78",
             "  33612345678\t",
             "06\u{a0}12\u{202f}34 56 78",
+            "06\u{2011}12\u{2013}34 56 78",
+            "(+33) 6 12 34 56 78",
             "+330612345678",
         ] {
             check("FR", text, "33612345678", Some("FR"));
@@ -232,6 +243,24 @@ mod tests {
         ] {
             let number = if text == "+80012340000" { "80012340000" } else { text };
             check("FR", text, number, expected);
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_plan_knows_has_one_spelling_too() {
+        for (text, spelling) in [
+            ("+33 6 12 34 56 78", "33612345678"),
+            ("+999 12-345", "99912345"),
+            ("00999 12345", "99912345"),
+            ("99912345", "99912345"),
+            ("36111", "36111"),
+            ("00", "00"),
+            ("0", "0"),
+            ("Boutique", "Boutique"),
+            ("+", "+"),
+            ("", ""),
+        ] {
+            assert_eq!(plain(&read(text, country("FR")).number), spelling, "{text}");
         }
     }
 

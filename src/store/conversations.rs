@@ -11,6 +11,7 @@ use super::lookup;
 use super::messages::{self, Origin};
 use super::transaction::Open;
 use crate::event::{Receipt, Reply, SourceName};
+use crate::number;
 use crate::record::{Answers, MatchedBy};
 
 impl Open<'_> {
@@ -31,11 +32,14 @@ impl Open<'_> {
     /// The message that a reply answers, and how that is known.
     pub fn answered_by(&self, submission: &Submission, reply: &Reply) -> rusqlite::Result<Option<(Origin, MatchedBy)>> {
         if let Some(message_id) = &reply.origin_message_id {
-            // A legacy id has the recipient beside it, which a reply does not write the same way: it is not looked for.
-            let key = lookup::key(&submission.source, message_id, "");
-            let at = |id| messages::origin(self.connection, id, &submission.source, message_id);
-            if let Some(origin) = self.first_that(key, at)? {
-                return Ok(Some((origin, MatchedBy::MessageId)));
+            // A legacy id has the recipient beside it, who is the one that writes.
+            let recipient = reply.number.as_deref().map(number::plain);
+            for part in [Some(String::new()), recipient].into_iter().flatten() {
+                let key = lookup::key(&submission.source, message_id, &part);
+                let at = |id| messages::origin(self.connection, id, &submission.source, message_id, &part);
+                if let Some(origin) = self.first_that(key, at)? {
+                    return Ok(Some((origin, MatchedBy::MessageId)));
+                }
             }
         }
         let Some(window) = self.conversations else { return Ok(None) };

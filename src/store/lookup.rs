@@ -8,7 +8,9 @@
 //! Nothing depends on the memory: the row of each message holds its key, and `keys_indexed_to` in `meta` says up to which message the
 //! table is complete. Opening reads the keys after that. A step that is done twice changes nothing.
 //!
-//! A key is a hint. Whoever follows it compares the ids themselves.
+//! A legacy id covers many recipients: each such message has a second key, of source and id alone, by which all of them are found.
+//!
+//! A key is a hint: a caller that follows it compares the ids themselves.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -27,8 +29,8 @@ const STEP: usize = 1_024;
 pub struct Lookup {
     /// Key to message, of the messages after `keys_indexed_to`.
     young: HashMap<i64, i64>,
-    /// The same of messages whose key another young one has already: a collision of hashes, so hardly ever any.
-    twins: Vec<(i64, i64)>,
+    /// The same of messages whose key another young one has already: the recipients of a legacy id, or a collision of hashes.
+    twins: HashMap<i64, Vec<i64>>,
     /// Those of the open transaction.
     fresh: Vec<(i64, i64)>,
     moving: Option<Moving>,
@@ -52,6 +54,11 @@ pub fn key(source: &SourceName, message_id: &str, part: &str) -> i64 {
     short_hash(&[source.as_str(), message_id, part])
 }
 
+/// The key of all messages with a legacy id.
+pub fn id_key(source: &str, message_id: &str) -> i64 {
+    short_hash(&[source, message_id])
+}
+
 /// 64 bits of the SHA-256 of some texts, each with its length, so that no two lists of texts run together.
 pub fn short_hash(texts: &[&str]) -> i64 {
     let mut hash = Sha256::new();
@@ -69,12 +76,23 @@ impl Lookup {
             .query_row("SELECT value FROM meta WHERE key = 'keys_indexed_to'", [], |row| row.get(0))
             .optional()?
             .unwrap_or(0);
-        let mut lookup =
-            Self { young: HashMap::new(), twins: Vec::new(), fresh: Vec::new(), moving: None, many: MANY, step: STEP };
-        let mut rows = connection.prepare("SELECT key, id FROM messages WHERE id > ?1 ORDER BY id")?;
+        let mut lookup = Self {
+            young: HashMap::new(),
+            twins: HashMap::new(),
+            fresh: Vec::new(),
+            moving: None,
+            many: MANY,
+            step: STEP,
+        };
+        let mut rows = connection
+            .prepare("SELECT key, id, source, message_id, part <> '' FROM messages WHERE id > ?1 ORDER BY id")?;
         let mut rows = rows.query([indexed_to])?;
         while let Some(row) = rows.next()? {
-            lookup.insert(row.get(0)?, row.get(1)?);
+            let message = row.get(1)?;
+            lookup.insert(row.get(0)?, message);
+            if row.get(4)? {
+                lookup.insert(id_key(row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?), message);
+            }
         }
         lookup.settle();
         Ok(lookup)
@@ -82,11 +100,27 @@ impl Lookup {
 
     /// The messages that may be the one with this key: none or one, but for a collision of hashes.
     pub fn candidates(&self, connection: &Connection, key: i64) -> rusqlite::Result<Vec<i64>> {
-        let twins = self.twins.iter().filter(|(twin, _)| *twin == key).map(|(_, message)| *message);
-        let mut messages: Vec<i64> = self.young.get(&key).copied().into_iter().chain(twins).collect();
+        self.some_candidates(connection, key, usize::MAX)
+    }
+
+    /// At most two messages that have this key, of however many.
+    pub fn first_two(&self, connection: &Connection, key: i64) -> rusqlite::Result<Vec<i64>> {
+        // While it moves, one that is in memory is in the table too: of three, two are different if there are two.
+        let mut messages = self.some_candidates(connection, key, 3)?;
+        messages.sort_unstable();
+        messages.dedup();
+        messages.truncate(2);
+        Ok(messages)
+    }
+
+    fn some_candidates(&self, connection: &Connection, key: i64, limit: usize) -> rusqlite::Result<Vec<i64>> {
+        let twins = self.twins.get(&key).into_iter().flatten().copied();
+        let mut messages: Vec<i64> = self.young.get(&key).copied().into_iter().chain(twins).take(limit).collect();
         let mut statement = connection.prepare_cached("SELECT message FROM message_keys WHERE key = ?1")?;
         let mut rows = statement.query([key])?;
-        while let Some(row) = rows.next()? {
+        while messages.len() < limit
+            && let Some(row) = rows.next()?
+        {
             messages.push(row.get(0)?);
         }
         Ok(messages)
@@ -98,7 +132,7 @@ impl Lookup {
             Entry::Vacant(place) => {
                 place.insert(message);
             }
-            Entry::Occupied(_) => self.twins.push((key, message)),
+            Entry::Occupied(_) => self.twins.entry(key).or_default().push(message),
         }
         self.fresh.push((key, message));
     }
@@ -108,7 +142,12 @@ impl Lookup {
         if self.young.get(&key) == Some(&message) {
             self.young.remove(&key);
         }
-        self.twins.retain(|twin| *twin != (key, message));
+        if let Entry::Occupied(mut twins) = self.twins.entry(key) {
+            twins.get_mut().retain(|twin| *twin != message);
+            if twins.get().is_empty() {
+                twins.remove();
+            }
+        }
     }
 
     /// A message is found by another key from now on; the table knows it already.
@@ -129,7 +168,7 @@ impl Lookup {
     }
 
     fn candidate_in_memory(&self, key: i64, message: i64) -> bool {
-        self.young.get(&key) == Some(&message) || self.twins.contains(&(key, message))
+        self.young.get(&key) == Some(&message) || self.twins.get(&key).is_some_and(|twins| twins.contains(&message))
     }
 
     /// The transaction committed: what it remembered stays.
@@ -153,7 +192,8 @@ impl Lookup {
     pub fn write_step(&mut self, connection: &Connection) -> rusqlite::Result<usize> {
         let moving = self.moving.get_or_insert_with(|| {
             let young = self.young.iter().map(|(key, message)| (*key, *message));
-            let mut keys: Vec<(i64, i64)> = young.chain(self.twins.iter().copied()).collect();
+            let twins = self.twins.iter().flat_map(|(key, twins)| twins.iter().map(|message| (*key, *message)));
+            let mut keys: Vec<(i64, i64)> = young.chain(twins).collect();
             keys.sort_unstable();
             let up_to = keys.iter().map(|(_, message)| *message).max().unwrap_or(0);
             Moving { keys, next: 0, up_to }
@@ -179,7 +219,10 @@ impl Lookup {
         if end == moving.keys.len() {
             let up_to = moving.up_to;
             self.young.retain(|_, message| *message > up_to);
-            self.twins.retain(|(_, message)| *message > up_to);
+            self.twins.retain(|_, twins| {
+                twins.retain(|message| *message > up_to);
+                !twins.is_empty()
+            });
             self.moving = None;
         }
     }
@@ -223,7 +266,8 @@ mod tests {
             .and_then(|connection| {
                 connection.execute_batch(
                     "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT;
-                     CREATE TABLE messages (id INTEGER PRIMARY KEY, key INTEGER NOT NULL) STRICT;
+                     CREATE TABLE messages (id INTEGER PRIMARY KEY, key INTEGER NOT NULL, source TEXT DEFAULT '',
+                       message_id TEXT DEFAULT '', part TEXT DEFAULT '') STRICT;
                      CREATE TABLE message_keys (key INTEGER, message INTEGER, PRIMARY KEY (key, message)) WITHOUT ROWID;",
                 )?;
                 Ok(connection)
@@ -285,6 +329,32 @@ mod tests {
                     let expected: BTreeSet<i64> = truth.iter().filter(|(k, _)| *k == key).map(|(_, id)| *id).collect();
                     prop_assert_eq!(found, expected, "key {}", key);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_messages_of_a_legacy_id_are_found_by_it_in_memory_in_the_table_and_after_a_restart() {
+        let connection = database();
+        let mut lookup = opened(&connection);
+        let of_id = id_key("smsmode", "many");
+        let insert = "INSERT INTO messages (key, source, message_id, part) VALUES (?1, 'smsmode', 'many', ?1)";
+        for key in 0..20 {
+            connection.execute(insert, [key]).unwrap();
+            let id = connection.last_insert_rowid();
+            lookup.insert(key, id);
+            lookup.insert(of_id, id);
+            lookup.settle();
+            for lookup in [&lookup, &opened(&connection)] {
+                let all: BTreeSet<i64> = lookup.candidates(&connection, of_id).unwrap().into_iter().collect();
+                assert_eq!(all.len() as i64, key + 1);
+                let two = lookup.first_two(&connection, of_id).unwrap();
+                assert_eq!(two.len() as i64, (key + 1).min(2), "{two:?}");
+            }
+            // Some are in memory and in the table at the same time.
+            if lookup.has_many() {
+                let end = lookup.write_step(&connection).unwrap();
+                lookup.moved(end);
             }
         }
     }

@@ -13,6 +13,8 @@ use crate::record::{Kind, Record};
 /// A message as it stands in the store.
 pub struct Row {
     pub id: i64,
+    /// The recipient, of a legacy message that was said to have one.
+    pub part: String,
     pub message: Message,
     pub labels: MessageLabels,
     pub mccmnc: Option<String>,
@@ -25,18 +27,20 @@ pub struct Row {
     pub erased: bool,
 }
 
-/// What is known of a receipt's message, if it is the one with this id. `part` is the receipt's, or what stands for it.
+/// What is known of a receipt's message, if it is the one with this id. `part` is the receipt's, or what stands for it; `None` for
+/// whichever it is.
 pub fn find(
     connection: &Connection,
     id: i64,
     submission: &Submission,
     receipt: &Receipt,
-    part: &str,
+    part: Option<&str>,
 ) -> rusqlite::Result<Option<Row>> {
     connection
         .prepare_cached(
             "SELECT id, state, reason, first_seen, pending_since, channel, flow, country, mccmnc, parts, \
-             cost_micros, currency, erased_at IS NOT NULL FROM messages WHERE id = ?1 AND source = ?2 AND message_id = ?3 AND part = ?4",
+             cost_micros, currency, erased_at IS NOT NULL, part FROM messages \
+             WHERE id = ?1 AND source = ?2 AND message_id = ?3 AND part = coalesce(?4, part)",
         )?
         .query_row(params![id, submission.source.as_str(), receipt.message_id, part], |row| {
             let reason: Option<String> = row.get(2)?;
@@ -57,6 +61,7 @@ pub fn find(
                 cost: cost.zip(currency),
                 ever_failed: reason.is_some(),
                 erased: row.get(12)?,
+                part: row.get(13)?,
             })
         })
         .optional()
@@ -130,6 +135,19 @@ pub fn update(connection: &Connection, submission: &Submission, receipt: &Receip
         .map(drop)
 }
 
+/// Notes the recipient of a legacy message whose first receipt named none, and the keys by which it is found from now on.
+pub fn adopt(connection: &Connection, row: &Row, part: &str, [key, id_key]: [i64; 2]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE messages SET part = ?2, key = ?3 WHERE id = ?1")?
+        .execute(params![row.id, part, key])?;
+    for key in [key, id_key] {
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO message_keys (key, message) VALUES (?1, ?2)")?
+            .execute([key, row.id])?;
+    }
+    Ok(())
+}
+
 /// The message that a reply answers: its id here, and what a reply may take from it.
 #[derive(Default)]
 pub struct Origin {
@@ -146,13 +164,14 @@ pub fn origin(
     id: i64,
     source: &SourceName,
     message_id: &str,
+    part: &str,
 ) -> rusqlite::Result<Option<Origin>> {
     connection
         .prepare_cached(
             "SELECT id, ref_client, campaign_id, message_id, accepted_at FROM messages \
-             WHERE id = ?1 AND source = ?2 AND message_id = ?3 AND part = ''",
+             WHERE id = ?1 AND source = ?2 AND message_id = ?3 AND part = ?4",
         )?
-        .query_row(params![id, source.as_str(), message_id], read_origin)
+        .query_row(params![id, source.as_str(), message_id, part], read_origin)
         .optional()
 }
 
@@ -209,7 +228,8 @@ pub fn for_expiry(connection: &Connection, id: i64) -> rusqlite::Result<Option<(
             };
             let message = message_from(row.get_ref(0)?.as_str()?, reason.as_deref(), row.get(2)?, row.get(3)?)?;
             let (ever_failed, erased) = (reason.is_some(), record.erased);
-            let row = Row { id, message, labels, mccmnc: None, parts: None, cost: None, ever_failed, erased };
+            let part = String::new();
+            let row = Row { id, part, message, labels, mccmnc: None, parts: None, cost: None, ever_failed, erased };
             Ok((row, record))
         })
         .optional()

@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::lookup;
+
 /// Rows looked at in one step: a step is a short transaction between two commits of requests.
 pub const STEP: i64 = 200;
 
@@ -103,37 +105,51 @@ pub fn prune_messages(
     before: i64,
     future: i64,
 ) -> rusqlite::Result<PrunedMessages> {
-    let rows: Vec<(i64, i64, i64, i64, bool)> = connection
+    let rows: Vec<(i64, Vec<i64>, i64, i64, bool)> = connection
         .prepare_cached(
-            "SELECT id, key, first_seen, last_event, state IN ('scheduled', 'enroute') FROM messages WHERE id > ?1 \
-             ORDER BY id LIMIT ?2",
+            "SELECT id, key, first_seen, last_event, state IN ('scheduled', 'enroute'), source, message_id, part <> '' \
+             FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2",
         )?
-        .query_map([from, STEP + 1], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
+        .query_map([from, STEP + 1], |row| {
+            let mut keys = vec![row.get(1)?];
+            if row.get(7)? {
+                keys.extend(legacy_keys(row.get_ref(5)?.as_str()?, row.get_ref(6)?.as_str()?));
+            }
+            Ok((row.get(0)?, keys, row.get(2)?, row.get(3)?, row.get(4)?))
+        })?
         .collect::<rusqlite::Result<_>>()?;
     let full = rows.len() as i64 > STEP;
     let mut pruned = PrunedMessages::default();
     let mut reached = from;
-    for &(id, key, first_seen, last_event, pending) in &rows[..rows.len().saturating_sub(1)] {
+    let walked = rows.len().saturating_sub(1);
+    for (id, keys, first_seen, last_event, pending) in rows.into_iter().take(walked) {
         // Ids grow with first sight: what follows is younger still, but for what a wrong clock has dated.
         if (before..=future).contains(&first_seen) {
             return Ok(pruned);
         }
         if !pending && last_event < before {
             connection.prepare_cached("DELETE FROM receipt_keys WHERE message = ?1")?.execute([id])?;
-            connection
-                .prepare_cached("DELETE FROM message_keys WHERE key = ?1 AND message = ?2")?
-                .execute([key, id])?;
+            for key in keys {
+                connection
+                    .prepare_cached("DELETE FROM message_keys WHERE key = ?1 AND message = ?2")?
+                    .execute([key, id])?;
+                pruned.messages.push((key, id));
+            }
             connection.prepare_cached("DELETE FROM conversation_keys WHERE message = ?1")?.execute([id])?;
             connection
                 .prepare_cached("DELETE FROM resends WHERE message = ?1 AND state IN ('asked', 'ended')")?
                 .execute([id])?;
             connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
-            pruned.messages.push((key, id));
         }
         reached = id;
     }
     pruned.reached = full.then_some(reached);
     Ok(pruned)
+}
+
+/// The further keys that a legacy message with a recipient may have: that of its id, and that which it had before its recipient was known.
+fn legacy_keys(source: &str, message_id: &str) -> [i64; 2] {
+    [lookup::id_key(source, message_id), lookup::short_hash(&[source, message_id, ""])]
 }
 
 /// How long message state and duplicate keys outlive the last event.

@@ -69,6 +69,13 @@ fn load_ledger(connection: &Connection) -> rusqlite::Result<Ledger> {
     Ok(ledger)
 }
 
+/// The last message that was there when receipts began to be known by what they say and not by how that is written.
+pub fn spelled_to(connection: &Connection) -> rusqlite::Result<i64> {
+    let place: Option<i64> =
+        connection.query_row("SELECT value FROM meta WHERE key = 'spelled_to'", [], |row| row.get(0)).optional()?;
+    Ok(place.unwrap_or(0))
+}
+
 pub fn save_ledger(connection: &Connection, ledger: &Ledger, postings: &Postings) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO ledger (metric, labels, value) VALUES (?1, ?2, ?3) \

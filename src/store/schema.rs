@@ -2,10 +2,13 @@
 
 use std::cmp::Ordering;
 
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::OpenError;
 use super::network_names::add_network_names;
+use super::{OpenError, lookup};
+use crate::event::plain_id;
+use crate::number;
 
 /// Marks the file as ours: "smsc" in ASCII (`PRAGMA application_id`).
 const APPLICATION_ID: i32 = 0x736d_7363;
@@ -19,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/v5.sql"),
     include_str!("schema/v6.sql"),
     include_str!("schema/v7.sql"),
+    include_str!("schema/v8.sql"),
 ];
 
 type Step = fn(&Connection) -> rusqlite::Result<()>;
@@ -43,6 +47,7 @@ pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     if found > newest {
         return Err(OpenError::Newer { found, newest });
     }
+    add_functions(connection)?;
     for (version, step) in MIGRATIONS.iter().enumerate().skip(found as usize) {
         let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
@@ -56,9 +61,25 @@ pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// What the steps ask of this program: keys are hashes, and spellings have rules.
+fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function("message_key", 3, flags, |context| {
+        let texts: [String; 3] = [context.get(0)?, context.get(1)?, context.get(2)?];
+        Ok(lookup::short_hash(&texts.each_ref().map(String::as_str)))
+    })?;
+    connection.create_scalar_function("id_key", 2, flags, |context| {
+        let (source, message_id): (String, String) = (context.get(0)?, context.get(1)?);
+        Ok(lookup::id_key(&source, &message_id))
+    })?;
+    connection.create_scalar_function("plain_id", 1, flags, |context| Ok(plain_id(context.get(0)?)))?;
+    connection.create_scalar_function("plain_number", 1, flags, |context| Ok(number::plain(&context.get::<String>(0)?)))
+}
+
 /// Makes an empty database of an earlier version.
 #[cfg(test)]
 pub fn make_version(connection: &Connection, version: usize) {
+    add_functions(connection).unwrap();
     connection.execute_batch(&MIGRATIONS[..version].concat()).unwrap();
     connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
     connection.pragma_update(None, "user_version", version as i64).unwrap();

@@ -31,13 +31,22 @@ pub fn receipt(id: &str, value: &str, outcome: Outcome) -> Receipt {
     Receipt {
         message_id: id.into(),
         message_part: String::new(),
+        part_text: None,
+        shares_id: false,
         channel: Some("SMS".into()),
         channel_id: None,
         flow: Some("OTP".into()),
         number: Some("33612345678".into()),
         country: Country::new("FR"),
         originator: None,
-        status: Status { value: value.into(), detail: None, outcome, time: None, time_text: String::new() },
+        status: Status {
+            value: value.into(),
+            value_text: None,
+            detail: None,
+            outcome,
+            time: None,
+            time_text: String::new(),
+        },
         accepted_at: None,
         sent_at: None,
         network: Network::default(),
@@ -61,6 +70,7 @@ pub fn delivered(id: &str) -> Event {
 pub fn reply(id: &str) -> Reply {
     Reply {
         reply_id: id.into(),
+        former_id: None,
         kind: ReplyKind::Reply,
         opts_in: false,
         channel: Some("SMS".into()),

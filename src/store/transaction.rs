@@ -39,6 +39,8 @@ pub struct Open<'a> {
     pub resends: &'a [ResendRule],
     /// The resend whose answer is being taken.
     pub linking: Option<i64>,
+    /// The last message that may have receipts which an earlier version knew by their spelling.
+    pub spelled_to: i64,
     /// `None` where no list of opt-outs is kept.
     pub opt_outs: Option<Scope>,
     /// How long a number's last message may be answered without being named; `None` where conversations are not followed.
@@ -125,18 +127,41 @@ impl Open<'_> {
         Ok(None)
     }
 
-    /// What is known of a receipt's message. An erased one may have a hash in the place of its recipient.
+    /// What is known of a receipt's message.
+    ///
+    /// A legacy id covers many recipients. A receipt that names none is of the message with this id if there is one such message; and
+    /// a message whose first receipt named none is that of the first recipient named. An erased message has a hash in the place
+    /// of its recipient.
     fn earlier(&self, submission: &Submission, receipt: &Receipt) -> rusqlite::Result<Option<Row>> {
+        let (source, message_id, part) = (&submission.source, &receipt.message_id, receipt.message_part.as_str());
+        let find = |id, part: Option<&str>| messages::find(self.connection, id, submission, receipt, part);
         let with_part = |part: &str| {
-            let key = lookup::key(&submission.source, &receipt.message_id, part);
-            self.first_that(key, |id| messages::find(self.connection, id, submission, receipt, part))
+            let key = lookup::key(source, message_id, part);
+            self.first_that(key, |id| find(id, Some(part)))
         };
-        match with_part(&receipt.message_part)? {
-            None if self.marks.exist && !receipt.message_part.is_empty() => {
-                with_part(&self.marks.part(&receipt.message_part))
-            }
-            found => Ok(found),
+        if let Some(row) = with_part(part)? {
+            return Ok(Some(row));
         }
+        if !receipt.shares_id {
+            return Ok(None);
+        }
+        let of_id = || self.lookup.first_two(self.connection, lookup::id_key(source.as_str(), message_id));
+        if part.is_empty() {
+            return match of_id()?[..] {
+                [id] => find(id, None),
+                _ => Ok(None),
+            };
+        }
+        if self.marks.exist {
+            // Earlier versions hashed the recipient as it was written.
+            let forms = [part.to_owned(), format!("+{part}"), format!("00{part}")];
+            for form in forms.iter().chain(&receipt.part_text) {
+                if let Some(row) = with_part(&self.marks.part(form))? {
+                    return Ok(Some(row));
+                }
+            }
+        }
+        if of_id()?.is_empty() { with_part("") } else { Ok(None) }
     }
 
     fn brings_back_an_erased_person(&self, submission: &Submission) -> rusqlite::Result<bool> {
@@ -146,7 +171,13 @@ impl Open<'_> {
         for event in &submission.events {
             let is_erased = match event {
                 Event::Receipt(receipt) => self.earlier(submission, receipt)?.is_some_and(|row| row.erased),
-                Event::Reply(reply) => self.is_erased(submission, &reply_key(reply))?,
+                Event::Reply(reply) => {
+                    self.is_erased(submission, &reply_key(&reply.reply_id))?
+                        || match &reply.former_id {
+                            Some(former) => self.is_erased(submission, &reply_key(former))?,
+                            None => false,
+                        }
+                }
                 Event::Unrecognized(event) => self.is_erased(submission, &unrecognized_key(event))?,
             };
             if is_erased {
@@ -174,7 +205,10 @@ impl Open<'_> {
         let key = receipt_key(&receipt.status);
         if let Some(row) = &earlier {
             self.link_asked(row.id)?;
-            if !self.take_receipt_key(row.id, key)? {
+            if row.part.is_empty() && !receipt.message_part.is_empty() {
+                self.adopt(submission, receipt, row)?;
+            }
+            if !self.take_receipt_key(row.id, key)? || self.was_taken_before(row.id, &receipt.status)? {
                 return Ok(Novelty::Known);
             }
         }
@@ -185,6 +219,7 @@ impl Open<'_> {
         let is_first = earlier.is_none();
         let mut row = earlier.unwrap_or_else(|| Row {
             id: 0,
+            part: receipt.message_part.clone(),
             message,
             labels: self.first_labels(submission, receipt),
             mccmnc: None,
@@ -203,6 +238,9 @@ impl Open<'_> {
             let message_key = lookup::key(&submission.source, &receipt.message_id, &receipt.message_part);
             row.id = messages::insert(self.connection, message_key, submission, receipt, &row)?;
             self.lookup.insert(message_key, row.id);
+            if !receipt.message_part.is_empty() {
+                self.lookup.insert(lookup::id_key(submission.source.as_str(), &receipt.message_id), row.id);
+            }
             self.take_receipt_key(row.id, key)?;
             self.may_be_answered(&submission.source, receipt, row.id)?;
             self.count_after_opt_out(&submission.source, receipt, &row.labels)?;
@@ -223,7 +261,12 @@ impl Open<'_> {
 
     fn reply(&mut self, taking: &mut Taking<'_>, reply: &Reply) -> rusqlite::Result<Novelty> {
         let submission = taking.submission;
-        if !self.take_event_key(submission, &reply_key(reply))? {
+        if let Some(former) = &reply.former_id
+            && self.knows_event_key(submission, &reply_key(former))?
+        {
+            return Ok(Novelty::Known);
+        }
+        if !self.take_event_key(submission, &reply_key(&reply.reply_id))? {
             return Ok(Novelty::Known);
         }
         let channel = self.caps.admit(Label::Channel, reply.channel.as_deref());
@@ -323,6 +366,50 @@ impl Open<'_> {
         }
     }
 
+    /// The recipient of a message whose first receipt named none.
+    fn adopt(&self, submission: &Submission, receipt: &Receipt, row: &Row) -> rusqlite::Result<()> {
+        let part = match row.erased {
+            true => &self.marks.part(&receipt.message_part),
+            false => &receipt.message_part,
+        };
+        let source = &submission.source;
+        let keys =
+            [lookup::key(source, &receipt.message_id, part), lookup::id_key(source.as_str(), &receipt.message_id)];
+        messages::adopt(self.connection, row, part, keys)
+    }
+
+    /// Whether an earlier version took this receipt, which it knew by the spelling of status and status time: in the same spelling by
+    /// its key, in another one by what the journal says.
+    fn was_taken_before(&self, message: i64, status: &Status) -> rusqlite::Result<bool> {
+        if message > self.spelled_to {
+            return Ok(false);
+        }
+        let detail = status.detail.as_deref().unwrap_or_default();
+        let value = status.value_text.as_ref().unwrap_or(&status.value);
+        let key = lookup::short_hash(&[value, detail, &status.time_text]);
+        let mut statement =
+            self.connection.prepare_cached("SELECT 1 FROM receipt_keys WHERE message = ?1 AND key = ?2")?;
+        if key != receipt_key(status) && statement.exists([message, key])? {
+            return Ok(true);
+        }
+        let Some(time) = status.time else { return Ok(false) };
+        let mut statement = self.connection.prepare_cached(
+            "SELECT event ->> '$.occurred_at', event ->> '$.status', event ->> '$.detail' FROM events WHERE message = ?1",
+        )?;
+        let mut rows = statement.query([message])?;
+        while let Some(row) = rows.next()? {
+            let word = |at| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?.unwrap_or_default());
+            let occurred_at = word(0)?.parse::<Timestamp>().ok();
+            if occurred_at.is_some_and(|at| at.as_millisecond() == time.as_millisecond())
+                && word(1)?.eq_ignore_ascii_case(&status.value)
+                && word(2)?.eq_ignore_ascii_case(detail)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// `false` when it was taken before.
     fn take_receipt_key(&self, message: i64, key: i64) -> rusqlite::Result<bool> {
         let taken = self
@@ -330,6 +417,12 @@ impl Open<'_> {
             .prepare_cached("INSERT OR IGNORE INTO receipt_keys (message, key) VALUES (?1, ?2)")?
             .execute([message, key])?;
         Ok(taken == 1)
+    }
+
+    fn knows_event_key(&self, submission: &Submission, key: &str) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached("SELECT 1 FROM event_keys WHERE source = ?1 AND key = ?2")?
+            .exists(params![submission.source.as_str(), key])
     }
 
     fn take_event_key(&self, submission: &Submission, key: &str) -> rusqlite::Result<bool> {
@@ -380,17 +473,22 @@ impl Open<'_> {
     }
 }
 
-fn reply_key(reply: &Reply) -> String {
-    format!("reply:{}", reply.reply_id)
+fn reply_key(id: &str) -> String {
+    format!("reply:{id}")
 }
 
 fn unrecognized_key(event: &Unrecognized) -> String {
     format!("sha256:{}", hex(&event.digest))
 }
 
-/// A receipt is the same as another of its message when status value, detail and status time are.
+/// A receipt is the same as another of its message when status value, detail and status time are, however they are written. A time
+/// counts to the millisecond; one that cannot be read is its text.
 fn receipt_key(status: &Status) -> i64 {
-    lookup::short_hash(&[&status.value, status.detail.as_deref().unwrap_or_default(), &status.time_text])
+    let detail = status.detail.as_deref().unwrap_or_default().to_ascii_uppercase();
+    match status.time {
+        Some(time) => lookup::short_hash(&[&status.value, &detail, &format!("@{}", time.as_millisecond())]),
+        None => lookup::short_hash(&[&status.value, &detail, &status.time_text]),
+    }
 }
 
 /// Sent (else accepted) to delivered, where this receipt made the message delivered. Not when the clocks say less than nothing.

@@ -53,6 +53,7 @@ pub struct Writer {
     caps: LabelCaps,
     pub(super) lookup: Lookup,
     marks: Marks,
+    spelled_to: i64,
     pub(super) checkpointer: Checkpointer,
     meters: StoreMeters,
     source_meters: HashMap<String, SourceMeters>,
@@ -95,6 +96,7 @@ impl Writer {
         let message_round = MessageRound::At(0);
         let lookup = Lookup::load(&connection)?;
         let marks = Marks::load(&connection)?;
+        let spelled_to = rows::spelled_to(&connection)?;
         let source_meters =
             settings.sources.iter().map(|name| (name.to_string(), SourceMeters::new(name.as_str()))).collect();
         let mut writer = Self {
@@ -109,6 +111,7 @@ impl Writer {
             caps,
             lookup,
             marks,
+            spelled_to,
             checkpointer,
             meters: StoreMeters::new(),
             source_meters,
@@ -355,6 +358,7 @@ impl Writer {
             routes: &self.settings.relays,
             resends: &self.settings.resends,
             linking: None,
+            spelled_to: self.spelled_to,
             opt_outs: self.settings.opt_outs,
             conversations: self.settings.conversations,
             postings: Postings::default(),

@@ -15,6 +15,7 @@ mod examples;
 mod generated;
 mod guessing;
 mod http;
+mod identity;
 mod kept;
 mod leaks;
 mod operation;

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::text::Parameters;
-use super::{contact, mccmnc, price, status, time};
-use crate::event::{Event, Network, Receipt, Reply, ReplyKind, Status, hex};
+use super::{contact, differs, mccmnc, price, status, time};
+use crate::event::{Event, Network, Receipt, Reply, ReplyKind, Status, hex, plain_id};
+use crate::number;
 use crate::provider::{Reading, keyword};
 
 /// A receipt where there is a `statut`, a reply where there is a `responseID` or an `emetteur` with its `message`. The error says
@@ -24,11 +25,15 @@ pub(super) fn event(reading: &Reading<'_>, parameters: Parameters) -> Result<Eve
 
 fn receipt(reading: &Reading<'_>, parameters: &Parameters, sms_id: &str, code: &str) -> Event {
     let network = network(parameters);
-    let numero = parameters.get("numero");
-    let (number, country) = contact(numero, network.mccmnc.as_deref(), reading);
+    let numero = parameters.get("numero").unwrap_or_default();
+    let (number, country) = contact(Some(numero).filter(|n| !n.is_empty()), network.mccmnc.as_deref(), reading);
+    let message_part = number.as_deref().map(number::plain).unwrap_or_default();
+    let value = status::legacy_code(code);
     Event::Receipt(Box::new(Receipt {
-        message_id: sms_id.to_owned(),
-        message_part: numero.unwrap_or_default().to_owned(),
+        message_id: plain_id(sms_id.to_owned()),
+        part_text: differs(numero, &message_part),
+        message_part,
+        shares_id: true,
         channel: Some("SMS".to_owned()),
         channel_id: None,
         flow: None,
@@ -36,9 +41,10 @@ fn receipt(reading: &Reading<'_>, parameters: &Parameters, sms_id: &str, code: &
         country,
         originator: None,
         status: Status {
-            value: code.to_owned(),
+            outcome: status::legacy(&value),
+            value_text: differs(code, &value),
+            value,
             detail: None,
-            outcome: status::legacy(code),
             time: received(reading, parameters),
             time_text: parameters.get("date_reception").unwrap_or_default().to_owned(),
         },
@@ -62,6 +68,7 @@ fn reply(reading: &Reading<'_>, parameters: Parameters) -> Event {
     let stops = text.is_some_and(|text| keyword::is_keyword(text, reading.stop_keywords));
     let mut reply = Reply {
         reply_id: parameters.get("responseid").unwrap_or_default().to_owned(),
+        former_id: None,
         kind: if stops { ReplyKind::Stop } else { ReplyKind::Reply },
         opts_in: !stops && text.is_some_and(|text| keyword::is_keyword(text, reading.start_keywords)),
         channel: Some("SMS".to_owned()),
@@ -74,19 +81,34 @@ fn reply(reading: &Reading<'_>, parameters: Parameters) -> Event {
         network,
         ref_client: owned(&parameters, "refclient"),
         campaign_id: None,
-        origin_message_id: owned(&parameters, "smsid"),
+        origin_message_id: owned(&parameters, "smsid").map(plain_id),
         text: text.map(str::to_owned),
     };
     if reply.reply_id.is_empty() {
-        reply.reply_id = hash_of_all(parameters);
+        let mut parameters = parameters.sorted();
+        let former = hash_of_all(&parameters);
+        for (name, value) in &mut parameters {
+            match name.as_str() {
+                "emetteur" | "numero" => *value = number::plain(&number::read(value, reading.region).number),
+                "date_reception" => {
+                    if let Some(time) = time::parse(value, reading.zone) {
+                        *value = time.to_string();
+                    }
+                }
+                "smsid" => *value = plain_id(value.trim().to_owned()),
+                _ => {}
+            }
+        }
+        reply.reply_id = hash_of_all(&parameters);
+        reply.former_id = differs(&former, &reply.reply_id);
     }
     Event::Reply(Box::new(reply))
 }
 
 /// The same parameters in any order are the same reply.
-fn hash_of_all(parameters: Parameters) -> String {
+fn hash_of_all(parameters: &[(String, String)]) -> String {
     let mut hash = Sha256::new();
-    for (name, value) in parameters.sorted() {
+    for (name, value) in parameters {
         hash = hash.chain_update(name).chain_update([0]).chain_update(value).chain_update([0]);
     }
     hex(&hash.finalize())

@@ -109,6 +109,11 @@ fn contact(written: Option<&str>, mccmnc: Option<&str>, reading: &Reading<'_>) -
     (number, country.or_else(|| mccmnc.and_then(mcc::country)))
 }
 
+/// What was written, where that is not what it is read as.
+fn differs(written: &str, read: &str) -> Option<String> {
+    (written != read).then(|| written.to_owned())
+}
+
 /// `20801`, `208-01` or `208 01` -> `20801`; `None` unless that gives five or six digits.
 fn mccmnc(written: &str) -> Option<String> {
     let digits: String = written.chars().filter(|c| !matches!(c, '-' | ' ')).collect();

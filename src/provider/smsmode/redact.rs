@@ -23,7 +23,7 @@ pub fn drop_text<'a>(events: &mut [Event], webhook: &Webhook<'a>) -> (Cow<'a, st
 /// Query and body without texts, wherever [`decode`](super::decode) finds them; of JSON at any depth, so that a shape which is not
 /// recognized loses them too. What is neither JSON nor a form cannot be read, so it stays as it is.
 fn without_text<'a>(webhook: &Webhook<'a>) -> (Cow<'a, str>, Cow<'a, [u8]>) {
-    let query = match without_parameter(webhook.query.as_bytes()) {
+    let query = match without_parameter(&text::pairs(&text::whole(webhook.query.as_bytes()))) {
         Some(changed) => Cow::Owned(String::from_utf8_lossy(&changed).into_owned()),
         None => webhook.query.into(),
     };
@@ -35,7 +35,10 @@ fn without_text<'a>(webhook: &Webhook<'a>) -> (Cow<'a, str>, Cow<'a, [u8]>) {
                 webhook.body.into()
             }
         }
-        _ => without_parameter(webhook.body).map_or(webhook.body.into(), Cow::Owned),
+        _ => {
+            let pairs: Vec<&[u8]> = webhook.body.split(|b| *b == b'&').collect();
+            without_parameter(&pairs).map_or(webhook.body.into(), Cow::Owned)
+        }
     };
     (query, body)
 }
@@ -67,14 +70,14 @@ fn take_texts(value: &mut Value) -> bool {
 }
 
 /// The same parameters with an empty text; `None` where there is none.
-fn without_parameter(parameters: &[u8]) -> Option<Vec<u8>> {
-    let is_text = |pair: &&[u8]| text::name_of(pair) == LEGACY_TEXT;
-    if !parameters.split(|b| *b == b'&').any(|pair| is_text(&pair)) {
+fn without_parameter(pairs: &[&[u8]]) -> Option<Vec<u8>> {
+    let is_text = |pair: &&&[u8]| text::name_of(pair) == LEGACY_TEXT;
+    if !pairs.iter().any(|pair| is_text(&pair)) {
         return None;
     }
-    let kept = parameters.split(|b| *b == b'&').map(|pair| match is_text(&pair) {
+    let kept = pairs.iter().map(|pair| match is_text(&pair) {
         true => &pair[..pair.iter().position(|b| *b == b'=').map_or(pair.len(), |equals| equals + 1)],
-        false => pair,
+        false => *pair,
     });
     Some(kept.collect::<Vec<_>>().join(&b'&'))
 }
@@ -114,7 +117,14 @@ mod tests {
             let (_, kept) = redacted("", body);
             assert_eq!(kept, expected, "{body}");
         }
-        assert_eq!(redacted("a=1&message=secret", "").0, "a=1&message=");
+        for (query, expected) in [
+            ("a=1&message=secret", "a=1&message="),
+            ("a=1?message=secret", "a=1&message="),
+            ("a=1&amp;message=secret", "a=1&amp;message="),
+            ("a%3D1%26message%3Dsecret%26b%3D2", "a=1&message=&b=2"),
+        ] {
+            assert_eq!(redacted(query, "").0, expected);
+        }
     }
 
     #[test]

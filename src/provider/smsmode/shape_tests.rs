@@ -86,7 +86,8 @@ fn a_legacy_receipt_is_read_from_a_query_or_a_form() {
         one("", Some("text/plain"), shouted.as_bytes()),
     ] {
         let r = receipt(event);
-        assert_eq!((r.message_id.as_str(), r.message_part.as_str()), ("kTy/h", "0612345678"));
+        assert_eq!((r.message_id.as_str(), r.message_part.as_str()), ("kTy/h", "33612345678"));
+        assert_eq!(r.part_text.as_deref(), Some("0612345678"));
         assert_eq!((r.number.as_deref(), r.country), (Some("33612345678"), Country::new("FR")));
         assert_eq!((r.channel.as_deref(), r.flow), (Some("SMS"), None));
         assert_eq!((r.status.value.as_str(), r.status.outcome), ("11", Outcome::Delivered));
@@ -99,6 +100,77 @@ fn a_legacy_receipt_is_read_from_a_query_or_a_form() {
     let least = receipt(one("statut=1&smsID=a", None, b""));
     assert_eq!((least.message_part.as_str(), least.number, least.price), ("", None, None));
     assert_eq!(unrecognized(one("statut=11&smsID=+", None, b"")).why, "no smsID");
+}
+
+#[test]
+fn a_legacy_recipient_is_the_same_however_it_is_written() {
+    for numero in [
+        "33612345678",
+        "%2B33612345678",
+        "+33612345678",
+        "0033612345678",
+        "0612345678",
+        "06+12+34+56+78",
+        "06.12.34.56.78",
+        "(%2B33)+6-12-34-56-78",
+        "%252B33612345678",
+        "%25252B33612345678",
+        "%252B33%2B6%2B12%2B34%2B56%2B78",
+        "%2533%25336%2531%2532345678",
+    ] {
+        let r = receipt(one(&format!("statut=11&smsID=a&numero={numero}"), None, b""));
+        assert_eq!((r.message_part.as_str(), r.number.as_deref()), ("33612345678", Some("33612345678")), "{numero}");
+    }
+    for numero in ["99912345678", "%2B999+12345678", "0099912345678", "%252B99912345678"] {
+        let r = receipt(one(&format!("statut=11&smsID=a&numero={numero}"), None, b""));
+        assert_eq!(r.message_part, "99912345678", "{numero}, which no plan knows");
+    }
+}
+
+#[test]
+fn a_request_whose_values_were_encoded_twice_is_read_as_if_once() {
+    let twice = "numero=%252B33612345678&date_reception=2010-03-25%2B09%253A52%253A17&statut=11&smsID=kTy%252Fh&refClient=a%252Bb";
+    let r = receipt(one(twice, None, b""));
+    assert_eq!((r.message_id.as_str(), r.ref_client.as_deref()), ("kTy/h", Some("a+b")));
+    assert_eq!(r.status.time, at("2010-03-25T08:52:17Z"));
+    let r = receipt(one("", FORM, twice.as_bytes()));
+    assert_eq!((r.message_id.as_str(), r.message_part.as_str()), ("kTy/h", "33612345678"));
+    let once = receipt(one("numero=33612345678&statut=11&smsID=kTy%252Fh&refClient=100%2525", None, b""));
+    assert_eq!((once.message_id.as_str(), once.ref_client.as_deref()), ("kTy%2Fh", Some("100%25")), "nothing shows it");
+    let said = reply(one("emetteur=%252B33612345678&message=%25C3%25A9t%25C3%25A9", None, b""));
+    assert_eq!(said.text.as_deref(), Some("été"));
+    let whole = receipt(one("numero%3D33612345678%26smsID%3Da%26statut%3D11", None, b""));
+    assert_eq!((whole.message_id.as_str(), whole.message_part.as_str()), ("a", "33612345678"));
+}
+
+#[test]
+fn a_query_that_is_appended_with_a_second_question_mark_is_read() {
+    for query in [
+        "a=1?smsID=a&statut=11&numero=33612345678",
+        "?smsID=a&statut=11&numero=33612345678",
+        "a=1&b?smsID=a?statut=11?numero=33612345678",
+        "a=1&amp;smsID=a&amp;statut=11&amp;numero=33612345678",
+        "a=1?&smsID=a&statut=11&numero=33612345678",
+    ] {
+        let r = receipt(one(query, None, b""));
+        assert_eq!((r.message_id.as_str(), r.message_part.as_str()), ("a", "33612345678"), "{query}");
+    }
+    let said = reply(one("emetteur=33612345678&message=who?+me?a=1&numero=36111", None, b""));
+    assert_eq!(said.text.as_deref(), Some("who? me?a=1"));
+}
+
+#[test]
+fn a_legacy_reply_without_an_id_is_the_same_however_it_is_written() {
+    let of = |query| reply(one(query, None, b""));
+    let first = of("emetteur=33612345678&message=oui&numero=36111&date_reception=01012013-122233");
+    for other in [
+        "emetteur=%2B33612345678&message=oui&numero=36111&date_reception=01012013-122233",
+        "emetteur=0612345678&message=oui&numero=36111&date_reception=2013-01-01+12:22:33",
+        "emetteur=33612345678&message=oui&numero=36111&date_reception=2013-01-01T11:22:33.000Z",
+    ] {
+        assert_eq!(of(other).reply_id, first.reply_id, "{other}");
+    }
+    assert_eq!(first.former_id.as_ref().map(String::len), Some(64), "what earlier versions called it");
 }
 
 #[test]

@@ -41,6 +41,15 @@ fn reason(detail: &str) -> Reason {
     REASONS.iter().find(|(known, _)| detail.eq_ignore_ascii_case(known)).map_or(Reason::Unknown, |&(_, reason)| reason)
 }
 
+/// The legacy HTTP API's `statut` in one spelling: `011` is `11`, `00` is `0`. What is no such number stays as it is.
+pub(super) fn legacy_code(written: &str) -> String {
+    let is_number = written.bytes().all(|b| b.is_ascii_digit());
+    match written.parse::<u16>() {
+        Ok(code) if is_number => code.to_string(),
+        _ => written.to_owned(),
+    }
+}
+
 /// The legacy HTTP API's `statut` (legacy HTTP manual, annex of status codes).
 pub(super) fn legacy(code: &str) -> Outcome {
     let Ok(code) = code.parse::<u16>() else { return Outcome::Unknown };

@@ -139,7 +139,8 @@ fn every_status_has_its_outcome_whatever_its_case() {
     ] {
         for written in [value.to_owned(), value.to_lowercase(), format!(" {value} ")] {
             let r = receipt(json_event(&with(full_receipt(), "status.value", Some(json!(written)))));
-            assert_eq!((r.status.outcome, r.status.value.as_str()), (outcome, written.trim()), "{written}");
+            assert_eq!((r.status.outcome, r.status.value.as_str()), (outcome, value), "{written}");
+            assert_eq!(r.status.value_text.as_deref(), Some(written.trim()).filter(|written| *written != value));
         }
     }
 }
@@ -203,6 +204,9 @@ fn every_legacy_code_has_its_outcome() {
             let r = receipt(one(&format!("smsID=a&statut={code}"), None, b""));
             assert_eq!((r.status.outcome, r.status.value), (outcome, code.to_string()), "{code}");
         }
+    }
+    for (written, value) in [("011", "11"), ("00", "0"), ("+11+", "11"), ("3999", "3999"), ("-1", "-1"), ("1x", "1x")] {
+        assert_eq!(receipt(one(&format!("smsID=a&statut={written}"), None, b"")).status.value, value, "{written}");
     }
     for odd in ["DELIVERED", "-1", "99999999999", "1.5"] {
         assert_eq!(receipt(one(&format!("smsID=a&statut={odd}"), None, b"")).status.outcome, Outcome::Unknown, "{odd}");
@@ -303,6 +307,34 @@ fn the_channel_is_its_own_type_else_that_of_the_message() {
     assert_eq!(r.channel.as_deref(), Some("RCS"));
     let r = receipt(json_event(&with(with(full_receipt(), "channel", None), "type", None)));
     assert_eq!(r.channel, None);
+}
+
+#[test]
+fn a_label_and_an_id_have_one_spelling() {
+    let mut message = full_receipt();
+    for (path, written) in [
+        ("messageId", "67C15045-96E8-4E5A-9C3B-0123456789AB"),
+        ("channel.channelId", "0A0F1A28-2E33-4E1D-8D8D-0123456789AB"),
+        ("campaignId", "0A0F1A28-2E33-4E1D-8D8D-0123456789AC"),
+        ("originMessageId", "0A0F1A28-2E33-4E1D-8D8D-0123456789AD"),
+        ("channel.type", " sms "),
+        ("channel.flow", "Marketing"),
+        ("price.currency", "eur"),
+        ("refClient", "Order-A"),
+    ] {
+        message = with(message, path, Some(json!(written)));
+    }
+    let r = receipt(json_event(&message));
+    assert_eq!(r.message_id, "67c15045-96e8-4e5a-9c3b-0123456789ab");
+    assert_eq!(r.channel_id.as_deref(), Some("0a0f1a28-2e33-4e1d-8d8d-0123456789ab"));
+    assert_eq!(r.campaign_id.as_deref(), Some("0a0f1a28-2e33-4e1d-8d8d-0123456789ac"));
+    assert_eq!(r.origin_message_id.as_deref(), Some("0a0f1a28-2e33-4e1d-8d8d-0123456789ad"));
+    assert_eq!((r.channel.as_deref(), r.flow.as_deref()), (Some("SMS"), Some("MARKETING")));
+    assert_eq!(r.price.and_then(|price| price.currency).as_deref(), Some("EUR"));
+    assert_eq!(r.ref_client.as_deref(), Some("Order-A"), "what the sender has chosen stays");
+    let message = with(full_reply(), "messageId", Some(json!("67C15045-96E8-4E5A-9C3B-0123456789AB")));
+    let r = reply(json_event(&message));
+    assert_eq!(r.reply_id, "67c15045-96e8-4e5a-9c3b-0123456789ab");
 }
 
 #[test]

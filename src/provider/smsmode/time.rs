@@ -25,7 +25,8 @@ fn iso(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let month = rest.number(2)?;
     rest.skip(b"-")?;
     let day = rest.number(2)?;
-    rest.skip(b"Tt ")?;
+    // A space that was encoded twice is a plus.
+    rest.skip(b"Tt +")?;
     let hour = rest.number(2)?;
     rest.skip(b":")?;
     let minute = rest.number(2)?;
@@ -127,6 +128,7 @@ mod tests {
             ("2025-04-01T16:00:10", "2025-04-01T14:00:10Z"),
             ("2025-01-01T16:00:10", "2025-01-01T15:00:10Z"),
             (" 2025-04-01 16:00:10 ", "2025-04-01T14:00:10Z"),
+            ("2025-04-01+16:00:10", "2025-04-01T14:00:10Z"),
             ("2025-04-01T16:00", "2025-04-01T14:00:00Z"),
             ("2025-04-01T16:00:10.5", "2025-04-01T14:00:10.5Z"),
             ("2025-04-01T16:00:10,123456789123", "2025-04-01T14:00:10.123456789Z"),

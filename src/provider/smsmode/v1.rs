@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{contact, mccmnc, price, status, time};
-use crate::event::{Event, Network, Price, Receipt, Reply, ReplyKind, Status};
+use super::{contact, differs, mccmnc, price, status, time};
+use crate::event::{Event, Network, Price, Receipt, Reply, ReplyKind, Status, plain_id};
 use crate::number;
 use crate::provider::{Reading, keyword};
 
@@ -15,7 +15,7 @@ pub(super) fn event(reading: &Reading<'_>, message: &Value) -> Result<Event, &'s
     if !message.is_object() {
         return Err("not a JSON object");
     }
-    let message_id = text(&message["messageId"]).ok_or("no messageId")?;
+    let message_id = id(&message["messageId"]).ok_or("no messageId")?;
     let direction = word(&message["direction"]);
     let is = |known: &str| direction.is_some_and(|direction| direction.eq_ignore_ascii_case(known));
     if is("MO") {
@@ -35,7 +35,7 @@ pub(super) fn event(reading: &Reading<'_>, message: &Value) -> Result<Event, &'s
 
 /// `channel.channelId`, which an unrecognized message may name as well.
 pub(super) fn channel_id(message: &Value) -> Option<String> {
-    text(&message["channel"]["channelId"])
+    id(&message["channel"]["channelId"])
 }
 
 fn receipt(reading: &Reading<'_>, message: &Value, message_id: String, value: String) -> Event {
@@ -44,19 +44,24 @@ fn receipt(reading: &Reading<'_>, message: &Value, message_id: String, value: St
     let to = text(&message["recipient"]["to"]);
     let (number, country) = contact(to.as_deref(), network.mccmnc.as_deref(), reading);
     let detail = text(&status["detail"]);
+    let written = value;
+    let value = written.to_ascii_uppercase();
     let time_text = text(&status["deliveryDate"]).unwrap_or_default();
     let time_of = |field: &Value| text(field).and_then(|text| time::parse(&text, reading.zone));
     Event::Receipt(Box::new(Receipt {
         message_id,
         message_part: String::new(),
+        part_text: None,
+        shares_id: false,
         channel: channel(message),
         channel_id: channel_id(message),
-        flow: text(&message["channel"]["flow"]),
+        flow: text(&message["channel"]["flow"]).map(upper),
         number,
         country,
         originator: text(&message["from"]),
         status: Status {
             outcome: status::v1(&value, detail.as_deref()),
+            value_text: differs(&written, &value),
             value,
             detail,
             time: time::parse(&time_text, reading.zone),
@@ -68,8 +73,8 @@ fn receipt(reading: &Reading<'_>, message: &Value, message_id: String, value: St
         price: cost(&message["price"]),
         parts: parts(&body["messagePartCount"]),
         ref_client: text(&message["refClient"]),
-        campaign_id: text(&message["campaignId"]),
-        origin_message_id: text(&message["originMessageId"]),
+        campaign_id: id(&message["campaignId"]),
+        origin_message_id: id(&message["originMessageId"]),
         text: content(body),
     }))
 }
@@ -86,20 +91,21 @@ fn reply(reading: &Reading<'_>, message: &Value, reply_id: String) -> Event {
         .iter()
         .find_map(|field| text(&message[*field]).and_then(|text| time::parse(&text, reading.zone)));
     Event::Reply(Box::new(Reply {
+        former_id: None,
         reply_id,
         kind: if stops { ReplyKind::Stop } else { ReplyKind::Reply },
         opts_in: !stops && content.as_deref().is_some_and(|text| keyword::is_keyword(text, reading.start_keywords)),
         channel: channel(message),
         channel_id: channel_id(message),
-        flow: text(&message["channel"]["flow"]),
+        flow: text(&message["channel"]["flow"]).map(upper),
         number,
         country,
         originator,
         time,
         network,
         ref_client: text(&message["refClient"]),
-        campaign_id: text(&message["campaignId"]),
-        origin_message_id: text(&message["originMessageId"]),
+        campaign_id: id(&message["campaignId"]),
+        origin_message_id: id(&message["originMessageId"]),
         text: content,
     }))
 }
@@ -112,7 +118,12 @@ fn sides(from: Option<String>, to: Option<String>) -> (Option<String>, Option<St
 }
 
 fn channel(message: &Value) -> Option<String> {
-    text(&message["channel"]["type"]).or_else(|| text(&message["type"]))
+    text(&message["channel"]["type"]).or_else(|| text(&message["type"])).map(upper)
+}
+
+fn upper(mut word: String) -> String {
+    word.make_ascii_uppercase();
+    word
 }
 
 fn network(lookup: &Value) -> Network {
@@ -120,7 +131,7 @@ fn network(lookup: &Value) -> Network {
 }
 
 fn cost(field: &Value) -> Option<Price> {
-    price(&text(&field["amount"])?, text(&field["currency"]))
+    price(&text(&field["amount"])?, text(&field["currency"]).map(upper))
 }
 
 fn parts(field: &Value) -> Option<u32> {
@@ -165,6 +176,11 @@ fn text(field: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => word(field).map(str::to_owned),
     }
+}
+
+/// A text that is an id, in one spelling.
+fn id(field: &Value) -> Option<String> {
+    text(field).map(plain_id)
 }
 
 fn word(field: &Value) -> Option<&str> {

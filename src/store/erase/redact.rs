@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::People;
-use crate::event::Receipt;
+use crate::event::{Receipt, plain_id};
 use crate::record::Record;
 
 /// A receipt of a message whose recipient has been erased.
@@ -46,7 +46,7 @@ pub fn array(source: &str, body: &[u8], people: &People, ids: &HashSet<String>) 
 /// Whether one of the ids stands in it.
 pub fn has_one_of(value: &Value, ids: &HashSet<String>) -> bool {
     match value {
-        Value::String(text) => ids.contains(text.trim()),
+        Value::String(text) => ids.contains(text.trim()) || ids.contains(&plain_id(text.trim().to_owned())),
         Value::Number(number) => ids.contains(&number.to_string()),
         Value::Array(values) => values.iter().any(|value| has_one_of(value, ids)),
         Value::Object(members) => members.values().any(|value| has_one_of(value, ids)),

@@ -8,7 +8,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Marks, People, redact};
-use crate::event::SourceName;
+use crate::event::{SourceName, plain_id};
 use crate::record::{Kind, Record};
 use crate::store::{lookup, scrub};
 
@@ -177,7 +177,7 @@ fn forget_key(connection: &Connection, record: &Record, received_at: i64) -> rus
     match (record.kind, &record.message_id) {
         (Kind::Reply | Kind::Stop, Some(id)) => connection
             .prepare_cached("UPDATE event_keys SET erased = 1 WHERE source = ?1 AND key = ?2")?
-            .execute(params![source, format!("reply:{id}")]),
+            .execute(params![source, format!("reply:{}", plain_id(id.clone()))]),
         (Kind::Unrecognized, _) => return forget_unrecognized(connection, source, received_at),
         _ => return Ok(()),
     }

@@ -20,7 +20,10 @@ fn marked(id: &str, at: Timestamp) -> Submission {
     let mut receipt = receipt(id, "ENROUTE", Outcome::Enroute);
     receipt.text = Some("marked-text".into());
     receipt.ref_client = Some("marked-reference".into());
-    receipt.message_part = if id.starts_with("legacy") { "+33 6 12 34 56 78".into() } else { String::new() };
+    if id.starts_with("legacy") {
+        receipt.message_part = "33612345678".into();
+        receipt.shares_id = true;
+    }
     let mut reply = reply(id);
     reply.text = Some("marked-reply".into());
     let events = vec![Event::Receipt(Box::new(receipt)), Event::Reply(Box::new(reply))];
