@@ -165,6 +165,7 @@ fn full_log_record_keys() -> Vec<String> {
     let encoder = LogEncoder::new(Resource::new(&otlp, instance), instance, discretion, NumberHasher::new(&[0; 32]));
     let some = || Some("1".to_owned());
     let record = Record {
+        occurred_at: Some(Timestamp::UNIX_EPOCH),
         channel: some(),
         flow: some(),
         country: some(),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
+use jiff::tz::Offset;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
@@ -51,7 +52,8 @@ impl LogEncoder {
         };
         let trace = record.trace.as_deref().and_then(TraceParent::parse);
         LogRecord {
-            time_unix_nano: unix_nanos(record.occurred_at.unwrap_or(entry.received_at)),
+            // The arrival, twice: a backend may reject what is much older than the newest of its stream, as Loki does.
+            time_unix_nano: unix_nanos(entry.received_at),
             observed_time_unix_nano: unix_nanos(entry.received_at),
             severity_number: severity.into(),
             severity_text: severity_text.to_owned(),
@@ -78,6 +80,7 @@ impl LogEncoder {
         attributes.text("messaging.message.conversation_id", record.ref_client.as_deref());
         attributes.text("sms.status.value", record.status.as_deref().map(without_numbers).as_deref());
         attributes.text("sms.status.detail", record.detail.as_deref().map(without_numbers).as_deref());
+        attributes.text("sms.status.time", status_time(record).as_deref());
         attributes.text("error.type", record.reason.map(|reason| reason.as_str()));
         if privacy.recipient != Recipient::Hashed {
             attributes.text("sms.recipient.masked", number.map(mask).as_deref());
@@ -109,6 +112,14 @@ impl LogEncoder {
         }
         attributes.0
     }
+}
+
+/// When it happened by the provider's clock, in ISO 8601 with an offset that is always +00:00: texts of one offset sort like the times.
+///
+/// No expiry has one: the provider sent nothing.
+fn status_time(record: &Record) -> Option<String> {
+    let time = record.occurred_at.filter(|_| record.kind != Kind::Expired)?;
+    Some(time.display_with_offset(Offset::UTC).to_string())
 }
 
 /// Attributes of one record; what is absent is left out.

@@ -122,8 +122,7 @@ fn thresholds_stand_in_one_place() {
     for alert in alerts.iter().filter(|alert| name(alert) != "SmscopeWatchdog") {
         assert!(!number.is_match(text(alert, "expr")), "{} has a number of its own", name(alert));
     }
-    let own: BTreeSet<&str> =
-        ["SmscopeWatchdog", "SmscopeSidecarAbsent", "SmscopeInstanceAbsent"].into_iter().collect();
+    let own: BTreeSet<&str> = ["SmscopeWatchdog", "SmscopeAbsent", "SmscopeDown"].into_iter().collect();
     assert_eq!(&alerts.iter().map(|alert| name(alert)).collect::<BTreeSet<_>>() - &own, used);
     for rule in rules(&files[1]) {
         assert!(thresholds.contains(&name(rule)), "{} overrides nothing", name(rule));
@@ -145,10 +144,10 @@ fn every_alert_says_what_it_has_to() {
             let annotations = &alert["annotations"];
             let summary = text(annotations, "summary");
             let has_number = summary.contains("{{ $value");
-            assert_eq!(has_number, !["SmscopeSidecarAbsent", "SmscopeWatchdog"].contains(&name), "{name}: {summary}");
+            assert_eq!(has_number, !["SmscopeAbsent", "SmscopeWatchdog"].contains(&name), "{name}: {summary}");
             let description = text(annotations, "description");
             assert!(
-                description.contains("ook first") || name == "SmscopeWatchdog" || name == "SmscopeDeliveryRatioDrop",
+                description.contains("ook first") || name == "SmscopeWatchdog" || name == "SmsDeliveryRatioDropped",
                 "{name}"
             );
             assert_eq!(text(annotations, "runbook_url"), format!("docs/runbooks/{name}.md"));

@@ -80,9 +80,9 @@ fn amtool_takes_the_example_and_routes_each_severity_where_it_belongs() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for (labels, receiver) in [
         (&["alertname=SmscopeWatchdog", "service=smscope", "severity=none"], "deadman"),
-        (&["alertname=SmscopeCreditExhausted", "service=smscope", "severity=critical"], "on-call"),
-        (&["alertname=SmscopeContentFiltered", "service=smscope", "severity=warning"], "chat"),
-        (&["alertname=SmscopeStopRateHigh", "service=smscope", "severity=info"], "chat"),
+        (&["alertname=SmsCreditExhausted", "service=smscope", "severity=critical"], "on-call"),
+        (&["alertname=SmsContentFiltered", "service=smscope", "severity=warning"], "chat"),
+        (&["alertname=SmsStopRatioHigh", "service=smscope", "severity=info"], "chat"),
     ] {
         let mut command = Command::new(&amtool);
         command.args(["config", "routes", "test", "--config.file"]).arg(&example);

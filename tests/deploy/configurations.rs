@@ -73,7 +73,7 @@ fn loki_keeps_what_smscope_may_send_late() {
         let text = crate::text(&loki["limits_config"][key]);
         text.strip_suffix('h').and_then(|number| number.parse::<u32>().ok()).unwrap_or_else(|| panic!("{key} = {text}"))
     };
-    // store.export_retention, and a day that a receipt may be late.
+    // store.export_retention, and a day in which it is sent.
     let export_retention =
         smscope::config::reference::settings().find(|setting| setting.key == "store.export_retention");
     assert_eq!(export_retention.unwrap().default, "7d");

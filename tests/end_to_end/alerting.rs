@@ -31,9 +31,9 @@ const BARREN: [(&str, &str); 10] = [
 /// Critical alerts with a threshold of their own here, and its name: they would silence the one that is waited for. Of simulated
 /// messages one in hundreds fails for credit or at a limit, healthy days included, and the spike may just be a fifth of the source.
 const OVERRIDDEN: [(&str, &str); 3] = [
-    ("SmscopeCreditExhausted", "credit_failures"),
-    ("SmscopeLimitReached", "limit_failures"),
-    ("SmscopeFailureRatioFast", "failure_ratio_fast"),
+    ("SmsCreditExhausted", "credit_failures"),
+    ("SmsSendingLimitReached", "limit_failures"),
+    ("SmsFailureRatioHigh", "failure_ratio_fast"),
 ];
 
 fn shipped(path: &str) -> String {
@@ -127,7 +127,7 @@ fn label<'a>(alert: &'a Value, name: &str) -> &'a str {
 }
 
 fn is_spike(notification: &Notification, status: &str) -> bool {
-    label(&notification.alert, "alertname") == "SmscopeNetworkFailureSpike" && notification.alert["status"] == status
+    label(&notification.alert, "alertname") == "SmsNetworkDegraded" && notification.alert["status"] == status
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_spike_is_told_of_with_its_text_and_its_end_is_too_and_every_expression_work
     assert!(summary.is_match(&text("summary")), "{}", text("summary"));
     assert!(text("description").contains("One operator (MCC and MNC 20810)"), "{}", text("description"));
     assert!(text("dashboard").starts_with("/d/smscope-failures?var-source=smsmode&"), "{}", text("dashboard"));
-    assert_eq!(text("runbook_url"), "docs/runbooks/SmscopeNetworkFailureSpike.md");
+    assert_eq!(text("runbook_url"), "docs/runbooks/SmsNetworkDegraded.md");
 
     every_expression_works(&chain.prometheus);
     what_grafana_asks_gives_the_same(&chain.prometheus);
@@ -164,8 +164,8 @@ fn a_spike_is_told_of_with_its_text_and_its_end_is_too_and_every_expression_work
         let name = label(&alert, "alertname");
         assert_eq!(receiver == "deadman", name == "SmscopeWatchdog", "{receiver}: {alert}");
         // Prometheus knows of no target in its first seconds, which are minutes here.
-        assert!(receiver != "on-call" || name == "SmscopeSidecarAbsent", "{alert}");
-        assert!(name != "SmscopeNetworkFailureSpike" || label(&alert, "network") == "20810", "{alert}");
+        assert!(receiver != "on-call" || name == "SmscopeAbsent", "{alert}");
+        assert!(name != "SmsNetworkDegraded" || label(&alert, "network") == "20810", "{alert}");
     }
 }
 

@@ -75,7 +75,7 @@ function rule(alert: Alert, kind: Kind, expr: string) {
       expression("C", "threshold", { expression: "B", conditions: [{ evaluator: { type: "gt", params: [0] } }] }),
     ],
     noDataState: "OK",
-    execErrState: alert.alert === "SmscopeSidecarAbsent" ? "Error" : "OK",
+    execErrState: alert.alert === "SmscopeAbsent" ? "Error" : "OK",
     for: alert.for,
     ...(alert.keep_firing_for && { keepFiringFor: alert.keep_firing_for }),
     missing_series_evals_to_resolve: 1,
@@ -85,7 +85,7 @@ function rule(alert: Alert, kind: Kind, expr: string) {
   };
 }
 
-/** SmscopeFailureRatioFast is smscope-failure-ratio-fast; Grafana takes 40 characters. */
+/** SmsFailureRatioHigh is smscope-failure-ratio-fast; Grafana takes 40 characters. */
 function uid(name: string): string {
   const uid = name.replace(/(?!^)[A-Z]/g, "-$&").toLowerCase();
   if (uid.length > 40) throw new Error(`${uid} is longer than Grafana's 40 characters`);

@@ -273,7 +273,7 @@ const messages = {
   panels: [
     records({
       title: "Failed messages",
-      description: `The newest 1,000 of the time range. A click on the message opens its journey, on the recipient all that happened to that person's number (the hash is the same for one number, and says nothing else), on the trace the request that sent it. ${LOKI_NEEDED}`,
+      description: `The newest 1,000 of the time range, by their arrival. A click on the message opens its journey, on the recipient all that happened to that person's number (the hash is the same for one number, and says nothing else), on the trace the request that sent it. ${LOKI_NEEDED}`,
       none: "No log record of a failed message, or no Loki",
       unit: "string",
       width: 24,

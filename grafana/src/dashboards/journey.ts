@@ -6,11 +6,11 @@ import { JOURNEY, TRACE } from "./links.js";
 import { OUTCOME, STOP, VOLUME } from "./look.js";
 import { quantile } from "./metrics.js";
 import { coloured, lanes, logs, lokiStat, records, spans, table } from "./panels.js";
-import { DELAYED, NAMED, WANTED } from "./sources.js";
+import { DELAYED, HAPPENED, NAMED, WANTED } from "./sources.js";
 import { VARIABLES } from "./variables.js";
 
 const HOW =
-  "Put a message id, a refClient or a recipient hash into Message, whole. Events may be days apart: widen the time range.";
+  "Put a message id, a refClient or a recipient hash into Message, whole. Events may be days apart, and records are found by their arrival: widen the time range.";
 const NONE = "Nothing found: put a whole message id, refClient or recipient hash into Message, or widen the time range";
 
 /** By event name; by smsmode's own status where Loki keeps no event names. */
@@ -62,16 +62,16 @@ const found = {
     }),
     records({
       title: "Events in order",
-      description: `Oldest first. Time is when it happened by the provider; Receipt late by is how much later it arrived here. Status and detail are the provider's own words. A failure after a delivery changed nothing: what is known never gets worse. A click on the recipient hash shows all messages to that number. ${HOW}`,
+      description: `Oldest first. Time is when it happened by the provider's clock (the arrival where the provider gave no time); Receipt late by is how much later it arrived here, so a late receipt stands where it belongs. Status and detail are the provider's own words. A failure after a delivery changed nothing: what is known never gets worse. A click on the recipient hash shows all messages to that number. ${HOW}`,
       none: NONE,
       unit: "string",
       width: 24,
       height: 10,
-      expr: WANTED + NAMED + DELAYED,
+      expr: WANTED + NAMED + HAPPENED + DELAYED,
       by: "Time",
       ascending: true,
       columns: [
-        { field: "Time", name: "Time", width: 190 },
+        { field: "happened", name: "Time", unit: "dateTimeAsSystem", width: 190 },
         { field: "event", name: "Event", mappings: coloured(EVENTS), width: 190 },
         { field: "sms_status_value", name: "Status", width: 120 },
         { field: "sms_status_detail", name: "Detail", width: 160 },
@@ -96,32 +96,32 @@ const delays = {
   panels: [
     lanes({
       title: "From event to event",
-      description: `A lane a message. A block begins with an event and lasts until the next one: point at it for how long that was. ${HOW}`,
+      description: `A lane a message. A block begins with an event, by the provider's clock, and lasts until the next one: point at it for how long that was. ${HOW}`,
       none: NONE,
       unit: "string",
       width: 14,
       height: 9,
-      expr: WANTED + NAMED,
+      expr: WANTED + NAMED + HAPPENED,
       lane: "messaging_message_id",
       state: "event",
       mappings: coloured(EVENTS),
     }),
     spans({
       title: "From first to last event",
-      description: `One row a message. A single event: its other receipts did not come, or are outside the time range. ${HOW}`,
+      description: `One row a message, by the provider's clock. A single event: its other receipts did not come, or are outside the time range. ${HOW}`,
       none: NONE,
       unit: "short",
       width: 10,
       height: 9,
-      expr: WANTED,
+      expr: WANTED + HAPPENED,
       group: "messaging_message_id",
       by: "First",
       ascending: true,
       columns: [
         { field: "messaging_message_id", name: "Message", links: JOURNEY },
-        { field: "Time (count)", name: "Events", width: 70 },
-        { field: "Time (min)", name: "First", unit: "dateTimeAsSystem", width: 170 },
-        { field: "Time (max)", name: "Last", unit: "dateTimeAsSystem", width: 170 },
+        { field: "happened (count)", name: "Events", width: 70 },
+        { field: "happened (min)", name: "First", unit: "dateTimeAsSystem", width: 170 },
+        { field: "happened (max)", name: "Last", unit: "dateTimeAsSystem", width: 170 },
         { field: "Elapsed", name: "Elapsed", unit: "ms", width: 100 },
       ],
     }),

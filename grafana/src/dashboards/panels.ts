@@ -343,15 +343,18 @@ function lokiTarget(expr: string, kind: "range" | "instant", lineLimit = 500): B
   return kind === "range" ? query.maxLines(lineLimit) : query;
 }
 
-/** Attributes of log records as columns. */
-const ATTRIBUTES: DataTransformerConfig = {
-  id: "extractFields",
-  options: { source: "labels", format: "json", replace: false, keepTime: false },
-};
+/** Attributes of log records as columns; `happened`, where a query makes it, is a time. */
+const ATTRIBUTES: DataTransformerConfig[] = [
+  { id: "extractFields", options: { source: "labels", format: "json", replace: false, keepTime: false } },
+  {
+    id: "convertFieldType",
+    options: { fields: {}, conversions: [{ targetField: "happened", destinationType: "time" }] },
+  },
+];
 
-/** One row a log record; columns are its attributes, `Time` and `Line`. */
+/** One row a log record; columns are its attributes, `Time` (its arrival) and `Line`. */
 export function records({ expr, ...rest }: Table & { expr: string }): Builder<Panel> {
-  return columnsOf(rest, LOKI, [], [lokiTarget(expr, "range", 1_000)], [ATTRIBUTES]);
+  return columnsOf(rest, LOKI, [], [lokiTarget(expr, "range", 1_000)], ATTRIBUTES);
 }
 
 /** One row a set of attributes, counted by Loki; the count is `Value #A`. */
@@ -359,7 +362,7 @@ export function counts({ expr, ...rest }: Table & { expr: string }): Builder<Pan
   return columnsOf(rest, LOKI, [], [lokiTarget(expr, "instant")], []);
 }
 
-/** Records grouped by one attribute, with the times of the first and the last. */
+/** Records grouped by one attribute, with the first and the last time of `happened`. */
 export function spans({ expr, group, ...rest }: Table & { expr: string; group: string }): Builder<Panel> {
   return columnsOf(
     rest,
@@ -367,13 +370,13 @@ export function spans({ expr, group, ...rest }: Table & { expr: string; group: s
     [],
     [lokiTarget(expr, "range", 1_000)],
     [
-      ATTRIBUTES,
+      ...ATTRIBUTES,
       {
         id: "groupBy",
         options: {
           fields: {
             [group]: { operation: "groupby", aggregations: [] },
-            Time: { operation: "aggregate", aggregations: ["count", "min", "max"] },
+            happened: { operation: "aggregate", aggregations: ["count", "min", "max"] },
           },
         },
       },
@@ -382,7 +385,7 @@ export function spans({ expr, group, ...rest }: Table & { expr: string; group: s
         options: {
           mode: "binary",
           alias: "Elapsed",
-          binary: { left: "Time (max)", operator: "-", right: "Time (min)" },
+          binary: { left: "happened (max)", operator: "-", right: "happened (min)" },
           replaceFields: false,
         },
       },
@@ -390,7 +393,7 @@ export function spans({ expr, group, ...rest }: Table & { expr: string; group: s
   );
 }
 
-/** A lane for each value of `lane`, coloured by what `state` is at the time. */
+/** A lane for each value of `lane`, coloured by what `state` is at the time of `happened`. */
 export function lanes({
   expr,
   lane,
@@ -414,9 +417,9 @@ export function lanes({
     )
     .targets([lokiTarget(expr, "range", 1_000)])
     .transformations([
-      ATTRIBUTES,
-      { id: "filterFieldsByName", options: { include: { names: ["Time", state, lane] } } },
-      { id: "sortBy", options: { fields: {}, sort: [{ field: "Time", desc: false }] } },
+      ...ATTRIBUTES,
+      { id: "filterFieldsByName", options: { include: { names: ["happened", state, lane] } } },
+      { id: "sortBy", options: { fields: {}, sort: [{ field: "happened", desc: false }] } },
       { id: "partitionByValues", options: { fields: [lane], keepFields: false, naming: { asLabels: true } } },
     ]);
 }

@@ -21,6 +21,12 @@ export const WANTED = `${RECORDS} | ${IDS.map((id) => `(${id}="$message" and ${i
 /** What happened. Loki kept no event name before grafana/loki#21229 (2026); the provider's status then stands for it. */
 export const NAMED = ' | label_format event=`{{ or .event_name .sms_status_value "see the record" }}`';
 
-/** Seconds from when it happened by the provider to its arrival here. */
+/** When it happened by the provider's clock, else its arrival here, which is the time of the record. */
+export const HAPPENED =
+  ' | label_format happened=`{{ or .sms_status_time (__timestamp__ | date "2006-01-02T15:04:05.000-07:00") }}`';
+
+/** Seconds from when it happened by the provider to its arrival here; empty where the provider gave no time. */
 export const DELAYED =
-  " | label_format receipt_delay=`{{ divf (sub .observed_timestamp (unixEpochNanos __timestamp__)) 1000000000 }}`";
+  " | label_format receipt_delay=`{{ if .sms_status_time }}" +
+  '{{ divf (sub (unixEpochNanos __timestamp__) (unixEpochNanos (toDate "2006-01-02T15:04:05Z07:00" .sms_status_time))) 1000000000 }}' +
+  "{{ end }}`";

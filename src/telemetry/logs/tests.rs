@@ -99,7 +99,7 @@ fn each_kind_has_its_event_name_its_severity_and_its_line() {
 #[test]
 fn a_record_carries_its_times_its_trace_and_every_attribute_with_its_type() {
     let log = encoder(Privacy::default()).log_record(&entry(42, whole(Kind::Failed)));
-    assert_eq!(log.time_unix_nano, 1_743_516_010_000_000_000);
+    assert_eq!(log.time_unix_nano, 1_743_516_012_500_000_000);
     assert_eq!(log.observed_time_unix_nano, 1_743_516_012_500_000_000);
     assert_eq!(crate::event::hex(&log.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_eq!(crate::event::hex(&log.span_id), "00f067aa0ba902b7");
@@ -116,6 +116,7 @@ fn a_record_carries_its_times_its_trace_and_every_attribute_with_its_type() {
         ("messaging.message.conversation_id", text("order-1")),
         ("sms.status.value", text("UNDELIVERED")),
         ("sms.status.detail", text("BLACKLISTED")),
+        ("sms.status.time", text("2025-04-01T14:00:10+00:00")),
         ("error.type", text("blacklisted")),
         ("sms.recipient.masked", text("+336•••••278")),
         ("sms.recipient.hash", text(&hash)),
@@ -133,12 +134,33 @@ fn a_record_carries_its_times_its_trace_and_every_attribute_with_its_type() {
 }
 
 #[test]
-fn what_is_absent_is_left_out_and_the_time_is_then_that_of_arrival() {
+fn a_receipt_that_is_hours_late_has_the_time_of_its_arrival_and_says_when_it_happened() {
+    let status_time = |record: Record| {
+        let log = encoder(Privacy::default()).log_record(&entry(1, record));
+        assert_eq!(log.time_unix_nano, 1_743_516_012_500_000_000);
+        assert_eq!(log.time_unix_nano, log.observed_time_unix_nano);
+        log.attributes.into_iter().find(|attribute| attribute.key == "sms.status.time").map(|attribute| attribute.value)
+    };
+    let occurred = |kind, time: &str| Record { occurred_at: Some(time.parse().unwrap()), ..bare(kind) };
+    for (time, expected) in [
+        ("2025-04-01T08:00:10Z", "2025-04-01T08:00:10+00:00"),
+        ("2025-04-01T14:00:10+02:00", "2025-04-01T12:00:10+00:00"),
+        ("2025-04-01T14:00:10.25Z", "2025-04-01T14:00:10.25+00:00"),
+    ] {
+        let value = attribute("", Value::StringValue(expected.to_owned())).value;
+        assert_eq!(status_time(occurred(Kind::Failed, time)), Some(value), "{time}");
+    }
+    assert_eq!(status_time(bare(Kind::Failed)), None);
+    // smscope itself says that a message expired; the provider said nothing.
+    assert_eq!(status_time(occurred(Kind::Expired, "2025-04-01T08:00:10Z")), None);
+}
+
+#[test]
+fn what_is_absent_is_left_out() {
     for kind in Kind::ALL {
         let log = encoder(ASKED).log_record(&entry(1, bare(kind)));
         let keys: Vec<_> = log.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
         assert_eq!(keys, ["log.record.uid", "sms.source"]);
-        assert_eq!(log.time_unix_nano, log.observed_time_unix_nano);
         assert!(log.trace_id.is_empty() && log.span_id.is_empty() && log.flags == 0);
     }
     assert_eq!(line(bare(Kind::Failed)), "message failed: unknown reason");
