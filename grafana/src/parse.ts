@@ -46,8 +46,8 @@ function answer({ language, expr }: Query): Answer {
     const metric = node.getChild("Identifier");
     const matrix = node.parent?.name === "MatrixSelector" ? node.parent : null;
     const inner = matrix ?? node;
-    // An offset stands between a selector and its function.
-    const around = inner.parent?.name === "OffsetExpr" ? inner.parent : inner;
+    // An offset, or the moment of `@`, stands between a selector and its function.
+    const around = ["OffsetExpr", "StepInvariantExpr"].includes(inner.parent?.name ?? "") ? inner.parent! : inner;
     const call = around.parent?.name === "FunctionCallBody" ? around.parent.parent : null;
     const range = matrix?.getChild("DurationExpr");
     const callName = call?.getChild("FunctionIdentifier");

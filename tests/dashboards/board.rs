@@ -19,6 +19,21 @@ pub enum Language {
     LogQl,
 }
 
+pub struct Row<'a> {
+    pub heading: &'a Value,
+    pub panels: Vec<&'a Value>,
+}
+
+impl Row<'_> {
+    pub fn title(&self) -> &str {
+        text(&self.heading["title"])
+    }
+
+    pub fn collapsed(&self) -> bool {
+        self.heading["collapsed"] == true
+    }
+}
+
 /// One query of a panel.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -62,9 +77,27 @@ impl Board {
         text(&self.json["uid"])
     }
 
-    /// Its panels, headings of rows left out.
+    /// Its rows with their panels, in the order in which they are read.
+    pub fn rows(&self) -> Vec<Row<'_>> {
+        let mut rows = Vec::new();
+        for panel in list(&self.json["panels"]) {
+            if panel["type"] == "row" {
+                rows.push(Row { heading: panel, panels: list(&panel["panels"]).iter().collect() });
+            } else {
+                rows.last_mut().expect("panels stand in rows").panels.push(panel);
+            }
+        }
+        rows
+    }
+
+    /// All panels, those of closed rows too; headings of rows left out.
+    pub fn all_panels(&self) -> impl Iterator<Item = &Value> {
+        self.rows().into_iter().flat_map(|row| row.panels)
+    }
+
+    /// The panels that show data of queries: all but texts and Grafana's list of alerts.
     pub fn panels(&self) -> impl Iterator<Item = &Value> {
-        list(&self.json["panels"]).iter().filter(|panel| panel["type"] != "row")
+        self.all_panels().filter(|panel| !["text", "alertlist"].contains(&text(&panel["type"])))
     }
 
     pub fn variables(&self) -> &[Value] {
@@ -94,15 +127,22 @@ impl Board {
         list(&panel["targets"]).iter().map(target).collect()
     }
 
+    /// The visible variables, in their order.
+    pub fn controls(&self) -> impl Iterator<Item = &Value> {
+        self.variables().iter().filter(|variable| variable["hide"] != 2)
+    }
+
     /// `expr` with its variables filled in as Grafana does it.
     pub fn fill(&self, expr: &str, filling: Filling) -> String {
         let value = |name: &str| match name {
             "__rate_interval" => filling.rate_interval.to_owned(),
             "__range" => filling.range.to_owned(),
+            "__from" => "0".to_owned(),
             name => {
                 let variable = self.variable(name).unwrap_or_else(|| panic!("{}: there is no ${name}", self.path));
                 match (text(&variable["type"]), filling.choice) {
                     ("textbox", _) => text(&variable["query"]).to_owned(),
+                    ("custom", _) => text(&variable["current"]["value"]).to_owned(),
                     (_, Choice::All) => text(&variable["allValue"]).to_owned(),
                     (_, Choice::Two) => "(one|another)".to_owned(),
                 }

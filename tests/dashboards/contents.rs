@@ -13,10 +13,11 @@ use crate::board::{Board, Choice, Filling, Language, Target, list, text};
 use crate::generator::parse;
 
 /// The dashboards by their uids: alerts and runbooks link to them.
-const UIDS: [(&str, &str); 4] = [
+const UIDS: [(&str, &str); 5] = [
     ("dashboards/deliverability.json", "smscope-deliverability"),
     ("dashboards/failures.json", "smscope-failures"),
     ("dashboards/journey.json", "smscope-journey"),
+    ("dashboards/objective.json", "smscope-objective"),
     ("dashboards/self.json", "smscope-self"),
 ];
 
@@ -62,10 +63,20 @@ fn each_dashboard_can_be_provisioned_as_it_is_and_has_its_fixed_uid() {
         assert_eq!(json["tags"], serde_json::json!(["smscope"]), "{}", board.path);
         assert_eq!(json["graphTooltip"], 1, "{}: the crosshair is shared", board.path);
         assert_eq!(json["schemaVersion"], 42, "{}", board.path);
-        assert!(text(&json["title"]).starts_with("smscope / "), "{}", board.path);
-        let link = &json["links"][0];
-        assert!(link["keepTime"] == true && link["includeVars"] == true && link["type"] == "dashboards");
-        assert_eq!(link["tags"], json["tags"]);
+        let links = list(&json["links"]);
+        assert_eq!(links.len(), UIDS.len() - 1, "{}: a link to each other dashboard", board.path);
+        for link in links {
+            let uid = text(&link["url"]).strip_prefix("/d/").unwrap();
+            assert!(uid != board.uid() && UIDS.iter().any(|(_, known)| *known == uid), "{}: {uid}", board.path);
+            // A message is looked for in other times than those that are looked at.
+            let own_time = ["smscope-journey", "smscope-objective"].contains(&uid);
+            assert_eq!(
+                (&link["includeVars"], &link["keepTime"]),
+                (&true.into(), &(!own_time).into()),
+                "{}",
+                board.path
+            );
+        }
     }
 }
 
@@ -80,9 +91,11 @@ fn every_dashboard_has_the_variables_that_links_pass_on() {
                 assert_eq!(variable["current"]["value"][0], "$__all", "{}: {name}", board.path);
             }
         }
-        // A value that nobody can see must not hide anything: what is hidden filters no query.
+        // A value that nobody can see must not hide anything: what is hidden filters no query. Rows are repeated by currency.
         let hidden = board.variables().iter().filter(|v| v["hide"] == 2).map(|v| text(&v["name"]));
-        for name in hidden.filter(|name| !["job", "instance", "source", "channel", "country"].contains(name)) {
+        for name in
+            hidden.filter(|name| !["job", "instance", "source", "channel", "country", "currency"].contains(name))
+        {
             let uses = |expr: &str| expr.contains(&format!("${name}\""));
             assert!(!board.targets().iter().any(|target| uses(&target.expr)), "{}: hidden ${name}", board.path);
         }
@@ -93,7 +106,8 @@ fn every_dashboard_has_the_variables_that_links_pass_on() {
 fn every_panel_says_what_it_shows_in_what_unit_and_what_it_means_that_there_is_nothing() {
     for board in Board::all() {
         let mut ids = BTreeSet::new();
-        for panel in list(&board.json["panels"]) {
+        let headings = board.rows().into_iter().map(|row| row.heading).collect::<Vec<_>>();
+        for panel in headings.into_iter().chain(board.all_panels()) {
             let title = text(&panel["title"]);
             assert!(ids.insert(panel["id"].as_u64().unwrap()), "{}: {title} has an id twice", board.path);
         }
@@ -110,7 +124,8 @@ fn every_panel_says_what_it_shows_in_what_unit_and_what_it_means_that_there_is_n
             assert!(board.targets_of(panel).iter().all(fits), "{place}: instant or not");
             let defaults = &panel["fieldConfig"]["defaults"];
             assert!(!text(&defaults["unit"]).is_empty(), "{place}: unit");
-            assert!(text(&defaults["noValue"]).len() > 8, "{place}: no-data text");
+            let logarithmic = defaults["custom"]["scaleDistribution"]["type"] == "log";
+            assert!(logarithmic || text(&defaults["noValue"]).len() > 8, "{place}: no-data text");
             // Grafana puts that text into every empty cell of a column that has none of its own.
             let columns = list(&panel["fieldConfig"]["overrides"]).iter().map(|own| list(&own["properties"]));
             let empty =
@@ -124,14 +139,19 @@ fn every_panel_says_what_it_shows_in_what_unit_and_what_it_means_that_there_is_n
 #[test]
 fn panels_fill_the_grid_without_lying_over_each_other() {
     for board in Board::all() {
-        let mut taken = BTreeMap::new();
-        for panel in list(&board.json["panels"]) {
+        let mut occupied = BTreeMap::new();
+        let mut place = |panel: &Value, row: usize| {
             let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
             assert!(w > 0 && h > 0 && x + w <= 24, "{}: {}", board.path, panel["title"]);
-            for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
-                let other = taken.insert(cell, text(&panel["title"]));
+            for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (row, x, y))) {
+                let other = occupied.insert(cell, text(&panel["title"]).to_owned());
                 assert_eq!(other, None, "{}: {} at {cell:?}", board.path, panel["title"]);
             }
+        };
+        // A closed row has a grid of its own, which is laid below its heading once it is opened.
+        for (index, row) in board.rows().iter().enumerate() {
+            place(row.heading, 0);
+            row.panels.iter().for_each(|panel| place(panel, if row.collapsed() { index + 1 } else { 0 }));
         }
     }
 }
@@ -209,7 +229,7 @@ fn every_query_asks_for_metrics_and_labels_that_exist() {
         let of_variables = board.variables().iter().map(|variable| text(&variable["query"]["query"]));
         let of_variables = of_variables.filter_map(|query| query.strip_prefix("label_values(")?.rsplit_once(", "));
         let annotations = list(&board.json["annotations"]["list"]).iter().map(|a| text(&a["expr"]));
-        let annotations = annotations.filter(|expr| !expr.starts_with("ALERTS{"));
+        let annotations = annotations.filter(|expr| !expr.contains("ALERTS"));
         let queries: Vec<String> = targets
             .iter()
             .map(|target| target.expr.as_str())

@@ -7,3 +7,4 @@ mod linter;
 #[path = "../support/needed.rs"]
 #[allow(dead_code, reason = "this test uses a part of it")]
 mod needed;
+mod readable;

@@ -9,7 +9,7 @@ import {
   type DashboardLink,
   DashboardLinkType,
   type Panel,
-  RowBuilder,
+  type RowPanel,
   type VariableModel,
 } from "@grafana/grafana-foundation-sdk/dashboard";
 import { ANNOTATION } from "./look.js";
@@ -18,6 +18,10 @@ import { PROMETHEUS } from "./sources.js";
 
 export interface Row {
   title: string;
+  /** For a feature that is off by default, or a system that not everyone has: closed, its queries are not sent. */
+  optional?: boolean;
+  /** One row for each value of this variable. */
+  repeat?: string;
   panels: Builder<Panel>[];
 }
 
@@ -34,52 +38,77 @@ export interface Frame {
 /** The SDK's builders of variables, links and annotations add defaults that hide them in a menu, so these are plain. */
 const plain = <T>(value: T): Builder<T> => ({ build: () => value });
 
-const LINK: DashboardLink = {
-  title: "smscope",
-  type: DashboardLinkType.Dashboards,
-  icon: "external link",
-  tooltip: "The other dashboards, with this time range and these filters",
-  tags: ["smscope"],
-  asDropdown: false,
-  targetBlank: false,
-  includeVars: true,
-  keepTime: true,
-};
+/** The dashboards by their uids, as links name them. Those with a time range of their own do not accept another's. */
+const DASHBOARDS = [
+  { uid: "smscope-deliverability", link: "Deliverability", ownTime: false },
+  { uid: "smscope-failures", link: "Failures", ownTime: false },
+  { uid: "smscope-objective", link: "Objective", ownTime: true },
+  { uid: "smscope-journey", link: "Journey", ownTime: true },
+  { uid: "smscope-self", link: "smscope", ownTime: false },
+] as const;
 
-const ANNOTATIONS: AnnotationQuery[] = [
-  {
-    name: "Alerts",
+function linksOf(uid: string): DashboardLink[] {
+  return DASHBOARDS.filter((other) => other.uid !== uid).map((other) => ({
+    title: other.link,
+    type: DashboardLinkType.Link,
+    icon: "dashboard",
+    tooltip: other.ownTime ? "With these filters" : "With this time range and these filters",
+    url: `/d/${other.uid}`,
+    tags: [],
+    asDropdown: false,
+    targetBlank: false,
+    includeVars: true,
+    keepTime: !other.ownTime,
+  }));
+}
+
+/**
+ * Marks a moment: the value of a sample is the time of the mark, in seconds, so that it is there once and in its place, and
+ * none is drawn at the left edge for what began earlier. Releases differ in where they look for the query: `expr` or `target`.
+ */
+function moments(name: string, color: string, seconds: string, texts: [title: string, text: string]): AnnotationQuery {
+  const expr = `(${seconds}) * 1000 >= $__from`;
+  const target = { refId: "Anno", datasource: PROMETHEUS, expr, interval: "60s", range: true };
+  return {
+    name,
     datasource: PROMETHEUS,
     enable: true,
-    hide: false,
-    iconColor: ANNOTATION.alert,
-    // The rules of alerts/smscope.rules.yaml give all their alerts this service; the watchdog, which always fires, is of
-    // no severity.
-    expr: 'ALERTS{alertstate="firing", service="smscope", severity!="none"}',
+    hide: true,
+    iconColor: color,
+    expr,
+    target: target as unknown as AnnotationQuery["target"],
     step: "60s",
-    titleFormat: "{{alertname}}",
-    textFormat: "{{severity}} {{source}} {{country}} {{reason}}",
-    tagKeys: "severity",
-    useValueForTime: false,
-  },
-  {
-    name: "Restarts",
-    datasource: PROMETHEUS,
-    enable: true,
-    hide: false,
-    iconColor: ANNOTATION.restart,
-    // The value of a sample is the time of the mark, so that a start is marked once and where it was.
-    expr: `(${ofSmscope(select("process_start_time_seconds"))}) * 1000`,
-    step: "60s",
-    titleFormat: "smscope started",
-    textFormat: "{{instance}}",
+    titleFormat: texts[0],
+    textFormat: texts[1],
     tagKeys: "",
     useValueForTime: true,
-  },
+  };
+}
+
+// The rules of alerts/ give all their alerts this service. An alert that is only pending has begun, and fires nothing yet.
+const OURS = 'service="smscope", severity=~"critical|warning"';
+
+const ANNOTATIONS: AnnotationQuery[] = [
+  moments(
+    "Alerts",
+    ANNOTATION.alert,
+    `ALERTS_FOR_STATE{${OURS}} and ignoring (alertstate) ALERTS{alertstate="firing", ${OURS}}`,
+    ["{{alertname}} began", "{{severity}} {{source}} {{network_name}} {{country}} {{reason}}"],
+  ),
+  moments("Restarts", ANNOTATION.restart, ofSmscope(select("process_start_time_seconds")), [
+    "smscope started",
+    "{{instance}}",
+  ]),
 ];
 
 /** The grid of a dashboard is this wide. */
 const WIDTH = 24;
+
+/**
+ * The release whose form of panels this is. Without it Grafana takes them for the oldest form that it knows, and its
+ * migrations shrink bars to nothing.
+ */
+const PLUGIN_VERSION = "11.0.0";
 
 export function dashboard({ uid, title, description, variables, from, refresh, rows }: Frame): Dashboard {
   const builder = new DashboardBuilder(title)
@@ -90,26 +119,44 @@ export function dashboard({ uid, title, description, variables, from, refresh, r
     .tooltip(DashboardCursorSync.Crosshair)
     .time({ from, to: "now" })
     .refresh(refresh)
-    .links([plain(LINK)])
+    .links(linksOf(uid).map(plain))
     .annotations(ANNOTATIONS.map(plain))
     .variables(variables.map(plain));
+  const built = builder.build();
+  built.panels = layOut(rows);
+  return built;
+}
+
+/** Panels of a row from left to right, and on a new line where there is no more room. */
+function layOut(rows: Row[]): (Panel | RowPanel)[] {
+  const laid: (Panel | RowPanel)[] = [];
   let id = 0;
   let top = 0;
-  for (const row of rows) {
-    builder.withRow(new RowBuilder(row.title).id(++id).gridPos({ x: 0, y: top, w: WIDTH, h: 1 }));
+  for (const { title, optional = false, repeat, panels } of rows) {
+    const heading: RowPanel = {
+      type: "row",
+      id: ++id,
+      title,
+      collapsed: optional,
+      gridPos: { x: 0, y: top, w: WIDTH, h: 1 },
+      panels: [],
+      ...(repeat && { repeat }),
+    };
+    laid.push(heading);
     top += 1;
-    let [left, height] = [0, 0];
-    for (const panel of row.panels.map((panel) => panel.build())) {
+    let [left, line, height] = [0, top, 0];
+    // A panel may be on several dashboards, and a builder gives the same object each time.
+    for (const panel of panels.map((panel) => ({ ...panel.build() }))) {
       const { w, h } = panel.gridPos ?? { w: WIDTH, h: 8 };
-      if (left + w > WIDTH) {
-        [left, top, height] = [0, top + height, 0];
-      }
+      if (left + w > WIDTH) [left, line, height] = [0, line + height, 0];
       panel.id = ++id;
-      panel.gridPos = { x: left, y: top, w, h };
+      panel.pluginVersion = PLUGIN_VERSION;
+      panel.gridPos = { x: left, y: line, w, h };
       [left, height] = [left + w, Math.max(height, h)];
-      builder.withPanel(plain(panel));
+      (optional ? heading.panels : laid).push(panel);
     }
-    top += height;
+    // Panels of a closed row take no room.
+    if (!optional) top = line + height;
   }
-  return builder.build();
+  return laid;
 }

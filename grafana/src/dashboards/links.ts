@@ -1,20 +1,19 @@
 /** Links from a value to where more is said of it. Paths are Grafana's own, so they work under any root URL. */
 
-const failuresWith = (label: string, filters: string[]) =>
-  `/d/smscope-failures?\${__url_time_range}&${filters.map((name) => `\${${name}:queryparam}`).join("&")}&var-${label}=\${__value.raw}`;
+const FILTERED = ["source", "channel", "flow", "country", "reason"] as const;
+type Filtered = (typeof FILTERED)[number];
 
-/** The failures dashboard, narrowed to the value, with the other filters kept. */
-export function failuresOf(label: "country" | "reason"): { title: string; url: string }[] {
-  const filters = ["datasource", "job", "instance", "source", "channel", "flow", "country"];
-  return [
-    {
-      title: "Failures: ${__value.raw}",
-      url: failuresWith(
-        label,
-        filters.filter((name) => name !== label),
-      ),
-    },
+/**
+ * The failures dashboard, narrowed to the row that was clicked: each of `columns`, by the name of the column that has it,
+ * is that of the row; the other filters stay as they are.
+ */
+export function failuresOf(columns: Partial<Record<Filtered, string>>): { title: string; url: string }[] {
+  const others = ["datasource", "job", "instance", ...FILTERED.filter((name) => name !== "reason")];
+  const parameters = [
+    ...others.filter((name) => !(name in columns)).map((name) => `\${${name}:queryparam}`),
+    ...Object.entries(columns).map(([name, column]) => `var-${name}=\${__data.fields["${column}"]}`),
   ];
+  return [{ title: "Failures of this row", url: `/d/smscope-failures?\${__url_time_range}&${parameters.join("&")}` }];
 }
 
 /** All that is known of a message. Its first events may be older than what is looked at now. */

@@ -1,6 +1,8 @@
-/** Colours and thresholds: all there are, so that one means the same on every panel. */
+/** Colors and thresholds: all there are, so that one means the same on every panel. */
 
-/** The colour of an outcome is that of nothing else. */
+import { groups, isRecording } from "../alerts/rules.js";
+
+/** The color of an outcome is that of nothing else. */
 export const OUTCOME = {
   delivered: "#56A64B",
   failed: "#E02F44",
@@ -24,25 +26,25 @@ export const STOP = "#A352CC";
  */
 export const REASON: Record<string, string> = {
   credit: "#6B1FA0",
-  limit: "#8F3BB8",
-  spam_filtered: "#A352CC",
-  content: "#B877D9",
+  limit: "#C15CFF",
+  spam_filtered: "#D44FC0",
+  content: "#8F5BD6",
   cancelled: "#DEB6F2",
-  invalid_number: "#1250B0",
-  blacklisted: "#1F60C4",
-  handset_absent: "#3274D9",
-  handset_error: "#5794F2",
-  not_supported: "#8AB8FF",
+  invalid_number: "#1F60C4",
+  blacklisted: "#37B5C9",
+  handset_absent: "#5794F2",
+  handset_error: "#A9CCFF",
+  not_supported: "#1D7F99",
   network: "#AD0317",
-  routing: "#C4162A",
-  provider_error: "#F2495C",
-  portability: "#FF7383",
-  roaming: "#FFA6B0",
+  routing: "#FF7383",
+  provider_error: "#C9302C",
+  portability: "#FFA6B0",
+  roaming: "#D9705B",
   expired: "#7A4B2A",
   unknown: "#B58863",
 };
 
-/** Results of requests: blue is taken, purple not understood, brown turned away, pink could not be taken. */
+/** Results of requests: blue is stored, purple not understood, brown rejected, pink not stored. */
 export const RESULT: Record<string, string> = {
   accepted: "#3274D9",
   duplicate: "#8AB8FF",
@@ -58,10 +60,24 @@ export const RESULT: Record<string, string> = {
 
 export const ANNOTATION = { alert: "#C4162A", restart: "#5794F2" } as const;
 
-/** A colour from each value on; the first holds below all of them. */
+/** A color from each value on; the first holds below all of them. */
 export type Steps = [null | number, string][];
 
 export const NEUTRAL: Steps = [[null, VOLUME]];
+
+/** A text that stands for data is neither good nor bad. */
+export const NO_DATA = "#7B8087";
+
+/** A default of the alerts: figures and alerts cannot disagree on what is bad. */
+function alertAt(name: string): number {
+  const recordings = groups("alerts/smscope.rules.yaml").flatMap(({ rules }) => rules.filter(isRecording));
+  const expr = recordings.find(({ record }) => record === `smscope:threshold:${name}`)?.expr;
+  const value = Number(/^vector\(([\d.]+)\)$/.exec(expr ?? "")?.[1] ?? NaN);
+  if (Number.isNaN(value)) {
+    throw new Error(`alerts/smscope.rules.yaml: no smscope:threshold:${name} of the form vector(NUMBER)`);
+  }
+  return value;
+}
 
 const rising = (amber: number, red: number): Steps => [
   [null, OUTCOME.delivered],
@@ -69,55 +85,46 @@ const rising = (amber: number, red: number): Steps => [
   [red, OUTCOME.failed],
 ];
 
-/** What is good, in one place. Red begins where the alerts do, as alerts/smscope.rules.yaml has them. */
+const falling = (amber: number, red: number): Steps => [
+  [null, OUTCOME.failed],
+  [red, OUTCOME.pending],
+  [amber, OUTCOME.delivered],
+];
+
+const FAILING = [alertAt("failure_ratio_slow"), alertAt("failure_ratio_fast")] as const;
+
+/** Where a value turns amber and red, in one place. */
 export const THRESHOLDS = {
-  deliveryRate: [
-    [null, OUTCOME.failed],
-    [0.8, OUTCOME.pending],
-    [0.92, OUTCOME.delivered],
-  ] as Steps,
-  failureRate: rising(0.08, 0.2),
+  failureRate: rising(...FAILING),
+  deliveryRate: falling(...(FAILING.map((failed) => Math.round((1 - failed) * 1_000) / 1_000) as [number, number])),
+  networkFailureRate: rising(FAILING[0], alertAt("network_failure_ratio")),
+  countryFailureRate: rising(FAILING[0], alertAt("country_failure_ratio")),
   /** Difference of two delivery rates, in points. */
-  deliveryChange: [
-    [null, OUTCOME.failed],
-    [-0.1, OUTCOME.pending],
-    [-0.03, OUTCOME.delivered],
-  ] as Steps,
-  /** Past the horizon of 72 h a message should have expired. */
+  deliveryChange: falling(-0.03, -alertAt("delivery_drop")),
+  /** Past the horizon a message should have expired. In hours. */
   oldestPending: [
     [null, VOLUME],
-    [73 * 3_600, OUTCOME.failed],
+    [alertAt("pending_age_seconds") / 3_600, OUTCOME.failed],
   ] as Steps,
   expiredRate: rising(0.03, 0.05),
   stopRate: rising(0.01, 0.02),
   excess: rising(1, 10),
+  /** Share of what an objective allows to fail that is left. */
+  budget: falling(0.25, 0),
   /** The provider wants its answer within 300 ms. */
-  answerTime: rising(0.1, 0.3),
-  answersInTime: [
-    [null, OUTCOME.failed],
-    [0.95, OUTCOME.pending],
-    [0.99, OUTCOME.delivered],
-  ] as Steps,
-  commitTime: rising(0.1, 0.5),
+  answersInTime: falling(0.99, 0.95),
   silence: rising(900, 3_600),
   share: rising(0.01, 0.05),
   full: rising(0.8, 0.95),
   /** Of a daily or monthly limit. */
   limit: rising(0.75, 0.9),
   /** Seconds that a certificate still has. */
-  certificate: [
-    [null, OUTCOME.failed],
-    [14 * 86_400, OUTCOME.pending],
-    [21 * 86_400, OUTCOME.delivered],
-  ] as Steps,
+  certificate: falling(21 * 86_400, 14 * 86_400),
   /** Of the calls of our own public URL. */
-  cameThrough: [
-    [null, OUTCOME.failed],
-    [0.5, OUTCOME.pending],
-    [0.99, OUTCOME.delivered],
-  ] as Steps,
+  cameThrough: falling(0.99, 0.5),
   backlog: rising(1_000, 10_000),
-  backlogAge: rising(60, 900),
+  /** In minutes. */
+  backlogAge: rising(1, 15),
   anyAtAll: rising(1, 10),
   /** One is too many. What is counted by increase() is a fraction. */
   incident: [
@@ -125,3 +132,10 @@ export const THRESHOLDS = {
     [0.5, OUTCOME.failed],
   ] as Steps,
 } as const;
+
+/** A line across a graph where `steps` turn red. */
+export function redLine(steps: Steps): Steps {
+  const red = steps.find(([value, color]) => color === OUTCOME.failed && value !== null);
+  if (!red) throw new Error("these steps have no red that begins at a value");
+  return [[null, VOLUME], red];
+}

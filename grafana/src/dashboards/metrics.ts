@@ -48,6 +48,7 @@ export const METRICS = {
   smscope_store_size_bytes: [],
   smscope_store_limit_bytes: [],
   smscope_labels_capped_total: ["label"],
+  smscope_task_failures_total: ["task"],
   smscope_guesses_limited_total: [],
   smscope_tls_certificate_expiry_timestamp_seconds: [],
   smscope_tls_handshake_failures_total: [],
@@ -111,6 +112,26 @@ export function sum(expr: string, ...by: string[]): string {
   return by.length === 0 ? `sum(${expr})` : `sum by (${by.join(", ")}) (${expr})`;
 }
 
+/**
+ * A rate per minute by `label`: the `count` largest of the time range each, all others as one series. More than a handful
+ * of series share hues that nobody can tell apart.
+ */
+export function largest(count: number, metric: Metric, label: string, where?: Where): { expr: string; name: string }[] {
+  const each = sum(rate(metric, where), label);
+  const top = `topk(${count}, ${sum(`increase(${select(metric, where)}[$__range] @ end())`, label)} > 0)`;
+  return [
+    { name: `{{${label}}}`, expr: `${each} * 60\nand on (${label})\n${top}` },
+    { name: OTHERS, expr: `sum(\n${each}\nunless on (${label})\n${top}\n) * 60 > 0` },
+  ];
+}
+
+/** Not "other": that is the value of a label at its cap. */
+export const OTHERS = "all others";
+
+export function perMinute(metric: Metric, by: string[] = [], where?: Where): string {
+  return `${sum(rate(metric, where), ...by)} * 60`;
+}
+
 /** `whole` is never 0: where nothing was counted there is no ratio, and the panel says so. */
 export function ratio(part: string, whole: string): string {
   return `${part}\n/\n(${whole} > 0)`;
@@ -118,7 +139,7 @@ export function ratio(part: string, whole: string): string {
 
 /**
  * Messages that were delivered or failed in `range`: by arrival of the receipt, not by when they were sent. The alerts
- * take the same; expired ones, of which nothing was heard, are shown beside it.
+ * use the same; expired ones, of which nothing was heard, are shown beside it.
  */
 export function decided(range: string, by: string[] = [], where?: Where): string {
   const counts = ["sms_messages_delivered_total", "sms_messages_failed_total"] as const;

@@ -1,33 +1,30 @@
-/** The kinds of panel that dashboards are made of. Each asks for what no panel may lack. */
+/** The kinds of panel that graph or state figures. Each asks for what no panel may lack. */
 
 import * as bargauge from "@grafana/grafana-foundation-sdk/bargauge";
 import type { Builder, Dataquery } from "@grafana/grafana-foundation-sdk/cog";
 import * as common from "@grafana/grafana-foundation-sdk/common";
 import {
-  type DataTransformerConfig,
   type DynamicConfigValue,
   FieldColorBuilder,
   FieldColorModeId,
   MappingType,
   type Panel,
+  SpecialValueMatch,
   ThresholdsConfigBuilder,
   ThresholdsMode,
   type ValueMapping,
 } from "@grafana/grafana-foundation-sdk/dashboard";
 import * as heat from "@grafana/grafana-foundation-sdk/heatmap";
-import * as log from "@grafana/grafana-foundation-sdk/logs";
-import * as lokiQuery from "@grafana/grafana-foundation-sdk/loki";
 import * as prometheusQuery from "@grafana/grafana-foundation-sdk/prometheus";
 import * as statPanel from "@grafana/grafana-foundation-sdk/stat";
-import * as timeline from "@grafana/grafana-foundation-sdk/statetimeline";
-import * as tablePanel from "@grafana/grafana-foundation-sdk/table";
+import * as textPanel from "@grafana/grafana-foundation-sdk/text";
 import * as series from "@grafana/grafana-foundation-sdk/timeseries";
-import { NEUTRAL, type Steps } from "./look.js";
-import { FILTERS, METRICS, filtersOf, type Metric } from "./metrics.js";
-import { LOKI, PROMETHEUS } from "./sources.js";
+import { NEUTRAL, NO_DATA, OUTCOME, type Steps } from "./look.js";
+import { FILTERS, METRICS, filtersOf, type Metric, OTHERS } from "./metrics.js";
+import { PROMETHEUS } from "./sources.js";
 
-/** What every panel says. */
-interface Said {
+/** What every panel has. */
+export interface Basics {
   title: string;
   /** How to read it, and what to do. */
   description: string;
@@ -38,13 +35,11 @@ interface Said {
   height?: number;
 }
 
-/** A query of Prometheus with the name of what it gives. */
+/** A query of Prometheus with the name of its result. */
 export interface Query {
   expr: string;
   name: string;
 }
-
-export type Links = { title: string; url: string }[];
 
 const PROM_FORMAT = prometheusQuery.PromQueryFormat;
 
@@ -58,14 +53,19 @@ type Common = {
   height(height: number): unknown;
 };
 
-function say<T extends Common>(panel: T, said: Said, source: common.DataSourceRef, exprs: string[]): T {
-  panel.title(said.title);
-  panel.description([said.description, ...unfiltered(exprs)].join("\n\n"));
-  panel.unit(said.unit);
-  panel.noValue(said.none);
+export function withBasics<T extends Common>(
+  panel: T,
+  basics: Basics,
+  source: common.DataSourceRef,
+  exprs: string[],
+): T {
+  panel.title(basics.title);
+  panel.description([basics.description, ...unfiltered(exprs)].join("\n\n"));
+  panel.unit(basics.unit);
+  panel.noValue(basics.none);
   panel.datasource(source);
-  panel.span(said.width);
-  panel.height(said.height ?? 8);
+  panel.span(basics.width);
+  panel.height(basics.height ?? 8);
   return panel;
 }
 
@@ -79,7 +79,7 @@ function unfiltered(exprs: string[]): string[] {
   return missing.length === 0 ? [] : [`Not filtered by ${missing.join(" and ")}: the metric has no such label.`];
 }
 
-function target(
+export function target(
   { expr, name }: Query,
   index: number,
   kind: "range" | "instant" | "table" | "heatmap",
@@ -102,33 +102,39 @@ function target(
 }
 
 /** A, B, C, … */
-const ref = (index: number) => String.fromCharCode("A".charCodeAt(0) + index);
+export const ref = (index: number) => String.fromCharCode("A".charCodeAt(0) + index);
 
-function thresholds(steps: Steps): ThresholdsConfigBuilder {
+export function thresholds(steps: Steps): ThresholdsConfigBuilder {
   return new ThresholdsConfigBuilder()
     .mode(ThresholdsMode.Absolute)
     .steps(steps.map(([value, color]) => ({ value, color })));
 }
 
-const colorMode = (mode: FieldColorModeId) => new FieldColorBuilder().mode(mode);
+export const colorMode = (mode: FieldColorModeId) => new FieldColorBuilder().mode(mode);
 const fixed = (color: string): DynamicConfigValue => ({
   id: "color",
   value: { mode: FieldColorModeId.Fixed, fixedColor: color },
 });
 
-export interface Stat extends Said {
+/** The text of a figure without data would else have the color of the lowest threshold. */
+export const GREY_NOTHING: ValueMapping = {
+  type: MappingType.SpecialValue,
+  options: { match: SpecialValueMatch.NullAndNan, result: { color: NO_DATA, index: 0 } },
+};
+
+export interface Stat extends Basics {
   queries: Query[];
   steps?: Steps;
   /** By the name of a query, where each has its own. */
-  colours?: Record<string, string>;
+  colors?: Record<string, string>;
   decimals?: number;
 }
 
 /** The figure of the whole time range, or of now. */
-export function stat({ queries, steps = NEUTRAL, colours = {}, decimals, ...said }: Stat): Builder<Panel> {
-  const panel = say(
+export function stat({ queries, steps = NEUTRAL, colors = {}, decimals, ...basics }: Stat): Builder<Panel> {
+  const panel = withBasics(
     new statPanel.PanelBuilder(),
-    { height: 4, ...said },
+    { height: 4, ...basics },
     PROMETHEUS,
     queries.map(({ expr }) => expr),
   )
@@ -142,46 +148,59 @@ export function stat({ queries, steps = NEUTRAL, colours = {}, decimals, ...said
     .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["lastNotNull"]))
     .colorScheme(colorMode(FieldColorModeId.Thresholds))
     .thresholds(thresholds(steps))
+    .mappings([GREY_NOTHING])
     .targets(queries.map((query, index) => target(query, index, "instant")));
-  for (const [name, color] of Object.entries(colours)) {
+  for (const [name, color] of Object.entries(colors)) {
     panel.overrideByName(name, [fixed(color)]);
   }
   return decimals === undefined ? panel : panel.decimals(decimals);
 }
 
-export interface Lines extends Said {
+export interface Lines extends Basics {
   queries: Query[];
   /** By the name of a series. */
-  colours: Record<string, string>;
+  colors: Record<string, string>;
   stacked?: boolean;
+  /** One bar for each step, which the interval fixes. */
+  bars?: { interval: string };
   /** Series of these names are another time's, and dashed. */
   dashed?: string[];
   /** A line across the panel from which on a value is bad. */
   limit?: Steps;
   logarithmic?: boolean;
+  /** Where an axis begins and ends as long as the values allow it: a fall of a rate near 1 is seen, and noise is not. */
+  soft?: { min?: number; max?: number };
   max?: number;
+  /** What the legend says of each series. */
+  calcs?: string[];
 }
 
-/** What went on over time. */
+/** Where the axis of a delivery rate begins. */
+export const DELIVERY_RATE = { soft: { min: 0.8, max: 1 }, max: 1 } as const;
+
+/** Development over time. */
 export function lines({
   queries,
-  colours,
+  colors,
   stacked,
+  bars,
   dashed = [],
   limit,
   logarithmic,
+  soft,
   max,
-  ...said
+  calcs = ["min", "mean", "max"],
+  ...basics
 }: Lines): Builder<Panel> {
-  const panel = say(
+  const panel = withBasics(
     new series.PanelBuilder(),
-    said,
+    basics,
     PROMETHEUS,
     queries.map(({ expr }) => expr),
   )
-    .drawStyle(common.GraphDrawStyle.Line)
-    .lineWidth(stacked ? 1 : 2)
-    .fillOpacity(stacked ? 40 : 0)
+    .drawStyle(bars ? common.GraphDrawStyle.Bars : common.GraphDrawStyle.Line)
+    .lineWidth(stacked || bars ? 1 : 2)
+    .fillOpacity(bars ? 70 : stacked ? 40 : 0)
     .showPoints(common.VisibilityMode.Never)
     .spanNulls(false)
     .colorScheme(colorMode(FieldColorModeId.PaletteClassicByName))
@@ -190,112 +209,46 @@ export function lines({
     )
     .legend(
       new common.VizLegendOptionsBuilder()
-        .displayMode(common.LegendDisplayMode.List)
+        .displayMode(common.LegendDisplayMode.Table)
         .placement(common.LegendPlacement.Bottom)
         .showLegend(true)
-        .calcs([]),
+        .calcs(calcs),
     )
     .targets(queries.map((query, index) => target(query, index, "range")));
-  if (stacked) {
-    panel.stacking(new common.StackingConfigBuilder().mode(common.StackingMode.Normal).group("A"));
-  }
-  if (!logarithmic) {
-    panel.min(0);
-  } else {
+  if (bars) panel.interval(bars.interval);
+  if (stacked) panel.stacking(new common.StackingConfigBuilder().mode(common.StackingMode.Normal).group("A"));
+  if (logarithmic) {
     panel.scaleDistribution(new common.ScaleDistributionConfigBuilder().type(common.ScaleDistribution.Log).log(10));
+  } else if (soft?.min === undefined) {
+    panel.min(0);
   }
+  if (soft?.min !== undefined) panel.axisSoftMin(soft.min);
+  if (soft?.max !== undefined) panel.axisSoftMax(soft.max);
   if (limit) {
     panel.thresholds(thresholds(limit));
     panel.thresholdsStyle(new common.GraphThresholdsStyleConfigBuilder().mode(common.GraphThresholdsStyleMode.Dashed));
   }
-  for (const [name, color] of Object.entries(colours)) {
-    const dash = { id: "custom.lineStyle", value: { fill: "dash", dash: [8, 8] } };
+  const dash = { id: "custom.lineStyle", value: { fill: "dash", dash: [8, 8] } };
+  const others = queries.some(({ name }) => name === OTHERS) ? { [OTHERS]: NO_DATA } : {};
+  for (const [name, color] of Object.entries({ ...colors, ...others })) {
     panel.overrideByName(name, [fixed(color), ...(dashed.includes(name) ? [dash] : [])]);
   }
-  return max === undefined ? panel : panel.max(max);
+  if (max !== undefined) panel.max(max);
+  // On a logarithmic axis Grafana writes the text for no data at every tick that has no label.
+  return logarithmic ? withoutText(panel) : panel;
 }
 
-export interface Column {
-  /** The field as the query or the transformations before give it: a label, or `Value #A`. */
-  field: string;
-  name: string;
-  unit?: string;
-  decimals?: number;
-  steps?: Steps;
-  links?: Links;
-  mappings?: ValueMapping[];
-  width?: number;
-}
-
-export interface Table extends Said {
-  columns: Column[];
-  /** Name of the column that rows are ordered by. */
-  by: string;
-  ascending?: boolean;
-}
-
-/** One row a set of labels; the queries are joined by them. Columns of values are `Value #A` and so on, in that order. */
-export function table({ queries, ...rest }: Table & { queries: string[] }): Builder<Panel> {
-  const targets = queries.map((expr, index) => target({ expr, name: "" }, index, "table"));
-  return columnsOf(rest, PROMETHEUS, queries, targets, [{ id: "merge", options: {} }]);
-}
-
-function columnsOf(
-  { columns, by, ascending = false, ...said }: Table,
-  source: common.DataSourceRef,
-  exprs: string[],
-  targets: Builder<Dataquery>[],
-  transformations: DataTransformerConfig[],
-): Builder<Panel> {
-  // The value of a query that is alone, or alone in giving anything, has no suffix: that can only be the first.
-  const fields = columns.flatMap(({ field, name }) =>
-    field === "Value #A"
-      ? [
-          [field, name],
-          ["Value", name],
-        ]
-      : [[field, name]],
-  );
-  const panel = say(new tablePanel.PanelBuilder(), said, source, exprs)
-    .cellHeight(common.TableCellHeight.Sm)
-    .filterable(true)
-    .colorScheme(colorMode(FieldColorModeId.Thresholds))
-    .thresholds(thresholds(NEUTRAL))
-    .sortBy([new common.TableSortByFieldStateBuilder().displayName(by).desc(!ascending)])
-    .targets(targets)
-    .transformations([
-      ...transformations,
-      { id: "filterFieldsByName", options: { include: { names: fields.map(([field]) => field) } } },
-      {
-        id: "organize",
-        options: {
-          excludeByName: {},
-          indexByName: Object.fromEntries(fields.map(([field], index) => [field, index])),
-          renameByName: Object.fromEntries(fields),
-        },
-      },
-    ]);
-  for (const { name, unit, decimals, steps, links, mappings, width } of columns) {
-    // The panel's text for no data would else stand in every empty cell.
-    const properties: DynamicConfigValue[] = [{ id: "noValue", value: "–" }];
-    if (unit) properties.push({ id: "unit", value: unit });
-    if (decimals !== undefined) properties.push({ id: "decimals", value: decimals });
-    if (width) properties.push({ id: "custom.width", value: width });
-    if (links) properties.push({ id: "links", value: links });
-    if (mappings) properties.push({ id: "mappings", value: mappings });
-    if (steps) properties.push({ id: "thresholds", value: thresholds(steps).build() });
-    if (steps || mappings)
-      properties.push({ id: "custom.cellOptions", value: { type: common.TableCellDisplayMode.ColorText } });
-    panel.overrideByName(name, properties);
-  }
-  return panel;
+function withoutText(panel: Builder<Panel>): Builder<Panel> {
+  const built = panel.build();
+  delete built.fieldConfig?.defaults.noValue;
+  return { build: () => built };
 }
 
 /** Where most of it is: cells of time and bucket. */
-export function heatmap({ expr, ...said }: Said & { expr: string }): Builder<Panel> {
-  return say(new heat.PanelBuilder(), said, PROMETHEUS, [expr])
+export function heatmap({ expr, ...basics }: Basics & { expr: string }): Builder<Panel> {
+  return withBasics(new heat.PanelBuilder(), basics, PROMETHEUS, [expr])
     .calculate(false)
-    .yAxis(new heat.YAxisConfigBuilder().unit(said.unit))
+    .yAxis(new heat.YAxisConfigBuilder().unit(basics.unit))
     .rowsFrame(new heat.RowsHeatmapOptionsBuilder().layout(common.HeatmapCellLayout.Auto))
     .cellValues(new heat.CellValuesBuilder().unit("short"))
     .color(
@@ -315,10 +268,10 @@ export function heatmap({ expr, ...said }: Said & { expr: string }): Builder<Pan
 /** Shares that add up, longest first. */
 export function bars({
   query,
-  colours,
-  ...said
-}: Said & { query: Query; colours: Record<string, string> }): Builder<Panel> {
-  const panel = say(new bargauge.PanelBuilder(), said, PROMETHEUS, [query.expr])
+  colors,
+  ...basics
+}: Basics & { query: Query; colors: Record<string, string> }): Builder<Panel> {
+  const panel = withBasics(new bargauge.PanelBuilder(), basics, PROMETHEUS, [query.expr])
     .displayMode(common.BarGaugeDisplayMode.Basic)
     .orientation(common.VizOrientation.Horizontal)
     .valueMode(common.BarGaugeValueMode.Text)
@@ -327,127 +280,52 @@ export function bars({
     .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["lastNotNull"]))
     .colorScheme(colorMode(FieldColorModeId.PaletteClassicByName))
     .targets([target(query, 0, "instant")]);
-  for (const [name, color] of Object.entries(colours)) {
+  for (const [name, color] of Object.entries(colors)) {
     panel.overrideByName(name, [fixed(color)]);
   }
   return panel;
 }
 
-function lokiTarget(expr: string, kind: "range" | "instant", lineLimit = 500): Builder<Dataquery> {
-  const query = new lokiQuery.DataqueryBuilder()
-    .datasource(LOKI)
-    .editorMode(lokiQuery.QueryEditorMode.Code)
-    .expr(expr)
-    .queryType(kind)
-    .refId("A");
-  return kind === "range" ? query.maxLines(lineLimit) : query;
+/** A few sentences in place of data. */
+export function text({ title, content, width, height }: Record<"title" | "content", string> & Record<"width" | "height", number>): Builder<Panel> {
+  return new textPanel.PanelBuilder()
+    .title(title)
+    .mode(textPanel.TextMode.Markdown)
+    .content(content)
+    .span(width)
+    .height(height);
 }
 
-/** Attributes of log records as columns; `happened`, where a query makes it, is a time. */
-const ATTRIBUTES: DataTransformerConfig[] = [
-  { id: "extractFields", options: { source: "labels", format: "json", replace: false, keepTime: false } },
-  {
-    id: "convertFieldType",
-    options: { fields: {}, conversions: [{ targetField: "happened", destinationType: "time" }] },
-  },
-];
-
-/** One row a log record; columns are its attributes, `Time` (its arrival) and `Line`. */
-export function records({ expr, ...rest }: Table & { expr: string }): Builder<Panel> {
-  return columnsOf(rest, LOKI, [], [lokiTarget(expr, "range", 1_000)], ATTRIBUTES);
+/** Grafana's own list, so that alerts of Prometheus, of Loki and of Grafana itself are in it. The SDK has no builder for it. */
+export function firingAlerts(width: number, height: number): Builder<Panel> {
+  const panel: Panel = {
+    type: "alertlist",
+    title: "Firing alerts",
+    description:
+      "Critical and warning alerts of smscope that fire now, by Prometheus, Loki or Grafana; open one for its runbook. Empty and figures are bad: see whether the rules are loaded (docs/alerts.md), and whether the data source may list its alerts (Manage alerts via Alerting UI).",
+    gridPos: { x: 0, y: 0, w: width, h: height },
+    options: {
+      viewMode: "list",
+      groupMode: "default",
+      groupBy: [],
+      maxItems: 20,
+      // The most severe first.
+      sortOrder: 3,
+      dashboardAlerts: false,
+      alertName: "",
+      // By the labels that the rules of alerts/ give all their alerts: names of alerts change.
+      alertInstanceLabelFilter: '{service="smscope", severity=~"critical|warning"}',
+      stateFilter: { firing: true, pending: false, noData: false, normal: false, error: true },
+    },
+  };
+  return { build: () => panel };
 }
 
-/** One row a set of attributes, counted by Loki; the count is `Value #A`. */
-export function counts({ expr, ...rest }: Table & { expr: string }): Builder<Panel> {
-  return columnsOf(rest, LOKI, [], [lokiTarget(expr, "instant")], []);
-}
-
-/** Records grouped by one attribute, with the first and the last time of `happened`. */
-export function spans({ expr, group, ...rest }: Table & { expr: string; group: string }): Builder<Panel> {
-  return columnsOf(
-    rest,
-    LOKI,
-    [],
-    [lokiTarget(expr, "range", 1_000)],
-    [
-      ...ATTRIBUTES,
-      {
-        id: "groupBy",
-        options: {
-          fields: {
-            [group]: { operation: "groupby", aggregations: [] },
-            happened: { operation: "aggregate", aggregations: ["count", "min", "max"] },
-          },
-        },
-      },
-      {
-        id: "calculateField",
-        options: {
-          mode: "binary",
-          alias: "Elapsed",
-          binary: { left: "happened (max)", operator: "-", right: "happened (min)" },
-          replaceFields: false,
-        },
-      },
-    ],
-  );
-}
-
-/** A lane for each value of `lane`, coloured by what `state` is at the time of `happened`. */
-export function lanes({
-  expr,
-  lane,
-  state,
-  mappings,
-  ...said
-}: Said & { expr: string; lane: string; state: string; mappings: ValueMapping[] }): Builder<Panel> {
-  return say(new timeline.PanelBuilder(), said, LOKI, [])
-    .mergeValues(false)
-    .showValue(common.VisibilityMode.Auto)
-    .rowHeight(0.8)
-    .mappings(mappings)
-    .displayName("${__field.labels." + lane + "}")
-    .tooltip(new common.VizTooltipOptionsBuilder().mode(common.TooltipDisplayMode.Single).sort(common.SortOrder.None))
-    .legend(
-      new common.VizLegendOptionsBuilder()
-        .displayMode(common.LegendDisplayMode.List)
-        .placement(common.LegendPlacement.Bottom)
-        .showLegend(true)
-        .calcs([]),
-    )
-    .targets([lokiTarget(expr, "range", 1_000)])
-    .transformations([
-      ...ATTRIBUTES,
-      { id: "filterFieldsByName", options: { include: { names: ["happened", state, lane] } } },
-      { id: "sortBy", options: { fields: {}, sort: [{ field: "happened", desc: false }] } },
-      { id: "partitionByValues", options: { fields: [lane], keepFields: false, naming: { asLabels: true } } },
-    ]);
-}
-
-/** A count or figure of log records. */
-export function lokiStat({ expr, ...said }: Said & { expr: string }): Builder<Panel> {
-  return say(new statPanel.PanelBuilder(), { height: 4, ...said }, LOKI, [])
-    .graphMode(common.BigValueGraphMode.None)
-    .colorMode(common.BigValueColorMode.Value)
-    .textMode(common.BigValueTextMode.Value)
-    .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["lastNotNull"]))
-    .colorScheme(colorMode(FieldColorModeId.Thresholds))
-    .thresholds(thresholds(NEUTRAL))
-    .targets([lokiTarget(expr, "instant")]);
-}
-
-/** Log records as they are, with all their attributes. */
-export function logs({ expr, ...said }: Said & { expr: string }): Builder<Panel> {
-  return say(new log.PanelBuilder(), said, LOKI, [])
-    .showTime(true)
-    .wrapLogMessage(true)
-    .enableLogDetails(true)
-    .sortOrder(common.LogsSortOrder.Descending)
-    .targets([lokiTarget(expr, "range")]);
-}
-
-/** The colour of a text value. */
-export function coloured(colours: Record<string, string>): ValueMapping[] {
-  const options = Object.entries(colours).map(([text, color], index) => [text, { color, index }]);
+/** The color of a text value. */
+export function colored(colors: Record<string, string>): ValueMapping[] {
+  const options = Object.entries(colors).map(([text, color], index) => [text, { color, index }]);
   return [{ type: MappingType.ValueToText, options: Object.fromEntries(options) }];
 }
+
+/** Delivered, failed, expired, as series and figures name them. */
+export const OUTCOMES = { delivered: OUTCOME.delivered, failed: OUTCOME.failed, expired: OUTCOME.expired };

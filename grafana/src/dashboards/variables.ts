@@ -10,7 +10,16 @@ import {
 import { FILTERS } from "./metrics.js";
 import { PROMETHEUS } from "./sources.js";
 
-export function datasource(name: string, label: string, kind: string, description: string): VariableModel {
+const VISIBILITY = { shown: VariableHide.DontHide, hidden: VariableHide.HideVariable } as const;
+type Visibility = keyof typeof VISIBILITY;
+
+function datasource(
+  name: string,
+  label: string,
+  kind: string,
+  description: string,
+  visibility: Visibility = "shown",
+): VariableModel {
   return {
     type: VariableType.Datasource,
     name,
@@ -21,13 +30,13 @@ export function datasource(name: string, label: string, kind: string, descriptio
     multi: false,
     includeAll: false,
     refresh: VariableRefresh.OnDashboardLoad,
-    hide: VariableHide.DontHide,
+    hide: VISIBILITY[visibility],
     skipUrlSync: false,
   };
 }
 
 /** Values of a label, All by default. `all` is what All matches: `.*` also matches series without the label. */
-function choice(name: string, label: string, query: string, hide: boolean, all: string): VariableModel {
+function choice(name: string, label: string, query: string, visibility: Visibility, all: string): VariableModel {
   return {
     type: VariableType.Query,
     name,
@@ -42,12 +51,12 @@ function choice(name: string, label: string, query: string, hide: boolean, all: 
     current: { selected: true, text: ["All"], value: ["$__all"] },
     refresh: VariableRefresh.OnTimeRangeChanged,
     sort: VariableSort.AlphabeticalCaseInsensitiveAsc,
-    hide: hide ? VariableHide.HideVariable : VariableHide.DontHide,
+    hide: VISIBILITY[visibility],
     skipUrlSync: false,
   };
 }
 
-export function text(name: string, label: string, description: string, value = ""): VariableModel {
+function text(name: string, label: string, description: string, value = ""): VariableModel {
   return {
     type: VariableType.Textbox,
     name,
@@ -68,6 +77,7 @@ const tempo = datasource(
   "Tempo data source",
   "tempo",
   "Where links of trace ids lead; nothing else needs it.",
+  "hidden",
 );
 const service = text("service", "Log service", "service_name of the log records: OTEL_SERVICE_NAME.", "smscope");
 
@@ -83,23 +93,53 @@ function filters(hidden: readonly string[]): VariableModel[] {
     const metric = name === "job" || name === "instance" ? "smscope_build_info" : "sms_messages_total";
     const query = `label_values(${metric}${above && `{${above}}`}, ${name})`;
     above += `${above && ", "}${name}=~"$${name}"`;
-    return choice(name, title(name), query, hidden.includes(name), ".*");
+    return choice(name, title(name), query, hidden.includes(name) ? "hidden" : "shown", ".*");
   });
 }
 
 /** Every failure has a reason, so here All can ask for one: the same variable then also picks failures among log records. */
-const reason = choice("reason", "Reason", "label_values(sms_messages_failed_total, reason)", false, ".+");
+const reason = choice("reason", "Reason", "label_values(sms_messages_failed_total, reason)", "shown", ".+");
+
+/** A row of its own for each: they cannot be added up. */
+const currency = choice("currency", "Currency", "label_values(sms_message_cost_total, currency)", "hidden", ".*");
+
+const OBJECTIVES = [0.9, 0.92, 0.95, 0.97, 0.98, 0.99, 0.995];
+const DEFAULT_OBJECTIVE = 0.95;
+const percent = (share: number) => `${Math.round(share * 1_000) / 10} %`;
+
+/** The delivery rate that is promised. */
+const objective: VariableModel = {
+  type: VariableType.Custom,
+  name: "objective",
+  label: "Objective",
+  description: "Delivery rate that was agreed on.",
+  query: OBJECTIVES.map((share) => `${percent(share)} : ${share}`).join(", "),
+  multi: false,
+  includeAll: false,
+  current: { selected: true, text: percent(DEFAULT_OBJECTIVE), value: String(DEFAULT_OBJECTIVE) },
+  options: OBJECTIVES.map((share) => ({
+    selected: share === DEFAULT_OBJECTIVE,
+    text: percent(share),
+    value: String(share),
+  })),
+  hide: VariableHide.DontHide,
+  skipUrlSync: false,
+};
+
+/** Figures of messages are sums over all instances: which one stored a message says nothing. */
+const OF_PROCESS = ["job", "instance"];
 
 export const VARIABLES = {
-  deliverability: [prometheus, ...filters([])],
-  failures: [prometheus, loki, tempo, service, ...filters([]), reason],
+  deliverability: [prometheus, ...filters(OF_PROCESS)],
+  failures: [prometheus, loki, tempo, service, ...filters(OF_PROCESS), reason],
+  objective: [prometheus, objective, ...filters(OF_PROCESS), currency],
   journey: [
     prometheus,
     loki,
     tempo,
     service,
     text("message", "Message", "A message id, a refClient or a recipient hash, whole."),
-    ...filters(["job", "instance", ...FILTERS]),
+    ...filters(OF_PROCESS),
   ],
   self: [prometheus, ...filters(["channel", "flow", "country"])],
 };
