@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use self::losses::Losses;
 use super::logs::LogEncoder;
 use super::sender::{Answer, Sender};
 use crate::ledger::catalogue::gauge;
@@ -19,6 +20,8 @@ use crate::ledger::snapshot::{Family, Sample};
 use crate::meters::ExportMeters;
 use crate::outbound::Notice;
 use crate::record::Entry;
+
+mod losses;
 
 /// Most records in one request.
 pub const BATCH: usize = 512;
@@ -201,13 +204,12 @@ struct Worker<J> {
     /// That the endpoint or the store takes nothing now.
     trouble: Notice,
     /// That records are lost.
-    losses: Notice,
+    losses: Losses,
 }
 
 impl<J: Journal> Worker<J> {
     fn new(export: LogExport<J>, stopped: watch::Receiver<bool>) -> Self {
         let done = export.journal.cursor();
-        let (trouble, losses) = Default::default();
         Self {
             export,
             stopped,
@@ -217,12 +219,19 @@ impl<J: Journal> Worker<J> {
             failures: 0,
             taken_at: None,
             doubt: None,
-            trouble,
-            losses,
+            trouble: Notice::default(),
+            losses: Losses::default(),
         }
     }
 
     async fn work(mut self) {
+        self.export_all().await;
+        if let Some(line) = self.losses.line() {
+            tracing::error!("{line}");
+        }
+    }
+
+    async fn export_all(&mut self) {
         let mut not_before = Instant::now();
         loop {
             let step = match self.step().await {
@@ -236,6 +245,9 @@ impl<J: Journal> Worker<J> {
                 }
             };
             let stopping = *self.stopped.borrow_and_update();
+            if let Some(line) = self.losses.due(!matches!(step, Step::More)) {
+                tracing::error!("{line}");
+            }
             match step {
                 Step::More => {}
                 Step::Wait(_) if stopping => return,
@@ -298,9 +310,7 @@ impl<J: Journal> Worker<J> {
         };
         let old = entries.iter().take_while(expired).count();
         let Some(last) = entries[..old].last() else { return Ok(None) };
-        if self.losses.is_due("too old") {
-            tracing::error!("{old} log records were dropped, they waited for the OTLP endpoint for too long");
-        }
+        self.losses.add(old as u64, "it had waited for the OTLP endpoint for too long");
         self.export.meters.dropped.increment(old as u64);
         self.advance(last.position).await?;
         Ok(Some(Step::More))
@@ -318,9 +328,7 @@ impl<J: Journal> Worker<J> {
                 let rejected = rejected.min(count);
                 self.export.meters.records.increment(count - rejected);
                 self.export.meters.dropped.increment(rejected);
-                if self.losses.is_due(&message) {
-                    tracing::error!("the OTLP endpoint rejected {rejected} of {count} log records: {message}");
-                }
+                self.losses.add(rejected, &format!("the OTLP endpoint rejected it: {message}"));
                 self.taken(entries.len(), last.position).await
             }
             Answer::Retry { after, why } => {
@@ -403,9 +411,7 @@ impl<J: Journal> Worker<J> {
 
     async fn drop_one(&mut self, position: i64, why: &str) -> Result<Step, String> {
         self.export.meters.dropped.increment(1);
-        if self.losses.is_due(why) {
-            tracing::error!("a log record was dropped, the OTLP endpoint takes others but not this one: {why}");
-        }
+        self.losses.add(1, &format!("the OTLP endpoint takes others but not this one: {why}"));
         self.failures = 0;
         if let Some(doubt) = &mut self.doubt {
             doubt.others_taken = 0;
