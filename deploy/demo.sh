@@ -73,7 +73,7 @@ without_engine() {
     # The configuration that Compose uses, with the addresses of this machine.
     sed -e "s/smscope:7673/127.0.0.1:$admin/; s/alertmanager:9093/127.0.0.1:$alertmanager/" \
         deploy/prometheus.yaml >"$folder/prometheus.yaml"
-    cp "$rules" "$folder/"
+    cp alerts/smscope*.rules.yaml "$folder/"
 
     # With no settings but these, whatever the environment has.
     local smscope=(env -i "$SMSCOPE" --data-dir "$folder/data" --listen "127.0.0.1:$webhooks" --admin-listen "127.0.0.1:$admin")

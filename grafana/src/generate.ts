@@ -5,10 +5,12 @@ import { dirname, join, resolve } from "node:path";
 import { alerts } from "./alerts/index.js";
 import { dashboards } from "./dashboards/index.js";
 
+const boards = dashboards();
+
 /** By path in the repository. */
 const files: Record<string, string> = {
-  ...Object.fromEntries(dashboards().map(([path, dashboard]) => [path, JSON.stringify(dashboard, null, 2) + "\n"])),
-  ...Object.fromEntries(alerts()),
+  ...Object.fromEntries(boards.map(([path, dashboard]) => [path, JSON.stringify(dashboard, null, 2) + "\n"])),
+  ...Object.fromEntries(alerts(boards.map(([, dashboard]) => dashboard))),
 };
 
 const root = resolve(process.argv[2] ?? join(import.meta.dirname, "../.."));

@@ -11,10 +11,18 @@ use serde_json::{Value, json};
 
 use crate::needed::{needed, on_path};
 
-pub const RULES: &str = "alerts/smscope.rules.yaml";
+/// The core, which everyone loads, and what is beside it.
+pub const RULES: [&str; 3] =
+    ["alerts/smscope.rules.yaml", "alerts/smscope-extra.rules.yaml", "alerts/smscope-features.rules.yaml"];
 pub const OVERRIDES: &str = "alerts/overrides.example.rules.yaml";
 pub const LOKI: &str = "alerts/loki.rules.yaml";
-pub const GRAFANA: [&str; 2] = ["alerts/grafana/smscope.yaml", "alerts/grafana/smscope-loki.yaml"];
+/// By the order of the rules that each is generated from, Loki's last.
+pub const GRAFANA: [&str; 4] = [
+    "alerts/grafana/smscope.yaml",
+    "alerts/grafana/smscope-extra.yaml",
+    "alerts/grafana/smscope-features.yaml",
+    "alerts/grafana/smscope-loki.yaml",
+];
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -30,6 +38,11 @@ pub fn unit_tests() -> Vec<String> {
     let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names.into_iter().map(|name| format!("alerts/tests/{name}")).collect()
+}
+
+/// The files of rules for Prometheus, and Loki's.
+pub fn all_rules() -> Vec<&'static str> {
+    RULES.into_iter().chain([LOKI]).collect()
 }
 
 /// The rules of all groups of a file.

@@ -5,11 +5,11 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use regex::Regex;
 use smscope::store::{Settings, Store};
 use tempfile::TempDir;
 
-use crate::files::{LOKI, RULES, is_alert, parse, read, root, rules, text, yaml};
+use crate::files::{all_rules, is_alert, parse, program, read, root, rules, text, yaml};
 
 const SECTIONS: [&str; 4] = ["## What it means", "## How to confirm", "## What to do", "## When to wait it out"];
 
@@ -45,7 +45,7 @@ fn every_alert_has_a_runbook_with_all_its_sections_and_no_other_is_there() {
             assert!(section.lines().skip(1).any(|line| !line.is_empty()), "{name} has an empty section");
         }
     }
-    let Some(files) = yaml(&[RULES, LOKI]) else { return };
+    let Some(files) = yaml(&all_rules()) else { return };
     let alerts: BTreeSet<String> = files
         .iter()
         .flat_map(|file| rules(file).into_iter().filter(is_alert).map(|rule| text(rule, "alert").to_owned()))
@@ -79,9 +79,21 @@ fn every_query_of_a_runbook_parses() {
     }
 }
 
+/// What a command of a runbook may begin with: the three functions of docs/runbook-commands.md, and what filters their output.
+const PROGRAMS: [&str; 11] = ["smscope", "admin", "logs", "curl", "jq", "sort", "uniq", "head", "tail", "grep", "cut"];
+
+/// What runs on the node that has the disk, or beside Alertmanager.
+const ELSEWHERE: [&str; 2] = ["sudo fuser ", "amtool "];
+
 #[test]
-fn every_question_of_a_runbook_is_one_that_the_store_answers() {
+fn every_command_of_a_runbook_runs_where_its_functions_are_defined() {
+    let Some(bash) = program("bash", "bash") else { return };
+    if program("jq", "jq").is_none() {
+        return;
+    }
     let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    // A store, so that what asks it finds one.
     let settings = Settings {
         retention: Duration::from_secs(60),
         horizon: Duration::from_secs(60),
@@ -94,31 +106,70 @@ fn every_question_of_a_runbook_is_one_that_the_store_answers() {
         opt_outs: None,
         conversations: None,
     };
-    let (store, end) = Store::open(folder.path(), settings).unwrap();
+    fs::create_dir(&data).unwrap();
+    let (store, end) = Store::open(&data, settings).unwrap();
     drop(store);
     end.wait();
-    let database =
-        Connection::open_with_flags(folder.path().join("smscope.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    for (name, question) in blocks("sql") {
-        let mut statement = database.prepare(&question).unwrap_or_else(|error| panic!("{name}: {error}\n{question}"));
-        let mut rows = statement.query([]).unwrap();
-        while rows.next().unwrap_or_else(|error| panic!("{name}: {error}\n{question}")).is_some() {}
+    let how = "[three functions](../runbook-commands.md)";
+    let strings = Regex::new("'[^']*'|\"[^\"]*\"").unwrap();
+    for (name, commands) in blocks("sh") {
+        assert!(read(&format!("docs/runbooks/{name}.md")).contains(how), "{name} does not say how its commands run");
+        // Strings have pipes of their own.
+        let bare = strings.replace_all(&commands, "").replace("|\n", "| ");
+        let is_elsewhere = |line: &&str| ELSEWHERE.iter().any(|begins| line.starts_with(begins));
+        for command in bare.lines().filter(|line| !is_elsewhere(line)) {
+            for part in command.split('|') {
+                let first = part.split_whitespace().next().unwrap();
+                assert!(PROGRAMS.contains(&first), "{name}: {first} is not in every deployment: {commands}");
+            }
+        }
+        let functions = "smscope() { \"$BINARY\" \"$@\" || echo \"smscope ended with $?\" >&2; }
+            admin() { :; }
+            logs() { :; }
+            curl() { :; }
+            sudo() { :; }
+            amtool() { :; }
+        ";
+        let output = Command::new(&bash)
+            .args(["-c", &format!("{functions}\n{commands}")])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("BINARY", env!("CARGO_BIN_EXE_smscope"))
+            .env("SMSCOPE_DATA_DIR", &data)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        // 64 is a command line that makes no sense.
+        for fault in ["ended with 64", "jq: error", "syntax error", "not found"] {
+            assert!(!said.contains(fault), "{name}: {commands}: {said}");
+        }
     }
 }
 
 #[test]
-fn every_command_of_smscope_in_a_runbook_is_one() {
-    for (name, commands) in blocks("sh") {
-        for line in commands.lines().filter(|line| line.starts_with("smscope ")) {
-            let arguments = line.split_whitespace().skip(1);
-            let output = Command::new(env!("CARGO_BIN_EXE_smscope"))
-                .env_clear()
-                .env("SMSCOPE_DATA_DIR", TempDir::new().unwrap().path())
-                .args(arguments)
-                .output()
-                .unwrap();
-            // 64 is a command line that makes no sense; a store that is not there is another matter.
-            assert_ne!(output.status.code(), Some(64), "{name}: {line}: {}", String::from_utf8_lossy(&output.stderr));
-        }
+fn the_functions_name_what_deploy_has() {
+    let functions = read("docs/runbook-commands.md");
+    let deploy = |path: &str, part: &str| assert!(read(&format!("deploy/{path}")).contains(part), "{path}: {part}");
+    let binary = "/usr/local/bin/smscope";
+    deploy("Containerfile", &format!("ENTRYPOINT [\"{binary}\"]"));
+    deploy("systemd/smscope.service", &format!("ExecStart={binary}\n"));
+    // %S is /var/lib for a unit of the system.
+    deploy("systemd/smscope.service", "Environment=SMSCOPE_DATA_DIR=%S/smscope\n");
+    deploy("compose.yaml", "\n  smscope:\n");
+    deploy("kubernetes/shop.yaml", "kind: StatefulSet\nmetadata:\n  name: shop\n");
+    deploy("kubernetes/shop.yaml", "        - name: smscope\n          image: ");
+    for (path, port) in [("compose.yaml", "127.0.0.1:7673:7673"), ("kubernetes/shop.yaml", "containerPort: 7673")] {
+        deploy(path, port);
+    }
+    for wanted in [
+        format!("sudo SMSCOPE_DATA_DIR=/var/lib/smscope {binary} \"$@\""),
+        format!("docker compose -f deploy/compose.yaml exec -T smscope {binary} \"$@\""),
+        format!("kubectl exec shop-0 -c smscope -- {binary} \"$@\""),
+        "pod/shop-0 17673:7673".to_owned(),
+        "journalctl -u smscope ".to_owned(),
+        "kubectl logs shop-0 -c smscope ".to_owned(),
+    ] {
+        assert!(functions.contains(&wanted), "{wanted}");
     }
 }

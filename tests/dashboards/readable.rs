@@ -367,13 +367,15 @@ fn the_first_row_says_what_fires_and_how_it_is_now() {
 
 #[test]
 fn a_figure_turns_amber_and_red_where_the_alerts_do() {
-    let rules = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/smscope.rules.yaml")).unwrap();
+    let rules = ["smscope.rules.yaml", "smscope-extra.rules.yaml"]
+        .map(|file| std::fs::read_to_string(format!("{}/alerts/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap())
+        .concat();
     let default = |name: &str| -> f64 {
         let pattern = format!(r"record: smscope:threshold:{name}\s+expr: vector\(([\d.]+)\)");
         let found = Regex::new(&pattern).unwrap();
         found.captures(&rules).unwrap_or_else(|| panic!("no default {name}"))[1].parse().unwrap()
     };
-    let (slow, fast) = (default("failure_ratio_slow"), default("failure_ratio_fast"));
+    let (slow, fast) = (default("failure_ratio_elevated"), default("failure_ratio_high"));
     let wanted = [
         ("Delivery rate", vec![1.0 - fast, 1.0 - slow]),
         ("Failure rate", vec![slow, fast]),

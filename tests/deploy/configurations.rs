@@ -22,7 +22,8 @@ fn prometheus_takes_its_configuration_with_the_rules_beside_it() {
     let Some(promtool) = needed("promtool", on_path("promtool"), how) else { return };
     // As Compose mounts them.
     let folder = TempDir::new().unwrap();
-    for file in ["deploy/prometheus.yaml", "alerts/smscope.rules.yaml"] {
+    let extra = ["alerts/smscope-extra.rules.yaml", "alerts/smscope-features.rules.yaml"];
+    for file in ["deploy/prometheus.yaml", "alerts/smscope.rules.yaml"].into_iter().chain(extra) {
         let name = Path::new(file).file_name().unwrap();
         fs::copy(root().join(file), folder.path().join(name)).unwrap_or_else(|error| panic!("{file}: {error}"));
     }

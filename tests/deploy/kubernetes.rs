@@ -12,9 +12,6 @@ use crate::names::default_port;
 use crate::peers::{needed, on_path};
 use crate::{files, read, reader, root, text};
 
-const RULES: &str = "alerts/smscope.rules.yaml";
-const PROMETHEUS_RULE: &str = "deploy/kubernetes/prometheusrule.yaml";
-
 fn built() -> Option<Vec<Value>> {
     reader::kubernetes("deploy/kubernetes")
 }
@@ -212,22 +209,30 @@ fn the_image_is_of_this_version() {
 }
 
 /// The rules as an object of the Prometheus operator: its spec is what a file of rules has.
-fn prometheus_rule(rules: &str) -> String {
-    let head = "# Made of alerts/smscope.rules.yaml: UPDATE_DEPLOY=1 cargo test --test deploy\n\
-                apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: smscope\nspec:\n";
+fn prometheus_rule(path: &str, name: &str) -> String {
+    let head = format!(
+        "# Generated from {path}: UPDATE_DEPLOY=1 cargo test --test deploy\n\
+         apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: {name}\nspec:\n"
+    );
     let indented = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") };
-    head.to_owned() + &rules.lines().map(indented).collect::<String>()
+    head + &read(path).lines().map(indented).collect::<String>()
 }
 
 #[test]
-fn the_prometheus_rule_is_the_file_of_rules() {
-    let expected = prometheus_rule(&read(RULES));
-    if std::env::var_os("UPDATE_DEPLOY").is_some() {
-        fs::write(root().join(PROMETHEUS_RULE), &expected).unwrap();
+fn the_prometheus_rules_are_the_files_of_rules() {
+    for (path, name, object_path) in [
+        ("alerts/smscope.rules.yaml", "smscope", "deploy/kubernetes/prometheusrule.yaml"),
+        ("alerts/smscope-extra.rules.yaml", "smscope-extra", "deploy/kubernetes/prometheusrule-extra.yaml"),
+        ("alerts/smscope-features.rules.yaml", "smscope-features", "deploy/kubernetes/prometheusrule-features.yaml"),
+    ] {
+        let expected = prometheus_rule(path, name);
+        if std::env::var_os("UPDATE_DEPLOY").is_some() {
+            fs::write(root().join(object_path), &expected).unwrap();
+        }
+        assert!(read(object_path) == expected, "{object_path} is out of date: run with UPDATE_DEPLOY=1");
+        let (Some(all), Some(rules)) = (reader::kubernetes(object_path), reader::yaml(path)) else { return };
+        assert_eq!(object(&all, "PrometheusRule")["spec"], rules);
     }
-    assert!(read(PROMETHEUS_RULE) == expected, "{PROMETHEUS_RULE} is out of date: run with UPDATE_DEPLOY=1");
-    let (Some(all), Some(rules)) = (reader::kubernetes(PROMETHEUS_RULE), reader::yaml(RULES)) else { return };
-    assert_eq!(object(&all, "PrometheusRule")["spec"], rules);
 }
 
 #[test]

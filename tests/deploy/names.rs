@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use smscope::cli;
 use smscope::config::reference::settings;
 
@@ -152,6 +152,8 @@ fn services_find_each_other_where_they_listen() {
     assert!(to_loki.ends_with(&format!(":-http://loki:{port}/otlp}}")), "{to_loki}");
     let rules = text(&loki["ruler"]["storage"]["local"]["directory"]);
     assert_eq!(mounted(&compose, "loki", "alerts/loki.rules.yaml"), format!("{rules}/fake/loki.rules.yaml"));
+    // Loki reads one of them, by its release and its storage clients.
+    assert_eq!(loki["ruler_storage"], json!({"backend": "local", "local": {"directory": rules}}));
     assert_eq!(loki["ruler"]["alertmanager_url"], "http://alertmanager:9093");
 
     let Some(sources) = reader::yaml("deploy/grafana/provisioning/datasources/smscope.yaml") else { return };

@@ -70,11 +70,12 @@ export const NO_DATA = "#7B8087";
 
 /** A default of the alerts: figures and alerts cannot disagree on what is bad. */
 function alertAt(name: string): number {
-  const recordings = groups("alerts/smscope.rules.yaml").flatMap(({ rules }) => rules.filter(isRecording));
+  const files = ["alerts/smscope.rules.yaml", "alerts/smscope-extra.rules.yaml"];
+  const recordings = files.flatMap(groups).flatMap(({ rules }) => rules.filter(isRecording));
   const expr = recordings.find(({ record }) => record === `smscope:threshold:${name}`)?.expr;
   const value = Number(/^vector\(([\d.]+)\)$/.exec(expr ?? "")?.[1] ?? NaN);
   if (Number.isNaN(value)) {
-    throw new Error(`alerts/smscope.rules.yaml: no smscope:threshold:${name} of the form vector(NUMBER)`);
+    throw new Error(`${files.join(", ")}: no smscope:threshold:${name} of the form vector(NUMBER)`);
   }
   return value;
 }
@@ -91,7 +92,7 @@ const falling = (amber: number, red: number): Steps => [
   [amber, OUTCOME.delivered],
 ];
 
-const FAILING = [alertAt("failure_ratio_slow"), alertAt("failure_ratio_fast")] as const;
+const FAILING = [alertAt("failure_ratio_elevated"), alertAt("failure_ratio_high")] as const;
 
 /** Where a value turns amber and red, in one place. */
 export const THRESHOLDS = {

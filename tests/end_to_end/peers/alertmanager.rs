@@ -1,5 +1,6 @@
 //! Alertmanager, as the distribution packages it, with the address that it notifies.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -62,6 +63,24 @@ impl Alertmanager {
         let url = format!("http://{address}/-/ready");
         process.until_ready(|| http.get(&url).and_then(|reply| holds(reply.status == 200, || reply.body)));
         Some(Self { address, received, _process: process })
+    }
+
+    pub fn post(&self, alerts: &[Value]) {
+        let body = serde_json::to_string(alerts).unwrap();
+        let reply = Http::new().post_json(&format!("http://{}/api/v2/alerts", self.address), &body).unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    }
+
+    /// What it inhibits of all that it has: name, source and network.
+    pub fn inhibited(&self) -> BTreeSet<String> {
+        let reply = Http::new().get(&format!("http://{}/api/v2/alerts?active=false", self.address)).unwrap();
+        let alerts: Vec<Value> = serde_json::from_str(&reply.body).unwrap();
+        let name = |alert: &Value| {
+            let labels = ["alertname", "source", "network"].map(|label| alert["labels"][label].as_str());
+            labels.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        };
+        let inhibited = alerts.iter().filter(|alert| !alert["status"]["inhibitedBy"].as_array().unwrap().is_empty());
+        inhibited.map(name).collect()
     }
 
     /// Everything that it has notified of, in that order.
