@@ -15,7 +15,7 @@ import {
   select,
   sum,
 } from "./metrics.js";
-import { messagesNow } from "./now.js";
+import { deliveredNow } from "./now.js";
 import { bars, DELIVERY_RATE, lines, OUTCOMES, stat } from "./panels.js";
 import { optOuts, replies } from "./replies.js";
 import { speed } from "./speed.js";
@@ -251,7 +251,7 @@ const why = {
       ],
       by: "Messages",
       columns: [
-        { field: "flow", name: "Flow", links: failuresOf({ flow: "Flow" }), min: 130 },
+        { field: "flow", name: "Flow", links: failuresOf({ flow: "Flow" }), min: 145 },
         { field: "Value #A", name: "Messages", decimals: 0 },
         { field: "Value #B", name: "Delivered", unit: "percentunit", decimals: 1, steps: THRESHOLDS.deliveryRate },
         { field: "Value #C", name: "Change", unit: "percentunit", decimals: 1, steps: THRESHOLDS.deliveryChange },
@@ -270,6 +270,6 @@ export function deliverability(): Dashboard {
     variables: VARIABLES.deliverability,
     from: "now-24h",
     refresh: "1m",
-    rows: [messagesNow, range, overTime, why, speed, replies, optOuts],
+    rows: [deliveredNow, range, overTime, why, speed, replies, optOuts],
   });
 }

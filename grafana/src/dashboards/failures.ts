@@ -5,7 +5,7 @@ import { dashboard, type Row } from "./frame.js";
 import { failuresOf, JOURNEY, TRACE } from "./links.js";
 import { BEFORE, OUTCOME, REASON, redLine, THRESHOLDS } from "./look.js";
 import { decided, failureRate, increase, largest, perMinute, ratio, select, sum, type Where } from "./metrics.js";
-import { BY_ARRIVAL, byNetwork, failureNow, lastWebhook, now, worstCountry, worstNetwork } from "./now.js";
+import { BY_ARRIVAL, byNetwork, failingNow } from "./now.js";
 import { colored, lines, stat } from "./panels.js";
 import { ATTRIBUTES_OF_FAILURES, DELAYED, FAILED } from "./sources.js";
 import { computed, logs, records, table } from "./tables.js";
@@ -175,7 +175,7 @@ function whereTable(title: string, description: string, by: string[], names: { f
   });
 }
 
-const networks = (range: string) => byNetwork(range, "network", "network_name");
+const networks = (range: string) => byNetwork(range, ["network", "network_name"]);
 const networkRate = (range: string) => ratio(networks(range).failed, networks(range).ended);
 
 const where: Row = {
@@ -187,8 +187,8 @@ const where: Row = {
       "Failures of the time range. One flow alone: what it sends, or its sender name.",
       ["channel", "flow"],
       [
-        { field: "channel", name: "Channel", min: 90 },
-        { field: "flow", name: "Flow", min: 125 },
+        { field: "channel", name: "Channel", min: 100 },
+        { field: "flow", name: "Flow", min: 145 },
       ],
     ),
     table({
@@ -201,8 +201,8 @@ const where: Row = {
       queries: [networks("$__range").failed, networkRate("$__range"), networkRate("24h offset $__range")],
       by: "Failed",
       columns: [
-        { field: "network_name", name: "Network", min: 130 },
-        { field: "network", name: "Code", min: 65 },
+        { field: "network_name", name: "Network", min: 150 },
+        { field: "network", name: "Code", min: 70 },
         { field: "Value #A", name: "Failed", decimals: 0 },
         { field: "Value #B", name: "Rate", unit: "percentunit", decimals: 1, steps: THRESHOLDS.networkFailureRate },
         { field: "Value #C", name: "24 h before", unit: "percentunit", decimals: 1 },
@@ -236,7 +236,7 @@ const where: Row = {
 };
 
 const LOKI_NEEDED =
-  "Needs Loki with the log records that smscope sends by OTLP. Job and instance do not apply; source, channel, flow, country and reason do.";
+  "Needs Loki with the log records that smscope sends by OTLP, of the service `smscope`; where OTEL_SERVICE_NAME is another, set it on the journey, and come back by its link. Job and instance do not apply; source, channel, flow, country and reason do.";
 const NO_RECORD = "No log record of a failed message, or no Loki";
 
 const messages: Row = {
@@ -304,6 +304,6 @@ export function failures(): Dashboard {
     variables: VARIABLES.failures,
     from: "now-3h",
     refresh: "30s",
-    rows: [now(failureNow, worstNetwork, worstCountry, lastWebhook), sinceWhen, whatChanged, where, messages],
+    rows: [failingNow, sinceWhen, whatChanged, where, messages],
   });
 }

@@ -40,7 +40,7 @@ const plain = <T>(value: T): Builder<T> => ({ build: () => value });
 
 /** The dashboards by their uids, as links name them. Those with a time range of their own do not accept another's. */
 const DASHBOARDS = [
-  { uid: "smscope-deliverability", link: "Deliverability", ownTime: false },
+  { uid: "smscope-deliverability", link: "Delivery", ownTime: false },
   { uid: "smscope-failures", link: "Failures", ownTime: false },
   { uid: "smscope-objective", link: "Objective", ownTime: true },
   { uid: "smscope-journey", link: "Journey", ownTime: true },

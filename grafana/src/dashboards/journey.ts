@@ -4,7 +4,7 @@ import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 import { dashboard, type Row } from "./frame.js";
 import { JOURNEY, TRACE } from "./links.js";
 import { OUTCOME, STOP, VOLUME } from "./look.js";
-import { messagesNow } from "./now.js";
+import { unfilteredNow } from "./now.js";
 import { colored, text } from "./panels.js";
 import { ELAPSED, MESSAGES, ORDER, WANTED } from "./sources.js";
 import { quantilesByCountry } from "./speed.js";
@@ -14,6 +14,7 @@ import { VARIABLES } from "./variables.js";
 const HOW =
   "Enter a message id, a refClient or a recipient hash in Message, whole. Events may be days apart: widen the time range.";
 const NONE = "Nothing asked for, or nothing found in this time range";
+const NO_COUNT = "Nothing found";
 
 const HELP = `Enter one of these in **Message** above, whole:
 
@@ -44,21 +45,23 @@ const EVENTS: Record<string, string> = {
 const found: Row = {
   title: "Message (needs Loki)",
   panels: [
-    text({ title: "What to enter", content: HELP, width: 12, height: 4 }),
+    text({ title: "What to enter", content: HELP, width: 12, height: 5 }),
     lokiStat({
       title: "Messages",
       description: `How many messages were found: one by a message id, maybe more by a refClient or a recipient hash. ${HOW}`,
-      none: NONE,
+      none: NO_COUNT,
       unit: "locale",
       width: 4,
+      height: 5,
       expr: MESSAGES,
     }),
     lokiStat({
       title: "Events",
       description: `How many log records were found: receipts, replies and expiries. ${HOW}`,
-      none: NONE,
+      none: NO_COUNT,
       unit: "locale",
       width: 4,
+      height: 5,
       expr: `sum(count_over_time(${WANTED} [$__range]))`,
     }),
     lokiStat({
@@ -68,6 +71,7 @@ const found: Row = {
       none: "None was delivered",
       unit: "s",
       width: 4,
+      height: 5,
       expr: `max(max_over_time(${WANTED} | unwrap sms_delivery_duration [$__range]))`,
     }),
     computed({
@@ -126,6 +130,6 @@ export function journey(): Dashboard {
     variables: VARIABLES.journey,
     from: "now-7d",
     refresh: "",
-    rows: [messagesNow, found, more],
+    rows: [unfilteredNow, found, more],
   });
 }

@@ -1,5 +1,7 @@
 /** Colors and thresholds: all there are, so that one means the same on every panel. */
 
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { groups, isRecording } from "../alerts/rules.js";
 
 /** The color of an outcome is that of nothing else. */
@@ -68,14 +70,18 @@ export const NEUTRAL: Steps = [[null, VOLUME]];
 /** A text that stands for data is neither good nor bad. */
 export const NO_DATA = "#7B8087";
 
+/** Wherever in alerts/ the rules stand. */
+const RULES = readdirSync(join(import.meta.dirname, "../../../alerts"))
+  .filter((name) => /^smscope.*\.rules\.yaml$/.test(name))
+  .flatMap((name) => groups(`alerts/${name}`))
+  .flatMap(({ rules }) => rules.filter(isRecording));
+
 /** A default of the alerts: figures and alerts cannot disagree on what is bad. */
-function alertAt(name: string): number {
-  const files = ["alerts/smscope.rules.yaml", "alerts/smscope-extra.rules.yaml"];
-  const recordings = files.flatMap(groups).flatMap(({ rules }) => rules.filter(isRecording));
-  const expr = recordings.find(({ record }) => record === `smscope:threshold:${name}`)?.expr;
+export function alertAt(name: string): number {
+  const expr = RULES.find(({ record }) => record === `smscope:threshold:${name}`)?.expr;
   const value = Number(/^vector\(([\d.]+)\)$/.exec(expr ?? "")?.[1] ?? NaN);
   if (Number.isNaN(value)) {
-    throw new Error(`${files.join(", ")}: no smscope:threshold:${name} of the form vector(NUMBER)`);
+    throw new Error(`alerts/smscope*.rules.yaml: no smscope:threshold:${name} of the form vector(NUMBER)`);
   }
   return value;
 }

@@ -146,12 +146,12 @@ export function decided(range: string, by: string[] = [], where?: Where): string
   return `(${counts.map((metric) => sum(increase(metric, range, where), ...by)).join(" + ")})`;
 }
 
-export function deliveryRate(range: string, by: string[] = []): string {
-  return ratio(sum(increase("sms_messages_delivered_total", range), ...by), decided(range, by));
+export function deliveryRate(range: string, by: string[] = [], where?: Where): string {
+  return ratio(sum(increase("sms_messages_delivered_total", range, where), ...by), decided(range, by, where));
 }
 
-export function failureRate(range: string, by: string[] = []): string {
-  return ratio(sum(increase("sms_messages_failed_total", range), ...by), decided(range, by));
+export function failureRate(range: string, by: string[] = [], where?: Where): string {
+  return ratio(sum(increase("sms_messages_failed_total", range, where), ...by), decided(range, by, where));
 }
 
 export function quantile(q: number, metric: Metric, window: string, ...by: string[]): string {

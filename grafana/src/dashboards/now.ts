@@ -3,8 +3,8 @@
 import type { Builder } from "@grafana/grafana-foundation-sdk/cog";
 import type { Panel } from "@grafana/grafana-foundation-sdk/dashboard";
 import type { Row } from "./frame.js";
-import { type Steps, THRESHOLDS } from "./look.js";
-import { deliveryRate, failureRate, increase, ratio, select, sum } from "./metrics.js";
+import { alertAt, type Steps, THRESHOLDS } from "./look.js";
+import { decided, deliveryRate, failureRate, increase, ratio, select, sum, type Where } from "./metrics.js";
 import { firingAlerts, stat } from "./panels.js";
 
 const HEIGHT = 6;
@@ -20,7 +20,7 @@ export function now(...panels: Builder<Panel>[]): Row {
 const WINDOWS = [
   ["last 15 minutes", "15m"],
   ["last hour", "1h"],
-  ["same hour last week", "1h offset 1w"],
+  ["a week ago", "1h offset 1w"],
 ] as const;
 
 const RATES = {
@@ -31,15 +31,16 @@ const RATES = {
   height: HEIGHT,
 };
 
-export const deliveryNow = stat({
+const deliveryNow = (where?: Where) =>
+  stat({
   ...RATES,
   title: "Delivery rate",
   description: `Share of messages that were delivered, of all that were delivered or failed. ${BY_ARRIVAL}\n\nOnly the last 15 minutes are bad: it begins. Only the last hour: it may be over. Amber and red begin where the alerts on failures do.`,
-  queries: WINDOWS.map(([name, window]) => ({ name, expr: deliveryRate(window) })),
+  queries: WINDOWS.map(([name, window]) => ({ name, expr: deliveryRate(window, [], where) })),
   steps: THRESHOLDS.deliveryRate,
 });
 
-export const failureNow = stat({
+const failureNow = stat({
   ...RATES,
   title: "Failure rate",
   description: `Share of messages that failed, of all that were delivered or failed. ${BY_ARRIVAL}\n\nThe last 15 minutes far above the others: it is going on now. Only the last hour: it may be over. Like last week: this is how that hour is.`,
@@ -47,28 +48,27 @@ export const failureNow = stat({
   steps: THRESHOLDS.failureRate,
 });
 
-export interface Outcomes {
+interface Outcomes {
   failed: string;
   ended: string;
 }
 
 /** Delivered and failed by mobile network, by its name: the code is for tickets. */
-export function byNetwork(range: string, ...by: string[]): Outcomes {
-  const of = (outcome: string) => sum(increase("sms_network_outcomes_total", range, { where: [outcome] }), ...by);
+export function byNetwork(range: string, by: string[], { where = [], ...filters }: Where = {}): Outcomes {
+  const of = (outcome: string) =>
+    sum(increase("sms_network_outcomes_total", range, { ...filters, where: [...where, outcome] }), ...by);
   return { failed: of('outcome="failed"'), ended: of('outcome=~"delivered|failed"') };
 }
 
-function byCountry(range: string): Outcomes {
-  const of = (metric: "sms_messages_delivered_total" | "sms_messages_failed_total") =>
-    sum(increase(metric, range), "country");
+function byCountry(range: string, where?: Where): Outcomes {
   return {
-    failed: of("sms_messages_failed_total"),
-    ended: `(${of("sms_messages_delivered_total")} + ${of("sms_messages_failed_total")})`,
+    failed: sum(increase("sms_messages_failed_total", range, where), "country"),
+    ended: decided(range, ["country"], where),
   };
 }
 
-/** Below this many a share says nothing: 1 of 3 is 33 %. */
-const ENOUGH = 10;
+/** Below this many a share says nothing: 1 of 3 is 33 %. The alerts on networks and countries begin there too. */
+const ENOUGH = alertAt("spike_decided");
 
 /** The worst of the last 15 minutes; where nobody had enough messages, of the last hour. */
 function worst(title: string, name: string, of: (range: string) => Outcomes, steps: Steps): Builder<Panel> {
@@ -89,25 +89,36 @@ function worst(title: string, name: string, of: (range: string) => Outcomes, ste
   });
 }
 
-export const worstNetwork = worst(
-  "Worst network",
-  "{{network_name}}",
-  (range) => byNetwork(range, "network_name"),
-  THRESHOLDS.networkFailureRate,
-);
+const worstNetwork = (where?: Where) =>
+  worst(
+    "Worst network",
+    "{{network_name}}",
+    (range) => byNetwork(range, ["network_name"], where),
+    THRESHOLDS.networkFailureRate,
+  );
 
-export const worstCountry = worst("Worst country", "{{country}}", byCountry, THRESHOLDS.countryFailureRate);
+const worstCountry = (where?: Where) =>
+  worst("Worst country", "{{country}}", (range) => byCountry(range, where), THRESHOLDS.countryFailureRate);
 
-export const lastWebhook = stat({
-  title: "Last webhook",
-  description:
-    "Time since the provider last called. Minutes while you send: it cannot reach you, or does not try. That is no failure of messages; open smscope health.",
-  none: "No webhook since smscope started",
-  unit: "dtdurations",
-  width: 3,
-  height: HEIGHT,
-  queries: [{ name: "ago", expr: `time() - max(${select("smscope_last_webhook_timestamp_seconds")})` }],
-  steps: THRESHOLDS.silence,
-});
+export const lastWebhook = (where?: Where) =>
+  stat({
+    title: "Last webhook",
+    description:
+      "Time since the provider last called. Minutes while you send: it cannot reach you, or does not try. That is no failure of messages; open smscope health.",
+    none: "No webhook since smscope started",
+    unit: "s",
+    decimals: 1,
+    width: 3,
+    height: HEIGHT,
+    queries: [{ name: "ago", expr: `time() - max(${select("smscope_last_webhook_timestamp_seconds", where)})` }],
+    steps: THRESHOLDS.silence,
+  });
 
-export const messagesNow: Row = now(deliveryNow, worstNetwork, worstCountry, lastWebhook);
+/** `rate` is how the dashboard looks at it: as what is delivered, or as what fails. */
+const messages = (rate: Builder<Panel>, where?: Where) =>
+  now(rate, worstNetwork(where), worstCountry(where), lastWebhook(where));
+
+export const deliveredNow = messages(deliveryNow());
+export const failingNow = messages(failureNow);
+/** Of all messages, where the filters are not in sight. */
+export const unfilteredNow = messages(deliveryNow({ filters: [] }), { filters: [] });

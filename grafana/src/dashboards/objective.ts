@@ -5,7 +5,7 @@ import { dashboard, type Row } from "./frame.js";
 import { failuresOf } from "./links.js";
 import { OUTCOME, THRESHOLDS, VOLUME } from "./look.js";
 import { deliveryRate, failureRate, increase, ratio, sum } from "./metrics.js";
-import { messagesNow } from "./now.js";
+import { deliveredNow } from "./now.js";
 import { DELIVERY_RATE, lines, OUTCOMES, stat } from "./panels.js";
 import { table } from "./tables.js";
 import { VARIABLES } from "./variables.js";
@@ -59,7 +59,7 @@ const objective: Row = {
       ],
       by: "Messages",
       columns: [
-        { field: "flow", name: "Flow", links: failuresOf({ flow: "Flow" }), min: 130 },
+        { field: "flow", name: "Flow", links: failuresOf({ flow: "Flow" }), min: 145 },
         { field: "Value #A", name: "Budget left", unit: "percentunit", decimals: 0, steps: THRESHOLDS.budget },
         { field: "Value #B", name: "Delivered", unit: "percentunit", decimals: 2 },
         { field: "Value #C", name: "Messages", decimals: 0 },
@@ -72,7 +72,7 @@ const objective: Row = {
 
 /** Points are at midnight; what a point is of is the day that begins there, today as far as it has come. */
 const DAY = "1d offset -1d";
-const BY_DAY = { bars: { interval: "1d" }, width: 12 } as const;
+const BY_DAY = { interval: "1d", width: 12 } as const;
 
 const days: Row = {
   title: "By day",
@@ -82,7 +82,9 @@ const days: Row = {
       description: "One bar for each day, today as far as it has come, stacked.",
       none: NO_RECEIPTS,
       unit: "locale",
+      decimals: 0,
       ...BY_DAY,
+      bars: true,
       stacked: true,
       queries: [
         { name: "delivered", expr: sum(increase("sms_messages_delivered_total", DAY)) },
@@ -93,7 +95,7 @@ const days: Row = {
     }),
     lines({
       title: "Delivery rate by flow",
-      description: `${DEFINITION}\n\nOne bar for each day and flow. The axis begins at 80 % and lower if a rate does.`,
+      description: `${DEFINITION}\n\nOne point for each day and flow. The axis begins at 80 % and lower if a rate does.`,
       none: NO_RECEIPTS,
       unit: "percentunit",
       ...BY_DAY,
@@ -123,7 +125,7 @@ function byWeek(title: string, description: string, value: (range: string) => st
     queries: WEEKS.map(([, range]) => value(range)),
     by: "Last 7 days",
     columns: [
-      { field: "flow", name: "Flow", min: 130 },
+      { field: "flow", name: "Flow", min: 135 },
       ...WEEKS.map(([name], index) => ({ field: `Value #${"ABCD"[index]}`, name, ...column })),
     ],
   });
@@ -164,9 +166,10 @@ const cost: Row = {
       unit: "locale",
       decimals: 2,
       width: 6,
+      height: 8,
       queries: [
         { name: "last 7 days", expr: spent("7d") },
-        { name: "the 7 days before", expr: spent("7d offset 1w") },
+        { name: "week before", expr: spent("7d offset 1w") },
         { name: "30 days", expr: spent("30d") },
       ],
     }),
@@ -177,6 +180,7 @@ const cost: Row = {
       unit: "locale",
       decimals: 2,
       width: 3,
+      height: 8,
       queries: [{ name: "failed", expr: wasted("30d") }],
       colors: { failed: OUTCOME.failed },
     }),
@@ -188,6 +192,7 @@ const cost: Row = {
       unit: "none",
       decimals: 2,
       width: 3,
+      height: 8,
       queries: [
         {
           name: "parts",
@@ -200,9 +205,9 @@ const cost: Row = {
       description: `${PRICE} One bar for each day, today as far as it has come.`,
       none: NO_PRICES,
       unit: "locale",
-      bars: BY_DAY.bars,
-      width: 12,
-      height: 8,
+      decimals: 2,
+      ...BY_DAY,
+      bars: true,
       queries: [
         { name: "all messages", expr: spent(DAY) },
         { name: "failed", expr: wasted(DAY) },
@@ -241,6 +246,6 @@ export function objectiveAndCost(): Dashboard {
     from: "now-30d",
     // Queries of 30 days are long, and their results change slowly.
     refresh: "",
-    rows: [messagesNow, objective, days, weeks, cost],
+    rows: [deliveredNow, objective, days, weeks, cost],
   });
 }

@@ -161,8 +161,11 @@ export interface Lines extends Basics {
   /** By the name of a series. */
   colors: Record<string, string>;
   stacked?: boolean;
-  /** One bar for each step, which the interval fixes. */
-  bars?: { interval: string };
+  /** The step, where points are of whole days. */
+  interval?: string;
+  /** One bar for each step. */
+  bars?: boolean;
+  decimals?: number;
   /** Series of these names are another time's, and dashed. */
   dashed?: string[];
   /** A line across the panel from which on a value is bad. */
@@ -183,7 +186,9 @@ export function lines({
   queries,
   colors,
   stacked,
+  interval,
   bars,
+  decimals,
   dashed = [],
   limit,
   logarithmic,
@@ -192,6 +197,8 @@ export function lines({
   calcs = ["min", "mean", "max"],
   ...basics
 }: Lines): Builder<Panel> {
+  // A table below a graph takes its height, and half of the series are out of sight; beside a narrow one it takes the width.
+  const wide = basics.width >= 10;
   const panel = withBasics(
     new series.PanelBuilder(),
     basics,
@@ -201,7 +208,7 @@ export function lines({
     .drawStyle(bars ? common.GraphDrawStyle.Bars : common.GraphDrawStyle.Line)
     .lineWidth(stacked || bars ? 1 : 2)
     .fillOpacity(bars ? 70 : stacked ? 40 : 0)
-    .showPoints(common.VisibilityMode.Never)
+    .showPoints(interval && !bars ? common.VisibilityMode.Always : common.VisibilityMode.Never)
     .spanNulls(false)
     .colorScheme(colorMode(FieldColorModeId.PaletteClassicByName))
     .tooltip(
@@ -209,13 +216,14 @@ export function lines({
     )
     .legend(
       new common.VizLegendOptionsBuilder()
-        .displayMode(common.LegendDisplayMode.Table)
-        .placement(common.LegendPlacement.Bottom)
+        .displayMode(wide ? common.LegendDisplayMode.Table : common.LegendDisplayMode.List)
+        .placement(wide ? common.LegendPlacement.Right : common.LegendPlacement.Bottom)
         .showLegend(true)
         .calcs(calcs),
     )
     .targets(queries.map((query, index) => target(query, index, "range")));
-  if (bars) panel.interval(bars.interval);
+  if (interval) panel.interval(interval);
+  if (decimals !== undefined) panel.decimals(decimals);
   if (stacked) panel.stacking(new common.StackingConfigBuilder().mode(common.StackingMode.Normal).group("A"));
   if (logarithmic) {
     panel.scaleDistribution(new common.ScaleDistributionConfigBuilder().type(common.ScaleDistribution.Log).log(10));

@@ -59,7 +59,7 @@ export const replies = {
       queries: [
         {
           name: "{{channel}}",
-          expr: `(${read} > 0)\n/\n${sum(increase("sms_messages_delivered_total", "$__range"), "channel")}`,
+          expr: `(${read} > 0)\n/\n${sum(increase("sms_messages_delivered_total", "$__range"), "channel")}\n> 0.001`,
         },
       ],
       steps: [[null, OUTCOME.read]],

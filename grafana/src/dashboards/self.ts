@@ -32,8 +32,8 @@ const inTime = (range: string) =>
 
 const HEIGHT = 6;
 const WINDOWS = [
-  ["last 15 minutes", "15m"],
-  ["last hour", "1h"],
+  ["15 minutes", "15m"],
+  ["1 hour", "1h"],
 ] as const;
 
 const health: Row = now(
@@ -73,7 +73,7 @@ const health: Row = now(
     queries: [{ name: "rejected", expr: ratio(results("1h", ...REJECTED), results("1h", ".+")) }],
     steps: THRESHOLDS.share,
   }),
-  lastWebhook,
+  lastWebhook(),
   stat({
     title: "Starts",
     description:

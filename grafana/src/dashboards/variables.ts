@@ -56,7 +56,13 @@ function choice(name: string, label: string, query: string, visibility: Visibili
   };
 }
 
-function text(name: string, label: string, description: string, value = ""): VariableModel {
+function text(
+  name: string,
+  label: string,
+  description: string,
+  value = "",
+  visibility: Visibility = "shown",
+): VariableModel {
   return {
     type: VariableType.Textbox,
     name,
@@ -65,13 +71,13 @@ function text(name: string, label: string, description: string, value = ""): Var
     query: value,
     current: { selected: true, text: value, value },
     options: [{ selected: true, text: value, value }],
-    hide: VariableHide.DontHide,
+    hide: VISIBILITY[visibility],
     skipUrlSync: false,
   };
 }
 
 const prometheus = datasource("datasource", "Data source", "prometheus", "Prometheus, or what speaks its language.");
-const loki = datasource("loki", "Loki data source", "loki", "Where the log records are; only the log panels need it.");
+const loki = datasource("loki", "Loki", "loki", "Where the log records are; only the log panels need it.");
 const tempo = datasource(
   "tempo",
   "Tempo data source",
@@ -79,7 +85,8 @@ const tempo = datasource(
   "Where links of trace ids lead; nothing else needs it.",
   "hidden",
 );
-const service = text("service", "Log service", "service_name of the log records: OTEL_SERVICE_NAME.", "smscope");
+const service = (visibility: Visibility) =>
+  text("service", "Log service", "service_name of the log records: OTEL_SERVICE_NAME.", "smscope", visibility);
 
 const title = (name: string) => name.charAt(0).toUpperCase() + name.slice(1);
 
@@ -131,15 +138,16 @@ const OF_PROCESS = ["job", "instance"];
 
 export const VARIABLES = {
   deliverability: [prometheus, ...filters(OF_PROCESS)],
-  failures: [prometheus, loki, tempo, service, ...filters(OF_PROCESS), reason],
+  // The log service is set on the journey, whose links pass it on: with it the controls need a second row.
+  failures: [prometheus, loki, tempo, service("hidden"), ...filters(OF_PROCESS), reason],
   objective: [prometheus, objective, ...filters(OF_PROCESS), currency],
   journey: [
     prometheus,
     loki,
     tempo,
-    service,
+    service("shown"),
     text("message", "Message", "A message id, a refClient or a recipient hash, whole."),
-    ...filters(OF_PROCESS),
+    ...filters([...OF_PROCESS, ...FILTERS]),
   ],
   self: [prometheus, ...filters(["channel", "flow", "country"])],
 };
