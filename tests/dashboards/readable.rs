@@ -145,11 +145,16 @@ fn what_is_off_by_default_is_in_a_closed_row_after_all_others() {
 
 #[test]
 fn what_stands_for_missing_data_is_grey() {
-    for (place, panel) in panels(&Board::all(), of_kind("stat")) {
+    let figure = |panel: &Value| panel["type"] == "stat" || panel["type"] == "bargauge";
+    for (place, panel) in panels(&Board::all(), figure) {
         let mappings = list(&defaults(panel)["mappings"]);
         let missing = mappings.iter().find(|mapping| mapping["type"] == "special").unwrap_or(&Value::Null);
         assert_eq!(missing["options"]["match"], "null+nan", "{place}");
         assert_eq!(missing["options"]["result"]["color"], "#7B8087", "{place}");
+        // A figure's text is as large as it has room, so a sentence on a narrow one cannot be read.
+        let narrow = panel["gridPos"]["w"].as_u64().unwrap() <= 4;
+        let letters = text(&defaults(panel)["noValue"]).chars().count();
+        assert!(!narrow || letters <= 28, "{place}: {letters} letters");
     }
 }
 

@@ -70,7 +70,7 @@ export const account: Row = {
       title: "Last seen",
       description:
         "Time since the account was last seen whole. Red is an hour, when credit and limits end on the graphs: see why requests fail.",
-      none: NOT_ASKED,
+      none: "[account] is off",
       unit: "dtdurations",
       width: 3,
       height: 8,

@@ -42,7 +42,7 @@ const range = {
     stat({
       title: "Delivered share",
       description: `Share of messages that were delivered, of all that were delivered or failed in the time range. Messages without a final receipt are counted further right, as expired.\n\n${BY_ARRIVAL}\n\nHealthy routes fail 1 to 4 %; amber and red begin where the alerts do.`,
-      none: NO_RECEIPTS,
+      none: "No final receipts",
       unit: "percentunit",
       decimals: 2,
       width: 4,
@@ -52,7 +52,7 @@ const range = {
     stat({
       title: "Against last week",
       description: `Delivery rate minus that of the same time range a week earlier, in points: -2 % means that it fell from, say, 96 % to 94 %.\n\n${BY_ARRIVAL}\n\nA fall of more than two points is worth a look even while the rate itself is still good.`,
-      none: "Nothing from a week ago yet",
+      none: "No week before",
       unit: "percentunit",
       decimals: 2,
       width: 4,
@@ -62,7 +62,7 @@ const range = {
     stat({
       title: "Messages",
       description: `Messages first seen in the time range: at their first receipt, or when your application registered them. ${FIRST}`,
-      none: NO_MESSAGES,
+      none: "No messages",
       unit: "locale",
       decimals: 0,
       width: 3,
@@ -72,7 +72,7 @@ const range = {
       title: "Outcomes",
       description:
         "Messages that became delivered, failed or expired in the time range. Expired: no final receipt within the horizon (72 hours unless set otherwise). They need not be the messages first seen in it. A late receipt can make a failed message delivered; it then counts in both.",
-      none: NO_RECEIPTS,
+      none: "No final receipts",
       unit: "locale",
       decimals: 0,
       width: 5,
@@ -87,7 +87,7 @@ const range = {
       title: "Expired share",
       description:
         "Share of messages that ended without any final receipt, of all that ended in the time range. A healthy route reports on over 97 %. More: the provider loses receipts, or cannot deliver them to smscope.",
-      none: NO_RECEIPTS,
+      none: "No final receipts",
       unit: "percentunit",
       decimals: 2,
       width: 3,
@@ -98,7 +98,7 @@ const range = {
       title: "Pending",
       description:
         "Messages that wait for their final receipt at the end of the time range, scheduled ones left out. Some always do; look at whether it grows (below), and at the oldest.",
-      none: NO_MESSAGES,
+      none: "No messages",
       unit: "locale",
       decimals: 0,
       width: 2,

@@ -12,7 +12,7 @@ import { computed, logs, records, table } from "./tables.js";
 import { VARIABLES } from "./variables.js";
 
 const NOTHING = "Nothing failed";
-const NO_RECEIPTS = "No final receipts in this time";
+const NO_RECEIPTS = "No final receipts";
 
 /** Reasons are chosen among failures only; what they are a share of has none. */
 const CHOSEN: Where = { where: ['reason=~"$reason"'] };

@@ -105,7 +105,7 @@ export const lastWebhook = (where?: Where) =>
     title: "Last webhook",
     description:
       "Time since the provider last called. Minutes while you send: it cannot reach you, or does not try. That is no failure of messages; open smscope health.",
-    none: "No webhook since smscope started",
+    none: "None since the start",
     unit: "s",
     decimals: 1,
     width: 3,

@@ -12,7 +12,7 @@ import { VARIABLES } from "./variables.js";
 
 const DEFINITION =
   "Delivered, of all that were delivered or failed, by arrival of the receipt; expired messages are beside it. The objective is chosen above.";
-const NO_RECEIPTS = "No final receipts in this time";
+const NO_RECEIPTS = "No final receipts";
 
 /** What is left of the failures that the objective allows: 1 is all, 0 none, below 0 the objective is missed. */
 const budget = (range: string, by: string[] = []) => `1 - (\n${failureRate(range, by)}\n) / (1 - $objective)`;

@@ -20,7 +20,7 @@ export const clients: Row = {
       title: "Failed authentications",
       description:
         "In the hour before each point: requests with a wrong token or secret (unauthorized) or from an address or channel that is not allowed (forbidden), by source; and those that were throttled, as their address had failed too often. Any of those: someone tries tokens, or the provider has an old one.",
-      none: "Every request was authenticated",
+      none: "No failed authentication is seen",
       unit: "suffix:per hour",
       width: 24,
       height: 6,

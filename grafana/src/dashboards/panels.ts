@@ -287,6 +287,7 @@ export function bars({
     .min(0)
     .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["lastNotNull"]))
     .colorScheme(colorMode(FieldColorModeId.PaletteClassicByName))
+    .mappings([GREY_NOTHING])
     .targets([target(query, 0, "instant")]);
   for (const [name, color] of Object.entries(colors)) {
     panel.overrideByName(name, [fixed(color)]);

@@ -92,7 +92,7 @@ export const running: Row = {
       title: "Failed tasks",
       description:
         "Background tasks and threads that panicked or ended in the time range, each followed by a restart; and panics of one connection, command or relay attempt, which end that one only. Any is a bug: report it, with the log.",
-      none: NO_PROCESS,
+      none: "No smscope is seen",
       unit: "locale",
       decimals: 0,
       width: 4,

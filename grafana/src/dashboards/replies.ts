@@ -18,7 +18,7 @@ export const replies = {
       title: "STOP rate",
       description:
         "Opt-outs for each message delivered in the time range. Above 1 % people did not want, or did not know, what they got: look at what was sent last. Networks block senders for this.",
-      none: "Nothing was delivered in this time range",
+      none: "Nothing was delivered",
       unit: "percentunit",
       decimals: 2,
       width: 4,
@@ -51,7 +51,7 @@ export const replies = {
       title: "Read",
       description:
         "Share of the delivered messages that were read, of each channel that reports it (RCS, WhatsApp). SMS reports none, so it has no rate.",
-      none: "No channel here reports reads",
+      none: "No reads are reported",
       unit: "percentunit",
       decimals: 1,
       width: 4,
@@ -89,7 +89,7 @@ export const optOuts = {
       title: "Sent after opt-out",
       description:
         "Messages of the time range that were accepted or sent after their recipient had opted out, by flow. Transactional messages and one-time passwords after a marketing STOP are lawful; a marketing message is an incident in France and the EU: stop what sends it; look first at whether it asks `/v1/opt-outs`, and what it does when that does not answer.",
-      none: NO_LIST,
+      none: "[opt_outs] is off",
       unit: "locale",
       decimals: 0,
       width: 4,

@@ -17,7 +17,6 @@ import { VARIABLES } from "./variables.js";
 const REQUESTS = "smscope_webhook_requests_total";
 const ANSWERS = "smscope_webhook_duration_seconds_bucket";
 const NO_REQUESTS = "No requests in this time";
-const NO_PROCESS = "No smscope is seen: nothing scrapes it, and nothing arrives by OTLP";
 
 const results = (range: string, ...names: string[]) =>
   sum(increase(REQUESTS, range, { where: [`result=~"${names.join("|")}"`] }));
@@ -78,7 +77,7 @@ const health: Row = now(
     title: "Starts",
     description:
       "Starts of the process in the last 24 hours, after the first that is seen of an instance; a pod with a new address is a new instance. Each is marked on the graphs. Not by you: look for out of memory, or a failing liveness probe.",
-    none: NO_PROCESS,
+    none: "No smscope is seen",
     unit: "locale",
     decimals: 0,
     width: 2,
@@ -148,7 +147,7 @@ const requests: Row = {
       title: "Rejected and not stored",
       description:
         "By source and why. Source `unknown` is one that is not configured. unauthorized: wrong token or secret; forbidden: address or channel id; overloaded: queue or disk full.",
-      none: "Nothing was rejected",
+      none: "No rejection is seen",
       unit: "suffix:per hour",
       width: 8,
       queries: [
