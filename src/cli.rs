@@ -122,7 +122,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub enum Exit {
     /// Help and version as well as usage errors: clap words them all.
     CommandLine(clap::Error),
-    /// What was configured cannot be used: one line, naming the setting.
+    /// What was configured cannot be used: a line for each setting, naming it.
     Configuration(String),
     /// The machine does not give what is needed.
     Failure(String),
@@ -162,7 +162,9 @@ impl Exit {
         match self {
             // A closed stdout or stderr leaves nobody to tell.
             Exit::CommandLine(error) => drop(error.print()),
-            Exit::Configuration(error) | Exit::Failure(error) | Exit::Software(error) => eprintln!("smscope: {error}"),
+            Exit::Configuration(error) | Exit::Failure(error) | Exit::Software(error) => {
+                error.lines().for_each(|line| eprintln!("smscope: {line}"));
+            }
         }
         self.code().into()
     }

@@ -155,6 +155,7 @@ fn full_log_record_keys() -> Vec<String> {
         logs: None,
         metrics: None,
         metric_interval: Duration::from_secs(60),
+        strict_answers: false,
         service_name: "smscope".into(),
         resource: Vec::new(),
     };

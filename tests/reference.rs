@@ -270,8 +270,10 @@ fn keys_of(etc: &Etc, table: &str, found: &mut BTreeSet<String>) {
         found.insert(table.to_owned());
         return;
     };
-    assert!(!line.contains(": missing; "), "give the probe of [{table}] what it requires: {line}");
-    match line.split_once("unheard-of: unknown key; expected one of ") {
+    let first = line.lines().next().unwrap();
+    assert!(!first.contains(": missing; "), "give the probe of [{table}] what it requires: {line}");
+    let unknown = line.lines().find(|line| line.contains("unheard-of: unknown key at "));
+    match unknown.and_then(|line| line.split_once("; expected one of ")) {
         None => drop(found.insert(table.to_owned())),
         Some((_, keys)) => {
             for key in keys.split(", ") {

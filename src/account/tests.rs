@@ -18,6 +18,7 @@ fn watch(stand_in: &StandIn, mode: ApiMode) -> Watch {
         url: stand_in.url().parse().unwrap(),
         timeout: Duration::from_secs(5),
         tls: None,
+        proxy: None,
     };
     let interval = Duration::from_millis(20);
     Watch::new(&source(), SmsmodeApi::new(&source(), settings), interval, Arc::new(AccountStatus::new(interval)))

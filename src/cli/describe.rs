@@ -4,8 +4,8 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
 use crate::config::{
-    Api, ClientCertificates, Config, DEFAULT_WINDOW, Endpoint, ListenerTls, Loaded, LoadedOrigins, Relay, Source,
-    Tokens, show_duration, show_size,
+    Api, ClientCertificates, Config, DEFAULT_WINDOW, Endpoint, ListenerTls, Loaded, LoadedOrigins, Proxy, Relay,
+    Source, Tokens, show_duration, show_size,
 };
 use crate::route::{Filter, ResendRule, Route};
 
@@ -108,6 +108,7 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     otlp.endpoint("logs", config.otlp.logs.as_ref());
     otlp.endpoint("metrics", config.otlp.metrics.as_ref());
     otlp.line("metric_interval", show_duration(config.otlp.metric_interval));
+    otlp.line("strict_answers", config.otlp.strict_answers);
     otlp.line("service_name", &config.otlp.service_name);
     for (key, value) in &config.otlp.resource {
         otlp.line(&format!("resource.{key}"), value);
@@ -207,7 +208,7 @@ impl<'a> Section<'a> {
     fn endpoint(&mut self, signal: &str, endpoint: Option<&Endpoint>) {
         let mut line = |key: &str, value: String| self.line(&format!("{signal}.{key}"), value);
         let Some(endpoint) = endpoint else { return line("endpoint", "off".to_owned()) };
-        line("endpoint", endpoint.shown_url());
+        line("endpoint", by_way_of(endpoint.shown_url(), endpoint.proxy.as_ref()));
         line("headers", listed(endpoint.headers.iter().map(|(name, _)| format!("{name}: <token>")), "none"));
         line("timeout", show_duration(endpoint.timeout));
         line("compression", if endpoint.gzip { "gzip" } else { "none" }.to_owned());
@@ -224,7 +225,7 @@ impl<'a> Section<'a> {
     fn relay(&mut self, relay: &Relay) {
         let Route { relay: name, format, filter, is_fallback, max_age } = &relay.route;
         self.line("name", name);
-        self.line("url", relay.shown_url());
+        self.line("url", by_way_of(relay.shown_url(), relay.proxy.as_ref()));
         self.line("format", format.as_str());
         self.line("events", listed(filter.kinds.iter().map(|kind| kind.as_str()), "any"));
         self.filter_of_messages(filter);
@@ -295,6 +296,10 @@ impl<'a> Section<'a> {
         self.line("stop_keywords", listed(&source.stop_keywords, "none"));
         self.line("start_keywords", listed(&source.start_keywords, "none"));
     }
+}
+
+fn by_way_of(url: String, proxy: Option<&Proxy>) -> String {
+    proxy.map_or(url.clone(), |proxy| format!("{url}, by way of {proxy}"))
 }
 
 fn listed(items: impl IntoIterator<Item = impl Display>, when_empty: &str) -> String {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use hyper::http::Uri;
 
 use super::file::Table;
+use super::proxy::Proxies;
 use super::setting::Setting;
 use super::tls::{self, SystemRoots};
 use super::value::{self, HOUR};
-use super::{ConfigError, Environment, Tls};
+use super::{ConfigError, Environment, Proxy, Tls};
 use crate::secret::Secret;
 
 const KEY_EXPECTED: &str = "an API key: printable ASCII without spaces";
@@ -26,6 +27,8 @@ pub struct Api {
     pub timeout: Duration,
     /// There if, and only if, the URL's scheme is https.
     pub tls: Option<Tls>,
+    /// By way of which the API is reached; `None`: directly.
+    pub proxy: Option<Proxy>,
 }
 
 /// Which of the provider's APIs the key is for.
@@ -56,7 +59,9 @@ impl ApiMode {
 impl Api {
     /// In one phrase for people, without the key.
     pub fn shown(&self) -> String {
-        format!("{} ({}) with <token>, within {}", self.url, self.mode.as_str(), value::show_duration(self.timeout))
+        let timeout = value::show_duration(self.timeout);
+        let by = self.proxy.as_ref().map_or(String::new(), |proxy| format!(", by way of {proxy}"));
+        format!("{} ({}) with <token>, within {timeout}{by}", self.url, self.mode.as_str())
     }
 }
 
@@ -85,6 +90,7 @@ pub(super) fn read(
     table: Option<Table>,
     of_env: Option<&EnvironmentKey>,
     system: &SystemRoots,
+    proxies: &Proxies,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Api>, ConfigError> {
     if table.is_none() && of_env.is_none() {
@@ -125,7 +131,8 @@ pub(super) fn read(
         Some("https") => Some(tls::read(none, &url_setting, system)?),
         _ => None,
     };
-    Ok(Some(Api { key, mode, url, timeout, tls }))
+    let proxy = proxies.of(&url);
+    Ok(Some(Api { key, mode, url, timeout, tls, proxy }))
 }
 
 fn of_text(setting: &Setting) -> Result<Secret, ConfigError> {
@@ -133,9 +140,8 @@ fn of_text(setting: &Setting) -> Result<Secret, ConfigError> {
 }
 
 fn of_file(file: &Setting) -> Result<Secret, ConfigError> {
-    let text = std::fs::read_to_string(file.text("a path")?)
-        .map_err(|error| file.wrong(format_args!("cannot be read: {error}"), "a file with the API key in it"))?;
-    key(text.trim()).ok_or_else(|| file.wrong("not a usable key", KEY_EXPECTED))
+    let text = file.file("a file with the API key in it")?;
+    key(&text).ok_or_else(|| file.wrong("not a usable key", KEY_EXPECTED))
 }
 
 fn key(text: &str) -> Option<Secret> {

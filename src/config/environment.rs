@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
+use super::likely::likely;
+
 /// The variables of our own that are read.
 pub const VARIABLES: [&str; 12] = [
     "SMSCOPE_ADMIN_LISTEN",
@@ -73,5 +75,9 @@ pub(super) fn unknown_variables(env: &dyn Environment) -> Vec<String> {
     names.retain(|name| name.starts_with("SMSCOPE_") && !injected(name) && !VARIABLES.contains(&name.as_str()));
     names.sort();
     let known = VARIABLES.join(", ");
-    names.into_iter().map(|name| format!("{name}: unknown variable, not used; expected one of {known}")).collect()
+    let line = |name: String| {
+        let question = likely(&name, VARIABLES).map_or(String::new(), |likely| format!(" (did you mean {likely}?)"));
+        format!("{name}: unknown variable, not used{question}; expected one of {known}")
+    };
+    names.into_iter().map(line).collect()
 }

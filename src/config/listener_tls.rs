@@ -79,19 +79,24 @@ pub(super) fn read(mut table: Table) -> Result<Option<ListenerTls>, ConfigError>
     let (certificate, key) = match (certificate, key) {
         (Some(certificate), Some(key)) => (certificate, key),
         (Some(certificate), None) => {
-            return Err(certificate.wrong("a certificate without a key", "http.tls.key as well"));
+            return Err(certificate.wrong("a certificate without a key", "http.tls.key as well").beside_others());
         }
-        (None, Some(key)) => return Err(key.wrong("a key without a certificate", "http.tls.certificate as well")),
+        (None, Some(key)) => {
+            return Err(key.wrong("a key without a certificate", "http.tls.certificate as well").beside_others());
+        }
         (None, None) => {
             let expected = "http.tls.certificate and http.tls.key as well";
-            return authorities.or(asked).map_or(Ok(None), |alone| Err(alone.wrong("not used without TLS", expected)));
+            return authorities
+                .or(asked)
+                .map_or(Ok(None), |alone| Err(alone.wrong("not used without TLS", expected).beside_others()));
         }
     };
     let client_certificates = match (&asked, &authorities) {
         (None, None) => ClientCertificates::NotAskedFor,
         (None, Some(_)) => ClientCertificates::Required,
         (Some(asked), None) => {
-            return Err(asked.wrong("nobody to vouch for clients", "http.tls.client_authorities as well"));
+            let expected = "http.tls.client_authorities as well";
+            return Err(asked.wrong("nobody to vouch for clients", expected).beside_others());
         }
         (Some(asked), Some(_)) => asked.parse("required or optional", |text| match text {
             "required" => Some(ClientCertificates::Required),

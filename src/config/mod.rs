@@ -1,18 +1,21 @@
 //! What can be set: file, environment, flags, and the errors.
 //!
 //! Flag over environment over file over default. [`Config::load`] reads the configuration file and the files that hold
-//! secrets; it binds nothing and writes nothing. A setting that cannot be used ends in one line that names it under the
+//! secrets; it binds nothing and writes nothing. Each setting that cannot be used ends in one line that names it under the
 //! name it was given, shows its value (never a secret's), and says what is expected.
 
 mod api;
 mod certificate;
 mod environment;
+mod error;
 mod file;
 mod headers;
+mod likely;
 mod listener_tls;
 mod model;
 mod origin;
 mod otlp;
+mod proxy;
 pub mod reference;
 mod relay;
 mod resend;
@@ -25,7 +28,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,9 +36,11 @@ use std::time::Duration;
 pub use api::{Api, ApiMode};
 pub use certificate::Validity;
 pub use environment::{Environment, Process, VARIABLES};
+pub use error::ConfigError;
 pub use headers::METADATA_BASE64;
 pub use listener_tls::{ClientCertificates, Identity, ListenerTls};
 pub use model::*;
+pub use proxy::Proxy;
 pub use relay::Relay;
 pub use tls::authorities;
 pub use value::{duration, show_duration, show_size};
@@ -44,7 +49,9 @@ pub use watch::{Account, DEFAULT_WINDOW, OptOuts, Reconcile, SelfProbe};
 use jiff::Timestamp;
 
 use crate::event::SourceName;
+use error::{LeftOut, Remaining};
 use file::Table;
+use proxy::Proxies;
 use setting::Setting;
 use value::{DAY, HOUR};
 
@@ -61,6 +68,19 @@ pub struct Flags {
     pub listen: Option<String>,
     pub admin_listen: Option<String>,
     pub data_dir: Option<PathBuf>,
+}
+
+impl Flags {
+    fn without(&self, left_out: &LeftOut) -> Self {
+        let text = |flag: &str, value: &Option<String>| value.clone().filter(|_| !left_out.contains(flag));
+        let path = |flag: &str, value: &Option<PathBuf>| value.clone().filter(|_| !left_out.contains(flag));
+        Self {
+            config: path("--config", &self.config),
+            listen: text("--listen", &self.listen),
+            admin_listen: text("--admin-listen", &self.admin_listen),
+            data_dir: path("--data-dir", &self.data_dir),
+        }
+    }
 }
 
 /// A configuration that holds together, and what to tell the operator about it.
@@ -89,28 +109,20 @@ impl LoadedOrigins {
     }
 }
 
-/// Why a configuration cannot be used: one line, without secrets.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", one_line(.0))]
-pub struct ConfigError(String);
-
-/// Control characters, which a key in quotes may hold, as escapes.
-fn one_line(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
-        if c.is_control() {
-            line.extend(c.escape_default())
-        } else {
-            line.push(c)
-        }
-        line
-    })
-}
-
 impl Config {
     /// Puts the configuration together from flags, environment, file and defaults.
+    ///
+    /// # Errors
+    /// All settings that cannot be used.
     pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Loaded, ConfigError> {
+        error::all_errors(|left_out| {
+            Self::load_without(&flags.without(left_out), &Remaining { env, left_out }, left_out)
+        })
+    }
+
+    fn load_without(flags: &Flags, env: &dyn Environment, left_out: &LeftOut) -> Result<Loaded, ConfigError> {
         let mut warnings = environment::unknown_variables(env);
-        let (file, mut root) = configuration_file(flags, env)?;
+        let (file, mut root) = configuration_file(flags, env, left_out)?;
         let origins = root.origins();
         let mut given = Given { env, root: &mut root };
 
@@ -125,7 +137,8 @@ impl Config {
                 (None, Some(listen)) => (listen.clone(), "admin_listen"),
                 (None, None) => (Setting::of_flag("admin_listen", DEFAULT_ADMIN_LISTEN), "listen"),
             };
-            return Err(culprit.wrong(format_args!("takes the port of {other}"), "a port of its own"));
+            let problem = format_args!("takes the port of {other}");
+            return Err(culprit.wrong(problem, "a port of its own").beside_others());
         }
 
         let data_dir = data_dir(flags, &mut given)?;
@@ -135,14 +148,15 @@ impl Config {
         warnings.extend(tls.as_ref().and_then(|tls| tls.warning(&tls.identity, Timestamp::now())));
         let store = store(given.root.table("store")?, env)?;
         let privacy = privacy(given.root.table("privacy")?)?;
-        let otlp = otlp::read(given.root.table("otlp")?, env, &mut warnings)?;
-        let sources = source::read(given.root.tables("source")?, privacy, env, &origins, &mut warnings)?;
+        let proxies = Proxies::of_env(env, &mut warnings);
+        let otlp = otlp::read(given.root.table("otlp")?, env, &proxies, &mut warnings)?;
+        let sources = source::read(given.root.tables("source")?, privacy, env, &origins, &proxies, &mut warnings)?;
         let account = watch::account(root.table("account")?, &sources)?;
         let self_probe = watch::self_probe(root.table("self_probe")?, public_url.as_deref())?;
         let reconcile = watch::reconcile(root.table("reconcile")?, &sources)?;
         let conversations = watch::conversations(root.table("conversations")?)?;
         let opt_outs = watch::opt_outs(root.table("opt_outs")?)?;
-        let relays = relay::read(root.tables("relay")?, &sources)?;
+        let relays = relay::read(root.tables("relay")?, &sources, &proxies)?;
         let resends = resend::read(root.tables("resend")?, &sources, &relays, opt_outs.as_ref(), &mut warnings)?;
         root.finish()?;
 
@@ -166,6 +180,9 @@ impl Config {
             conversations,
         };
         config.check_callback_urls(public_given.as_ref())?;
+        // What is given for all signals is remarked on for each.
+        let mut remarked = BTreeSet::new();
+        warnings.retain(|warning| remarked.insert(warning.clone()));
         Ok(Loaded { config, file, origins: origins.finish(), warnings })
     }
 
@@ -218,7 +235,7 @@ impl Config {
                 let expected = format!("{CALLBACK_URL_MAX} at most, token included");
                 return Err(match public_url {
                     Some(setting) => setting.wrong(problem, expected),
-                    None => ConfigError(format!("{problem}; expected {expected}")),
+                    None => ConfigError::general(format!("{problem}; expected {expected}")),
                 });
             }
         }
@@ -257,16 +274,20 @@ impl Given<'_> {
     }
 }
 
-fn configuration_file(flags: &Flags, env: &dyn Environment) -> Result<(Option<PathBuf>, Table), ConfigError> {
+fn configuration_file(
+    flags: &Flags,
+    env: &dyn Environment,
+    left_out: &LeftOut,
+) -> Result<(Option<PathBuf>, Table), ConfigError> {
     let (setting, path) = match (&flags.config, Setting::of_env(env, "SMSCOPE_CONFIG")) {
-        (Some(path), _) => (Setting::of_flag("--config", &path.to_string_lossy()), path.clone()),
+        (Some(path), _) => path_of_flag("--config", path)?,
         (None, Some(setting)) => {
             let path = path(&setting)?;
             (setting, path)
         }
-        (None, None) => return Ok((None, Table::default())),
+        (None, None) => return Ok((None, Table::none(left_out))),
     };
-    let root = Table::read(&setting, &path)?;
+    let root = Table::read(&setting, &path, left_out)?;
     root.note("configuration file", &setting);
     Ok((Some(path), root))
 }
@@ -299,15 +320,23 @@ fn data_dir(flags: &Flags, given: &mut Given) -> Result<PathBuf, ConfigError> {
     let setting = given.variable("SMSCOPE_DATA_DIR", "data_dir").or(in_file);
     match (&flags.data_dir, setting) {
         (Some(path), _) => {
-            given.noted("data_dir", Setting::of_flag("--data-dir", &path.to_string_lossy()));
-            Ok(path.clone())
+            let (setting, path) = path_of_flag("--data-dir", path)?;
+            given.noted("data_dir", setting);
+            Ok(path)
         }
         (None, Some(setting)) => path(&setting),
         (None, None) => Ok(DEFAULT_DATA_DIR.into()),
     }
 }
 
-/// A path, as it stands. What was not UTF-8 in the environment is refused, since its bytes are lost.
+/// The path that a flag names, which may be in another encoding than UTF-8.
+fn path_of_flag(flag: &str, given: &Path) -> Result<(Setting, PathBuf), ConfigError> {
+    let setting = Setting::of_flag(flag, &given.to_string_lossy());
+    let path = if given.to_str().is_some() { path(&setting)? } else { given.to_owned() };
+    Ok((setting, path))
+}
+
+/// A path. What was not UTF-8 in the environment is refused, since its bytes are lost.
 fn path(setting: &Setting) -> Result<PathBuf, ConfigError> {
     let fits = |text: &str| !text.is_empty() && !text.contains([char::REPLACEMENT_CHARACTER, '\0']);
     setting.parse("a path in UTF-8", |text| fits(text).then(|| Path::new(text).to_path_buf()))

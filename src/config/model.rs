@@ -11,7 +11,7 @@ use hyper::http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use super::{Account, Api, ListenerTls, OptOuts, Reconcile, Relay, SelfProbe};
+use super::{Account, Api, ListenerTls, OptOuts, Proxy, Reconcile, Relay, SelfProbe};
 use crate::event::{Country, SourceName};
 use crate::route::ResendRule;
 use crate::secret::Secret;
@@ -133,6 +133,8 @@ pub struct Otlp {
     pub logs: Option<Endpoint>,
     pub metrics: Option<Endpoint>,
     pub metric_interval: Duration,
+    /// Whether a success has to be an OTLP response to count as one.
+    pub strict_answers: bool,
     pub service_name: String,
     /// Further resource attributes, as the operator gave them.
     pub resource: Vec<(String, String)>,
@@ -148,8 +150,12 @@ pub struct Endpoint {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub timeout: Duration,
     pub gzip: bool,
+    /// Whether a success has to be an OTLP response to count as one.
+    pub strict_answers: bool,
     /// There if, and only if, the URL's scheme is https.
     pub tls: Option<Tls>,
+    /// By way of which the endpoint is reached; `None`: directly.
+    pub proxy: Option<Proxy>,
 }
 
 /// How requests of the OpenTelemetry protocol are carried.
@@ -165,6 +171,14 @@ impl Protocol {
         match self {
             Protocol::HttpProtobuf => "http/protobuf",
             Protocol::Grpc => "grpc",
+        }
+    }
+
+    /// The port that collectors listen on for it.
+    pub fn usual_port(self) -> u16 {
+        match self {
+            Protocol::HttpProtobuf => 4318,
+            Protocol::Grpc => 4317,
         }
     }
 }
@@ -185,6 +199,19 @@ impl Endpoint {
     pub fn shown_url(&self) -> String {
         self.url.to_string().split('?').next().unwrap_or_default().to_owned()
     }
+
+    /// What to ask when the port is the one that collectors have for the other protocol.
+    pub fn unusual_port(&self) -> Option<String> {
+        let other = match self.protocol {
+            Protocol::HttpProtobuf => Protocol::Grpc,
+            Protocol::Grpc => Protocol::HttpProtobuf,
+        };
+        let (port, usual) = (other.usual_port(), self.protocol.usual_port());
+        (self.url.port_u16() == Some(port)).then(|| {
+            let (protocol, other) = (self.protocol.as_str(), other.as_str());
+            format!("port {port} is usually that of {other}, and the protocol is {protocol}: is it port {usual}, or the protocol {other}?")
+        })
+    }
 }
 
 impl fmt::Debug for Endpoint {
@@ -197,6 +224,7 @@ impl fmt::Debug for Endpoint {
             .field("timeout", &self.timeout)
             .field("gzip", &self.gzip)
             .field("tls", &self.tls)
+            .field("proxy", &self.proxy)
             .finish()
     }
 }

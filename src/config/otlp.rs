@@ -1,9 +1,9 @@
 //! Where telemetry goes: the OTEL_* variables and `[otlp]` of the file.
 //!
 //! Sources: OpenTelemetry specification, "Environment Variable Specification" and "OpenTelemetry Protocol Exporter".
-//! Where these would ignore a bad value with a warning, smscope refuses it, as it does for every setting of its own;
-//! only OTEL_RESOURCE_ATTRIBUTES is dropped with a warning. What a switched-off signal was given is not looked at,
-//! because platforms set these variables for everybody.
+//! Platforms set these variables for all processes of a pod, so one that means nothing to smscope is a warning, as the specification
+//! has it, and never keeps it from starting. An error is only what an endpoint needs that is set: its URL, its headers, its files. The
+//! file is for smscope alone, and each of its values has to be good. What a switched-off signal was given is not looked at.
 //!
 //! A setting of a signal is, in this order: its own variable, the general variable, `[otlp.<signal>]`, `[otlp]`.
 
@@ -13,6 +13,7 @@ use hyper::http::Uri;
 
 use super::file::Table;
 use super::headers::{self, Header};
+use super::proxy::Proxies;
 use super::setting::Setting;
 use super::tls::{self, SystemRoots};
 use super::value::{self, DAY, HOUR};
@@ -25,7 +26,12 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const SERVICE_NAME_KEY: &str = "service.name";
 
 /// Reads everything that is about OTLP.
-pub(super) fn read(mut table: Table, env: &dyn Environment, warnings: &mut Vec<String>) -> Result<Otlp, ConfigError> {
+pub(super) fn read(
+    mut table: Table,
+    env: &dyn Environment,
+    proxies: &Proxies,
+    warnings: &mut Vec<String>,
+) -> Result<Otlp, ConfigError> {
     let origins = table.origins();
     let disabled = sdk_disabled(env, warnings);
     let (service_name, resource) = resource(&mut table, env, warnings)?;
@@ -33,30 +39,35 @@ pub(super) fn read(mut table: Table, env: &dyn Environment, warnings: &mut Vec<S
         table.take("metric_interval").map(|setting| setting.duration(MILLISECOND..=DAY)).transpose()?;
     let interval = match Setting::of_env(env, "OTEL_METRIC_EXPORT_INTERVAL") {
         Some(setting) if !disabled => {
-            table.note("metric_interval", &setting);
-            Some(setting.millis(MILLISECOND..=DAY)?)
+            let interval = leniently(setting.millis(MILLISECOND..=DAY), warnings);
+            interval.inspect(|_| table.note("metric_interval", &setting)).or(interval_in_file)
         }
         _ => interval_in_file,
     };
+    let strict_answers = table.take("strict_answers").map_or(Ok(false), |setting| setting.boolean())?;
 
     let mut logs = table.table("logs")?;
     let mut metrics = table.table("metrics")?;
-    let logs_on = exporter_is_on(&mut logs, env, "OTEL_LOGS_EXPORTER")? && !disabled;
-    let metrics_on = exporter_is_on(&mut metrics, env, "OTEL_METRICS_EXPORTER")? && !disabled;
+    let logs_on = exporter_is_on(&mut logs, env, "OTEL_LOGS_EXPORTER", warnings)? && !disabled;
+    let metrics_on = exporter_is_on(&mut metrics, env, "OTEL_METRICS_EXPORTER", warnings)? && !disabled;
+    unsupported(env, logs_on, metrics_on, warnings);
     let (logs_file, metrics_file) = (Group::of_file(&mut logs)?.own(), Group::of_file(&mut metrics)?.own());
     logs.finish()?;
     metrics.finish()?;
     let file = Group::of_file(&mut table)?;
     table.finish()?;
 
-    let general = if logs_on || metrics_on { Group::of_env(env, "OTEL_EXPORTER_OTLP")? } else { Group::default() };
+    let is_on = logs_on || metrics_on;
+    let general = if is_on { Group::of_env(env, "OTEL_EXPORTER_OTLP", warnings)? } else { Group::default() };
     let system = SystemRoots::default();
     let mut signal = |on: bool, prefix: &str, file_of_signal: &Group, path: &str| {
         if !on {
             return Ok(None);
         }
-        let of_signal = Group::of_env(env, prefix)?.own();
-        Groups([&of_signal, &general, file_of_signal, &file]).endpoint(path, &system, warnings)
+        let of_signal = Group::of_env(env, prefix, warnings)?.own();
+        let groups = Groups([&of_signal, &general, file_of_signal, &file]);
+        let endpoint = groups.endpoint(path, &system, proxies, warnings)?;
+        Ok(endpoint.map(|endpoint| Endpoint { strict_answers, ..endpoint }))
     };
     for (signal, on) in [("logs", logs_on), ("metrics", metrics_on)] {
         match Setting::of_env(env, "OTEL_SDK_DISABLED") {
@@ -68,7 +79,47 @@ pub(super) fn read(mut table: Table, env: &dyn Environment, warnings: &mut Vec<S
     let logs = signal(logs_on, "OTEL_EXPORTER_OTLP_LOGS", &logs_file, "v1/logs")?;
     let metrics = signal(metrics_on, "OTEL_EXPORTER_OTLP_METRICS", &metrics_file, "v1/metrics")?;
     let metric_interval = interval.unwrap_or(DEFAULT_INTERVAL);
-    Ok(Otlp { logs, metrics, metric_interval, service_name, resource })
+    Ok(Otlp { logs, metrics, metric_interval, strict_answers, service_name, resource })
+}
+
+/// What a variable says, or a warning that it is not used.
+fn leniently<T>(read: Result<T, ConfigError>, warnings: &mut Vec<String>) -> Option<T> {
+    read.map_err(|error| warnings.push(format!("{error}; not used"))).ok()
+}
+
+/// What the specification lets be asked for and smscope has not, the value that asks for what it does anyway, and what that is.
+const UNSUPPORTED: [(&str, &str, &str); 11] = [
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "cumulative",
+        "sums are cumulative; a backend of deltas needs a Collector with the processor cumulativetodelta before it",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "explicit_bucket_histogram",
+        "histograms have the explicit buckets of docs/metrics.md",
+    ),
+    ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "", ATTRIBUTES_WHOLE),
+    ("OTEL_ATTRIBUTE_COUNT_LIMIT", "", ATTRIBUTES_WHOLE),
+    ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "", ATTRIBUTES_WHOLE),
+    ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "", ATTRIBUTES_WHOLE),
+    ("OTEL_BLRP_SCHEDULE_DELAY", "", NO_QUEUE),
+    ("OTEL_BLRP_EXPORT_TIMEOUT", "", NO_QUEUE),
+    ("OTEL_BLRP_MAX_QUEUE_SIZE", "", NO_QUEUE),
+    ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "", NO_QUEUE),
+    ("OTEL_METRIC_EXPORT_TIMEOUT", "", "a push ends by OTEL_EXPORTER_OTLP_TIMEOUT"),
+];
+const ATTRIBUTES_WHOLE: &str = "records have at most some thirty attributes, each of them whole";
+const NO_QUEUE: &str = "records wait in the store and leave in batches of up to 512, within a second";
+
+/// One warning for each variable that asks for what smscope has not.
+fn unsupported(env: &dyn Environment, logs_on: bool, metrics_on: bool, warnings: &mut Vec<String>) {
+    for (variable, same, instead) in UNSUPPORTED {
+        let is_on = if variable.contains("METRIC") { metrics_on } else { logs_on };
+        let asks = |setting: &Setting| setting.text("").map_or(true, |text| !text.eq_ignore_ascii_case(same));
+        let asked = Setting::of_env(env, variable).filter(|setting| is_on && asks(setting));
+        warnings.extend(asked.map(|setting| setting.remark(format_args!("not supported: {instead}"))));
+    }
 }
 
 /// Whether OTEL_SDK_DISABLED is true; anything else is false, by the specification.
@@ -82,20 +133,48 @@ fn sdk_disabled(env: &dyn Environment, warnings: &mut Vec<String>) -> bool {
     disabled
 }
 
-fn exporter_is_on(table: &mut Table, env: &dyn Environment, variable: &str) -> Result<bool, ConfigError> {
+/// Exporters of the specification and of SDKs that are not OTLP's.
+const OTHER_EXPORTERS: [&str; 8] =
+    ["prometheus", "console", "logging", "logging-otlp", "stdout", "zipkin", "jaeger", "file"];
+
+/// Whether a signal goes by OTLP, if it has an endpoint. The variable may be a list, and name what other processes have.
+fn exporter_is_on(
+    table: &mut Table,
+    env: &dyn Environment,
+    variable: &str,
+    warnings: &mut Vec<String>,
+) -> Result<bool, ConfigError> {
     let in_file = table.take("exporter");
-    let in_env = Setting::of_env(env, variable);
-    let Some(setting) = in_env.as_ref().or(in_file.as_ref()) else { return Ok(true) };
-    let on = setting.parse("otlp or none", |text| match text.trim().to_ascii_lowercase().as_str() {
-        "otlp" => Some(true),
-        "none" => Some(false),
-        _ => None,
-    })?;
+    let is_on = |setting: &Setting| {
+        setting.parse("otlp or none", |text| match text.to_ascii_lowercase().as_str() {
+            "otlp" => Some(true),
+            "none" => Some(false),
+            _ => None,
+        })
+    };
+    let of_file = in_file.as_ref().map(is_on).transpose()?;
+    let Some(setting) = Setting::of_env(env, variable) else {
+        if of_file == Some(false) {
+            table.note_file("endpoint");
+        }
+        return Ok(of_file.unwrap_or(true));
+    };
+    let text = setting.text("").unwrap_or_default().to_ascii_lowercase();
+    let names: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let others: Vec<&str> = names.iter().copied().filter(|name| !["otlp", "none"].contains(name)).collect();
+    let (on, consequence) = match () {
+        () if names.contains(&"otlp") => (true, "goes by otlp alone"),
+        () if names.contains(&"none") => (false, "is not exported"),
+        () if others.iter().all(|name| OTHER_EXPORTERS.contains(name)) => (false, "is not exported"),
+        () => (of_file.unwrap_or(true), "is exported as if the variable were not set"),
+    };
+    if !others.is_empty() {
+        let scrape = if variable.contains("METRICS") { "; metrics can be scraped in any case" } else { "" };
+        warnings.push(setting.remark(format_args!("the signal {consequence}{scrape}; expected otlp or none")));
+    }
     // What switches a signal off is why it has no endpoint.
-    match in_env {
-        _ if on => {}
-        Some(setting) => table.note("endpoint", &setting),
-        None => table.note_file("endpoint"),
+    if !on {
+        table.note("endpoint", &setting);
     }
     Ok(on)
 }
@@ -140,9 +219,12 @@ fn resource(
             Err(error) => warnings.push(format!("{error}; none of it is used")),
         }
     }
-    let own_variable = Setting::of_env(env, "OTEL_SERVICE_NAME");
-    own_variable.iter().for_each(|setting| table.note("service_name", setting));
-    let service_name = own_variable.map(name).transpose()?.or(name_in_env).or(name_in_file);
+    let own_variable = Setting::of_env(env, "OTEL_SERVICE_NAME").and_then(|setting| {
+        let name = leniently(name(setting.clone()), warnings)?;
+        table.note("service_name", &setting);
+        Some(name)
+    });
+    let service_name = own_variable.or(name_in_env).or(name_in_file);
     Ok((service_name.unwrap_or_else(|| DEFAULT_SERVICE_NAME.to_owned()), attributes))
 }
 
@@ -155,7 +237,8 @@ fn remove(attributes: &mut Attributes, key: &str) -> Option<String> {
 #[derive(Default)]
 struct Group {
     endpoint: Option<(Setting, Uri)>,
-    headers: Option<Vec<Header>>,
+    /// An error only where there is an endpoint to send them to.
+    headers: Option<Result<Vec<Header>, ConfigError>>,
     timeout: Option<Duration>,
     gzip: Option<bool>,
     protocol: Option<Protocol>,
@@ -172,14 +255,14 @@ impl Group {
     }
 
     /// The variables that start with `prefix`.
-    fn of_env(env: &dyn Environment, prefix: &str) -> Result<Self, ConfigError> {
+    fn of_env(env: &dyn Environment, prefix: &str, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let variable = |suffix: &str| Setting::of_env(env, &format!("{prefix}_{suffix}"));
         Ok(Self {
             endpoint: variable("ENDPOINT").map(url).transpose()?,
-            headers: variable("HEADERS").map(headers::of_text).transpose()?,
-            timeout: variable("TIMEOUT").map(|setting| setting.millis(MILLISECOND..=HOUR)).transpose()?,
-            gzip: variable("COMPRESSION").map(compression).transpose()?,
-            protocol: variable("PROTOCOL").map(protocol).transpose()?,
+            headers: variable("HEADERS").map(headers::of_text),
+            timeout: variable("TIMEOUT").and_then(|setting| leniently(setting.millis(MILLISECOND..=HOUR), warnings)),
+            gzip: variable("COMPRESSION").and_then(|setting| leniently(compression(setting), warnings)),
+            protocol: variable("PROTOCOL").and_then(|setting| leniently(protocol(setting), warnings)),
             certificate: variable("CERTIFICATE"),
             client_certificate: variable("CLIENT_CERTIFICATE"),
             client_key: variable("CLIENT_KEY"),
@@ -191,7 +274,7 @@ impl Group {
     fn of_file(table: &mut Table) -> Result<Self, ConfigError> {
         Ok(Self {
             endpoint: table.take("endpoint").map(url).transpose()?,
-            headers: table.optional_table("headers")?.map(headers::of_table).transpose()?,
+            headers: table.optional_table("headers")?.map(headers::of_table).transpose()?.map(Ok),
             timeout: table.take("timeout").map(|setting| setting.duration(MILLISECOND..=HOUR)).transpose()?,
             gzip: table.take("compression").map(compression).transpose()?,
             protocol: table.take("protocol").map(protocol).transpose()?,
@@ -240,6 +323,7 @@ impl<'a> Groups<'a> {
         &self,
         path: &str,
         system: &SystemRoots,
+        proxies: &Proxies,
         warnings: &mut Vec<String>,
     ) -> Result<Option<Endpoint>, ConfigError> {
         let given = |group: &'a Group| group.endpoint.as_ref().map(|(setting, url)| (group, setting, url));
@@ -252,7 +336,10 @@ impl<'a> Groups<'a> {
             Protocol::HttpProtobuf if group.of_one_signal => url.clone(),
             Protocol::HttpProtobuf => appended(url, path).ok_or_else(|| setting.bad(URL))?,
         };
-        let headers = self.first(|group| group.headers.as_deref()).unwrap_or_default();
+        let headers = match self.first(|group| group.headers.as_ref()) {
+            Some(headers) => headers.as_deref().map_err(Clone::clone)?,
+            None => &[],
+        };
         if protocol == Protocol::Grpc {
             headers.iter().try_for_each(Header::check_as_metadata)?;
         }
@@ -271,14 +358,19 @@ impl<'a> Groups<'a> {
                 None
             }
         };
-        Ok(Some(Endpoint {
+        let proxy = proxies.of(&url);
+        let endpoint = Endpoint {
             protocol,
             url,
             headers: headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect(),
             timeout: self.first(|group| group.timeout).unwrap_or(DEFAULT_TIMEOUT),
             gzip: self.first(|group| group.gzip).unwrap_or(false),
+            strict_answers: false,
             tls,
-        }))
+            proxy,
+        };
+        warnings.extend(endpoint.unusual_port().map(|question| setting.remark(question)));
+        Ok(Some(endpoint))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! tests/reference.rs holds this table to the loader, and the document to this table.
 
+mod platform;
 mod reactions;
 
 /// A setting that the loader takes.
@@ -30,7 +31,7 @@ pub struct Setting {
 
 /// All settings, those of one table together.
 pub fn settings() -> impl Iterator<Item = Setting> {
-    SETTINGS.iter().chain(reactions::SETTINGS).copied()
+    SETTINGS.iter().chain(platform::SETTINGS).chain(reactions::SETTINGS).copied()
 }
 
 const fn key(key: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> Setting {
@@ -397,6 +398,14 @@ static SETTINGS: &[Setting] = &[
         .example(r#""15s""#)
         .wrong(r#""2d""#)
         .variable("OTEL_METRIC_EXPORT_INTERVAL", "15000"),
+    key(
+        "otlp.strict_answers",
+        "true or false",
+        "false",
+        "a success of the endpoint counts only if it is an OTLP response; else any 2xx that is no web page does",
+    )
+    .example("true")
+    .wrong(r#""yes""#),
     key("otlp.service_name", "text", "smscope", "`service.name` of the resource")
         .example(r#""sms-webhooks""#)
         .wrong(r#""""#)

@@ -11,10 +11,11 @@ use ipnet::IpNet;
 use regex::Regex;
 
 use super::file::Table;
+use super::proxy::Proxies;
 use super::setting::Setting;
 use super::tls::{self, SystemRoots};
 use super::value::{self, DAY, HOUR};
-use super::{ConfigError, Source, Text, Tls, headers, source};
+use super::{ConfigError, Proxy, Source, Text, Tls, headers, source};
 use crate::event::{Reason, SourceName};
 use crate::provider::fold_keyword;
 use crate::record::Kind;
@@ -43,6 +44,8 @@ pub struct Relay {
     pub networks: Vec<IpNet>,
     /// There if, and only if, the URL's scheme is https.
     pub tls: Option<Tls>,
+    /// By way of which the target is reached; `None`: directly.
+    pub proxy: Option<Proxy>,
 }
 
 impl Relay {
@@ -61,17 +64,23 @@ impl fmt::Debug for Relay {
     }
 }
 
-pub(super) fn read(tables: Vec<Table>, sources: &[Source]) -> Result<Vec<Relay>, ConfigError> {
+pub(super) fn read(tables: Vec<Table>, sources: &[Source], proxies: &Proxies) -> Result<Vec<Relay>, ConfigError> {
     let system = SystemRoots::default();
     let mut relays: Vec<Relay> = Vec::with_capacity(tables.len());
     for table in tables {
-        let relay = relay(table, sources, &relays, &system)?;
+        let relay = relay(table, sources, &relays, &system, proxies)?;
         relays.push(relay);
     }
     Ok(relays)
 }
 
-fn relay(mut table: Table, sources: &[Source], others: &[Relay], system: &SystemRoots) -> Result<Relay, ConfigError> {
+fn relay(
+    mut table: Table,
+    sources: &[Source],
+    others: &[Relay],
+    system: &SystemRoots,
+    proxies: &Proxies,
+) -> Result<Relay, ConfigError> {
     let (_, relay) =
         source::own_name(&mut table, "relay", RelayName::new, others.iter().map(|other| &other.route.relay))?;
     let url_given = table.take("url").map(Setting::secret).ok_or_else(|| table.missing("url", URL))?;
@@ -83,15 +92,16 @@ fn relay(mut table: Table, sources: &[Source], others: &[Relay], system: &System
     let filter = filter(&mut table, sources)?;
     if let (Some(setting), Format::Raw, Some(source)) = (&format_given, format, textless(sources, &filter)) {
         let problem = format!("source {:?} has text = \"dropped\"", source.name.as_str());
-        return Err(setting.wrong(problem, "cloudevents, or sources whose requests are kept as they came"));
+        let expected = "cloudevents, or sources whose requests are kept as they came";
+        return Err(setting.wrong(problem, expected).beside_others());
     }
     let is_fallback = table.take("fallback").map_or(Ok(false), |setting| setting.boolean())?;
     let secret = match (table.take("secret").map(Setting::secret), table.take_path("secret_file")) {
         (Some(secret), Some(_)) => return Err(secret.wrong("secret_file is set too", "one of the two")),
         (Some(secret), None) => Some(secret.parse(SECRET, key)?),
         (None, Some(file)) => {
-            let text = source::contents(&file, "a file with the secret in it")?;
-            Some(key(text.trim()).ok_or_else(|| file.wrong("not a usable secret", SECRET))?)
+            let text = file.file("a file with the secret in it")?;
+            Some(key(&text).ok_or_else(|| file.wrong("not a usable secret", SECRET))?)
         }
         (None, None) => None,
     };
@@ -115,7 +125,8 @@ fn relay(mut table: Table, sources: &[Source], others: &[Relay], system: &System
         _ => None,
     };
     let route = Route { relay, format, filter, is_fallback, max_age };
-    Ok(Relay { route, url, secret, headers, timeout, concurrency, networks, tls })
+    let proxy = proxies.of(&url);
+    Ok(Relay { route, url, secret, headers, timeout, concurrency, networks, tls, proxy })
 }
 
 /// A source that the filter takes events of and that keeps no texts.
@@ -142,7 +153,7 @@ fn filter(table: &mut Table, sources: &[Source]) -> Result<Filter, ConfigError> 
     }
     let pattern = table.take("pattern");
     if let Some(setting) = &pattern {
-        let text = setting.text("a regular expression")?;
+        let text = setting.verbatim("a regular expression")?;
         let read = Regex::new(text).map_err(|error| {
             let why = error.to_string();
             setting.wrong(
@@ -154,7 +165,7 @@ fn filter(table: &mut Table, sources: &[Source]) -> Result<Filter, ConfigError> 
     }
     if let (Some(setting), Some(source)) = (keywords.or(pattern), textless(sources, &filter)) {
         let problem = format!("source {:?} has text = \"dropped\"", source.name.as_str());
-        return Err(setting.wrong(problem, "sources whose texts are kept"));
+        return Err(setting.wrong(problem, "sources whose texts are kept").beside_others());
     }
     Ok(filter)
 }
@@ -167,7 +178,8 @@ pub(super) fn filter_of_messages(
 ) -> Result<(), ConfigError> {
     if let Some(setting) = table.take("sources") {
         let known = |text: &str| SourceName::new(text).filter(|name| sources.iter().any(|source| source.name == *name));
-        filter.sources = list(setting, "the name of a source that is configured", known)?;
+        let named = list(setting, "the name of a source that is configured", known);
+        filter.sources = named.map_err(ConfigError::beside_others)?;
     }
     let mut words = |key| source::words(table.take(key), "texts").map(Option::unwrap_or_default);
     filter.channels = words("channels")?;

@@ -51,9 +51,8 @@ fn rule(
 ) -> Result<ResendRule, ConfigError> {
     let (given, name) = source::own_name(&mut table, "resend", RelayName::new, others.iter().map(|other| &other.name))?;
     if opt_outs.is_none() {
-        return Err(
-            given.wrong("nobody keeps the opt-outs", "opt_outs.enabled = true: who opted out is not written to")
-        );
+        let expected = "opt_outs.enabled = true: who opted out is not written to";
+        return Err(given.wrong("nobody keeps the opt-outs", expected).beside_others());
     }
     let reasons = table.take("reasons");
     let mut filter = Filter { kinds: vec![Kind::Failed], ..Filter::default() };
@@ -87,7 +86,7 @@ fn rule(
             if let Some(source) = meant.find(|source| !is_taken(source)) {
                 let problem = format!("no relay takes those of source {:?}", source.name.as_str());
                 let expected = "a relay of cloudevents with \"resend.requested\" among its events";
-                return Err(named.wrong(problem, expected));
+                return Err(named.wrong(problem, expected).beside_others());
             }
         }
         Through::Api | Through::DryRun => {
@@ -95,10 +94,11 @@ fn rule(
                 let problem = |what: &str| format!("source {:?} {what}", source.name.as_str());
                 if source.api.as_ref().is_none_or(|api| api.mode != ApiMode::Rest) {
                     let expected = "sources with a key of the REST API ([source.api]), or through = \"relay\"";
-                    return Err(named.wrong(problem("has no API to send by"), expected));
+                    return Err(named.wrong(problem("has no API to send by"), expected).beside_others());
                 }
                 if source.privacy.text == Text::Dropped {
-                    return Err(named.wrong(problem("has text = \"dropped\""), "sources whose texts are kept"));
+                    let expected = "sources whose texts are kept";
+                    return Err(named.wrong(problem("has text = \"dropped\""), expected).beside_others());
                 }
             }
         }
@@ -111,7 +111,8 @@ fn rule(
     let (useful_for, useful_given) = duration("useful_for", HOUR, SECOND..=DAY)?;
     if delay >= useful_for {
         let culprit = delay_given.or(useful_given).unwrap_or(given);
-        return Err(culprit.wrong("nothing would be sent: delay is not shorter than useful_for", "a shorter delay"));
+        let problem = "nothing would be sent: delay is not shorter than useful_for";
+        return Err(culprit.wrong(problem, "a shorter delay").beside_others());
     }
     let mut number = |key, default, range| table.take(key).map_or(Ok(default), |setting| setting.number(range));
     let attempts = number("attempts", 1, 1..=10)?;

@@ -7,16 +7,21 @@ use std::time::Duration;
 
 use toml::Value;
 
+use super::error::LeftOut;
 use super::value::{self, show_duration, show_size};
 use super::{ConfigError, Environment};
 
 /// A value and where it came from: a key of the file, an environment variable or a flag.
+///
+/// Secrets and files that an orchestrator mounts end in a line break more often than not, so white space around a text is no part of
+/// it: every reader here gives it without.
 #[derive(Clone)]
 pub(super) struct Setting {
     /// `store.retention`, `SMSCOPE_LISTEN`, `--listen`.
     pub key: String,
     value: Value,
     show: Show,
+    left_out: LeftOut,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -30,16 +35,21 @@ enum Show {
 
 impl Setting {
     pub fn of_file(key: String, value: Value) -> Self {
-        Self { key, value, show: Show::Plain }
+        Self { key, value, show: Show::Plain, left_out: LeftOut::default() }
     }
 
     pub fn of_flag(flag: &str, value: &str) -> Self {
         Self::of_file(flag.to_owned(), Value::String(value.to_owned()))
     }
 
+    /// The same without those of its items that are left out.
+    pub fn without(self, left_out: &LeftOut) -> Self {
+        Self { left_out: left_out.clone(), ..self }
+    }
+
     /// `None` when the variable is unset or empty, which the OpenTelemetry specification takes to be the same.
     pub fn of_env(env: &dyn Environment, variable: &str) -> Option<Self> {
-        let value = env.get(variable).filter(|value| !value.trim().is_empty())?;
+        let value = env.get(variable).filter(|value| !trimmed(value).is_empty())?;
         Some(Self::of_file(variable.to_owned(), Value::String(value)))
     }
 
@@ -57,7 +67,7 @@ impl Setting {
     pub fn relative_to(self, folder: &Path) -> Self {
         let joined = |value: Value| match value {
             // An empty one stays so, and is refused.
-            Value::String(path) if !path.is_empty() => match folder.join(&path).to_str() {
+            Value::String(path) if !trimmed(&path).is_empty() => match folder.join(trimmed(&path)).to_str() {
                 Some(joined) => Value::String(joined.to_owned()),
                 None => Value::String(path),
             },
@@ -72,12 +82,17 @@ impl Setting {
 
     /// `listen = "foo": expected an address`.
     pub fn bad(&self, expected: impl Display) -> ConfigError {
-        ConfigError(format!("{}: expected {expected}", self.named()))
+        ConfigError::of(&self.key, format!("{}: expected {expected}", self.named()))
     }
 
     /// `source[0].name = "unknown": reserved; expected another name`.
     pub fn wrong(&self, problem: impl Display, expected: impl Display) -> ConfigError {
-        ConfigError(format!("{}: {problem}; expected {expected}", self.named()))
+        ConfigError::of(&self.key, format!("{}: {problem}; expected {expected}", self.named()))
+    }
+
+    /// `listen = "foo": text`, which is no error.
+    pub fn remark(&self, text: impl Display) -> String {
+        format!("{}: {text}", self.named())
     }
 
     fn named(&self) -> String {
@@ -94,8 +109,32 @@ impl Setting {
         }
     }
 
+    /// The text on its one line, without white space around it.
     pub fn text(&self, expected: impl Display) -> Result<&str, ConfigError> {
-        self.value.as_str().ok_or_else(|| self.bad(expected))
+        match self.value.as_str().map(trimmed) {
+            Some(text) if text.contains(|c: char| c.is_control() && c != '\t') => {
+                Err(self.wrong("a line break or another control character in it", expected))
+            }
+            Some(text) => Ok(text),
+            None => Err(self.bad(expected)),
+        }
+    }
+
+    /// The text with the spaces around it and all that is in it, but for line breaks at its end: of a password, of a pattern.
+    pub fn verbatim(&self, expected: impl Display) -> Result<&str, ConfigError> {
+        self.value.as_str().map(without_line_end).ok_or_else(|| self.bad(expected))
+    }
+
+    /// The text of the file that is named, without white space around it.
+    pub fn file(&self, expected: &str) -> Result<String, ConfigError> {
+        Ok(trimmed(&self.file_verbatim(expected)?).to_owned())
+    }
+
+    /// The same, but for nothing else than line breaks at its end.
+    pub fn file_verbatim(&self, expected: &str) -> Result<String, ConfigError> {
+        let text = std::fs::read_to_string(self.text("a path")?)
+            .map_err(|error| self.wrong(format_args!("cannot be read: {error}"), expected))?;
+        Ok(without_line_end(&text).trim_start_matches(BYTE_ORDER_MARK).to_owned())
     }
 
     /// The text as `read` takes it; `None` from it is an error.
@@ -114,14 +153,15 @@ impl Setting {
     }
 
     pub fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
-        let duration = self.value.as_str().and_then(value::duration).filter(|duration| range.contains(duration));
+        let duration =
+            self.value.as_str().map(trimmed).and_then(value::duration).filter(|duration| range.contains(duration));
         let (start, end) = (show_duration(*range.start()), show_duration(*range.end()));
         duration.ok_or_else(|| self.bad(format_args!("a duration such as 500ms, 15s or 72h, from {start} to {end}")))
     }
 
     /// A whole number of milliseconds, as the OpenTelemetry variables have it.
     pub fn millis(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
-        let duration = self.value.as_str().and_then(|text| text.trim().parse().ok()).map(Duration::from_millis);
+        let duration = self.value.as_str().and_then(|text| trimmed(text).parse().ok()).map(Duration::from_millis);
         let (start, end) = (range.start().as_millis(), range.end().as_millis());
         let fits = duration.filter(|duration| range.contains(duration));
         fits.ok_or_else(|| self.bad(format_args!("a number of milliseconds from {start} to {end}")))
@@ -130,7 +170,7 @@ impl Setting {
     pub fn size(&self, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
         let size = match &self.value {
             Value::Integer(number) => u64::try_from(*number).ok(),
-            Value::String(text) => value::size(text),
+            Value::String(text) => value::size(trimmed(text)),
             _ => None,
         };
         let (start, end) = (show_size(*range.start()), show_size(*range.end()));
@@ -144,8 +184,10 @@ impl Setting {
             return Err(self.bad(format_args!("a list of {expected}")));
         };
         let name = |at| format!("{}[{at}]", self.key);
-        let items = values.into_iter().enumerate();
-        Ok(items.map(|(at, value)| Setting { key: name(at), value, show: self.show }).collect())
+        let items = values.into_iter().enumerate().map(|(at, value)| (name(at), value));
+        let items = items.filter(|(key, _)| !self.left_out.contains(key));
+        let item = |(key, value)| Setting { key, value, show: self.show, left_out: self.left_out.clone() };
+        Ok(items.map(item).collect())
     }
 
     pub fn into_table(self) -> Result<toml::Table, ConfigError> {
@@ -155,6 +197,17 @@ impl Setting {
             _ => Err(self.secret().bad("a table")),
         }
     }
+}
+
+/// What Windows' editors put before a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK)
+}
+
+fn without_line_end(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
 }
 
 /// One line has to stay readable whatever was pasted into it.

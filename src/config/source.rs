@@ -1,6 +1,5 @@
 //! The sources: `[[source]]` of the file, or the default source and its token from the environment.
 
-use std::path::Path;
 
 use hyper::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -9,6 +8,7 @@ use jiff::tz::TimeZone;
 use super::api::{self, EnvironmentKey};
 use super::file::Table;
 use super::origin::Origins;
+use super::proxy::Proxies;
 use super::setting::Setting;
 use super::tls::SystemRoots;
 use super::value::{self, TOKEN_EXPECTED};
@@ -30,6 +30,7 @@ pub(super) fn read(
     privacy: Privacy,
     env: &dyn Environment,
     origins: &Origins,
+    proxies: &Proxies,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Source>, ConfigError> {
     let api_key = EnvironmentKey::read(env)?;
@@ -45,7 +46,7 @@ pub(super) fn read(
         if let Some(EnvironmentKey { setting, .. }) = &api_key {
             origins.note(&format!("source[{at}].api"), setting);
         }
-        let api = api::read(api, api_key.as_ref(), &system, warnings)?;
+        let api = api::read(api, api_key.as_ref(), &system, proxies, warnings)?;
         sources.push(Source { api, ..source });
     }
     if privacy != Privacy::default() {
@@ -218,7 +219,7 @@ fn listed_tokens(setting: &Setting) -> Result<Vec<Secret>, ConfigError> {
 
 /// Tokens in a file, one a line.
 fn tokens_of_file(file: &Setting) -> Result<Vec<Secret>, ConfigError> {
-    let text = contents(file, "a file with one token a line")?;
+    let text = file.file("a file with one token a line")?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let tokens = lines.map(|(at, line)| {
         let problem = || file.wrong(format_args!("line {} is not a token", at + 1), TOKEN_EXPECTED);
@@ -229,11 +230,6 @@ fn tokens_of_file(file: &Setting) -> Result<Vec<Secret>, ConfigError> {
         return Err(file.wrong("no token in it", "one token a line"));
     }
     Ok(tokens)
-}
-
-pub(super) fn contents(file: &Setting, expected: &str) -> Result<String, ConfigError> {
-    std::fs::read_to_string(Path::new(file.text("a path")?))
-        .map_err(|error| file.wrong(format_args!("cannot be read: {error}"), expected))
 }
 
 pub(super) fn networks(setting: Option<Setting>) -> Result<Vec<IpNet>, ConfigError> {
@@ -276,7 +272,8 @@ fn header(mut table: Table) -> Result<(HeaderName, Secret), ConfigError> {
     let name = name.parse(EXPECTED, |text| HeaderName::from_bytes(text.as_bytes()).ok())?;
     let value = secret(&mut table, "value", "value_file", |text| HeaderValue::from_str(text).is_ok())?;
     table.finish()?;
-    Ok((name, value))
+    // HTTP has no white space around a header's value.
+    Ok((name, Secret::new(value.reveal().trim().to_owned())))
 }
 
 fn basic(mut table: Table) -> Result<Basic, ConfigError> {
@@ -301,11 +298,13 @@ fn secret(
     let fits = |text: &str| !text.is_empty() && !text.contains(char::is_control) && fits(text);
     match (table.take(key).map(Setting::secret), table.take_path(file_key)) {
         (Some(setting), Some(_)) => Err(setting.wrong(format_args!("{file_key} is set too"), "one of the two")),
-        (Some(setting), None) => setting.parse(EXPECTED, |text| fits(text).then(|| Secret::new(text.to_owned()))),
+        (Some(setting), None) => {
+            let text = setting.verbatim(EXPECTED)?;
+            fits(text).then(|| Secret::new(text.to_owned())).ok_or_else(|| setting.bad(EXPECTED))
+        }
         (None, Some(file)) => {
-            let text = contents(&file, "a file with the secret in it")?;
-            let text = text.trim_end_matches(['\r', '\n']);
-            fits(text).then(|| Secret::new(text.to_owned())).ok_or_else(|| file.wrong("not a usable secret", EXPECTED))
+            let text = file.file_verbatim("a file with the secret in it")?;
+            fits(&text).then(|| Secret::new(text)).ok_or_else(|| file.wrong("not a usable secret", EXPECTED))
         }
         (None, None) => Err(table.missing(key, &format!("it or {file_key}"))),
     }

@@ -1,6 +1,7 @@
 //! Loading as a whole, table by table: what was given, and what comes of it.
 
 mod asking;
+mod errors;
 mod listener_tls;
 mod otlp;
 mod otlp_headers;
@@ -30,11 +31,15 @@ fn loaded(toml: &str, env: &Env) -> Loaded {
     load(toml, env).unwrap_or_else(|error| panic!("{toml} {env:?}: {error}"))
 }
 
-/// The line that loading ends in.
+/// The line, or lines, that loading ends in. The file is /smscope.toml in them.
 fn refused(toml: &str, env: &Env) -> String {
-    match load(toml, env) {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("smscope.toml");
+    std::fs::write(&path, toml).unwrap();
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    match Config::load(&flags, &BTreeMap::from_iter(env.iter().copied())) {
         Ok(loaded) => panic!("{toml} {env:?} is taken: {loaded:?}"),
-        Err(error) => error.to_string(),
+        Err(error) => error.to_string().replace(dir.path().to_str().unwrap(), ""),
     }
 }
 
@@ -232,21 +237,30 @@ fn an_unknown_key_is_named_with_those_that_are_known() {
     for (toml, line) in [
         (
             "[store]\nretenton = \"1d\"",
-            "store.retenton: unknown key; expected one of retention, horizon, size_limit, export_retention",
+            "store.retenton: unknown key at /smscope.toml:2 (did you mean retention?); expected one of retention, horizon, size_limit, export_retention",
         ),
         (
             "lisen = 1",
-            "lisen: unknown key; expected one of listen, admin_listen, data_dir, public_url, http, store, privacy, otlp, \
+            "lisen: unknown key at /smscope.toml:1 (did you mean listen?); expected one of listen, admin_listen, data_dir, public_url, http, store, privacy, otlp, \
              source, account, self_probe, reconcile, conversations, opt_outs, relay, resend",
         ),
-        ("[privacy]\nnumber = true", "privacy.number: unknown key; expected one of recipient, text"),
+        ("[privacy]\nnumber = true", "privacy.number: unknown key at /smscope.toml:2; expected one of recipient, text"),
         (
             "[[source]]\nname = \"a\"\n[source.basic]\nuser = \"u\"\npassword = \"p\"\nrealm = \"r\"",
-            "source[0].basic.realm: unknown key; expected one of user, password, password_file",
+            "source[0].basic.realm: unknown key at /smscope.toml:6; expected one of user, password, password_file",
+        ),
+        (
+            "[privacy]\n\nhorizon = '2d'",
+            "privacy.horizon: unknown key at /smscope.toml:3 (did you mean store.horizon?); expected one of recipient, text",
+        ),
+        (
+            "[[relay]]\nname = \"a\"\nur1 = \"http://127.0.0.1:1\"",
+            "relay[0].ur1: unknown key at /smscope.toml:3 (did you mean url?); expected an http or https URL without user, \
+             such as http://127.0.0.1:8080/sms",
         ),
         (
             "[otlp.logs]\ninterval = 1",
-            "otlp.logs.interval: unknown key; expected one of exporter, endpoint, headers, timeout, compression, \
+            "otlp.logs.interval: unknown key at /smscope.toml:2; expected one of exporter, endpoint, headers, timeout, compression, \
              protocol, certificate, client_certificate, client_key",
         ),
     ] {
@@ -313,7 +327,7 @@ fn every_error_is_one_line_however_long_the_value() {
     let toml = format!("listen = \"\"\"\nfoo\n{}\"\"\"", "é".repeat(500));
     let line = refused(&toml, &[]);
     assert!(line.starts_with(r#"listen = "foo\né"#), "{line}");
-    assert!(line.chars().count() < 250 && !line.contains('\n'), "{line}");
+    assert!(line.chars().count() < 300 && !line.contains('\n'), "{line}");
     // Found by fuzzing: a key in quotes may hold anything.
     let line = refused(r#"otlp.logs.headers = { "a\rb\u001b[2J" = "c" }"#, &[]);
     assert!(line.starts_with(r"otlp.logs.headers.a\rb\u{1b}[2J: "), "{line}");
@@ -332,7 +346,10 @@ fn an_unknown_variable_is_a_warning_unless_kubernetes_sets_it() {
     ];
     assert_eq!(
         loaded("", &env).warnings,
-        [format!("SMSCOPE_LISTN: unknown variable, not used; expected one of {}", VARIABLES.join(", "))]
+        [format!(
+            "SMSCOPE_LISTN: unknown variable, not used (did you mean SMSCOPE_LISTEN?); expected one of {}",
+            VARIABLES.join(", ")
+        )]
     );
 }
 

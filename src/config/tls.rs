@@ -50,11 +50,13 @@ pub(super) fn read(given: Given, endpoint: &Setting, system: &SystemRoots) -> Re
         }
         (Some(certificate), None) => {
             let other = certificate.key.replace("CERTIFICATE", "KEY").replace("certificate", "key");
-            return Err(certificate.wrong("a certificate without a key", format_args!("{other} as well")));
+            return Err(certificate
+                .wrong("a certificate without a key", format_args!("{other} as well"))
+                .beside_others());
         }
         (None, Some(key)) => {
             let other = key.key.replace("KEY", "CERTIFICATE").replace("key", "certificate");
-            return Err(key.wrong("a key without a certificate", format_args!("{other} as well")));
+            return Err(key.wrong("a key without a certificate", format_args!("{other} as well")).beside_others());
         }
     };
     let path = |setting: &Setting| setting.text("a path").map(PathBuf::from);
@@ -91,8 +93,9 @@ pub fn authorities(flag: &str, file: Option<&Path>) -> Result<RootCertStore, Con
             let setting = Setting::of_flag(flag, &file.to_string_lossy());
             roots(&setting, &contents(&setting, AUTHORITIES)?)
         }
-        None => system_roots()
-            .map_err(|problem| ConfigError(format!("{problem}; expected the package ca-certificates, or {flag}"))),
+        None => system_roots().map_err(|problem| {
+            ConfigError::general(format!("{problem}; expected the package ca-certificates, or {flag}"))
+        }),
     }
 }
 

@@ -50,7 +50,8 @@ pub(super) fn account(mut table: Table, sources: &[Source]) -> Result<Account, C
     if let Some(enabled) = &enabled
         && sources.iter().all(|source| source.api.is_none())
     {
-        return Err(enabled.wrong("no source has an API key", "a key in [source.api], or SMSCOPE_API_KEY"));
+        let expected = "a key in [source.api], or SMSCOPE_API_KEY";
+        return Err(enabled.wrong("no source has an API key", expected).beside_others());
     }
     Ok(Account { enabled: enabled.is_some(), interval })
 }
@@ -61,7 +62,8 @@ pub(super) fn self_probe(mut table: Table, public_url: Option<&str>) -> Result<S
     table.finish()?;
     let tls = match (&enabled, public_url) {
         (Some(enabled), None) => {
-            return Err(enabled.wrong("there is no public_url", "public_url, or SMSCOPE_PUBLIC_URL"));
+            let expected = "public_url, or SMSCOPE_PUBLIC_URL";
+            return Err(enabled.wrong("there is no public_url", expected).beside_others());
         }
         (Some(enabled), Some(url)) if url.starts_with("https:") => Some(trusting_the_system(enabled)?),
         _ => None,
@@ -79,7 +81,8 @@ pub(super) fn reconcile(mut table: Table, sources: &[Source]) -> Result<Reconcil
     if let Some(enabled) = &enabled
         && !sources.iter().any(can_be_asked)
     {
-        return Err(enabled.wrong("no source has a key of the REST API", "a key in [source.api], or SMSCOPE_API_KEY"));
+        let expected = "a key in [source.api], or SMSCOPE_API_KEY";
+        return Err(enabled.wrong("no source has a key of the REST API", expected).beside_others());
     }
     Ok(Reconcile { enabled: enabled.is_some(), after, interval, max_pages })
 }
@@ -101,8 +104,8 @@ pub(super) fn opt_outs(mut table: Table) -> Result<Option<OptOuts>, ConfigError>
         (Some(token), Some(_)) => return Err(token.wrong("api_token_file is set too", "one of the two")),
         (Some(token), None) => Some(token.parse(TOKEN_EXPECTED, source::token)?),
         (None, Some(file)) => {
-            let text = source::contents(&file, "a file with the token in it")?;
-            Some(source::token(text.trim()).ok_or_else(|| file.wrong("not a usable token", TOKEN_EXPECTED))?)
+            let text = file.file("a file with the token in it")?;
+            Some(source::token(&text).ok_or_else(|| file.wrong("not a usable token", TOKEN_EXPECTED))?)
         }
         (None, None) => None,
     };

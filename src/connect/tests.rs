@@ -21,6 +21,7 @@ fn api(stand_in: &StandIn) -> (SourceName, SmsmodeApi) {
         url: stand_in.url().parse().unwrap(),
         timeout: Duration::from_secs(5),
         tls: None,
+        proxy: None,
     };
     let api = SmsmodeApi::new(&source, settings);
     (source, api)

@@ -2,6 +2,8 @@
 
 mod connector;
 mod notice;
+#[cfg(test)]
+pub mod proxy_stand_in;
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-pub use connector::{Connector, connector, connector_by};
+pub use connector::{Connector, connector, connector_by, proxy_authorization};
 pub use notice::Notice;
 
 /// A server may ask for no longer a wait than this.
@@ -22,7 +24,7 @@ pub const IDLE: Duration = Duration::from_secs(30);
 pub const OUR_USER_AGENT: &str = concat!("smscope/", env!("CARGO_PKG_VERSION"));
 
 /// Characters of a server's own words that are passed on.
-const EXCERPT: usize = 200;
+const EXCERPT: usize = 400;
 
 /// Retry-After: seconds, or an HTTP date (a past one means at once). `None` for anything else.
 ///

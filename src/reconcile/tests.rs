@@ -40,6 +40,7 @@ fn bench(max_pages: usize) -> Bench {
         url: stand_in.url().parse().unwrap(),
         timeout: Duration::from_secs(5),
         tls: None,
+        proxy: None,
     };
     let settings =
         config::Reconcile { enabled: true, after: Duration::ZERO, interval: Duration::from_secs(3600), max_pages };

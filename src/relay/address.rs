@@ -2,6 +2,9 @@
 //! connected to, so that a name cannot lead elsewhere in between (server-side request forgery by DNS).
 //!
 //! Public addresses may always be had, others as configured. An address in the URL itself, or `localhost`, is configured by that.
+//!
+//! Where HTTPS_PROXY or HTTP_PROXY leads by way of a proxy, the proxy looks the name up and its rules say what may be connected to;
+//! nothing here is asked then. A host in NO_PROXY is looked up and looked at here.
 
 use std::error::Error;
 use std::fmt;

@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::StatusCode;
-use hyper::http::header::{CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT};
+use hyper::http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION, RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT};
 use hyper::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -19,7 +17,7 @@ use super::envelope;
 use super::signature::Signer;
 use crate::config::{Protocol, Relay};
 use crate::meters::RelayMeters;
-use crate::outbound::{IDLE, OUR_USER_AGENT, chain, connector_by, wait};
+use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector_by, proxy_authorization, wait};
 use crate::route::Format;
 use crate::store::relays::{AttemptResult, Delivery};
 
@@ -32,7 +30,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// Where one relay delivers.
 pub struct Target {
-    client: Client<HttpsConnector<HttpConnector<Guarded>>, Full<Bytes>>,
+    client: Client<Connector<Guarded>, Full<Bytes>>,
     url: Uri,
     format: Format,
     instance: Uuid,
@@ -59,11 +57,14 @@ impl Target {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .build(connector_by(guarded, relay.tls.as_ref(), Protocol::HttpProtobuf));
+            .build(connector_by(guarded, relay.tls.as_ref(), Protocol::HttpProtobuf, relay.proxy.as_ref()));
         let mut headers: HeaderMap = relay.headers.iter().cloned().collect();
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(OUR_USER_AGENT));
         for framing in [CONTENT_LENGTH, TRANSFER_ENCODING] {
             headers.remove(framing);
+        }
+        if let Some(authorization) = proxy_authorization(&relay.url, Protocol::HttpProtobuf, relay.proxy.as_ref()) {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
         }
         Self {
             client,

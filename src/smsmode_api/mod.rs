@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT};
 use hyper::http::Uri;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode};
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use crate::config::{Api, ApiMode, Protocol};
 use crate::event::SourceName;
 use crate::meters::ApiMeters;
-use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector, excerpt, wait};
+use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector, excerpt, proxy_authorization, wait};
 
 mod configured;
 mod error;
@@ -117,7 +117,7 @@ impl SmsmodeApi {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .build(connector(settings.tls.as_ref(), Protocol::HttpProtobuf));
+            .build(connector(settings.tls.as_ref(), Protocol::HttpProtobuf, settings.proxy.as_ref()));
         Self { client, settings, meters: ApiMeters::new(source.as_str(), RESULTS) }
     }
 
@@ -285,6 +285,10 @@ impl SmsmodeApi {
         *request.method_mut() = method;
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
+        let proxy = self.settings.proxy.as_ref();
+        if let Some(authorization) = proxy_authorization(&self.settings.url, Protocol::HttpProtobuf, proxy) {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -11,6 +11,7 @@ fn settings(stand_in: &StandIn, mode: ApiMode) -> Api {
         url: stand_in.url().parse().unwrap(),
         timeout: Duration::from_secs(5),
         tls: None,
+        proxy: None,
     }
 }
 
@@ -44,6 +45,25 @@ async fn what_the_account_is_made_of_is_read_whether_numbers_are_numbers_or_text
         ]
     );
     assert!(asked.iter().all(|asked| asked.key.as_deref() == Some(API_KEY)));
+}
+
+#[tokio::test]
+async fn the_api_is_asked_by_way_of_a_proxy_where_there_is_one() {
+    use crate::outbound::proxy_stand_in::ProxyStandIn;
+    let stand_in = StandIn::start();
+    let url = stand_in.url().parse::<Uri>().unwrap();
+    let target = url.authority().unwrap().as_str().parse().unwrap();
+    let proxy = ProxyStandIn::start(target, Some("Basic dTpw")).await;
+    let proxied = crate::config::Proxy {
+        url: format!("http://{}/", proxy.address).parse().unwrap(),
+        authorization: Some(HeaderValue::from_static("Basic dTpw")),
+        variable: "HTTP_PROXY".to_owned(),
+    };
+    let url = "http://api.example/".parse().unwrap();
+    let api = SmsmodeApi::new(&source(), Api { url, proxy: Some(proxied), ..settings(&stand_in, ApiMode::Rest) });
+    api.organisations().await.unwrap();
+    let heads = proxy.heads();
+    assert!(heads[0].starts_with("get http://api.example/commons/v1/organisations?page=1"), "{heads:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
-//! What an OTLP endpoint's answer means for what was sent. Pure: bytes in, verdict out.
+//! What an OTLP endpoint's answer means for what was sent. Pure but for a line of diagnostics: bytes in, verdict out.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
@@ -47,21 +48,62 @@ fn response(signal: Signal, body: &[u8]) -> Option<Said> {
     }
 }
 
-/// A response that came with success. A login page or a proxy's greeting does too: only an OTLP response may move a
-/// cursor.
-fn success(signal: Signal, said: Option<Said>, status: &str, secrets: &[String]) -> Answer {
-    let Some((rejected, message)) = said else {
-        return Answer::Refused { why: format!("answered {status} but not with an OTLP response") };
-    };
-    let message = excerpt(&message, secrets);
-    match u64::try_from(rejected) {
-        Ok(rejected @ 1..) => Answer::Partial { rejected, message },
-        _ => {
-            if !message.is_empty() {
-                tracing::warn!(signal = signal.as_str(), "the OTLP endpoint accepted all with a warning: {message}");
+/// How the answers of one endpoint are read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub signal: Signal,
+    /// What must not be quoted, should the server repeat it.
+    pub secrets: Vec<String>,
+    /// Whether a success has to be an OTLP response to count as one.
+    pub strict: bool,
+    /// Whether the operator has been warned of the form of the answers.
+    warned: AtomicBool,
+}
+
+impl Reader {
+    pub fn new(signal: Signal, secrets: Vec<String>, strict: bool) -> Self {
+        Self { signal, secrets, strict, warned: AtomicBool::new(false) }
+    }
+
+    /// A success with an OTLP response.
+    fn success(&self, (rejected, message): Said) -> Answer {
+        let message = excerpt(&message, &self.secrets);
+        match u64::try_from(rejected) {
+            Ok(rejected @ 1..) => Answer::Partial { rejected, message },
+            _ => {
+                if !message.is_empty() {
+                    let signal = self.signal.as_str();
+                    tracing::warn!(signal, "the OTLP endpoint accepted all with a warning: {message}");
+                }
+                Answer::Accepted
             }
-            Answer::Accepted
         }
+    }
+
+    /// A success that no OTLP response comes with. Backends and gateways word it in many ways, so it is refused only if the operator
+    /// wants it so.
+    fn success_in_words(&self, status: &str, form: &str) -> Answer {
+        if self.strict {
+            return Answer::Refused { why: format!("answered {status} but not with an OTLP response") };
+        }
+        self.unexpected(status, form);
+        Answer::Accepted
+    }
+
+    /// Warns, once, of a success in an unexpected form.
+    fn unexpected(&self, status: &str, form: &str) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            let (signal, form) = (self.signal.as_str(), excerpt(form, &self.secrets));
+            tracing::warn!(
+                signal,
+                "the OTLP endpoint answers success in an unexpected form ({status}, {form}); it counts as success unless \
+                 otlp.strict_answers is true"
+            );
+        }
+    }
+
+    fn excerpt(&self, text: &str) -> String {
+        excerpt(text, &self.secrets)
     }
 }
 
@@ -102,26 +144,22 @@ pub fn classify_anything(input: &[u8]) {
     let mut parts = text.splitn(3, |byte| *byte == b'\n');
     let mut part = || parts.next().unwrap_or_default();
     let (first, second, body) = (String::from_utf8_lossy(part()), String::from_utf8_lossy(part()), part());
-    let secrets = ["secret".to_owned()];
+    let reader = Reader::new(signal, vec!["secret".to_owned()], kind & 4 != 0);
     let answer = if kind & 2 == 0 {
         let Ok(status) = hyper::StatusCode::from_u16(code) else { return };
         let reply = http::Reply {
             status,
             content_type: &first,
+            compressed: kind & 8 != 0,
             retry_after: Some(&second),
-            body: Some(body),
-            secrets: &secrets,
+            body,
+            is_whole: kind & 16 == 0,
         };
-        http::classify(signal, reply, jiff::Timestamp::UNIX_EPOCH)
+        http::classify(&reader, reply, jiff::Timestamp::UNIX_EPOCH)
     } else {
-        let reply = grpc::Reply {
-            code: code.into(),
-            message: &first,
-            details: second.as_bytes(),
-            response: Some(body),
-            secrets: &secrets,
-        };
-        grpc::classify(signal, reply)
+        let reply =
+            grpc::Reply { code: code.into(), message: &first, details: second.as_bytes(), response: Some(body) };
+        grpc::classify(&reader, reply)
     };
     let why = match answer {
         Answer::Accepted => return,

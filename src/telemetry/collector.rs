@@ -136,6 +136,8 @@ pub fn endpoint(address: SocketAddr) -> Endpoint {
         headers: Vec::new(),
         timeout: Duration::from_secs(5),
         gzip: false,
+        strict_answers: false,
+        proxy: None,
         tls: None,
     }
 }

@@ -82,6 +82,7 @@ pub(super) mod tests {
             logs: None,
             metrics: None,
             metric_interval: Duration::from_secs(60),
+            strict_answers: false,
             service_name: service_name.to_owned(),
             resource: resource.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
         }

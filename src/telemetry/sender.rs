@@ -3,39 +3,42 @@
 use std::io::Write;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TE, TRANSFER_ENCODING, USER_AGENT};
+use hyper::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, USER_AGENT};
 use hyper::http::{HeaderMap, HeaderValue, Uri};
 
 pub use super::answer::Answer;
+use super::answer::Reader;
 use crate::config::{Endpoint, Protocol};
 use crate::meters::Signal;
 pub use crate::outbound::OUR_USER_AGENT;
-use crate::outbound::chain;
+use crate::outbound::{chain, proxy_authorization};
 use grpc::Grpc;
 use http::Http;
 
 mod grpc;
 mod http;
 #[cfg(test)]
+mod proxy_tests;
+mod received;
+#[cfg(test)]
 mod tls_tests;
 #[cfg(test)]
 mod trouble;
 
-/// Bytes of an answer that are read: an OTLP response is a few hundred at most.
-const LONGEST_ANSWER: usize = 64 * 1024;
-
 /// Sends one signal to one endpoint. Connections are opened when they are needed, kept, and replaced when they break.
 pub struct Sender {
-    signal: Signal,
     road: Road,
     url: Uri,
-    /// The words of the operator's header values.
-    secrets: Vec<String>,
+    reader: Reader,
     timeout: Duration,
     gzip: bool,
+    /// What may be wrong with the port, for when there is no connection.
+    doubt: Option<String>,
 }
 
 enum Road {
@@ -50,14 +53,13 @@ impl Sender {
             Protocol::HttpProtobuf => Road::Http(Http::new(endpoint, user_agent)),
             Protocol::Grpc => Road::Grpc(Grpc::new(signal, endpoint, user_agent)),
         };
-        let values = endpoint.headers.iter().filter_map(|(_, value)| value.to_str().ok());
-        let secrets =
-            values.flat_map(str::split_whitespace).filter(|word| word.len() >= 4).map(str::to_owned).collect();
-        Self { signal, road, url: endpoint.url.clone(), secrets, timeout: endpoint.timeout, gzip: endpoint.gzip }
+        let reader = Reader::new(signal, secrets(endpoint), endpoint.strict_answers);
+        let doubt = endpoint.unusual_port();
+        Self { road, url: endpoint.url.clone(), reader, timeout: endpoint.timeout, gzip: endpoint.gzip, doubt }
     }
 
     pub fn signal(&self) -> Signal {
-        self.signal
+        self.reader.signal
     }
 
     /// Sends `body`, an encoded export request of the sender's signal. Within the endpoint's time-out there is an answer:
@@ -66,23 +68,39 @@ impl Sender {
         let body = if self.gzip { gzip(&body) } else { body };
         let exchange = async {
             match &self.road {
-                Road::Http(http) => http.exchange(self.signal, body, &self.secrets).await,
-                Road::Grpc(grpc) => grpc.exchange(self.signal, body, &self.secrets).await,
+                Road::Http(http) => http.exchange(&self.reader, body).await,
+                Road::Grpc(grpc) => grpc.exchange(&self.reader, body).await,
             }
         };
-        if let Ok(answer) = tokio::time::timeout(self.timeout, exchange).await {
-            return answer;
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(Ok(answer)) => answer,
+            // Nobody was there.
+            Ok(Err(broken)) if broken.is_connect => Answer::Retry { after: None, why: self.doubtful(broken.why) },
+            // What was there has hung up.
+            Ok(Err(broken)) => Answer::Fault { after: None, why: self.doubtful(broken.why) },
+            Err(_) => {
+                if let Road::Grpc(grpc) = &self.road {
+                    grpc.reconnect();
+                }
+                Answer::Fault { after: None, why: self.doubtful(format!("no answer within {:?}", self.timeout)) }
+            }
         }
-        if let Road::Grpc(grpc) = &self.road {
-            grpc.reconnect();
+    }
+
+    fn doubtful(&self, why: String) -> String {
+        match &self.doubt {
+            Some(doubt) => format!("{why}; {doubt}"),
+            None => why,
         }
-        Answer::Fault { after: None, why: format!("no answer within {:?}", self.timeout) }
     }
 }
 
 impl std::fmt::Debug for Sender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sender").field("signal", &self.signal).field("host", &self.url.host()).finish_non_exhaustive()
+        f.debug_struct("Sender")
+            .field("signal", &self.reader.signal)
+            .field("host", &self.url.host())
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,6 +111,9 @@ fn headers(endpoint: &Endpoint, user_agent: &'static str) -> HeaderMap {
     for framing in [CONTENT_LENGTH, TRANSFER_ENCODING, CONTENT_ENCODING, TE] {
         headers.remove(framing);
     }
+    if let Some(authorization) = proxy_authorization(&endpoint.url, endpoint.protocol, endpoint.proxy.as_ref()) {
+        headers.insert(PROXY_AUTHORIZATION, authorization);
+    }
     headers
 }
 
@@ -101,8 +122,32 @@ fn gzip(body: &[u8]) -> Bytes {
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to memory cannot fail").into()
 }
 
-/// A request without an answer: nobody was there, or who was there has hung up on it.
-fn broken(error: &hyper_util::client::legacy::Error) -> Answer {
-    let why = chain(error);
-    if error.is_connect() { Answer::Retry { after: None, why } } else { Answer::Fault { after: None, why } }
+/// What an endpoint's words must not repeat: the words of the operator's header values, the password in them, and what a query holds.
+fn secrets(endpoint: &Endpoint) -> Vec<String> {
+    let of_proxy = endpoint.proxy.as_ref().and_then(|proxy| proxy.authorization.as_ref());
+    let values =
+        endpoint.headers.iter().map(|(_, value)| value).chain(of_proxy).filter_map(|value| value.to_str().ok());
+    let mut words: Vec<String> = values.flat_map(str::split_whitespace).map(str::to_owned).collect();
+    let decoded = words.iter().filter_map(|word| String::from_utf8(BASE64_STANDARD.decode(word).ok()?).ok());
+    let passwords: Vec<String> = decoded.filter_map(|pair| Some(pair.split_once(':')?.1.to_owned())).collect();
+    let query = endpoint.url.query().unwrap_or_default();
+    words.extend(passwords);
+    words.extend(query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())));
+    words.retain(|word| word.len() >= 4);
+    // A longer one may contain a shorter one.
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words
+}
+
+/// A request without an answer.
+struct Broken {
+    /// There was no connection to begin with.
+    is_connect: bool,
+    why: String,
+}
+
+impl From<hyper_util::client::legacy::Error> for Broken {
+    fn from(error: hyper_util::client::legacy::Error) -> Self {
+        Self { is_connect: error.is_connect(), why: chain(&error) }
+    }
 }

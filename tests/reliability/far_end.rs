@@ -146,7 +146,7 @@ fn one_that_refuses_us_takes_us_for_somebody_else_or_is_not_there_loses_nothing(
     for (what, endpoint, line) in [
         ("400 to everything", wrong_port.endpoint(), "takes none of them"),
         ("a wrong token", wrong_token.endpoint(), "refuses us: answered 401"),
-        ("a login page", login_page.endpoint(), "but not with an OTLP response"),
+        ("a login page", login_page.endpoint(), "but with a web page"),
         ("no such name", "http://collector.invalid:4318/v1/logs".to_owned(), "dns error"),
         ("no such place", "http://127.0.0.1:1/v1/logs".to_owned(), "Connection refused"),
     ] {

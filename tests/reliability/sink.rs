@@ -16,7 +16,7 @@ pub enum Say {
     Status(u16, &'static [&'static str]),
     /// Taken but for so many, of which it says nothing else.
     Rejected(i64),
-    /// A 200 that is no OTLP response.
+    /// A 200 with a web page.
     Html,
     HangUp,
     Silence,

@@ -107,7 +107,8 @@ fn what_cannot_be_done_is_refused_in_a_line() {
             "source[0].api.url = \"https://…@x?…\": expected a base URL without a query, such as https://rest.smsmode.com/",
         ),
     ] {
-        assert_eq!(refused(toml, env), line, "{toml}");
+        // A file that is named beside is looked at as well.
+        assert_eq!(refused(toml, env).lines().next(), Some(line), "{toml}");
     }
 }
 

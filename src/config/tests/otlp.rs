@@ -190,36 +190,21 @@ fn malformed_resource_attributes_and_a_strange_boolean_are_warnings() {
 }
 
 #[test]
-fn a_bad_variable_ends_in_a_line_that_names_it_and_never_shows_a_header() {
+fn what_an_endpoint_cannot_do_with_ends_in_a_line_that_names_it_and_never_shows_a_header() {
     const URL: &str = "expected a URL such as http://collector:4318";
     let pairs = "expected key=value,key2=value2, percent-encoded";
     for (variable, value, problem) in [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4317", format!(" = \"c:4317\": {URL}")),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:hidden@c", format!(" = \"http://…@c\": {URL}")),
         ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "grpc://c?hidden", format!(" = \"grpc://c?…\": {URL}")),
-        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json", " = \"http/json\": expected http/protobuf or grpc".into()),
-        (
-            "OTEL_EXPORTER_OTLP_PROTOCOL",
-            "carrier pigeon",
-            " = \"carrier pigeon\": expected http/protobuf or grpc".into(),
-        ),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", " = \"10s\": expected a number of milliseconds from 1 to 3600000".into()),
-        (
-            "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
-            "0",
-            " = \"0\": expected a number of milliseconds from 1 to 3600000".into(),
-        ),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", " = \"zstd\": expected gzip or none".into()),
         ("OTEL_EXPORTER_OTLP_HEADERS", "hidden", format!(": {pairs}")),
         ("OTEL_EXPORTER_OTLP_HEADERS", "a b=hidden", format!(": {pairs}")),
         ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=hidden%0A", format!(": {pairs}")),
-        ("OTEL_LOGS_EXPORTER", "console", " = \"console\": expected otlp or none".into()),
-        ("OTEL_METRICS_EXPORTER", "otlp,prometheus", " = \"otlp,prometheus\": expected otlp or none".into()),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "1m", " = \"1m\": expected a number of milliseconds from 1 to 86400000".into()),
     ] {
         let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"), (variable, value)];
         let line = refused("", &env);
-        assert_eq!(line, format!("{variable}{problem}"));
+        let first = line.lines().next().unwrap();
+        assert_eq!(first, format!("{variable}{problem}"));
         assert!(!line.contains("hidden"), "{line}");
     }
 }
@@ -253,5 +238,132 @@ fn a_bad_key_of_the_file_ends_in_a_line_that_names_it_and_never_shows_a_header()
         ),
     ] {
         assert_eq!(refused(&format!("[otlp]\n{toml}"), &[]), line);
+    }
+}
+
+#[test]
+fn what_other_processes_are_told_is_a_warning_and_the_rest_stays_in_effect() {
+    let millis = |most: u32| format!("expected a number of milliseconds from 1 to {most}; not used");
+    let off = "off";
+    for (variable, value, logs, metrics, warning) in [
+        (
+            "OTEL_METRICS_EXPORTER",
+            "prometheus",
+            LOGS,
+            off,
+            "the signal is not exported; metrics can be scraped in any case; expected otlp or none",
+        ),
+        (
+            "OTEL_METRICS_EXPORTER",
+            "otlp,prometheus",
+            LOGS,
+            METRICS,
+            "the signal goes by otlp alone; metrics can be scraped in any case; expected otlp or none",
+        ),
+        (
+            "OTEL_METRICS_EXPORTER",
+            " Prometheus , OTLP ",
+            LOGS,
+            METRICS,
+            "the signal goes by otlp alone; metrics can be scraped in any case; expected otlp or none",
+        ),
+        (
+            "OTEL_METRICS_EXPORTER",
+            "console,none",
+            LOGS,
+            off,
+            "the signal is not exported; metrics can be scraped in any case; expected otlp or none",
+        ),
+        ("OTEL_LOGS_EXPORTER", "console", off, METRICS, "the signal is not exported; expected otlp or none"),
+        ("OTEL_LOGS_EXPORTER", "logging", off, METRICS, "the signal is not exported; expected otlp or none"),
+        (
+            "OTEL_LOGS_EXPORTER",
+            "oltp",
+            LOGS,
+            METRICS,
+            "the signal is exported as if the variable were not set; expected otlp or none",
+        ),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", LOGS, METRICS, "expected http/protobuf or grpc; not used"),
+        (
+            "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+            "carrier pigeon",
+            LOGS,
+            METRICS,
+            "expected http/protobuf or grpc; not used",
+        ),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", LOGS, METRICS, "expected gzip or none; not used"),
+        ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "snappy", LOGS, METRICS, "expected gzip or none; not used"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", LOGS, METRICS, &millis(3_600_000)),
+        ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "0", LOGS, METRICS, &millis(3_600_000)),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "60s", LOGS, METRICS, &millis(86_400_000)),
+        (
+            "OTEL_SERVICE_NAME",
+            "a\u{7}b",
+            LOGS,
+            METRICS,
+            "a line break or another control character in it; expected a name that is not empty; not used",
+        ),
+    ] {
+        let env = [GENERAL, (variable, value)];
+        assert_eq!(endpoints("", &env), (logs.to_owned(), metrics.to_owned()), "{env:?}");
+        let loaded = loaded("", &env);
+        assert_eq!(loaded.warnings, [format!("{variable} = {value:?}: {warning}")]);
+        assert_eq!(loaded.config.otlp.metric_interval, DEFAULT_INTERVAL);
+        // Nobody asked for an endpoint, and nothing is in the way of the rest.
+        super::loaded("", &[(variable, value)]);
+    }
+    super::loaded("", &[("OTEL_EXPORTER_OTLP_HEADERS", "malformed")]);
+    let of_file = "[otlp]\nendpoint = \"http://f\"\nmetric_interval = \"5s\"\nmetrics.exporter = \"none\"";
+    let otlp = loaded(of_file, &[("OTEL_METRIC_EXPORT_INTERVAL", "x"), ("OTEL_METRICS_EXPORTER", "oltp")]).config.otlp;
+    assert_eq!((show_duration(otlp.metric_interval).as_str(), otlp.metrics.is_none()), ("5s", true));
+}
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+
+#[test]
+fn what_smscope_has_not_is_a_warning_where_it_is_asked_for() {
+    for (variable, same, other) in [
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "Cumulative", "delta"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative", "lowmemory"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "explicit_bucket_histogram",
+            "base2_exponential_bucket_histogram",
+        ),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "", "128"),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "", "16"),
+        ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "", "128"),
+        ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "", "16"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "", "5000"),
+        ("OTEL_BLRP_EXPORT_TIMEOUT", "", "5000"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "", "2048"),
+        ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "", "64"),
+        ("OTEL_METRIC_EXPORT_TIMEOUT", "", "5000"),
+    ] {
+        assert_eq!(loaded("", &[(variable, same)]).warnings, [""; 0], "{variable}={same}");
+        let warnings = loaded("", &[(variable, other)]).warnings;
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].starts_with(&format!("{variable} = {other:?}: not supported: ")), "{warnings:?}");
+        let off = ("OTEL_SDK_DISABLED", "true");
+        assert_eq!(loaded("", &[off, (variable, other)]).warnings, [""; 0], "{variable}");
+    }
+}
+
+#[test]
+fn the_port_of_the_other_protocol_is_a_warning() {
+    for (protocol, url, question) in [
+        ("http/protobuf", "http://c:4317", "is it port 4318, or the protocol grpc?"),
+        ("grpc", "http://c:4318", "is it port 4317, or the protocol http/protobuf?"),
+        ("http/protobuf", "http://c:4318", ""),
+        ("grpc", "http://c:4317", ""),
+        ("grpc", "http://c", ""),
+    ] {
+        let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", url), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
+        let warnings = loaded("", &env).warnings;
+        match question {
+            "" => assert_eq!(warnings, [""; 0]),
+            // One for both signals.
+            _ => assert!(warnings.len() == 1 && warnings[0].ends_with(question), "{warnings:?}"),
+        }
     }
 }

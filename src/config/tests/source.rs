@@ -72,6 +72,7 @@ fn a_bad_token_is_refused_and_never_shown() {
     let sixteen = "at least 16 characters of A-Z a-z 0-9 - . _ ~";
     let (_bad, bad_file) = secret_file(&format!("{TOKEN}\nhidden/hidden/hidden\n"));
     let (_empty, empty_file) = secret_file("\n");
+    let (_good, good_file) = secret_file(TOKEN);
     let two_sources = "[[source]]\nname = \"a\"\n[[source]]\nname = \"b\"";
     let listed = format!("SMSCOPE_TOKEN: expected tokens of {sixteen}, with commas between them");
     for (toml, env, line) in [
@@ -80,7 +81,7 @@ fn a_bad_token_is_refused_and_never_shown() {
         ("", &[("SMSCOPE_TOKEN", "hidden-hidden-hidden,")], listed),
         (
             "",
-            &[("SMSCOPE_TOKEN", TOKEN), ("SMSCOPE_TOKEN_FILE", "/x")],
+            &[("SMSCOPE_TOKEN", TOKEN), ("SMSCOPE_TOKEN_FILE", &good_file)],
             "SMSCOPE_TOKEN: SMSCOPE_TOKEN_FILE is set too; expected one of the two".into(),
         ),
         (
@@ -202,7 +203,7 @@ fn a_bad_setting_of_a_source_ends_in_a_line_with_key_value_and_what_is_expected(
             r#"source[0].header.name = "a b": expected the name of a header such as X-Webhook-Secret"#,
         ),
         (
-            "name = \"a\"\nheader = { name = \"x\", value = \"hidden\\n\" }",
+            "name = \"a\"\nheader = { name = \"x\", value = \"hid\\nden\" }",
             "source[0].header.value: expected a text that is not empty, of printable characters",
         ),
         (
@@ -233,7 +234,7 @@ fn a_bad_setting_of_a_source_ends_in_a_line_with_key_value_and_what_is_expected(
         ),
         (
             "name = \"a\"\ntoken = \"hidden\"",
-            "source[0].token: unknown key; expected one of name, tokens, token_file, token_files, allow, \
+            "source[0].token: unknown key at /smscope.toml:3 (did you mean tokens?); expected one of name, tokens, token_file, token_files, allow, \
              trusted_proxies, channel_ids, header, basic, api, timezone, region, stop_keywords, start_keywords, recipient, text",
         ),
     ] {

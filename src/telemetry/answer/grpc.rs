@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use prost::Message;
 
-use super::{Answer, RpcStatus, excerpt, explain, response, success};
-use crate::meters::Signal;
+use super::{Answer, Reader, RpcStatus, explain, response};
 
 /// A gRPC answer as far as it matters.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +19,6 @@ pub(in crate::telemetry) struct Reply<'a> {
     pub details: &'a [u8],
     /// The response message; `None` when it cannot be read.
     pub response: Option<&'a [u8]>,
-    /// What must not be quoted, should the server repeat it.
-    pub secrets: &'a [String],
 }
 
 #[derive(Clone, Copy)]
@@ -65,17 +62,33 @@ const TOO_LARGE: [&str; 4] =
     ["larger than max", "exceeds maximum size", "exceeds the maximum configured message size", "length too large"];
 
 /// Classes a reply as OTLP/gRPC says, but for the exceptions at [`CODES`] and [`TOO_LARGE`].
-pub(in crate::telemetry) fn classify(signal: Signal, reply: Reply<'_>) -> Answer {
+pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>) -> Answer {
     let known = usize::try_from(reply.code).ok().and_then(|code| CODES.get(code).copied());
     let (name, class) = known.unwrap_or(("an unknown status", Retry));
-    let why = || explain(name, &excerpt(reply.message, reply.secrets));
+    let why = || explain(name, &reader.excerpt(reply.message));
     match class {
-        Success => success(signal, reply.response.and_then(|body| response(signal, body)), name, reply.secrets),
+        // The status alone says that it was taken.
+        Success => match reply.response.and_then(|body| response(reader.signal, body)) {
+            Some(said) => reader.success(said),
+            None => reader.success_in_words(name, "no OTLP response"),
+        },
         RetryOrTooLarge if TOO_LARGE.iter().any(|words| reply.message.contains(words)) => Answer::Bad { why: why() },
         Retry | RetryOrTooLarge => Answer::Retry { after: retry_delay(reply.details), why: why() },
         Fault => Answer::Fault { after: retry_delay(reply.details), why: why() },
         Refused => Answer::Refused { why: why() },
         Bad => Answer::Bad { why: why() },
+    }
+}
+
+/// A response without a status, as a proxy leaves it that drops trailers. A server sends the message of a unary call with success
+/// alone, so one that can be read stands for it.
+pub(in crate::telemetry) fn without_status(reader: &Reader, message: Option<&[u8]>) -> Answer {
+    match message.and_then(|message| response(reader.signal, message)) {
+        Some(said) if !reader.strict => {
+            reader.unexpected("200 OK", "no grpc-status");
+            reader.success(said)
+        }
+        _ => Answer::Fault { after: None, why: "the answer ended without a status".to_owned() },
     }
 }
 
@@ -106,6 +119,7 @@ fn retry_delay(details: &[u8]) -> Option<Duration> {
 #[cfg(test)]
 pub(in crate::telemetry) mod tests {
     use super::*;
+    use crate::meters::Signal;
     use crate::telemetry::answer::{Any, class};
     use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 
@@ -118,8 +132,12 @@ pub(in crate::telemetry) mod tests {
     }
 
     fn of(code: i32, message: &str, details: &[u8], response: Option<&[u8]>) -> Answer {
-        let secrets = ["s3cret".to_owned()];
-        classify(Signal::Logs, Reply { code, message, details, response, secrets: &secrets })
+        read(false, code, message, details, response)
+    }
+
+    fn read(strict: bool, code: i32, message: &str, details: &[u8], response: Option<&[u8]>) -> Answer {
+        let reader = Reader::new(Signal::Logs, vec!["s3cret".to_owned()], strict);
+        classify(&reader, Reply { code, message, details, response })
     }
 
     #[test]
@@ -164,13 +182,28 @@ pub(in crate::telemetry) mod tests {
             (Some(&partial(2, "too old")[..]), "partial"),
             (Some(&partial(0, "a warning")), "accepted"),
             (Some(b""), "accepted"),
-            (Some(b"\xff\xff\xff"), "refused"),
-            (None, "refused"),
         ] {
             assert_eq!(class(&of(0, "", b"", body)), class_name, "{body:?}");
         }
+        for unread in [Some(&b"\xff\xff\xff"[..]), None] {
+            assert_eq!(class(&of(0, "", b"", unread)), "accepted", "{unread:?}");
+            assert_eq!(class(&read(true, 0, "", b"", unread)), "refused", "{unread:?}");
+        }
         let expected = Answer::Partial { rejected: 2, message: "too old".to_owned() };
         assert_eq!(of(0, "", b"", Some(&partial(2, "too\nold"))), expected);
+    }
+
+    #[test]
+    fn a_message_without_a_status_is_a_success_unless_answers_are_read_strictly() {
+        for (strict, message, class_name) in [
+            (false, Some(&b""[..]), "accepted"),
+            (true, Some(b""), "fault"),
+            (false, Some(b"\xff\xff\xff"), "fault"),
+            (false, None, "fault"),
+        ] {
+            let reader = Reader::new(Signal::Logs, Vec::new(), strict);
+            assert_eq!(class(&without_status(&reader, message)), class_name, "{strict} {message:?}");
+        }
     }
 
     #[test]

@@ -5,27 +5,32 @@ use jiff::Timestamp;
 use prost::Message;
 use serde_json::Value;
 
-use super::{Answer, RpcStatus, Said, excerpt, explain, response, success};
+use super::{Answer, Reader, RpcStatus, Said, explain, response};
 use crate::meters::Signal;
 use crate::outbound::wait;
+
+mod page;
 
 /// An HTTP answer as far as it matters.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::telemetry) struct Reply<'a> {
     pub status: StatusCode,
+    /// In lower case; empty when there is none.
     pub content_type: &'a str,
+    /// Whether `body` came compressed, which smscope does not ask for.
+    pub compressed: bool,
     pub retry_after: Option<&'a str>,
-    /// `None` when it was too long or broke off.
-    pub body: Option<&'a [u8]>,
-    /// What must not be quoted, should the server repeat it.
-    pub secrets: &'a [String],
+    pub body: &'a [u8],
+    /// Whether `body` is all of it: it was not too long, and could be decompressed.
+    pub is_whole: bool,
 }
 
-/// Classes a reply as OTLP/HTTP says, except that 500 is tried again: behind a gateway it is as often its own trouble.
-pub(in crate::telemetry) fn classify(signal: Signal, reply: Reply<'_>, now: Timestamp) -> Answer {
-    let why = || explain(&reply.status.to_string(), &said(reply));
+/// Classes a reply as OTLP/HTTP says, but for two things: 500 is tried again, for behind a gateway it is as often its own trouble; and a
+/// success counts in whatever form it comes, unless it is a web page.
+pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>, now: Timestamp) -> Answer {
+    let why = || explain(&reply.status.to_string(), &reader.excerpt(&said(reply)));
     match reply.status.as_u16() {
-        200..=299 => success(signal, read(signal, reply), reply.status.as_str(), reply.secrets),
+        200..=299 => success(reader, reply),
         400 | 413 | 422 => Answer::Bad { why: why() },
         408 | 429 | 503 => Answer::Retry { after: wait(reply.retry_after, now), why: why() },
         501 | 505 => Answer::Refused { why: why() },
@@ -34,18 +39,48 @@ pub(in crate::telemetry) fn classify(signal: Signal, reply: Reply<'_>, now: Time
     }
 }
 
-fn read(signal: Signal, reply: Reply<'_>) -> Option<Said> {
-    match reply.body? {
+fn success(reader: &Reader, reply: Reply<'_>) -> Answer {
+    let status = reply.status.as_str();
+    let json = reply.is_whole.then(|| serde_json::from_slice::<Value>(reply.body).ok()).flatten();
+    // A login page comes with success too, and has taken nothing. JSON is none, however it is labeled.
+    if !reader.strict && json.is_none() && page::is_one(reply.content_type, reply.body) {
+        return Answer::Refused { why: format!("answered {status} but with a web page") };
+    }
+    if let Some(said) = otlp_response(reader.signal, reply) {
+        if reply.compressed {
+            reader.unexpected(status, "compressed");
+        }
+        return reader.success(said);
+    }
+    if let Some(said) = json.as_ref().filter(|_| !reader.strict).and_then(|json| json_response(reader.signal, json)) {
+        reader.unexpected(status, &form(reply));
+        return reader.success(said);
+    }
+    reader.success_in_words(status, &form(reply))
+}
+
+/// What an unexpected answer looks like, for people.
+fn form(reply: Reply<'_>) -> String {
+    let label = if reply.content_type.is_empty() { "no content type" } else { reply.content_type };
+    match reply.is_whole {
+        true => format!("{label}, {} bytes", reply.body.len()),
+        false => format!("{label}, too long or not readable"),
+    }
+}
+
+/// The response in the form that the specification asks for: protobuf, or JSON that is labeled so.
+fn otlp_response(signal: Signal, reply: Reply<'_>) -> Option<Said> {
+    match reply.body {
+        _ if !reply.is_whole => None,
         [] => Some((0, String::new())),
-        body if is_json(reply.content_type) => json_response(signal, body),
+        body if is_json(reply.content_type) => json_response(signal, &serde_json::from_slice(body).ok()?),
         _ if reply.content_type.starts_with("text/html") => None,
         body => response(signal, body),
     }
 }
 
 /// Protobuf's JSON writes 64-bit integers as strings, and readers take either; names come in camel or snake case.
-fn json_response(signal: Signal, body: &[u8]) -> Option<Said> {
-    let response: Value = serde_json::from_slice(body).ok()?;
+fn json_response(signal: Signal, response: &Value) -> Option<Said> {
     let response = response.as_object()?;
     let Some(partial) = response.get("partialSuccess").or_else(|| response.get("partial_success")) else {
         return Some((0, String::new()));
@@ -63,19 +98,39 @@ fn json_response(signal: Signal, body: &[u8]) -> Option<Said> {
     Some((rejected, message.unwrap_or_default().to_owned()))
 }
 
-/// The server's own words, which are in a `google.rpc.Status`.
+/// The server's own words, from the forms in which errors come: `google.rpc.Status`, JSON, or text. Of a web page none.
 fn said(reply: Reply<'_>) -> String {
-    let said = reply.body.and_then(|body| {
-        if is_json(reply.content_type) {
-            let status: Value = serde_json::from_slice(body).ok()?;
-            Some(status.get("message")?.as_str()?.to_owned())
-        } else if reply.content_type.starts_with("application/") {
-            Some(RpcStatus::decode(body).ok()?.message)
-        } else {
-            None
+    if page::is_one(reply.content_type, reply.body) {
+        return String::new();
+    }
+    if let Ok(json) = serde_json::from_slice::<Value>(reply.body) {
+        return words(&json).map_or_else(|| json.to_string(), str::to_owned);
+    }
+    let is_text = |text: &&str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
+    let text = match std::str::from_utf8(reply.body) {
+        Ok(text) => Some(text),
+        // Cut in the middle of a character.
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&reply.body[..error.valid_up_to()]).ok(),
+        Err(_) => None,
+    };
+    match text.filter(is_text) {
+        Some(text) => text.to_owned(),
+        None if reply.content_type.starts_with("text/") => String::new(),
+        None => RpcStatus::decode(reply.body).map_or_else(|_| String::new(), |status| status.message),
+    }
+}
+
+/// What an error in JSON says, under the names that backends use.
+fn words(json: &Value) -> Option<&str> {
+    const NAMES: [&str; 7] = ["message", "error", "errorMessage", "error_message", "detail", "reason", "title"];
+    match json {
+        Value::String(text) => Some(text),
+        Value::Array(errors) => errors.iter().find_map(words),
+        Value::Object(object) => {
+            NAMES.iter().find_map(|name| words(object.get(*name)?)).or_else(|| words(object.get("errors")?))
         }
-    });
-    excerpt(&said.unwrap_or_default(), reply.secrets)
+        _ => None,
+    }
 }
 
 fn is_json(content_type: &str) -> bool {
@@ -83,106 +138,4 @@ fn is_json(content_type: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::telemetry::answer::class;
-    use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
-
-    const PROTOBUF: &str = "application/x-protobuf";
-
-    fn of(status: u16, content_type: &str, body: &[u8]) -> Answer {
-        let status = StatusCode::from_u16(status).unwrap();
-        let reply = Reply { status, content_type, retry_after: None, body: Some(body), secrets: &[] };
-        classify(Signal::Logs, reply, Timestamp::UNIX_EPOCH)
-    }
-
-    #[test]
-    fn every_status_has_its_class() {
-        for (class_name, statuses) in [
-            ("accepted", &[200, 202, 204][..]),
-            ("bad", &[400, 413, 422]),
-            ("retry", &[408, 429, 503]),
-            ("fault", &[500, 502, 504, 507, 520, 599]),
-            ("refused", &[301, 302, 307, 401, 402, 403, 404, 405, 406, 409, 410, 415, 418, 451, 501, 505]),
-        ] {
-            for &status in statuses {
-                assert_eq!(class(&of(status, "", b"")), class_name, "{status}");
-            }
-        }
-    }
-
-    fn partial(rejected_log_records: i64, message: &str) -> Vec<u8> {
-        let error_message = message.to_owned();
-        let partial_success = Some(ExportLogsPartialSuccess { rejected_log_records, error_message });
-        ExportLogsServiceResponse { partial_success }.encode_to_vec()
-    }
-
-    #[test]
-    fn a_success_counts_only_when_it_speaks_otlp() {
-        let html = b"<!DOCTYPE html><title>Sign in</title>";
-        for (content_type, body, class_name) in [
-            (PROTOBUF, &b""[..], "accepted"),
-            ("", b"", "accepted"),
-            ("text/html", b"", "accepted"),
-            ("application/json", b"{}", "accepted"),
-            ("application/json; charset=utf-8", b"{\"partialSuccess\":{}}", "accepted"),
-            ("application/json", b"{\"partialSuccess\":null}", "accepted"),
-            (
-                "application/json",
-                b"{\"partialSuccess\":{\"rejectedLogRecords\":\"0\",\"errorMessage\":\"old\"}}",
-                "accepted",
-            ),
-            ("application/json", b"{\"partialSuccess\":{\"rejectedLogRecords\":\"2\"}}", "partial"),
-            ("application/json", b"{\"partial_success\":{\"rejected_log_records\":2}}", "partial"),
-            ("application/json", b"{\"partialSuccess\":{\"rejectedLogRecords\":\"many\"}}", "refused"),
-            ("application/json", b"[]", "refused"),
-            ("application/json", b"{", "refused"),
-            ("text/html; charset=utf-8", html, "refused"),
-            ("", html, "refused"),
-            (PROTOBUF, b"\xff\xff\xff", "refused"),
-            ("text/plain", b"OK\n", "refused"),
-            (PROTOBUF, &partial(0, ""), "accepted"),
-            (PROTOBUF, &partial(0, "a warning"), "accepted"),
-            (PROTOBUF, &partial(-3, ""), "accepted"),
-            ("", &partial(3, "too old"), "partial"),
-        ] {
-            let shown = String::from_utf8_lossy(body).into_owned();
-            assert_eq!(class(&of(200, content_type, body)), class_name, "{content_type} {shown}");
-        }
-        let rejected = Answer::Partial { rejected: 3, message: "too old".to_owned() };
-        assert_eq!(of(200, PROTOBUF, &partial(3, "too\nold")), rejected);
-        let status = StatusCode::OK;
-        let cut_off = Reply { status, content_type: PROTOBUF, retry_after: None, body: None, secrets: &[] };
-        assert_eq!(class(&classify(Signal::Logs, cut_off, Timestamp::UNIX_EPOCH)), "refused");
-    }
-
-    #[test]
-    fn metrics_count_data_points() {
-        let body = b"{\"partialSuccess\":{\"rejectedDataPoints\":5,\"errorMessage\":\"no\"}}";
-        let reply = Reply {
-            status: StatusCode::OK,
-            content_type: "application/json",
-            retry_after: None,
-            body: Some(body),
-            secrets: &[],
-        };
-        let answer = classify(Signal::Metrics, reply, Timestamp::UNIX_EPOCH);
-        assert_eq!(answer, Answer::Partial { rejected: 5, message: "no".to_owned() });
-    }
-
-    #[test]
-    fn a_refusal_says_the_status_and_one_line_of_the_servers_words() {
-        let status =
-            RpcStatus { code: 16, message: format!("no\r\nsuch token {}", "x".repeat(300)), ..Default::default() }
-                .encode_to_vec();
-        for (content_type, body, why) in [
-            ("", &b""[..], "answered 401 Unauthorized".to_owned()),
-            ("text/html", b"<h1>who?</h1>", "answered 401 Unauthorized".to_owned()),
-            ("application/json", b"{\"code\":16,\"message\":\"who?\"}", "answered 401 Unauthorized: who?".to_owned()),
-            ("application/json", b"{", "answered 401 Unauthorized".to_owned()),
-            (PROTOBUF, &status, format!("answered 401 Unauthorized: no  such token {}", "x".repeat(185))),
-        ] {
-            assert_eq!(of(401, content_type, body), Answer::Refused { why });
-        }
-    }
-}
+mod tests;

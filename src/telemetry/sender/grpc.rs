@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use base64::Engine;
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::read::GzDecoder;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::http::header::{CONTENT_TYPE, RETRY_AFTER, TE};
 use hyper::http::response::Parts;
@@ -23,11 +23,12 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
-use super::{Answer, LONGEST_ANSWER, broken, headers};
+use super::received::{LONGEST_ANSWER, Received, receive};
+use super::{Answer, Broken, headers};
 use crate::config::{Endpoint, METADATA_BASE64};
 use crate::meters::Signal;
 use crate::outbound::{Connector, IDLE, chain, connector};
-use crate::telemetry::answer::{grpc, http};
+use crate::telemetry::answer::{Reader, grpc, http};
 
 const ENCODING: &str = "grpc-encoding";
 const ACCEPTED_ENCODING: &str = "grpc-accept-encoding";
@@ -61,23 +62,21 @@ impl Grpc {
         let mut url = endpoint.url.clone().into_parts();
         url.path_and_query = Some(method(signal));
         let url = Uri::from_parts(url).expect("a URL with another path is a URL");
-        let connector = connector(endpoint.tls.as_ref(), endpoint.protocol);
+        let connector = connector(endpoint.tls.as_ref(), endpoint.protocol, endpoint.proxy.as_ref());
         let client = Mutex::new(client(&connector));
         Self { connector, client, url, headers, gzip: endpoint.gzip }
     }
 
     /// Sends `message`, which is compressed if the endpoint asks for that.
-    pub async fn exchange(&self, signal: Signal, message: Bytes, secrets: &[String]) -> Answer {
+    pub async fn exchange(&self, reader: &Reader, message: Bytes) -> Result<Answer, Broken> {
         let mut request = Request::new(Full::new(framed(&message, self.gzip)));
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = self.url.clone();
         *request.headers_mut() = self.headers.clone();
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match client.request(request).await {
-            Ok(response) => read(signal, response, secrets).await,
-            Err(error) => broken(&error),
-        }
+        let response = client.request(request).await?;
+        Ok(read(reader, response).await)
     }
 
     /// Makes the next request open a connection. All requests share one, and one that has gone silent would stay so until
@@ -102,40 +101,44 @@ fn method(signal: Signal) -> PathAndQuery {
     })
 }
 
-async fn read(signal: Signal, response: Response<Incoming>, secrets: &[String]) -> Answer {
+async fn read(reader: &Reader, response: Response<Incoming>) -> Answer {
     let (head, body) = response.into_parts();
-    let (body, trailers) = match Limited::new(body, LONGEST_ANSWER).collect().await {
-        Ok(collected) => {
-            let trailers = collected.trailers().cloned();
-            (Some(collected.to_bytes()), trailers)
-        }
-        Err(error) if error.is::<hyper::Error>() => return Answer::Fault { after: None, why: chain(&*error) },
-        Err(_) => (None, None),
+    let received = match receive(body, LONGEST_ANSWER).await {
+        Ok(received) => received,
+        Err(error) => return Answer::Fault { after: None, why: chain(&error) },
     };
     // A failure may come without a body, and then has the status in its head.
-    let last = trailers.as_ref().filter(|trailers| trailers.contains_key(STATUS)).unwrap_or(&head.headers);
+    let last = received.trailers.as_ref().filter(|trailers| trailers.contains_key(STATUS)).unwrap_or(&head.headers);
     let Some(code) = text(last, STATUS).and_then(|code| code.parse().ok()) else {
-        return without_status(signal, &head, body.as_deref(), secrets);
+        return without_status(reader, &head, received);
     };
     let message = percent_decode_str(text(last, MESSAGE).unwrap_or_default()).decode_utf8_lossy();
     let details = text(last, DETAILS).and_then(|details| METADATA_BASE64.decode(details).ok()).unwrap_or_default();
-    let response = body.and_then(|body| unframed(&body));
-    let reply = grpc::Reply { code, message: &message, details: &details, response: response.as_deref(), secrets };
-    grpc::classify(signal, reply)
+    let response = unframed(&received.body);
+    let reply = grpc::Reply { code, message: &message, details: &details, response: response.as_deref() };
+    grpc::classify(reader, reply)
 }
 
-/// What does not speak gRPC, or stopped in the middle of it.
-fn without_status(signal: Signal, head: &Parts, body: Option<&[u8]>, secrets: &[String]) -> Answer {
+/// What does not speak gRPC, stopped in the middle of it, or came through a proxy that drops trailers.
+fn without_status(reader: &Reader, head: &Parts, mut received: Received) -> Answer {
     let content_type = text(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
     match head.status.as_u16() {
         200..=299 if content_type.starts_with("application/grpc") => {
-            Answer::Fault { after: None, why: "the answer ended without a status".to_owned() }
+            let message = Some(&received.body).filter(|body| !body.is_empty()).and_then(|body| unframed(body));
+            grpc::without_status(reader, message.as_deref())
         }
         200..=299 => Answer::Refused { why: format!("answered {} but not in gRPC", head.status.as_u16()) },
         _ => {
-            let (status, retry_after) = (head.status, text(&head.headers, RETRY_AFTER.as_str()));
-            let reply = http::Reply { status, content_type: &content_type, retry_after, body, secrets };
-            http::classify(signal, reply, Timestamp::now())
+            let compressed = received.decompress(&head.headers, LONGEST_ANSWER);
+            let reply = http::Reply {
+                status: head.status,
+                content_type: &content_type,
+                compressed,
+                retry_after: text(&head.headers, RETRY_AFTER.as_str()),
+                body: &received.body,
+                is_whole: received.is_whole,
+            };
+            http::classify(reader, reply, Timestamp::now())
         }
     }
 }

@@ -160,6 +160,8 @@ async fn what_answers_in_plain_http_is_classed_by_its_http_status() {
         (200, "text/html", "<html>", "refused", "answered 200 but not in gRPC"),
         (200, "", "", "refused", "answered 200 but not in gRPC"),
         (200, "application/grpc", "", "fault", "the answer ended without a status"),
+        (200, "application/grpc", "\0\0\0\0\x05ab", "fault", "the answer ended without a status"),
+        (200, "application/grpc", "\0\0\0\0\0", "accepted", ""),
     ] {
         let answer = answered(move |_, _| http(status, content_type, body)).await;
         assert_eq!(class(&answer), expected, "{answer:?}");
@@ -168,10 +170,12 @@ async fn what_answers_in_plain_http_is_classed_by_its_http_status() {
 }
 
 #[tokio::test]
-async fn a_response_that_is_not_otlp_does_not_move_a_cursor() {
-    let garbage = answered(|_, _| Say::Message(b"\xff\xff\xff".to_vec())).await;
+async fn a_status_of_success_counts_whatever_the_message_unless_answers_are_read_strictly() {
+    let collector = GrpcCollector::start(|_, _| Say::Message(b"\xff\xff\xff".to_vec())).await;
+    assert_eq!(sender(&collector.endpoint()).send(Bytes::new()).await, Answer::Accepted);
+    let strict = Endpoint { strict_answers: true, ..collector.endpoint() };
     let why = "answered OK but not with an OTLP response".to_owned();
-    assert_eq!(garbage, Answer::Refused { why });
+    assert_eq!(sender(&strict).send(Bytes::new()).await, Answer::Refused { why });
     let long = answered(|_, _| Say::Message(vec![b'x'; LONGEST_ANSWER + 1])).await;
     assert_eq!(class(&long), "fault");
     for body in [&b"\x00\x00\x00\x00\x05ab"[..], b"\x02\x00\x00\x00\x01a", b"\x01\x00\x00\x00\x01a", b"\x00\x00"] {

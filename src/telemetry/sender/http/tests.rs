@@ -1,8 +1,9 @@
 use crate::config::Endpoint;
 use crate::telemetry::answer::RpcStatus;
 use crate::telemetry::collector::{Collector, Say, endpoint, nobody, ok, raw, say};
+use crate::telemetry::sender::received::{LONGEST_ANSWER, LONGEST_STRICT_ANSWER};
 use crate::telemetry::sender::trouble::{are_tried_again, sender};
-use crate::telemetry::sender::{Answer, LONGEST_ANSWER, OUR_USER_AGENT};
+use crate::telemetry::sender::{Answer, OUR_USER_AGENT};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use prost::Message;
@@ -70,11 +71,12 @@ async fn each_answer_over_the_wire_has_its_class() {
     for (status, content_type, body, expected) in [
         (204, "", "", Answer::Accepted),
         (200, "application/json", "{}", Answer::Accepted),
-        (200, "text/html", "<html>", refused("answered 200 but not with an OTLP response")),
+        (202, "text/plain", "OK", Answer::Accepted),
+        (200, "text/html", "<html>", refused("answered 200 but with a web page")),
         (302, "text/html", "moved", refused("answered 302 Found")),
         (401, "application/json", "{\"message\":\"who?\"}", refused("answered 401 Unauthorized: who?")),
-        (404, "text/plain", "404 page not found", refused("answered 404 Not Found")),
-        (400, "text/plain", "no", bad("answered 400 Bad Request")),
+        (404, "text/plain", "404 page not found", refused("answered 404 Not Found: 404 page not found")),
+        (400, "text/plain", "entry too far behind\n", bad("answered 400 Bad Request: entry too far behind")),
         (413, "", "", bad("answered 413 Payload Too Large")),
         (503, "text/html", "<html>", retry("answered 503 Service Unavailable")),
     ] {
@@ -83,12 +85,74 @@ async fn each_answer_over_the_wire_has_its_class() {
 }
 
 #[tokio::test]
-async fn an_answer_too_long_to_be_otlp_is_still_an_answer() {
-    let long = || "x".repeat(LONGEST_ANSWER + 1);
-    let answer = answered(move |_, _| say(200, "application/x-protobuf", long())).await;
-    assert!(matches!(answer, Answer::Refused { .. }), "{answer:?}");
-    let answer = answered(move |_, _| say(400, "application/x-protobuf", long())).await;
-    assert_eq!(answer, Answer::Bad { why: "answered 400 Bad Request".to_owned() });
+async fn a_long_answer_is_still_an_answer() {
+    let long = |length: usize| "x".repeat(length + 1);
+    for length in [LONGEST_STRICT_ANSWER, LONGEST_ANSWER] {
+        let collector = Collector::start(move |_, _| say(200, "application/x-protobuf", long(length))).await;
+        assert_eq!(sender(&collector.endpoint()).send(Bytes::new()).await, Answer::Accepted, "{length}");
+        let strict = Endpoint { strict_answers: true, ..collector.endpoint() };
+        let answer = sender(&strict).send(Bytes::new()).await;
+        assert!(matches!(answer, Answer::Refused { .. }), "{answer:?}");
+    }
+    let page = answered(move |_, _| say(200, "", format!("<html>{}", long(LONGEST_ANSWER)))).await;
+    assert!(matches!(page, Answer::Refused { .. }), "{page:?}");
+    let Answer::Bad { why } = answered(move |_, _| say(400, "text/plain", long(LONGEST_ANSWER))).await else {
+        panic!("not bad")
+    };
+    assert_eq!(why, format!("answered 400 Bad Request: {}", "x".repeat(400)));
+}
+
+fn packed(encoding: &'static str, status: u16, content_type: &str, body: &[u8]) -> Say {
+    let mut packed = Vec::new();
+    match encoding {
+        "gzip" => drop(flate2::read::GzEncoder::new(body, flate2::Compression::fast()).read_to_end(&mut packed)),
+        "deflate" => drop(flate2::read::ZlibEncoder::new(body, flate2::Compression::fast()).read_to_end(&mut packed)),
+        _ => packed.extend_from_slice(body),
+    }
+    let Say::Answer(mut response) = say(status, content_type, packed) else { unreachable!() };
+    response.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+    Say::Answer(response)
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_read_within_bounds() {
+    let partial = ExportLogsPartialSuccess { rejected_log_records: 2, error_message: "too old".to_owned() };
+    let partial = ExportLogsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    for encoding in ["gzip", "deflate"] {
+        let body = partial.clone();
+        let answer = answered(move |_, _| packed(encoding, 200, "application/x-protobuf", &body)).await;
+        assert_eq!(answer, Answer::Partial { rejected: 2, message: "too old".to_owned() }, "{encoding}");
+        let answer = answered(move |_, _| packed(encoding, 200, "", b"<html>Sign in")).await;
+        assert!(matches!(answer, Answer::Refused { .. }), "{encoding} {answer:?}");
+        let answer = answered(move |_, _| packed(encoding, 400, "text/plain", b"too old")).await;
+        assert_eq!(answer, Answer::Bad { why: "answered 400 Bad Request: too old".to_owned() }, "{encoding}");
+        let bomb = answered(move |_, _| packed(encoding, 200, "application/json", &vec![b' '; 4 << 20])).await;
+        assert_eq!(bomb, Answer::Accepted, "{encoding}");
+    }
+    for (encoding, body) in [("br", &b"{}"[..]), ("gzip, br", b"{}"), ("x-gzip", b"not gzip")] {
+        let answer = answered(move |_, _| packed(encoding, 200, "application/json", body)).await;
+        assert_eq!(answer, Answer::Accepted, "{encoding}");
+    }
+    let collector = Collector::start(|_, _| packed("gzip", 200, "application/json", b"{}")).await;
+    let strict = Endpoint { strict_answers: true, ..collector.endpoint() };
+    assert!(matches!(sender(&strict).send(Bytes::new()).await, Answer::Refused { .. }));
+}
+
+#[tokio::test]
+async fn a_port_of_the_other_protocol_is_asked_about_where_there_is_no_connection() {
+    use crate::config::Protocol::{Grpc, HttpProtobuf};
+    // Nobody listens there: no test takes these ports.
+    for (protocol, port, question) in [
+        (HttpProtobuf, 4317, "is it port 4318, or the protocol grpc?"),
+        (Grpc, 4318, "is it port 4317, or the protocol http/protobuf?"),
+        (HttpProtobuf, 4318, ""),
+        (Grpc, 4317, ""),
+    ] {
+        let url = format!("http://127.0.0.254:{port}").parse().unwrap();
+        let endpoint = Endpoint { protocol, url, ..nobody().await };
+        let Answer::Retry { why, .. } = sender(&endpoint).send(Bytes::new()).await else { panic!("{port}") };
+        assert!(why.ends_with(question) && why.contains("is it port") != question.is_empty(), "{why}");
+    }
 }
 
 #[tokio::test]

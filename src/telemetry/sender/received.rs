@@ -1,0 +1,73 @@
+//! The body of an answer, read to a bound.
+
+use std::io::Read;
+
+use bytes::{Bytes, BytesMut};
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::http::HeaderMap;
+use hyper::http::header::CONTENT_ENCODING;
+
+/// Bytes of an answer that are read, and made of it by decompression: an OTLP response is a few hundred at most, unless it lists what
+/// was rejected.
+pub(super) const LONGEST_ANSWER: usize = 1 << 20;
+
+/// The same where answers are read strictly.
+pub(super) const LONGEST_STRICT_ANSWER: usize = 64 << 10;
+
+/// What was read of an answer.
+pub(super) struct Received {
+    pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
+    /// Whether `body` is all of it.
+    pub is_whole: bool,
+}
+
+/// Reads up to `limit` bytes of `body`.
+///
+/// # Errors
+/// The connection broke.
+pub(super) async fn receive(mut body: Incoming, limit: usize) -> hyper::Result<Received> {
+    let mut read = BytesMut::new();
+    let mut trailers = None;
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            Ok(data) if data.len() > limit - read.len() => {
+                read.extend_from_slice(&data[..limit - read.len()]);
+                return Ok(Received { body: read.freeze(), trailers, is_whole: false });
+            }
+            Ok(data) => read.extend_from_slice(&data),
+            Err(frame) => trailers = frame.into_trailers().ok().or(trailers),
+        }
+    }
+    Ok(Received { body: read.freeze(), trailers, is_whole: true })
+}
+
+impl Received {
+    /// Decompressed, where the head says that it is compressed by what can be read here. Whether it was compressed at all.
+    pub fn decompress(&mut self, head: &HeaderMap, limit: usize) -> bool {
+        let encoding = head.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
+        let encoding = encoding.trim().to_ascii_lowercase();
+        let plain = match encoding.as_str() {
+            "" | "identity" => return false,
+            "gzip" | "x-gzip" => bounded(MultiGzDecoder::new(&self.body[..]), limit),
+            "deflate" => bounded(ZlibDecoder::new(&self.body[..]), limit),
+            _ => None,
+        };
+        match plain {
+            Some((plain, is_whole)) => (self.body, self.is_whole) = (plain.into(), self.is_whole && is_whole),
+            None => (self.body, self.is_whole) = (Bytes::new(), false),
+        }
+        true
+    }
+}
+
+/// At most `limit` bytes, and whether these are all; `None` when there are none to be had.
+fn bounded(decoder: impl Read, limit: usize) -> Option<(Vec<u8>, bool)> {
+    let mut plain = Vec::new();
+    let read = decoder.take(limit as u64 + 1).read_to_end(&mut plain);
+    let is_whole = read.is_ok() && plain.len() <= limit;
+    plain.truncate(limit);
+    (is_whole || !plain.is_empty()).then_some((plain, is_whole))
+}
