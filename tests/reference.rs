@@ -130,7 +130,7 @@ fn shown_as(setting: &Setting) -> Vec<String> {
         Some(("resend", own)) => format!("resend[0].{own}"),
         // It shows in whether there is an endpoint.
         _ if setting.key == "otlp.<signal>.exporter" => "otlp.<signal>.endpoint".to_owned(),
-        Some(("otlp", rest)) if !["metric_interval", "service_name", "resource"].contains(&rest) => {
+        Some(("otlp", rest)) if !["metric_interval", "strict_answers", "service_name", "resource"].contains(&rest) => {
             format!("otlp.<signal>.{}", rest.trim_start_matches("<signal>."))
         }
         _ => setting.key.to_owned(),

@@ -11,6 +11,8 @@ use super::Environment;
 pub struct ConfigError {
     /// Where it can be left out: the key, the variable or the flag.
     setting: Option<String>,
+    /// What is left out with it.
+    beside: Option<String>,
     lines: Vec<String>,
     /// Whether another setting, given in another way, would mend it.
     depends: bool,
@@ -24,7 +26,12 @@ impl ConfigError {
 
     /// Of no setting in particular.
     pub(super) fn general(line: String) -> Self {
-        Self { setting: None, lines: vec![one_line(&line)], depends: false }
+        Self { setting: None, beside: None, lines: vec![one_line(&line)], depends: false }
+    }
+
+    /// The same, which speaks of another setting too.
+    pub(super) fn and(self, other: String) -> Self {
+        Self { beside: Some(other), ..self }
     }
 
     /// The same, where the setting by itself is good and does not fit to others. Once something was left out, it is no news.
@@ -76,6 +83,7 @@ pub(super) fn all_errors<T>(load: impl Fn(&LeftOut) -> Result<T, ConfigError>) -
         if !is_known && (lines.is_empty() || !error.depends) {
             lines.extend(error.lines);
         }
+        Arc::make_mut(&mut left_out.0).extend(error.beside);
         let mut setting = error.setting;
         while setting.as_ref().is_some_and(|setting| left_out.contains(setting)) {
             setting = setting.and_then(|setting| table_of(&setting).map(str::to_owned));
@@ -83,7 +91,7 @@ pub(super) fn all_errors<T>(load: impl Fn(&LeftOut) -> Result<T, ConfigError>) -
         let Some(setting) = setting.filter(|_| lines.len() < MOST) else { break };
         Arc::make_mut(&mut left_out.0).insert(setting);
     }
-    Err(ConfigError { setting: None, lines, depends: false })
+    Err(ConfigError { setting: None, beside: None, lines, depends: false })
 }
 
 /// The table or list that a key stands in.

@@ -139,12 +139,13 @@ impl Table {
     pub fn missing(&self, key: &str, expected: &str) -> ConfigError {
         let named = format!("{}{key}", self.prefix);
         // What stands there in its place, by a slip of the keyboard.
-        let slip = self.entries.keys().find(|other| likely(other, [key]).is_some());
-        let line = match slip {
-            Some(slip) => self.unknown(slip, Some(key.to_owned()), expected),
-            None => format!("{named}: missing; expected {expected}"),
-        };
-        ConfigError::of(&named, line)
+        if let Some(slip) = self.entries.keys().find(|other| likely(other, [key]).is_some()) {
+            let line = self.unknown(slip, Some(key.to_owned()), expected);
+            return ConfigError::of(&named, line).and(format!("{}{slip}", self.prefix));
+        }
+        let error = ConfigError::of(&named, format!("{named}: missing; expected {expected}"));
+        // The file that should have it is reported already.
+        if self.left_out.contains(&format!("{named}_file")) { error.beside_others() } else { error }
     }
 
     /// An error if a key is left that nobody asked for.

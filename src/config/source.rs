@@ -1,6 +1,5 @@
 //! The sources: `[[source]]` of the file, or the default source and its token from the environment.
 
-
 use hyper::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
