@@ -66,7 +66,7 @@ fn rule(
         None => TEMPORARY.to_vec(),
     };
     if let (Some(setting), true) = (&reasons, filter.reasons.is_empty()) {
-        return Err(setting.wrong("empty", "at least one reason"));
+        return Err(setting.wrong("empty", "at least one reason").beside_others());
     }
     relay::filter_of_messages(&mut table, sources, &mut filter)?;
     if filter.channels.is_empty() {

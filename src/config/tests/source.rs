@@ -230,7 +230,8 @@ fn a_bad_setting_of_a_source_ends_in_a_line_with_key_value_and_what_is_expected(
         ),
         (
             "name = \"a\"\nbasic = { user = \"u\", pass = \"hidden\" }",
-            "source[0].basic.password: missing; expected it or password_file",
+            "source[0].basic.password: missing; expected it or password_file\n\
+             source[0].basic.pass: unknown key at /smscope.toml:3; expected one of user, password, password_file",
         ),
         (
             "name = \"a\"\ntoken = \"hidden\"",
