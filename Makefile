@@ -63,7 +63,7 @@ soak: setup
 FUZZ_SECONDS := 60
 fuzz: toolchain
 	@command -v cargo-fuzz >/dev/null || { echo "fuzz: missing: cargo-fuzz (cargo install cargo-fuzz --locked)" >&2; exit 1; }
-	for target in provider parameters otlp_answer configuration front_door; do \
+	for target in provider json parameters otlp_answer configuration front_door; do \
 		mkdir -p fuzz/corpus/$$target && \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-dict=fuzz/dictionary -max_len=4096 -max_total_time=$(FUZZ_SECONDS) || exit 1; \

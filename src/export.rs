@@ -68,6 +68,7 @@ const OF_EVENTS: &[&str] = &[
     "why",
     "trace",
     "reconciled",
+    "repaired",
     "erased",
 ];
 const OF_MESSAGES: &[&str] = &[

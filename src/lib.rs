@@ -16,6 +16,7 @@ pub mod event;
 pub mod export;
 pub mod health;
 pub mod ingest;
+pub mod json;
 pub mod ledger;
 pub mod lifecycle;
 pub mod meters;

@@ -63,6 +63,16 @@ pub const LAST_WEBHOOK: Meter = gauge(
     Unit::Seconds,
     "Arrival of the last webhook, probes aside, as a Unix time; no sample before the first.",
 );
+pub const WEBHOOK_REPAIRED: Meter = counter(
+    "smscope_webhook_repaired_total",
+    "{request}",
+    "Requests to /hooks whose JSON was damaged and was read leniently.",
+);
+pub const WEBHOOK_UNREAD_RECEIPTS: Meter = counter(
+    "smscope_webhook_unread_receipts_total",
+    "{request}",
+    "Requests to /hooks with something unrecognized that has a message id and a status, as a receipt has.",
+);
 pub const DELIVERY_DURATION: Meter = seconds(
     "sms_delivery_duration_seconds",
     "Time from sent (else accepted) to delivered, by the provider's clock.",
@@ -125,8 +135,10 @@ pub const BUILD_INFO: Meter =
     gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
 
 /// Every metric of the process, `process_*` aside.
-pub const ALL: [&Meter; 25] = [
+pub const ALL: [&Meter; 27] = [
     &WEBHOOK_REQUESTS,
+    &WEBHOOK_REPAIRED,
+    &WEBHOOK_UNREAD_RECEIPTS,
     &WEBHOOK_DURATION,
     &LAST_WEBHOOK,
     &DELIVERY_DURATION,
@@ -272,6 +284,8 @@ type ByCountry = HashMap<Box<str>, Histogram>;
 pub struct SourceMeters {
     source: Arc<str>,
     requests: [Counter; WebhookResult::ALL.len()],
+    pub repaired: Counter,
+    pub unread_receipts: Counter,
     duration: FirstSeen,
     receipt_delay: FirstSeen,
     /// By channel.
@@ -288,6 +302,8 @@ impl SourceMeters {
         Self {
             source: source.into(),
             requests,
+            repaired: metrics::counter!(WEBHOOK_REPAIRED.name, source_label(source)),
+            unread_receipts: metrics::counter!(WEBHOOK_UNREAD_RECEIPTS.name, source_label(source)),
             duration: FirstSeen::new(&WEBHOOK_DURATION, source_label(source)),
             receipt_delay: FirstSeen::new(&RECEIPT_DELAY, source_label(source)),
             delivery: Mutex::default(),

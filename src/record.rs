@@ -219,6 +219,9 @@ pub struct Record {
     /// It did not come by a webhook: the provider was asked for it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub reconciled: bool,
+    /// The JSON that it came in was damaged, and was read leniently.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub repaired: bool,
     /// What told of the person has been erased.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub erased: bool,
@@ -256,6 +259,7 @@ impl Record {
             why: None,
             trace: None,
             reconciled: false,
+            repaired: false,
             erased: false,
         }
     }

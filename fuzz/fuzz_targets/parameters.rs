@@ -15,6 +15,7 @@ fuzz_target!(|input: &[u8]| {
     let stop_keywords = ["STOP".to_owned()];
     let reading = Reading { zone: &zone, region, stop_keywords: &stop_keywords, start_keywords: &[] };
     let webhook = Webhook { query, content_type: Some("application/x-www-form-urlencoded"), body };
-    let events = smsmode::decode(&reading, &webhook);
-    assert_eq!(format!("{events:?}"), format!("{:?}", smsmode::decode(&reading, &webhook)), "reading is a function");
+    let mut decoded = smsmode::decode(&reading, &webhook);
+    assert_eq!(decoded, smsmode::decode(&reading, &webhook), "reading is a function");
+    smsmode::drop_text(&mut decoded.events, &webhook);
 });

@@ -1,4 +1,4 @@
-//! A JSON body, as anyone who has the token may send it: it is read or kept as unrecognized, and reads the same each time.
+//! A body, as anyone who has the token may send it: it is read or stored as unrecognized, and reads the same each time.
 #![no_main]
 
 use jiff::tz::TimeZone;
@@ -12,7 +12,9 @@ fuzz_target!(|body: &[u8]| {
     let stop_keywords = ["STOP".to_owned()];
     let reading = Reading { zone: &zone, region, stop_keywords: &stop_keywords, start_keywords: &[] };
     let webhook = Webhook { query: "", content_type: Some("application/json"), body };
-    let events = smsmode::decode(&reading, &webhook);
-    assert_eq!(events.is_empty(), body.trim_ascii().is_empty(), "what has content is an event");
-    assert_eq!(format!("{events:?}"), format!("{:?}", smsmode::decode(&reading, &webhook)), "reading is a function");
+    let mut decoded = smsmode::decode(&reading, &webhook);
+    let has_content = body.iter().any(|byte| !byte.is_ascii_whitespace() && !b"[]\xef\xbb\xbf".contains(byte));
+    assert!(!has_content || !decoded.events.is_empty(), "what has content is an event");
+    assert_eq!(decoded, smsmode::decode(&reading, &webhook), "reading is a function");
+    smsmode::drop_text(&mut decoded.events, &webhook);
 });

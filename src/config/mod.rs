@@ -361,7 +361,7 @@ fn http(mut table: Table) -> Result<(Http, Option<ListenerTls>), ConfigError> {
     let shutdown_timeout = timeout("shutdown_timeout", 10)?;
     let max_body = match table.take("max_body") {
         Some(setting) => setting.size(1 << 10..=16 << 20)? as usize,
-        None => 256 << 10,
+        None => 2 << 20,
     };
     let max_connections = table.take("max_connections").map_or(Ok(1024), |setting| setting.number(1..=65_536))?;
     let tls = table.table("tls")?;

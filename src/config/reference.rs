@@ -157,8 +157,8 @@ static SETTINGS: &[Setting] = &[
     )
     .example(r#""25s""#)
     .wrong(r#""soon""#),
-    key("http.max_body", "size", "256KiB", "one body, after decompression")
-        .example(r#""1MiB""#)
+    key("http.max_body", "size", "2MiB", "one body, before and after decompression; all bodies that are being read may hold 64 MiB together, past which the answer is 503")
+        .example(r#""4MiB""#)
         .wrong(r#""1GiB""#),
     key("http.max_connections", "number", "1024", "past them the connection that has waited longest for its request is closed; the kernel's queue holds who waits")
         .example("256")

@@ -55,7 +55,7 @@ fn without_any_configuration_there_are_defaults() {
     assert_eq!(config.admin_listen.to_string(), "127.0.0.1:7673");
     assert_eq!(config.data_dir, PathBuf::from("./smscope-data"));
     assert_eq!(config.public_url, None);
-    assert_eq!(config.http.max_body, 262_144);
+    assert_eq!(config.http.max_body, 2 << 20);
     assert_eq!(config.store.horizon, 72 * HOUR);
     assert_eq!(config.store.size_limit, None);
     assert_eq!(config.sources[0].privacy, Privacy { recipient: Recipient::Masked, text: Text::Kept });

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Response, StatusCode};
 
 use crate::meters::WebhookResult;
@@ -26,6 +28,8 @@ pub enum Answer {
     TooSlow,
     ChannelForbidden,
     BrokenBody,
+    /// Its Content-Encoding is not known, or not what the bytes are.
+    UnsupportedEncoding,
     /// It cannot be kept now: come back.
     Unavailable,
 }
@@ -37,7 +41,7 @@ impl Answer {
             Answer::Duplicate => WebhookResult::Duplicate,
             Answer::Unrecognized => WebhookResult::Unrecognized,
             Answer::Probe => WebhookResult::Probe,
-            Answer::MethodNotAllowed | Answer::BrokenBody => WebhookResult::Error,
+            Answer::MethodNotAllowed | Answer::BrokenBody | Answer::UnsupportedEncoding => WebhookResult::Error,
             Answer::NotFound | Answer::Unauthorized { .. } => WebhookResult::Unauthorized,
             Answer::AddressForbidden | Answer::ChannelForbidden => WebhookResult::Forbidden,
             Answer::TooLarge => WebhookResult::TooLarge,
@@ -63,10 +67,16 @@ impl Answer {
             Answer::NotFound => (StatusCode::NOT_FOUND, r#"{"error":"not found"}"#),
             Answer::AddressForbidden => (StatusCode::FORBIDDEN, r#"{"error":"address not allowed"}"#),
             Answer::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, r#"{"error":"credentials missing or wrong"}"#),
-            Answer::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"error":"body too large"}"#),
+            Answer::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, r#"{"error":"body too large, the limit is the setting http.max_body"}"#)
+            }
             Answer::TooSlow => (StatusCode::REQUEST_TIMEOUT, r#"{"error":"body did not arrive in time"}"#),
             Answer::ChannelForbidden => (StatusCode::FORBIDDEN, r#"{"error":"channel not allowed"}"#),
             Answer::BrokenBody => (StatusCode::BAD_REQUEST, r#"{"error":"body ended early or is not valid HTTP"}"#),
+            Answer::UnsupportedEncoding => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                r#"{"error":"content-encoding cannot be read, expected gzip, deflate, br, zstd or identity"}"#,
+            ),
             Answer::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"cannot keep the event now, send it again later"}"#)
             }
@@ -79,6 +89,10 @@ impl Answer {
         match self {
             Answer::MethodNotAllowed => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+            }
+            // RFC 9110, section 15.5.16.
+            Answer::UnsupportedEncoding => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd"));
             }
             Answer::Unauthorized { basic: true } => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"smscope\""));

@@ -1,46 +1,119 @@
-//! Reading a body: bounded in bytes and time, before and after decompression.
+//! Reading a body: bounded in bytes and time, before and after each step of decompression, and all bodies together in bytes.
 
-use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_ENCODING, HeaderMap};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::HeaderMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Answer;
+use super::coding;
 
-/// The whole body, decompressed. One that says it is gzip and is not comes as it is: it is kept all the same.
-///
-/// # Errors
-/// Too large, too slow, or broken off.
-pub async fn read(headers: &HeaderMap, body: Incoming, limit: usize, timeout: Duration) -> Result<Bytes, Answer> {
-    if body.size_hint().lower() > limit as u64 {
-        return Err(Answer::TooLarge);
-    }
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let collected = tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await;
-    let bytes = match collected {
-        Err(_elapsed) => return Err(Answer::TooSlow),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Answer::TooLarge),
-        Ok(Err(_broken)) => return Err(Answer::BrokenBody),
-        // Copied out of the connection's read buffer, which could not be used again while the event waits for the disk.
-        Ok(Ok(collected)) => Bytes::copy_from_slice(&collected.to_bytes()),
-    };
-    let is_gzip = headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"gzip") || coding == "x-gzip");
-    if is_gzip { gunzip(bytes, limit) } else { Ok(bytes) }
+/// Bytes that the bodies which are being read and decoded may hold together. Without it, as many bodies as there are connections,
+/// each at its limit, would be two gigabytes.
+const MEMORY: usize = 64 << 20;
+
+/// Bytes that are made room for before they have arrived.
+const AT_FIRST: usize = 64 << 10;
+
+/// Reads bodies, within the memory that there is for them.
+pub struct Bodies {
+    limit: usize,
+    timeout: Duration,
+    memory: Arc<Semaphore>,
 }
 
-fn gunzip(bytes: Bytes, limit: usize) -> Result<Bytes, Answer> {
-    let mut plain = Vec::new();
-    match MultiGzDecoder::new(&bytes[..]).take(limit as u64 + 1).read_to_end(&mut plain) {
-        Ok(_) if plain.len() > limit => Err(Answer::TooLarge),
-        Ok(_) => Ok(plain.into()),
-        Err(_not_gzip) => Ok(bytes),
+/// A body, decompressed.
+pub struct Body {
+    pub bytes: Bytes,
+    /// What it holds of the memory, until it is dropped.
+    pub _room: Room,
+}
+
+/// Bytes of the memory.
+pub struct Room {
+    memory: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Bodies {
+    /// Bodies of up to `limit` bytes, also when decompressed, that arrive within `timeout`.
+    pub fn new(limit: usize, timeout: Duration) -> Self {
+        Self { limit, timeout, memory: Arc::new(Semaphore::new(MEMORY)) }
+    }
+
+    /// The whole body, decompressed.
+    ///
+    /// # Errors
+    /// Too large, too slow, broken off, in an encoding that cannot be read, or beyond the memory for all.
+    pub async fn read(&self, headers: &HeaderMap, body: Incoming) -> Result<Body, Answer> {
+        let mut room = Room { memory: self.memory.clone(), held: None };
+        if body.size_hint().lower() > self.limit as u64 {
+            return Err(Answer::TooLarge);
+        }
+        if body.is_end_stream() {
+            return Ok(Body { bytes: Bytes::new(), _room: room });
+        }
+        let collected = tokio::time::timeout(self.timeout, collect(body, self.limit, &mut room)).await;
+        let bytes = collected.map_err(|_elapsed| Answer::TooSlow)??;
+        let (bytes, limit) = (coding::decoded(headers, bytes, self.limit)?, self.limit);
+        debug_assert!(bytes.len() <= limit);
+        room.grow_to(bytes.len())?;
+        Ok(Body { bytes: bytes.into(), _room: room })
+    }
+}
+
+/// Copies it out of the connection's read buffer, which could not be used again while the event waits for the disk.
+async fn collect(body: Incoming, limit: usize, room: &mut Room) -> Result<Vec<u8>, Answer> {
+    let mut bytes = Vec::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(AT_FIRST).min(AT_FIRST));
+    let mut body = Limited::new(body, limit);
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Err(error) if error.is::<LengthLimitError>() => return Err(Answer::TooLarge),
+            Err(_broken) => return Err(Answer::BrokenBody),
+            Ok(frame) => {
+                if let Ok(data) = frame.into_data() {
+                    room.grow_to(bytes.len() + data.len())?;
+                    bytes.extend_from_slice(&data);
+                }
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+impl Room {
+    /// Holds so many bytes, or more.
+    fn grow_to(&mut self, bytes: usize) -> Result<(), Answer> {
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let Some(more) = bytes.checked_sub(held).filter(|more| *more > 0) else { return Ok(()) };
+        let more = u32::try_from(more).map_err(|_| Answer::TooLarge)?;
+        let permit = self.memory.clone().try_acquire_many_owned(more).map_err(|_| Answer::Unavailable)?;
+        match &mut self.held {
+            Some(held) => held.merge(permit),
+            None => self.held = Some(permit),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_bodies_together_have_one_memory_and_give_it_back() {
+        let memory = Arc::new(Semaphore::new(100));
+        let room = || Room { memory: memory.clone(), held: None };
+        let (mut one, mut other) = (room(), room());
+        assert!(one.grow_to(40).and_then(|()| one.grow_to(60)).is_ok());
+        assert!(one.grow_to(10).is_ok(), "what it holds it holds");
+        assert_eq!(other.grow_to(41), Err(Answer::Unavailable));
+        assert_eq!(other.grow_to(40), Ok(()));
+        drop(one);
+        assert_eq!(other.grow_to(100), Ok(()));
     }
 }

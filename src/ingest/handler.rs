@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response};
 use jiff::Timestamp;
 
 use super::answer::Answer;
-use super::body;
+use super::body::{Bodies, Body};
 use super::gate::{self, Address, Gate};
 use super::guesses::Guesses;
 use super::health::{self, Route};
@@ -20,7 +20,7 @@ use crate::config::{Http, Text};
 use crate::event::{Event, TraceParent};
 use crate::health::Health;
 use crate::proof::{self, ProofKey};
-use crate::provider::{Reading, Webhook, smsmode};
+use crate::provider::{Decoded, Reading, Webhook, smsmode};
 use crate::store::{Raw, Store, Submission, Verdict};
 
 /// How long an answer may wait for the disk before the provider is asked to come back. It then finds a duplicate, if the event was
@@ -34,7 +34,7 @@ pub struct Handler {
     gate: Gate,
     guesses: Guesses,
     store: Store,
-    limits: Http,
+    bodies: Bodies,
     proof: ProofKey,
     health: Health,
 }
@@ -42,7 +42,8 @@ pub struct Handler {
 impl Handler {
     pub fn new(gate: Gate, store: Store, limits: Http, proof: ProofKey, health: Health) -> Self {
         let guesses = Guesses::new(limits.max_connections.div_ceil(LATE));
-        Self { gate, guesses, store, limits, proof, health }
+        let bodies = Bodies::new(limits.max_body, limits.body_timeout);
+        Self { gate, guesses, store, bodies, proof, health }
     }
 
     /// Counts what came instead of a request: hyper has answered it.
@@ -102,7 +103,9 @@ impl Handler {
         let arrived_at = Timestamp::now();
         let (head, body) = request.into_parts();
         let (query, query_trace) = split_trace(head.uri.query().unwrap_or_default());
-        let body = body::read(&head.headers, body, self.limits.max_body, self.limits.body_timeout)
+        let Body { bytes: body, _room } = self
+            .bodies
+            .read(&head.headers, body)
             .await
             .inspect_err(|_has_content| entrance.meters.arrived(arrived_at))?;
         let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -116,7 +119,7 @@ impl Handler {
         };
         let webhook = Webhook { query: &query, content_type, body: &body };
         // Read whole, whatever is kept of it: duplicates and opt-outs are told by what came.
-        let mut events = smsmode::decode(&reading, &webhook);
+        let Decoded { mut events, repaired, has_unread_receipt } = smsmode::decode(&reading, &webhook);
         if events.is_empty() {
             return Ok(Answer::Probe);
         }
@@ -127,6 +130,9 @@ impl Handler {
         }
         if !events.iter().all(|event| entrance.knows_channel(event.channel_id())) {
             return Err(Answer::ChannelForbidden);
+        }
+        if repaired {
+            entrance.meters.repaired.increment(1);
         }
 
         let (query, body) = match source.privacy.text {
@@ -139,13 +145,20 @@ impl Handler {
         let raw =
             Raw { method: head.method.as_str().to_owned(), content_type: content_type.map(str::to_owned), query, body };
         let trace = query_trace.or(address.and_then(|address| address.trace));
-        let submission = Submission { source: source.name.clone(), arrived_at, trace, reconciled: false, raw, events };
-        match tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await {
-            Ok(Ok(Verdict::Accepted)) => Ok(Answer::Accepted),
-            Ok(Ok(Verdict::Duplicate)) => Ok(Answer::Duplicate),
-            Ok(Ok(Verdict::Unrecognized)) => Ok(Answer::Unrecognized),
-            Ok(Err(_)) | Err(_) => Err(Answer::Unavailable),
+        let submission =
+            Submission { source: source.name.clone(), arrived_at, trace, reconciled: false, repaired, raw, events };
+        let Ok(Ok(verdict)) = tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await else {
+            return Err(Answer::Unavailable);
+        };
+        // A repetition says nothing that the first one has not.
+        if has_unread_receipt && verdict != Verdict::Duplicate {
+            entrance.meters.unread_receipts.increment(1);
         }
+        Ok(match verdict {
+            Verdict::Accepted => Answer::Accepted,
+            Verdict::Duplicate => Answer::Duplicate,
+            Verdict::Unrecognized => Answer::Unrecognized,
+        })
     }
 }
 

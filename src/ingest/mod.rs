@@ -24,6 +24,7 @@ use crate::tasks::{Task, join_logged};
 
 mod answer;
 mod body;
+mod coding;
 mod forwarded;
 mod gate;
 mod guesses;

@@ -33,3 +33,13 @@ pub struct Webhook<'a> {
 
 /// The events of a webhook, in their order; empty when it has no content (no query and no body).
 pub type Events = Vec<Event>;
+
+/// What was read of one webhook.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decoded {
+    pub events: Events,
+    /// Its JSON was damaged, and was read leniently.
+    pub repaired: bool,
+    /// What was not recognized has a message id and a status, in whatever spelling: a receipt that could not be read.
+    pub has_unread_receipt: bool,
+}

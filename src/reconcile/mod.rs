@@ -184,6 +184,7 @@ impl Reconciler {
                 arrived_at: Timestamp::now(),
                 trace: None,
                 reconciled: true,
+                repaired: false,
                 raw,
                 events: vec![event],
             };

@@ -65,7 +65,15 @@ impl Bench {
         let raw = Raw { method: "POST".into(), query: String::new(), content_type: None, body };
         let source = self.reconciler.source.name.clone();
         let arrived_at = Timestamp::now();
-        let submission = Submission { source, arrived_at, trace: None, reconciled: false, raw, events: vec![event] };
+        let submission = Submission {
+            source,
+            arrived_at,
+            trace: None,
+            reconciled: false,
+            repaired: false,
+            raw,
+            events: vec![event],
+        };
         self.store.commit(submission).await.unwrap()
     }
 

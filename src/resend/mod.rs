@@ -122,6 +122,7 @@ impl Resender {
             arrived_at: Timestamp::now(),
             trace: to_send.trace.as_deref().and_then(TraceParent::parse),
             reconciled: false,
+            repaired: false,
             raw: Raw {
                 method: "POST".to_owned(),
                 query: String::new(),

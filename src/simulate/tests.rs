@@ -218,7 +218,7 @@ fn the_sidecar_reads_every_webhook_as_what_it_was_meant_to_be() {
             let query = query.join("&");
             let body = request.body.unwrap_or_default();
             let webhook = Webhook { query: &query, content_type: None, body: body.as_bytes() };
-            let events = smsmode::decode(&reading, &webhook);
+            let events = smsmode::decode(&reading, &webhook).events;
             match (&events[..], &step.told) {
                 ([Event::Receipt(receipt)], Told::Receipt { status, .. }) => {
                     assert_eq!(receipt.status.outcome.label(), status.meaning.outcome());

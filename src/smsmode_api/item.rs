@@ -18,7 +18,7 @@ pub fn event_of(source: &Source, item: &Value) -> Option<(Event, Bytes)> {
     };
     let body = item.to_string();
     let webhook = Webhook { query: "", content_type: Some("application/json"), body: body.as_bytes() };
-    let mut event = smsmode::decode(&reading, &webhook).pop()?;
+    let mut event = smsmode::decode(&reading, &webhook).events.pop()?;
     let may_be_kept = !matches!(event, Event::Unrecognized(_))
         && (source.channel_ids.is_empty() || event.channel_id().is_none_or(|id| source.channel_ids.contains(id)));
     let kept = match source.privacy.text {

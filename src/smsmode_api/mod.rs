@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Api, ApiMode, Protocol};
 use crate::event::SourceName;
+use crate::json;
 use crate::meters::ApiMeters;
 use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector, excerpt, proxy_authorization, wait};
 
@@ -216,7 +217,7 @@ impl SmsmodeApi {
 
     async fn page(&self, operation: Operation, path: &str, page: usize) -> Result<Vec<Value>, ApiError> {
         let path = format!("{path}?page={page}&pageSize={PAGE}");
-        let read = |body: &[u8]| match serde_json::from_slice(body).ok()? {
+        let read = |body: &[u8]| match whole(body)? {
             Value::Object(mut page) => match page.remove("items")? {
                 Value::Array(items) => Some(items),
                 _ => None,
@@ -233,7 +234,7 @@ impl SmsmodeApi {
         path: &str,
         body: Option<Value>,
     ) -> Result<Value, ApiError> {
-        let read = |body: &[u8]| serde_json::from_slice(body).ok().filter(Value::is_object);
+        let read = |body: &[u8]| whole(body).filter(Value::is_object);
         self.call(operation, method, path, body, read, "a JSON object").await
     }
 
@@ -350,6 +351,13 @@ fn said(body: &[u8]) -> String {
 fn channel_path(organisation: &str, channel: &str) -> String {
     let segment = |id| utf8_percent_encode(id, IN_A_PATH);
     format!("commons/v1/organisations/{}/channels/{}", segment(organisation), segment(channel))
+}
+
+/// The document of an answer, damaged or not. One that ends early is none: a page without its last items would be taken for the last.
+fn whole(body: &[u8]) -> Option<Value> {
+    let mut documents = json::read(body).ok()?.documents;
+    let document = documents.drain(..).next()?;
+    (!document.truncated).then_some(document.value)
 }
 
 /// How long to wait before trying again what failed for the `attempt`th time, from 1: what the provider asks for, else a second,

@@ -121,6 +121,8 @@ pub struct Submission {
     pub trace: Option<TraceParent>,
     /// It did not come by a webhook: the provider was asked for it.
     pub reconciled: bool,
+    /// Its JSON was damaged, and was read leniently.
+    pub repaired: bool,
     pub raw: Raw,
     /// In the order of the request.
     pub events: Vec<Event>,

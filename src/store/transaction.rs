@@ -505,6 +505,7 @@ fn blank(submission: &Submission, kind: Kind) -> Record {
     Record {
         trace: submission.trace.map(|trace| trace.to_string()),
         reconciled: submission.reconciled,
+        repaired: submission.repaired,
         ..Record::new(kind, submission.source.clone())
     }
 }

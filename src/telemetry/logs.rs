@@ -103,6 +103,7 @@ impl LogEncoder {
             attributes.text("sms.resend.through", Some(through.as_str()));
         }
         attributes.any("sms.reconciled", record.reconciled.then_some(Value::BoolValue(true)));
+        attributes.any("sms.webhook.repaired", record.repaired.then_some(Value::BoolValue(true)));
         attributes.text("sms.unrecognized.reason", record.why.as_deref());
         if privacy.text == Text::Exported {
             attributes.text("sms.text", record.text.as_deref());

@@ -34,6 +34,8 @@ const CONTRACT: &[(&str, &str, &str, &str, &[&str])] = &[
     ("sms_delivery_duration_seconds", "histogram", "sms.delivery.duration", "s", &["source", "channel", "country"]),
     ("sms_receipt_delay_seconds", "histogram", "sms.receipt.delay", "s", &["source"]),
     ("smscope_webhook_requests_total", "counter", "smscope.webhook.requests", "{request}", &["source", "result"]),
+    ("smscope_webhook_repaired_total", "counter", "smscope.webhook.repaired", "{request}", &["source"]),
+    ("smscope_webhook_unread_receipts_total", "counter", "smscope.webhook.unread.receipts", "{request}", &["source"]),
     ("smscope_webhook_duration_seconds", "histogram", "smscope.webhook.duration", "s", &["source"]),
     ("smscope_last_webhook_timestamp_seconds", "gauge", "smscope.last.webhook.timestamp", "s", &["source"]),
     ("smscope_export_records_total", "counter", "smscope.export.records", "{record}", &["signal"]),

@@ -50,7 +50,11 @@ fn a_body_of_any_kind_is_kept_or_refused_and_the_next_one_is_taken() {
     for (number, (what, body)) in bodies.into_iter().enumerate() {
         let answer = smscope.post(HOOK, &body);
         assert!([200, 413].contains(&answer.status), "{what}: {answer:?}");
-        assert!(["accepted", "duplicate", "unrecognized", "body too large"].contains(&&*answer.told()), "{what}");
+        assert!(
+            ["accepted", "duplicate", "unrecognized", "body too large, the limit is the setting http.max_body"]
+                .contains(&&*answer.told()),
+            "{what}"
+        );
         let honest = smscope.post(HOOK, receipt(&format!("honest-{number}"), "DELIVERED"));
         assert_eq!(honest.told(), "accepted", "after {what}");
     }

@@ -235,7 +235,7 @@ fn of_several_things_wrong_the_first_in_order_is_told() {
         (Wrong::Address, 403, "address not allowed"),
         (Wrong::Header, 401, "credentials missing or wrong"),
         (Wrong::Basic, 401, "credentials missing or wrong"),
-        (Wrong::Size, 413, "body too large"),
+        (Wrong::Size, 413, "body too large, the limit is the setting http.max_body"),
         (Wrong::Slowness, 408, "body did not arrive in time"),
         (Wrong::Channel, 403, "channel not allowed"),
     ] {

@@ -9,6 +9,7 @@ mod support;
 
 mod asking;
 mod command_line;
+mod damaged;
 mod entrance;
 mod erase;
 mod examples;

@@ -38,6 +38,8 @@ pub enum Fault {
     NotJson,
     /// JSON of another shape.
     WrongShape,
+    /// What it would have been, with a byte sequence replaced.
+    Damaged(&'static str, &'static str),
     /// The head promises more than comes.
     Half,
     /// The answer comes so much later.
@@ -167,7 +169,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
                 (false, false) => Some(state.faults.remove(0)),
             };
             let answer = match &fault {
-                None | Some(Fault::Slow(_)) => state.answer(&asked),
+                None | Some(Fault::Slow(_) | Fault::Damaged(..)) => state.answer(&asked),
                 Some(_) => (500, String::new()),
             };
             (fault, answer)
@@ -187,6 +189,7 @@ fn speak(stream: &mut TcpStream, fault: Option<Fault>, (status, body): (u16, Str
     let whole = |status: u16, more: &str, body: &str| head(status, more, body.len()) + body;
     let text = match fault {
         None => whole(status, "", &body),
+        Some(Fault::Damaged(from, to)) => whole(status, "", &body.replace(from, to)),
         Some(Fault::Slow(time)) => {
             std::thread::sleep(time);
             whole(status, "", &body)

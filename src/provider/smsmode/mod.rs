@@ -1,17 +1,18 @@
 //! smsmode: REST v1 webhooks (JSON) and those of the legacy HTTP API (query or form).
 //!
-//! Liberal in what it takes: an optional field of the wrong type is absent, an unknown one is passed over, and whatever is no
-//! receipt or reply is [`Unrecognized`](Event::Unrecognized), so that it is kept.
+//! Liberal in what it accepts: damaged JSON is repaired, wrappers are opened, labels are not believed, an optional field of the wrong
+//! type is absent, an unknown one is passed over, and what is no receipt or reply is
+//! [`Unrecognized`](crate::event::Event::Unrecognized), so that it is stored.
 
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-
-use crate::event::{Country, Event, Price, Unrecognized};
+use crate::event::{Country, Price};
 use crate::number::{self, Phone, mcc};
-use crate::provider::{Events, Reading, Webhook};
+use crate::provider::{Decoded, Reading, Webhook};
 
+mod content;
 mod legacy;
+mod multipart;
 mod redact;
+mod resemblance;
 mod status;
 mod text;
 mod time;
@@ -23,25 +24,18 @@ pub use redact::drop_text;
 mod shape_tests;
 #[cfg(test)]
 mod tests;
-
-/// Elements of a JSON array: a body of tiny ones must not become a transaction of a hundred thousand events.
-const MAX_EVENTS: usize = 1_000;
+#[cfg(test)]
+mod wrapped_tests;
 
 /// Reads one webhook; never fails. No event only if there is neither a query nor a body, or nothing in the body but white space or
-/// an empty JSON array: a probe. A JSON array is one event an element, in its order; one of more than 1,000 elements is kept as a single unrecognized event.
-pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Events {
+/// an empty JSON array: a probe. A JSON array, or a document a line, is one event an element, in its order; one of more than 1,000
+/// elements is a single unrecognized event.
+pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Decoded {
     let body = trimmed(webhook.body);
     if webhook.query.is_empty() && is_void(body) {
-        return Vec::new();
+        return Decoded::default();
     }
-    let media = webhook.content_type.map_or("", |t| t.split(';').next().unwrap_or(t).trim());
-    let is_json = body.starts_with(b"{") || body.starts_with(b"[") || (!body.is_empty() && is_json_type(media));
-    if is_json {
-        return from_json(reading, webhook, body);
-    }
-    let is_form = media.eq_ignore_ascii_case("application/x-www-form-urlencoded") || text::looks_like_form(body);
-    let parameters = text::Parameters::of(is_form.then_some(body), webhook.query);
-    vec![legacy::event(reading, parameters).unwrap_or_else(|why| unrecognized(hashed(webhook), None, why))]
+    content::read(reading, webhook, body)
 }
 
 /// A body without white space around it and without a byte order mark.
@@ -54,52 +48,6 @@ fn trimmed(body: &[u8]) -> &[u8] {
 fn is_void(body: &[u8]) -> bool {
     let inside = body.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(body);
     inside.trim_ascii().is_empty()
-}
-
-fn from_json(reading: &Reading<'_>, webhook: &Webhook<'_>, body: &[u8]) -> Events {
-    let parsed = match std::str::from_utf8(body) {
-        Ok(text) => serde_json::from_str(text),
-        Err(_) => serde_json::from_str(&text::decoded(body)),
-    };
-    match parsed {
-        Ok(Value::Array(elements)) if (1..=MAX_EVENTS).contains(&elements.len()) => {
-            from_elements(reading, webhook, &elements)
-        }
-        Ok(Value::Array(elements)) => {
-            let why = if elements.is_empty() { "empty array" } else { "array too long" };
-            vec![unrecognized(hashed(webhook), None, why)]
-        }
-        Ok(value) => vec![
-            v1::event(reading, &value).unwrap_or_else(|why| unrecognized(hashed(webhook), v1::channel_id(&value), why)),
-        ],
-        Err(_) => vec![unrecognized(hashed(webhook), None, "broken JSON")],
-    }
-}
-
-fn from_elements(reading: &Reading<'_>, webhook: &Webhook<'_>, elements: &[Value]) -> Events {
-    // Hashed once, for what may be a large body, and only when an element is not recognized.
-    let mut whole: Option<Sha256> = None;
-    let event = |(index, element)| {
-        v1::event(reading, element).unwrap_or_else(|why| {
-            let hash = whole.get_or_insert_with(|| hashed(webhook)).clone();
-            let hash = hash.chain_update((index as u64).to_be_bytes());
-            unrecognized(hash, v1::channel_id(element), why)
-        })
-    };
-    elements.iter().enumerate().map(event).collect()
-}
-
-fn is_json_type(media: &str) -> bool {
-    let media = media.to_ascii_lowercase();
-    media == "application/json" || media == "text/json" || media.ends_with("+json")
-}
-
-fn hashed(webhook: &Webhook<'_>) -> Sha256 {
-    Sha256::new().chain_update(webhook.query).chain_update([0]).chain_update(webhook.body)
-}
-
-fn unrecognized(hash: Sha256, channel_id: Option<String>, why: &'static str) -> Event {
-    Event::Unrecognized(Unrecognized { digest: hash.finalize().into(), channel_id, why })
 }
 
 /// A contact's number and country, the country from the network's code where the number has none.

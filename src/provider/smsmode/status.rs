@@ -20,6 +20,11 @@ pub(super) fn v1(value: &str, detail: Option<&str>) -> Outcome {
     }
 }
 
+/// Whether a text is one of REST v1's values.
+pub(super) fn is_known(value: &str) -> bool {
+    v1(value, None) != Outcome::Unknown
+}
+
 /// The details of SMS and RCS receipts.
 fn reason(detail: &str) -> Reason {
     const REASONS: &[(&str, Reason)] = &[

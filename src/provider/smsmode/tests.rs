@@ -6,12 +6,16 @@ use serde_json::{Value, json};
 
 use super::decode;
 use crate::event::{Country, Event, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Unrecognized};
-use crate::provider::{DEFAULT_STOP_KEYWORDS, Events, Reading, Webhook};
+use crate::provider::{DEFAULT_STOP_KEYWORDS, Decoded, Events, Reading, Webhook};
 
 pub(super) const JSON: Option<&str> = Some("application/json");
 pub(super) const FORM: Option<&str> = Some("application/x-www-form-urlencoded; charset=utf-8");
 
 pub(super) fn read(query: &str, content_type: Option<&str>, body: &[u8]) -> Events {
+    decoded(query, content_type, body).events
+}
+
+pub(super) fn decoded(query: &str, content_type: Option<&str>, body: &[u8]) -> Decoded {
     let zone = TimeZone::get("Europe/Paris").unwrap();
     let keywords: Vec<String> = DEFAULT_STOP_KEYWORDS.iter().map(|word| word.to_string()).collect();
     let reading =
@@ -446,14 +450,20 @@ fn receipts_and_replies_are_told_apart_by_shape() {
         (json!({"messageId": "a", "body": {"text": "hi"}}), "neither a receipt nor a reply"),
         (json!({"messageId": "a", "body": "hi", "from": "33612345678"}), "neither a receipt nor a reply"),
         (json!({"messageId": "a", "status": {"value": " "}}), "neither a receipt nor a reply"),
-        (json!({"messageId": "a", "status": "DELIVERED", "direction": "MT", "body": {}, "from": "x"}), "no status"),
+        (json!({"messageId": "a", "status": "DELIVERED", "direction": "MT", "body": {}, "from": "x"}), "receipt"),
+        (json!({"messageId": "a", "status": "delivered", "body": {}, "from": "x"}), "receipt"),
+        (json!({"messageId": "a", "status": "NEW"}), "receipt"),
+        (json!({"messageId": "a", "status": "RECEIVED", "body": {"text": "hi"}, "from": "33612345678"}), "reply"),
+        (json!({"messageId": "a", "status": "DELIVERED", "direction": "MO"}), "reply"),
+        (json!({"messageId": "a", "status": " ", "direction": "MT"}), "no status"),
+        (json!({"messageId": "a", "status": 11, "direction": "MT"}), "no status"),
         (json!({"messageId": " ", "status": {"value": "DELIVERED"}}), "no messageId"),
         (json!({"status": {"value": "DELIVERED"}}), "no messageId"),
         (json!({"messageId": true, "direction": "MO"}), "no messageId"),
         (json!({}), "no messageId"),
         (json!(3), "not a JSON object"),
         (json!(null), "not a JSON object"),
-        (json!([[]]), "not a JSON object"),
+        (json!([[]]), "empty array"),
     ] {
         assert_eq!(kind(&message), expected, "{message}");
     }

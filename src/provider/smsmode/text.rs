@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use encoding_rs::WINDOWS_1252;
 use percent_encoding::percent_decode;
+use serde_json::{Map, Value};
 
 /// What smsmode calls its parameters, in lower case.
 const NAMES: [&str; 10] = [
@@ -25,35 +26,51 @@ const BY_MACHINES: [&str; 7] = ["numero", "statut", "date_reception", "mcc_mnc",
 /// How often what has been decoded is decoded again.
 const MOST_ENCODINGS: usize = 3;
 
-/// Decoded parameters by lower-case name, those of the form before those of the query.
-pub(super) struct Parameters(Vec<(String, String)>);
+/// A decoded parameter: its name and its value.
+pub(super) type Pair = (String, String);
+
+/// The parameters of a form.
+pub(super) fn form(written: &[u8]) -> Vec<Pair> {
+    decoded_pairs(written.split(|b| *b == b'&'))
+}
+
+/// The parameters of a query.
+pub(super) fn query(written: &[u8]) -> Vec<Pair> {
+    decoded_pairs(pairs(&whole(written)).into_iter())
+}
+
+fn decoded_pairs<'a>(pairs: impl Iterator<Item = &'a [u8]>) -> Vec<Pair> {
+    let mut parameters: Vec<Pair> = pairs.filter(|pair| !pair.is_empty()).map(decoded_pair).collect();
+    let was_encoded_twice =
+        |(name, value): &Pair| value.contains('%') && BY_MACHINES.contains(&folded(name).as_str()) && has_escape(value);
+    // Who encodes one value twice does so with all of them.
+    for _ in 0..MOST_ENCODINGS {
+        if !parameters.iter().any(was_encoded_twice) {
+            break;
+        }
+        for (_, value) in &mut parameters {
+            *value = decoded_part(value.as_bytes());
+        }
+    }
+    parameters
+}
+
+/// Decoded parameters by the names under which they are compared.
+pub(super) struct Parameters(Vec<Pair>);
 
 impl Parameters {
-    pub(super) fn of(form: Option<&[u8]>, query: &str) -> Self {
-        Self::decoded(form.unwrap_or_default().split(|b| *b == b'&'))
-            .joined(Self::decoded(pairs(&whole(query.as_bytes())).into_iter()))
+    pub(super) fn of(pairs: &[Pair]) -> Self {
+        Self(pairs.iter().map(|(name, value)| (folded(name), value.clone())).collect())
     }
 
-    fn decoded<'a>(pairs: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut parameters: Vec<(String, String)> = pairs.filter(|pair| !pair.is_empty()).map(decoded_pair).collect();
-        let was_encoded_twice = |(name, value): &(String, String)| {
-            value.contains('%') && BY_MACHINES.contains(&name.as_str()) && has_escape(value)
+    /// The members of an object that are texts or numbers.
+    pub(super) fn of_members(members: &Map<String, Value>) -> Self {
+        let pair = |(name, value): (&String, &Value)| match value {
+            Value::String(text) => Some((folded(name), text.clone())),
+            Value::Number(number) => Some((folded(name), number.to_string())),
+            _ => None,
         };
-        // Who encodes one value twice does so with all of them.
-        for _ in 0..MOST_ENCODINGS {
-            if !parameters.iter().any(was_encoded_twice) {
-                break;
-            }
-            for (_, value) in &mut parameters {
-                *value = decoded_part(value.as_bytes());
-            }
-        }
-        Self(parameters)
-    }
-
-    fn joined(mut self, others: Self) -> Self {
-        self.0.extend(others.0);
-        self
+        Self(members.iter().filter_map(pair).collect())
     }
 
     /// The first value of `name` that is more than white space, trimmed. `name` is in lower case.
@@ -99,7 +116,9 @@ pub(super) fn pairs(query: &[u8]) -> Vec<&[u8]> {
 /// A query that was encoded as a whole, its `=` and `&` too, as it was before.
 pub(super) fn whole(query: &[u8]) -> Cow<'_, [u8]> {
     let is_encoded = !query.contains(&b'=') && query.windows(3).any(|three| three.eq_ignore_ascii_case(b"%3D"));
-    if is_encoded { percent_decode(query).into() } else { query.into() }
+    let decoded: Cow<'_, [u8]> = if is_encoded { percent_decode(query).into() } else { query.into() };
+    // JSON may have `=` in its texts.
+    if decoded.starts_with(b"{") || decoded.starts_with(b"[") { query.into() } else { decoded }
 }
 
 fn has_escape(value: &str) -> bool {
@@ -120,22 +139,33 @@ pub(super) fn decoded(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The decoded name of a pair, in lower case. A URL that was copied out of HTML has `&amp;` between its pairs.
-pub(super) fn name_of(pair: &[u8]) -> String {
-    let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-    let name = decoded_part(&pair[..equals]).trim().to_lowercase();
+/// JSON that stands in a form as it is: `payload={"a":"b&c"}`. Whatever encodes a form encodes a brace, so nothing in this is.
+pub(super) fn unencoded_json(form: &[u8]) -> Option<&[u8]> {
+    let equals = form.iter().position(|b| *b == b'=')?;
+    let value = form[equals + 1..].trim_ascii_start();
+    matches!(value.first(), Some(b'{' | b'[')).then_some(value)
+}
+
+/// The name of a parameter as it is compared: in lower case. A URL that was copied out of HTML has `&amp;` between its pairs.
+pub(super) fn folded(name: &str) -> String {
+    let name = name.trim().to_lowercase();
     match name.strip_prefix("amp;") {
         Some(name) => name.to_owned(),
         None => name,
     }
 }
 
-fn decoded_pair(pair: &[u8]) -> (String, String) {
+fn name_of(pair: &[u8]) -> String {
     let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-    (name_of(pair), decoded_part(pair.get(equals + 1..).unwrap_or_default()))
+    folded(&decoded_part(&pair[..equals]))
 }
 
-fn decoded_part(part: &[u8]) -> String {
+fn decoded_pair(pair: &[u8]) -> Pair {
+    let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+    (decoded_part(&pair[..equals]), decoded_part(pair.get(equals + 1..).unwrap_or_default()))
+}
+
+pub(super) fn decoded_part(part: &[u8]) -> String {
     let spaced: Vec<u8> = part.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
     let bytes: Cow<'_, [u8]> = percent_decode(&spaced).into();
     decoded(&bytes).into_owned()

@@ -26,10 +26,13 @@ pub(super) fn event(reading: &Reading<'_>, message: &Value) -> Result<Event, &'s
     }
     let origin = &message["originMessageId"];
     let is_reply = message["body"].is_object() && (text(&message["from"]).is_some() || text(origin).is_some());
-    match direction {
-        Some(_) => Err("no status"),
-        None if is_reply => Ok(reply(reading, message, message_id)),
-        None => Err("neither a receipt nor a reply"),
+    // A status as a plain text. A reply may have one too, of its own kind.
+    let plain = word(&message["status"]).filter(|status| !is_reply || direction.is_some() || status::is_known(status));
+    match (plain, direction) {
+        (Some(status), _) => Ok(receipt(reading, message, message_id, status.to_owned())),
+        (None, Some(_)) => Err("no status"),
+        (None, None) if is_reply => Ok(reply(reading, message, message_id)),
+        (None, None) => Err("neither a receipt nor a reply"),
     }
 }
 

@@ -281,11 +281,11 @@ impl Search<'_> {
             let by_message = message.is_some_and(|message| {
                 self.messages.contains(&message) || (was_left && self.erased_before.contains(&message))
             });
-            let is_array = body.trim_ascii_start().starts_with(b"[");
+            let has_others = redact::may_hold_several(body);
             let is_unrecognized = kind == Kind::Unrecognized.as_str();
             let in_request = || who.people.are_in(source, body) || who.people.are_in(source, query.as_bytes());
-            let is_theirs = by_number || by_message || (is_unrecognized && !is_array && in_request());
-            if !is_theirs && !(is_array && (in_request() || names_one_of(body, who))) {
+            let is_theirs = by_number || by_message || (is_unrecognized && !has_others && in_request());
+            if !is_theirs && !(has_others && (in_request() || redact::names_one_of(body, &who.ids))) {
                 return Ok(());
             }
             found.push(Found { id: place, is_theirs });
@@ -348,10 +348,6 @@ fn walk(
             return Ok(());
         }
     }
-}
-
-fn names_one_of(body: &[u8], who: &Who) -> bool {
-    serde_json::from_slice(body).is_ok_and(|value| redact::has_one_of(&value, &who.ids))
 }
 
 fn report(tell: &mut impl Told, doing: Doing, done: i64, of: i64) -> Result<(), EraseError> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::event::{Country, SourceName};
-use crate::number;
+use crate::{json, number};
 
 /// Where the numbers of each source are at home, for those in national form.
 #[derive(Clone, Debug)]
@@ -38,6 +38,9 @@ struct Given {
     /// Tells at a glance who it cannot be: a number ends in the same digits however it is written.
     last_digits: String,
 }
+
+/// How often JSON and parameters may be wrapped into one another.
+const MAX_LEVEL: usize = 6;
 
 /// Digits that all forms of a number share at their end. No country has shorter numbers that are full ones.
 const SHARED: usize = 6;
@@ -73,26 +76,54 @@ impl People {
         possible.any(|given| number::read(&given.written, region).number == read)
     }
 
-    /// Whether their number stands somewhere in a query or a body.
+    /// Whether their number stands somewhere in a query or a body: in JSON, damaged or not, in parameters, or in either of them
+    /// wrapped into the other.
     pub fn are_in(&self, source: &str, raw: &[u8]) -> bool {
-        if let Ok(value) = serde_json::from_slice::<Value>(raw)
-            && !value.is_number()
-        {
-            return self.are_in_json(source, &value);
-        }
-        let spaced: Vec<u8> = raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
-        let decoded: Vec<u8> = percent_encoding::percent_decode(&spaced).collect();
-        self.are_in_text(source, &String::from_utf8_lossy(&decoded))
+        self.are_inside(source, raw, 0)
     }
 
     pub fn are_in_json(&self, source: &str, value: &Value) -> bool {
-        match value {
-            Value::String(text) => self.are_in_text(source, text),
-            Value::Number(number) => self.have(source, &number.to_string()),
-            Value::Array(values) => values.iter().any(|value| self.are_in_json(source, value)),
-            Value::Object(members) => {
-                members.iter().any(|(name, value)| self.are_in_text(source, name) || self.are_in_json(source, value))
+        self.are_in_value(source, value, 0)
+    }
+
+    fn are_inside(&self, source: &str, raw: &[u8], level: usize) -> bool {
+        if level > MAX_LEVEL {
+            return false;
+        }
+        if json::looks_like_json(raw)
+            && let Ok(read) = json::read(raw)
+        {
+            let found = read.documents.iter().any(|document| self.are_in_value(source, &document.value, level));
+            // What had to be repaired may have lost digits that stand in the text.
+            if found || !read.repaired {
+                return found;
             }
+        }
+        let spaced: Vec<u8> = raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+        let decoded: Vec<u8> = percent_encoding::percent_decode(&spaced).collect();
+        if self.are_in_text(source, &String::from_utf8_lossy(&decoded)) {
+            return true;
+        }
+        // Encoded twice, or JSON in a parameter or a part: a digit may be written as an escape.
+        let inner = match decoded.contains(&b'%') {
+            true => Some(&decoded[..]),
+            false => decoded.iter().position(|byte| b"{[\"".contains(byte)).map(|start| &decoded[start..]),
+        };
+        inner.filter(|inner| inner.len() < raw.len()).is_some_and(|inner| self.are_inside(source, inner, level + 1))
+    }
+
+    fn are_in_value(&self, source: &str, value: &Value, level: usize) -> bool {
+        match value {
+            Value::String(text) => {
+                let may_be_written = json::looks_like_json(text.as_bytes()) || text.contains('%');
+                self.are_in_text(source, text)
+                    || (may_be_written && self.are_inside(source, text.as_bytes(), level + 1))
+            }
+            Value::Number(number) => self.have(source, &number.to_string()),
+            Value::Array(values) => values.iter().any(|value| self.are_in_value(source, value, level)),
+            Value::Object(members) => members
+                .iter()
+                .any(|(name, value)| self.are_in_text(source, name) || self.are_in_value(source, value, level)),
             Value::Bool(_) | Value::Null => false,
         }
     }
@@ -151,6 +182,15 @@ mod tests {
             "to=06+12+34+56+78",
             "who knows: 33612345678, 17 times",
             "{broken \"0612345678\"",
+            "{\"a\":\"\\ud83d\",\"to\":\"0612345678\"}",
+            "{\"a\":1,\"to\":0033612345678.}",
+            "{\"a\":1}\n{\"to\":\"0612345678\"}",
+            r#""{\"to\":\"\u0030612345678\"}""#,
+            r#"{"payload":"{\"to\":\"\\u0030612345678\"}"}"#,
+            r#"{"data":"to=%30612345678&x=1"}"#,
+            "payload=%7B%22to%22%3A%22%5Cu0030612345678%22%7D",
+            "a=%257B%2522to%2522%253A%25220612345678%2522%257D",
+            "--x\r\nContent-Disposition: form-data; name=\"numero\"\r\n\r\n+33612345678\r\n--x--",
         ] {
             assert!(people.are_in("smsmode", raw.as_bytes()), "{raw}");
         }

@@ -153,7 +153,7 @@ fn event(connection: &Connection, found: Found, who: &Who) -> rusqlite::Result<b
     Ok(true)
 }
 
-/// The request that is kept with the event `id`: of several events the elements that are theirs go, of one event all of it.
+/// The request that is kept with the event `id`: of an array or lines the elements that are theirs go, of anything else all of it.
 fn forget_request(connection: &Connection, id: i64, source: &str, theirs: bool, who: &Who) -> rusqlite::Result<()> {
     let row: Option<(i64, Option<Vec<u8>>)> = connection
         .prepare_cached("SELECT received_at, body FROM events WHERE id = ?1")?
@@ -161,8 +161,9 @@ fn forget_request(connection: &Connection, id: i64, source: &str, theirs: bool, 
         .optional()?;
     // Gone by its time, or what it held is.
     let Some((received_at, body)) = row.filter(|(_, body)| body.is_some() || theirs) else { return Ok(()) };
-    let rest = body.and_then(|body| redact::array(source, &body, &who.people, &who.ids));
-    if rest.is_some() {
+    let may_hold_several = body.as_deref().is_some_and(redact::may_hold_several);
+    let rest = body.and_then(|body| redact::elements(source, &body, &who.people, &who.ids));
+    if rest.is_some() || may_hold_several {
         forget_unrecognized(connection, source, received_at)?;
     }
     connection

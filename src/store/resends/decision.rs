@@ -206,6 +206,7 @@ impl Open<'_> {
             cost_micros: None,
             currency: None,
             reconciled: false,
+            repaired: false,
             ..failure
         };
         let event = self.journal(&record, Some(waiting.message), now, None)?;

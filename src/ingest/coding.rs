@@ -1,0 +1,272 @@
+//! Content-Encoding: the codings that were applied to a body, undone in reverse.
+
+use std::io::{self, Read};
+
+use brotli_decompressor::Decompressor;
+use encoding_rs::Encoding;
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
+use hyper::header::{CONTENT_ENCODING, HeaderMap};
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+
+use super::answer::Answer;
+
+/// Codings of one body. Nobody has a reason for three.
+const MAX_CODINGS: usize = 4;
+
+/// The window of zstd that each decoder has to support (RFC 8878, section 3.1.1.1.2), and that no frame may exceed.
+const ZSTD_WINDOW: u64 = 8 << 20;
+
+const BROTLI_BUFFER: usize = 4 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+/// Why a coding cannot be undone.
+enum Failure {
+    TooLarge,
+    /// The bytes are not what the header says.
+    Broken,
+}
+
+/// A body as it was before it was encoded, of up to `limit` bytes after each step.
+///
+/// One that is plain JSON or a plain form for all that the header says is what it is: some proxies decompress and leave the header
+/// as it was, and a receipt is worth more than a header.
+///
+/// # Errors
+/// [`Answer::UnsupportedEncoding`] for a coding that is not known, and for bytes that are not what it says; [`Answer::TooLarge`].
+pub fn decoded(headers: &HeaderMap, body: Vec<u8>, limit: usize) -> Result<Vec<u8>, Answer> {
+    if !headers.contains_key(CONTENT_ENCODING) {
+        return Ok(body);
+    }
+    let codings = codings(headers).ok_or(Answer::UnsupportedEncoding)?;
+    let mut bytes = body;
+    for coding in codings.into_iter().rev() {
+        if bytes.is_empty() {
+            break;
+        }
+        bytes = match coding.undo(&bytes, limit) {
+            Ok(plain) => plain,
+            Err(Failure::TooLarge) => return Err(Answer::TooLarge),
+            Err(Failure::Broken) if is_plain(&bytes) => break,
+            Err(Failure::Broken) => return Err(Answer::UnsupportedEncoding),
+        };
+    }
+    Ok(bytes)
+}
+
+/// In the order in which they were applied, over all headers of the name; `None` if one is not known, or there are too many.
+fn codings(headers: &HeaderMap) -> Option<Vec<Coding>> {
+    let mut codings = Vec::new();
+    for header in headers.get_all(CONTENT_ENCODING) {
+        for name in header.to_str().ok()?.split(',') {
+            let name = name.trim().to_ascii_lowercase();
+            codings.push(match name.as_str() {
+                "" | "identity" | "none" => continue,
+                "gzip" | "x-gzip" => Coding::Gzip,
+                "deflate" => Coding::Deflate,
+                "br" => Coding::Brotli,
+                "zstd" => Coding::Zstd,
+                // A character encoding, which belongs into Content-Type, encodes nothing.
+                name if Encoding::for_label(name.as_bytes()).is_some() => continue,
+                _ => return None,
+            });
+        }
+    }
+    (codings.len() <= MAX_CODINGS).then_some(codings)
+}
+
+impl Coding {
+    fn undo(self, bytes: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
+        match self {
+            Coding::Gzip => gunzip(bytes, limit),
+            // zlib by the standard, and without its frame by those who took the name at its word.
+            Coding::Deflate => match all(ZlibDecoder::new(bytes), limit) {
+                Err(Failure::Broken) => all(DeflateDecoder::new(bytes), limit),
+                read => read,
+            },
+            Coding::Brotli => all(Decompressor::new(bytes, BROTLI_BUFFER), limit),
+            Coding::Zstd => unzstd(bytes, limit),
+        }
+    }
+}
+
+/// All members; what follows them, and is none, is padding.
+fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
+    let (mut rest, mut plain) = (bytes, Vec::new());
+    loop {
+        let mut member = GzDecoder::new(rest);
+        append(&mut member, &mut plain, limit)?;
+        rest = member.into_inner();
+        if !rest.starts_with(&[0x1f, 0x8b]) {
+            return Ok(plain);
+        }
+    }
+}
+
+fn unzstd(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut decoder = FrameDecoder::new();
+    decoder.set_max_window_size(ZSTD_WINDOW);
+    let decoder = StreamingDecoder::new_with_decoder(bytes, decoder).map_err(|_| Failure::Broken)?;
+    all(decoder, limit)
+}
+
+fn all(mut reader: impl Read, limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut plain = Vec::new();
+    append(&mut reader, &mut plain, limit)?;
+    Ok(plain)
+}
+
+fn append(reader: &mut impl Read, plain: &mut Vec<u8>, limit: usize) -> Result<(), Failure> {
+    let most = limit - plain.len() + 1;
+    io::Read::take(reader, most as u64).read_to_end(plain).map_err(|_| Failure::Broken)?;
+    if plain.len() > limit { Err(Failure::TooLarge) } else { Ok(()) }
+}
+
+/// Whether it is text, and begins as JSON, a form or a multipart form does.
+fn is_plain(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let name = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_-.[]%+".contains(c));
+    text.starts_with(['{', '[', '"']) || text.starts_with("--") || (name.len() < text.len() && name.starts_with('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use hyper::header::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMIT: usize = 10_000;
+    const PLAIN: &[u8] = br#"{"messageId":"m","status":{"value":"DELIVERED"}}"#;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap()
+    }
+
+    fn zlib(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap()
+    }
+
+    fn deflate(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    /// A stream with one block that is stored as it is (RFC 7932, section 9.2): a window of 16 bits, the length less one in 16, no
+    /// more bits; then an empty last block.
+    fn brotli(bytes: &[u8]) -> Vec<u8> {
+        let length = bytes.len() as u32 - 1;
+        // 0: window of 16 bits; 0: not the last; 00: four nibbles of length; 1: stored.
+        let head = (length << 4) | (1 << 20);
+        [&head.to_le_bytes()[..3], bytes, &[3]].concat()
+    }
+
+    fn undone(codings: &[&str], body: &[u8]) -> Result<Vec<u8>, Answer> {
+        let mut headers = HeaderMap::new();
+        for coding in codings {
+            headers.append(CONTENT_ENCODING, HeaderValue::from_str(coding).unwrap());
+        }
+        decoded(&headers, body.to_vec(), LIMIT)
+    }
+
+    #[test]
+    fn each_coding_is_undone_and_each_list_of_them() {
+        for (codings, body) in [
+            (&[][..], PLAIN.to_vec()),
+            (&["identity"], PLAIN.to_vec()),
+            (&[""], PLAIN.to_vec()),
+            (&["utf-8"], PLAIN.to_vec()),
+            (&["gzip"], gzip(PLAIN)),
+            (&["X-GZip"], gzip(PLAIN)),
+            (&["gzip"], [gzip(&PLAIN[..7]), gzip(&PLAIN[7..])].concat()),
+            (&["gzip"], [gzip(PLAIN), vec![0; 12]].concat()),
+            (&["deflate"], zlib(PLAIN)),
+            (&["Deflate"], deflate(PLAIN)),
+            (&["br"], brotli(PLAIN)),
+            (&["zstd"], zstd(PLAIN)),
+            (&["gzip, identity"], gzip(PLAIN)),
+            (&["identity , gzip ,"], gzip(PLAIN)),
+            (&["gzip", "identity"], gzip(PLAIN)),
+            (&["deflate, gzip"], gzip(&zlib(PLAIN))),
+            (&["gzip", "br, zstd"], zstd(&brotli(&gzip(PLAIN)))),
+        ] {
+            assert_eq!(undone(codings, &body).as_deref(), Ok(PLAIN), "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_and_what_is_plain_for_all_that_is_said_is_read() {
+        let cut = |bytes: Vec<u8>| bytes[..bytes.len() - 9].to_vec();
+        for (coding, body) in [
+            ("compress", PLAIN.to_vec()),
+            ("snappy", PLAIN.to_vec()),
+            ("gzip, aws-chunked", gzip(PLAIN)),
+            ("gzip, gzip, gzip, gzip, gzip", gzip(PLAIN)),
+            ("gzip", b"plain words".to_vec()),
+            ("gzip", zlib(PLAIN)),
+            ("gzip", cut(gzip(PLAIN))),
+            ("deflate", gzip(PLAIN)),
+            ("deflate", cut(zlib(PLAIN))),
+            ("br", cut(brotli(PLAIN))),
+            ("zstd", cut(zstd(PLAIN))),
+            ("zstd", gzip(PLAIN)),
+            ("gzip, br", gzip(PLAIN)),
+        ] {
+            assert_eq!(undone(&[coding], &body), Err(Answer::UnsupportedEncoding), "{coding}");
+        }
+        for coding in ["gzip", "deflate", "br", "zstd", "deflate, gzip"] {
+            for plain in [PLAIN, b"\xef\xbb\xbf [1]", b"statut=11&smsID=a", b"--x\r\n", b""] {
+                assert_eq!(undone(&[coding], plain).as_deref(), Ok(plain), "{coding}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_step_is_bounded() {
+        let bomb = vec![b' '; LIMIT + 1];
+        for (coding, body) in [
+            ("gzip", gzip(&bomb)),
+            ("gzip", [gzip(&bomb[..LIMIT / 2]), gzip(&bomb[..LIMIT / 2 + 1])].concat()),
+            ("deflate", zlib(&bomb)),
+            ("deflate", deflate(&bomb)),
+            ("br", brotli(&bomb)),
+            ("zstd", zstd(&bomb)),
+            ("gzip, deflate", zlib(&vec![0; 1 << 20])),
+        ] {
+            assert_eq!(undone(&[coding], &body), Err(Answer::TooLarge), "{coding}");
+        }
+        assert_eq!(undone(&["gzip"], &gzip(&bomb[..LIMIT])).map(|plain| plain.len()), Ok(LIMIT));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_or_grow(body in prop::collection::vec(any::<u8>(), 0..200), flip in any::<prop::sample::Index>(), to in any::<u8>()) {
+            for coding in ["gzip", "deflate", "br", "zstd", "br, gzip"] {
+                let _any = undone(&[coding], &body);
+            }
+            for (coding, mut packed) in [("gzip", gzip(PLAIN)), ("deflate", zlib(PLAIN)), ("br", brotli(PLAIN)), ("zstd", zstd(PLAIN))] {
+                let at = flip.index(packed.len());
+                packed[at] = to;
+                let read = undone(&[coding], &packed);
+                prop_assert!(read.is_err() || read.is_ok_and(|plain| plain.len() <= LIMIT));
+            }
+        }
+    }
+}
