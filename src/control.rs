@@ -21,7 +21,7 @@ use crate::event::SourceName;
 use crate::reconcile::Tally;
 use crate::store::erase::{Erased, Progress};
 use crate::store::opt_outs::OptOutChange;
-use crate::store::relays::Which;
+use crate::store::relays::DeadLetterFilter;
 use crate::tasks::{Task, join_logged};
 
 /// What may be asked for.
@@ -31,7 +31,7 @@ pub enum Request {
     /// Erase what is kept of these phone numbers.
     Erase { recipients: Vec<String> },
     /// Try dead letters of relays again.
-    RetryRelayed { which: Which },
+    RetryRelayed { which: DeadLetterFilter },
     /// Change the list of opt-outs.
     OptOut { changes: Vec<OptOutChange> },
     /// Ask the provider for all that was accepted from `since` on and before `until`, of one source or of all.

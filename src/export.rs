@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::csv_output::{self, CsvOutput};
 use crate::record::{Entry, Record};
-use crate::report::quoted;
-use crate::store::look::{View, Wanted};
+use crate::store::look::{Message, View, Wanted};
 
 /// What is exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -39,59 +39,8 @@ pub enum ExportError {
     Write(#[from] io::Error),
 }
 
-/// Columns of CSV: the members of an object.
-const OF_EVENTS: &[&str] = &[
-    "position",
-    "received_at",
-    "source",
-    "kind",
-    "occurred_at",
-    "message_id",
-    "ref_client",
-    "origin_message_id",
-    "campaign_id",
-    "channel",
-    "flow",
-    "country",
-    "number",
-    "originator",
-    "status",
-    "detail",
-    "reason",
-    "mccmnc",
-    "network",
-    "parts",
-    "cost_micros",
-    "currency",
-    "delivery_ms",
-    "text",
-    "why",
-    "trace",
-    "reconciled",
-    "repaired",
-    "erased",
-];
-const OF_MESSAGES: &[&str] = &[
-    "source",
-    "message_id",
-    "state",
-    "reason",
-    "channel",
-    "flow",
-    "country",
-    "number",
-    "ref_client",
-    "campaign_id",
-    "mccmnc",
-    "parts",
-    "cost_micros",
-    "currency",
-    "accepted_at",
-    "first_seen",
-    "last_event",
-    "settled_at",
-    "erased_at",
-];
+/// The first columns of CSV; those of the record follow.
+const FIRST: [&str; 4] = ["position", "received_at", "source", "kind"];
 
 #[derive(Serialize)]
 struct Event<'a> {
@@ -113,26 +62,24 @@ pub fn export(
     out: &mut impl Write,
     mut tell: impl FnMut(f64),
 ) -> Result<u64, ExportError> {
-    let columns = match table {
-        Table::Events => OF_EVENTS,
-        Table::Messages => OF_MESSAGES,
+    let columns = columns(table);
+    let mut out = match format {
+        Format::Jsonl => Rows::Jsonl(out),
+        Format::Csv => Rows::Csv(Box::new(CsvOutput::new(out, &columns)?)),
     };
-    if format == Format::Csv {
-        writeln!(out, "{}", columns.join(","))?;
-    }
     let mut written = 0;
     let mut row = |row: Option<Value>, share: f64| -> Result<(), ExportError> {
         tell(share);
         let Some(Value::Object(row)) = row else { return Ok(()) };
         written += 1;
-        match format {
-            Format::Jsonl => serde_json::to_writer(&mut *out, &known(row)).map_err(io::Error::from)?,
-            Format::Csv => {
-                let cells = columns.iter().map(|column| cell(row.get(*column)));
-                out.write_all(cells.collect::<Vec<_>>().join(",").as_bytes())?;
+        match &mut out {
+            Rows::Jsonl(out) => {
+                serde_json::to_writer(&mut *out, &known(row)).map_err(io::Error::from)?;
+                out.write_all(b"\n")?;
             }
+            Rows::Csv(csv) => csv.object(&columns, &row)?,
         }
-        Ok(out.write_all(b"\n")?)
+        Ok(())
     };
     match table {
         Table::Events => view.events(wanted, |entry, share| row(entry.as_ref().map(event), share))?,
@@ -140,8 +87,27 @@ pub fn export(
             view.messages(wanted, |message, share| row(message.and_then(|m| serde_json::to_value(m).ok()), share))?;
         }
     }
-    out.flush()?;
+    match out {
+        Rows::Jsonl(out) => out.flush()?,
+        Rows::Csv(csv) => csv.finish()?,
+    }
     Ok(written)
+}
+
+/// Where rows go.
+enum Rows<W: Write> {
+    Jsonl(W),
+    Csv(Box<CsvOutput<W>>),
+}
+
+fn columns(table: Table) -> Vec<&'static str> {
+    match table {
+        Table::Events => {
+            let rest = csv_output::fields::<Record>().iter().filter(|field| !FIRST.contains(field));
+            FIRST.iter().chain(rest).copied().collect()
+        }
+        Table::Messages => csv_output::fields::<Message>().to_vec(),
+    }
 }
 
 fn event(entry: &Entry) -> Value {
@@ -154,26 +120,20 @@ fn known(row: Map<String, Value>) -> Map<String, Value> {
     row.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
-fn cell(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => quoted(text),
-        Some(other) => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
     use crate::event::{Reason, SourceName};
-    use crate::record::Kind;
+    use crate::record::{Answers, Kind, MatchedBy, Resend, Through};
 
-    #[test]
-    fn csv_has_a_column_for_everything_that_an_event_can_have() {
-        let some = || Some("1".to_owned());
-        let record = Record {
+    /// A record in which everything is known. Every field is named here, so that a new one is not forgotten.
+    fn full() -> Record {
+        let some = || Some("a \"b\", c".to_owned());
+        Record {
+            kind: Kind::Failed,
+            source: SourceName::new("smsmode").unwrap(),
             occurred_at: Some(Timestamp::UNIX_EPOCH),
             channel: some(),
             flow: some(),
@@ -190,18 +150,61 @@ mod tests {
             mccmnc: some(),
             network: some(),
             parts: Some(1),
-            cost_micros: Some(1),
+            cost_micros: Some(-1),
             currency: some(),
             delivery_ms: Some(1),
             text: some(),
+            answers: Some(Answers {
+                message_id: "m, 1".into(),
+                ref_client: some(),
+                campaign_id: None,
+                accepted_at: Timestamp::UNIX_EPOCH,
+                after_ms: 5,
+                matched_by: MatchedBy::Number,
+            }),
+            replaces: some(),
+            resend: Some(Resend {
+                rule: "absent, or \"away\"".into(),
+                attempt: 1,
+                attempts: 2,
+                through: Through::Api,
+                until: Timestamp::UNIX_EPOCH,
+            }),
             why: some(),
             trace: some(),
             reconciled: true,
+            repaired: true,
             erased: true,
-            ..Record::new(Kind::Failed, SourceName::new("smsmode").unwrap())
-        };
-        let whole = event(&Entry { position: 1, received_at: Timestamp::UNIX_EPOCH, record });
-        let members: BTreeSet<&str> = whole.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(members, OF_EVENTS.iter().copied().collect());
+        }
+    }
+
+    #[test]
+    fn csv_has_a_column_for_everything_that_an_event_can_have_and_gives_it_back() {
+        let whole = event(&Entry { position: 1, received_at: Timestamp::UNIX_EPOCH, record: full() });
+        let whole = whole.as_object().unwrap();
+        let columns = columns(Table::Events);
+        assert_eq!(whole.keys().map(String::as_str).collect::<BTreeSet<_>>(), columns.iter().copied().collect());
+
+        let mut out = Vec::new();
+        let mut csv = CsvOutput::new(&mut out, &columns).unwrap();
+        csv.object(&columns, whole).unwrap();
+        csv.finish().unwrap();
+        let mut reader = csv::Reader::from_reader(&*out);
+        assert_eq!(reader.headers().unwrap().iter().collect::<Vec<_>>(), columns);
+        let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        assert_eq!(rows.len(), 1);
+        for (column, cell) in columns.iter().zip(&rows[0]) {
+            match &whole[*column] {
+                Value::String(text) => assert_eq!(cell, text, "{column}"),
+                other => assert_eq!(&serde_json::from_str::<Value>(cell).unwrap(), other, "{column}"),
+            }
+        }
+    }
+
+    #[test]
+    fn csv_has_a_column_for_all_that_is_known_of_a_message() {
+        let columns = columns(Table::Messages);
+        assert!(columns.contains(&"message_id") && columns.contains(&"erased_at"), "{columns:?}");
+        assert!(!columns.contains(&"id"), "{columns:?}");
     }
 }

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod connect;
 pub mod control;
+pub mod csv_output;
 pub mod data_dir;
 pub mod diagnostics;
 pub mod event;

@@ -344,6 +344,14 @@ pub mod gauge {
         help: "Bytes in use in the database file.",
         scale: 1,
     };
+    pub const STORE_WAL_SIZE: Description = Description {
+        name: "smscope_store_wal_size_bytes",
+        kind: Kind::Gauge,
+        unit: Unit::Bytes,
+        labels: &[],
+        help: "Bytes of the write-ahead log; it grows for as long as a reader of an old state is open.",
+        scale: 1,
+    };
     pub const STORE_LIMIT: Description = Description {
         name: "smscope_store_limit_bytes",
         kind: Kind::Gauge,

@@ -1,13 +1,13 @@
 //! Receipts that did not come: the provider gives a webhook up after 30 hours, and so it is asked.
 //!
-//! What it says of a message goes the same way as a webhook: decoded, kept under the same duplicate keys, counted once. The record
-//! says that it was asked for. The provider's list has no order that is promised and no search, so it is read page by page, until all
-//! that is looked for has been found, it ends, or the limit of pages is reached; where it turns out to be newest first, until it has
-//! become older than what is looked for.
+//! What it says of a message goes the same way as a webhook: decoded, stored under the same duplicate keys, counted once. The record
+//! says that it was asked for. Each channel has a list of its own, without a search and without an order that is documented: `walk.rs`
+//! has how it is read, `order.rs` what is taken for evidence of an order.
 
 mod order;
+mod walk;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,14 +21,20 @@ use crate::config::{self, Config, Source};
 use crate::event::{Event, SourceName};
 use crate::meters::{ReconcileMeters, RoundResult};
 use crate::outbound::Notice;
-use crate::smsmode_api::{ApiError, NotConfigured, Operation, PAGE, SmsmodeApi, event_of, pause, rest_apis};
+use crate::smsmode_api::{
+    ApiError, MESSAGE_LISTS, MessageList, NotConfigured, Operation, PAGE, SmsmodeApi, pause, rest_apis,
+};
 use crate::store::{MARGIN, Raw, Refusal, Store, Submission, Verdict};
 
-use order::Order;
+use walk::Walk;
 
 /// Attempts at one page, and the longest wait between two.
 const ATTEMPTS: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Pages that a round may read of a list, and one more for each message that it looks for: enough to find one in a list of any length
+/// that is newest first. In a list without an order one message is not worth reading all of it every hour.
+const PAGES_A_ROUND: usize = 30;
 
 /// The provider's API and the store, for one source.
 pub struct Reconciler {
@@ -111,47 +117,46 @@ impl Reconciler {
         if overdue.is_empty() {
             return Ok(Tally::default());
         }
-        let wanted = overdue.into_iter().map(|message| (message.message_id, message.accepted_at)).collect();
-        self.walk(Wanted::Messages(wanted)).await
+        let mut by_list: BTreeMap<&str, HashMap<String, Timestamp>> = BTreeMap::new();
+        for message in overdue {
+            let list = MessageList::of(&message.channel);
+            by_list.entry(list.channel).or_default().insert(message.message_id, message.accepted_at);
+        }
+        let wanted = by_list.into_iter().map(|(channel, messages)| {
+            let limit = self.settings.max_pages.min(PAGES_A_ROUND + messages.len());
+            (MessageList::of(channel), Wanted::Messages(messages), limit)
+        });
+        self.walk(wanted.collect()).await
     }
 
-    /// Asks for all that was accepted from `since` on and before `until`, whether or not it is known here.
+    /// Asks for all that was accepted from `since` on and before `until`, whether or not it is known here: in the lists of the channels
+    /// that the source has been seen to have.
     ///
     /// # Errors
     /// As [`Reconciler::round`].
     pub async fn period(&self, since: Timestamp, until: Timestamp) -> Result<Tally, RoundError> {
-        self.walk(Wanted::Period { since, until }).await
+        let seen: BTreeSet<&str> =
+            self.store.channels(&self.source.name).iter().map(|channel| MessageList::of(channel).channel).collect();
+        let is_asked =
+            |list: &&MessageList| seen.contains(list.channel) || (seen.is_empty() && *list == &MESSAGE_LISTS[0]);
+        let lists = MESSAGE_LISTS.iter().filter(is_asked);
+        self.walk(lists.map(|list| (list, Wanted::Period { since, until }, self.settings.max_pages)).collect()).await
     }
 
-    async fn walk(&self, mut wanted: Wanted) -> Result<Tally, RoundError> {
+    /// Reads each list, also when another one could not be read.
+    async fn walk(&self, lists: Vec<(&'static MessageList, Wanted, usize)>) -> Result<Tally, RoundError> {
         let mut tally = Tally::default();
-        let mut order = Order::default();
-        for page in 1..=self.settings.max_pages {
-            let items = self.page(page).await?;
-            tally.read += items.len() as u64;
-            let mut found = Vec::new();
-            for item in &items {
-                let Some((event, body)) = event_of(&self.source, item) else { continue };
-                order.see(time(&event));
-                if wanted.has(&event) {
-                    found.push((event, body));
-                }
-            }
-            tally.looked_for += found.len() as u64;
-            self.keep(found, &mut tally).await?;
-            let is_last = items.len() < PAGE;
-            if is_last || wanted.is_satisfied() || order.is_past(wanted.oldest()) {
-                return Ok(tally);
-            }
+        let mut failed = None;
+        for (list, wanted, limit) in lists {
+            failed = failed.or(Walk::new(self, list, wanted, &mut tally, limit).run().await.err());
         }
-        tally.is_incomplete = true;
-        Ok(tally)
+        failed.map_or(Ok(tally), Err)
     }
 
-    async fn page(&self, page: usize) -> Result<Vec<Value>, ApiError> {
+    async fn page(&self, list: &MessageList, page: usize) -> Result<Vec<Value>, ApiError> {
         let mut attempt = 1;
         loop {
-            match self.api.messages(page).await {
+            match self.api.messages(list, page).await {
                 Ok(items) => return Ok(items),
                 Err(error) => {
                     let wait = pause(&error, attempt);
@@ -218,6 +223,17 @@ impl Wanted {
 
     fn is_satisfied(&self) -> bool {
         matches!(self, Wanted::Messages(messages) if messages.is_empty())
+    }
+
+    /// Nothing that is accepted later is looked for.
+    fn newest(&self) -> Timestamp {
+        match self {
+            Wanted::Messages(messages) => {
+                let newest = messages.values().max().copied().unwrap_or(Timestamp::MIN);
+                newest.checked_add(MARGIN).unwrap_or(Timestamp::MAX)
+            }
+            Wanted::Period { until, .. } => *until,
+        }
     }
 
     /// Nothing that is accepted before is looked for.

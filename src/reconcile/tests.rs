@@ -7,6 +7,7 @@ use super::*;
 use crate::config::{Api, ApiMode, Config, Flags};
 use crate::secret::Secret;
 use crate::smsmode::{API_KEY, Fault, SmsmodeApi as StandIn};
+use crate::smsmode_api::event_of;
 use crate::store::{Settings, StoreThreads};
 
 struct Bench {
@@ -229,4 +230,91 @@ async fn what_passes_is_tried_again_and_what_does_not_is_not() {
     }
     bench.stand_in.fail([Fault::TooMany(0), Fault::Half]);
     assert_eq!(bench.reconciler.round().await.unwrap().missed(), 1);
+}
+
+/// So many messages from 2026-01-02 back, ten seconds apart.
+fn many_newest_first(count: i64) -> Vec<Value> {
+    let newest: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
+    (0..count)
+        .map(|at| {
+            let mut message = message(&format!("m{at}"), 0, "DELIVERED");
+            message["acceptedAt"] = (newest - Duration::from_secs(10 * at as u64)).to_string().into();
+            message
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn one_overdue_message_costs_few_requests_wherever_it_is_and_whether_it_is_there_or_not() {
+    for (at, is_there) in [(50, true), (9_000, true), (9_000, false), (15_000, true), (15_000, false)] {
+        for disorder in [false, true] {
+            let bench = bench(100);
+            let mut list = many_newest_first(20_000);
+            let mut pending = list[at].clone();
+            pending["status"] = json!({"value": "ENROUTE"});
+            if !is_there {
+                pending["messageId"] = "gone".into();
+            }
+            bench.webhook(&pending).await;
+            if disorder {
+                // Listed by another time than that of acceptance.
+                list.chunks_mut(50).for_each(|some| some.swap(10, 11));
+            }
+            bench.stand_in.set_messages(list);
+            let tally = bench.reconciler.round().await.unwrap();
+            let what = format!("at {at}, there: {is_there}, disorder: {disorder}");
+            assert_eq!((tally.looked_for, tally.is_incomplete), (u64::from(is_there), false), "{what}");
+            assert!(bench.pages() <= 27, "{what}: {} requests", bench.pages());
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_a_list_without_an_order_a_round_reads_as_many_pages_as_what_it_looks_for_is_worth() {
+    let bench = bench(100);
+    let mut list = many_newest_first(6_000);
+    fastrand::seed(7);
+    fastrand::shuffle(&mut list);
+    let mut gone = list[0].clone();
+    gone["messageId"] = "gone".into();
+    gone["status"] = json!({"value": "ENROUTE"});
+    bench.webhook(&gone).await;
+    bench.stand_in.set_messages(list);
+    let tally = bench.reconciler.round().await.unwrap();
+    assert_eq!((bench.pages(), tally.is_incomplete), (31, true));
+}
+
+#[tokio::test]
+async fn the_list_of_a_message_s_channel_is_asked() {
+    let bench = bench(10);
+    let rcs = |id: &str, status: &str| {
+        let mut message = message(id, 1, status);
+        message["type"] = "RCS".into();
+        message
+    };
+    bench.webhook(&rcs("r", "ENROUTE")).await;
+    bench.stand_in.set_rcs_messages(vec![rcs("r", "DELIVERED"), rcs("r2", "DELIVERED")]);
+    assert_eq!(bench.reconciler.round().await.unwrap().missed(), 1);
+    let paths = |bench: &Bench| bench.stand_in.asked().into_iter().map(|asked| asked.path).collect::<Vec<_>>();
+    assert_eq!(paths(&bench), ["/rcs/v1/messages"], "nothing is overdue in the other list");
+
+    let (since, until) = ("2026-01-01T12:00:00Z".parse().unwrap(), "2026-01-01T13:00:00Z".parse().unwrap());
+    bench.webhook(&message("s", 2, "ENROUTE")).await;
+    bench.stand_in.set_messages(vec![message("s", 2, "DELIVERED")]);
+    assert_eq!(bench.reconciler.period(since, until).await.unwrap().missed["delivered"], 2);
+    assert_eq!(paths(&bench)[1..], ["/sms/v1/messages", "/rcs/v1/messages"]);
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_does_not_keep_the_other_from_being_read() {
+    let bench = bench(10);
+    let mut rcs = message("r", 1, "ENROUTE");
+    rcs["type"] = "RCS".into();
+    bench.webhook(&rcs).await;
+    bench.webhook(&message("s", 2, "ENROUTE")).await;
+    bench.stand_in.set_messages(vec![message("s", 2, "DELIVERED")]);
+    // The list of RCS is asked first.
+    bench.stand_in.fail([Fault::Status(403)]);
+    assert!(matches!(bench.reconciler.round().await, Err(RoundError::Api(_))));
+    assert_eq!(bench.counted("sms_messages_delivered_total"), 1);
 }

@@ -17,12 +17,12 @@ mod envelope;
 mod signature;
 mod target;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -30,6 +30,7 @@ use crate::config::Relay;
 use crate::outbound::Notice;
 use crate::store::Store;
 use crate::store::relays::{AttemptResult, Delivery, Due, Next, Settlement};
+use crate::tasks::{Task, join_logged};
 use backoff::{Health, between};
 use target::{Answer, Target};
 
@@ -45,7 +46,6 @@ struct Worker {
 
 /// What the loop has to know of an attempt that is settled.
 struct Settled {
-    delivery: i64,
     started: Instant,
     answer: Answer,
 }
@@ -57,7 +57,8 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
     let worker = Arc::new(Worker { relay, store, target });
     let mut changed = worker.store.relays_changed();
     let mut running: JoinSet<Settled> = JoinSet::new();
-    let mut in_flight = HashSet::new();
+    // Deliveries, by the task that makes the attempt.
+    let mut in_flight: HashMap<Id, i64> = HashMap::new();
     let mut health = Health::default();
     let mut notice = Notice::default();
     tokio::pin!(shutdown);
@@ -67,13 +68,11 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
         if room > 0 {
             // Before the reading: what comes meanwhile is another change.
             changed.mark_unchanged();
-            match worker.due(in_flight.len() + room).await {
+            match worker.due(in_flight.values().copied().collect(), room).await {
                 Ok(due) => {
-                    let fresh = due.deliveries.into_iter().filter(|delivery| !in_flight.contains(&delivery.id));
-                    let fresh: Vec<Delivery> = fresh.take(room).collect();
-                    for delivery in fresh {
-                        in_flight.insert(delivery.id);
-                        running.spawn(worker.clone().attempt(delivery));
+                    for delivery in due.deliveries {
+                        let id = delivery.id;
+                        in_flight.insert(running.spawn(worker.clone().attempt(delivery)).id(), id);
                     }
                     let next = due.next.map(|next| Duration::try_from(next.duration_since(worker.store.now())));
                     wake = next.map(|wait| wait.unwrap_or_default());
@@ -86,17 +85,14 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
         }
         tokio::select! {
             () = &mut shutdown => break,
-            Some(settled) = running.join_next() => match settled {
-                Ok(settled) => {
-                    in_flight.remove(&settled.delivery);
+            Some(joined) = running.join_next_with_id() => {
+                in_flight.remove(&joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
+                // One that has panicked is noted in the store all the same; what panics here is a bug of noting it.
+                if let Some((_, settled)) = join_logged(Task::RelayAttempt, joined) {
                     health.note(settled.started, &settled.answer);
                     worker.tell(&mut notice, &settled.answer);
                 }
-                Err(error) => {
-                    tracing::error!(%error, "an attempt ended badly");
-                    in_flight.clear();
-                }
-            },
+            }
             // The store outlives its handles.
             _ = changed.changed(), if room > 0 => {}
             () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
@@ -107,25 +103,37 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
 }
 
 impl Worker {
-    async fn due(&self, limit: usize) -> Result<Due, String> {
+    async fn due(&self, in_flight: Vec<i64>, limit: usize) -> Result<Due, String> {
         let (store, relay) = (self.store.clone(), self.relay.route.relay.clone());
-        let read = tokio::task::spawn_blocking(move || store.due(&relay, store.now(), limit));
+        let read = tokio::task::spawn_blocking(move || store.due(&relay, store.now(), &in_flight, limit));
         read.await.map_err(|error| error.to_string())?
     }
 
     /// One attempt, and its result written down.
     async fn attempt(self: Arc<Self>, delivery: Delivery) -> Settled {
         let started = Instant::now();
-        let answer = self.target.deliver(&delivery).await;
+        let delivery = Arc::new(delivery);
+        let answer = self.clone().deliver(delivery.clone()).await;
         let settlement = Settlement {
             delivery: delivery.id,
+            attempt: delivery.attempts + 1,
             result: answer.result,
             next: self.next(&delivery, &answer, self.store.now()),
         };
         while self.store.settle(settlement.clone()).await.is_err() {
             tokio::time::sleep(STORE_PAUSE).await;
         }
-        Settled { delivery: delivery.id, started, answer }
+        Settled { started, answer }
+    }
+
+    /// A panic in here is a failed attempt like any other: it is tried again later, and not for ever.
+    async fn deliver(self: Arc<Self>, delivery: Arc<Delivery>) -> Answer {
+        let mut attempt = JoinSet::new();
+        attempt.spawn(async move { self.target.deliver(&delivery).await });
+        let joined = attempt.join_next().await;
+        joined
+            .and_then(|joined| join_logged(Task::RelayAttempt, joined))
+            .unwrap_or_else(|| target::failed(AttemptResult::Failed, "smscope itself failed: the attempt panicked"))
     }
 
     fn next(&self, delivery: &Delivery, answer: &Answer, now: Timestamp) -> Next {

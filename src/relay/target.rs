@@ -80,6 +80,8 @@ impl Target {
 
     /// Tries to deliver, within the time-out.
     pub async fn deliver(&self, delivery: &Delivery) -> Answer {
+        #[cfg(test)]
+        crate::tasks::fault::point(crate::tasks::Task::RelayAttempt);
         let Some(request) = self.request(delivery) else {
             return failed(AttemptResult::Erased, "nothing is left to send: the person has been erased");
         };
@@ -136,6 +138,6 @@ impl Target {
     }
 }
 
-fn failed(result: AttemptResult, why: impl Into<String>) -> Answer {
+pub(super) fn failed(result: AttemptResult, why: impl Into<String>) -> Answer {
     Answer { result, why: why.into(), after: None }
 }

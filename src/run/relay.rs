@@ -11,7 +11,7 @@ use super::running::ask;
 use crate::cli::{Exit, RelayCommand, RelayList, RelayRetry};
 use crate::config::Loaded;
 use crate::control::{Line, Request};
-use crate::store::relays::{Undelivered, Which};
+use crate::store::relays::{DeadLetterFilter, Undelivered};
 
 /// `smscope relay`.
 ///
@@ -27,9 +27,9 @@ pub fn relay(loaded: &Loaded, command: &RelayCommand) -> Result<ExitCode, Exit> 
         RelayCommand::Retry(arguments) => {
             let RelayRetry { ids, relay, all: _ } = arguments;
             let which = match relay {
-                Some(relay) => Which::Relay(relay.clone()),
-                None if ids.is_empty() => Which::All,
-                None => Which::Ids(ids.clone()),
+                Some(relay) => DeadLetterFilter::Relay(relay.clone()),
+                None if ids.is_empty() => DeadLetterFilter::All,
+                None => DeadLetterFilter::Ids(ids.clone()),
             };
             match ask(&loaded.config, &Request::RetryRelayed { which })? {
                 Line::Retried(1) => print("1 dead letter is tried again\n"),

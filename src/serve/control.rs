@@ -28,7 +28,7 @@ pub fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Req
                 store.change_opt_outs(changes).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::OptedOut)
             }
             Request::RetryRelayed { which } => {
-                store.revive(which).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::Retried)
+                store.redrive(which).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::Retried)
             }
             Request::Reconcile { source, since, until } => {
                 match Handle::current().block_on(async { Reconciler::of(&config, source.as_deref(), &store) }) {

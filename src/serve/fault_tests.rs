@@ -151,7 +151,7 @@ fn configure(home: &Path, collector: &TcpListener, tls: bool) {
         [otlp]
         endpoint = "http://{}"
         [http]
-        shutdown_timeout = "4s"
+        shutdown_timeout = "8s"
         [account]
         enabled = true
         [reconcile]
@@ -253,6 +253,49 @@ fn each_task_that_dies_is_seen_ends_the_process_with_code_70_and_loses_nothing()
     }
 }
 
+/// A target that accepts connections and never answers; gives how many it has accepted.
+fn silent_target() -> (SocketAddr, Arc<Mutex<usize>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, count) = (listener.local_addr().unwrap(), Arc::<Mutex<usize>>::default());
+    let accepted = count.clone();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            open.push(stream);
+            *accepted.lock().unwrap() += 1;
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn a_panic_in_one_attempt_of_a_relay_is_a_failed_attempt_and_the_others_stay_under_way() {
+    let home = TempDir::new().unwrap();
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    configure(home.path(), &collector, false);
+    let (target, attempts) = silent_target();
+    let file = home.path().join("smscope.toml");
+    let toml = std::fs::read_to_string(&file).unwrap();
+    let relay = format!("url = \"http://{target}/\"\nconcurrency = 8\ntimeout = \"1m\"\nnetworks = [\"127.0.0.0/8\"]");
+    std::fs::write(&file, toml.replace("url = \"http://127.0.0.1:9/\"\n", &format!("{relay}\n"))).unwrap();
+    let mut smscope = Running::start(home.path());
+    for id in ["a", "b", "c"] {
+        assert_eq!(smscope.receipt(id).as_deref(), Some("accepted"));
+    }
+    eventually("three attempts are under way", || *attempts.lock().unwrap() == 3);
+    smscope.kill(Task::RelayAttempt);
+    eventually("one has panicked", || {
+        let _accepted = smscope.receipt(&format!("{:?}", Instant::now()));
+        smscope.failures(Task::RelayAttempt) == Some(1)
+    });
+    assert_eq!(smscope.receipt("last").as_deref(), Some("accepted"));
+    let failed = "sms_relay_attempts_total{relay=\"crm\",result=\"failed\"} 1";
+    eventually("it counts as a failed one", || smscope.show("/metrics").unwrap().1.contains(failed));
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(*attempts.lock().unwrap() <= 8, "more than may be made at a time: {}", attempts.lock().unwrap());
+    assert_eq!(smscope.show("/livez").unwrap().0, 200);
+}
+
 #[test]
 fn a_panic_in_one_connection_ends_that_connection_only() {
     let home = TempDir::new().unwrap();
@@ -263,11 +306,15 @@ fn a_panic_in_one_connection_ends_that_connection_only() {
     other.write_all(b"GET /elsewhere HTTP/1.1\r\nhost: here\r\n").unwrap();
 
     smscope.kill(Task::Connection);
-    // The one whose request comes next.
-    eventually("a connection ends without an answer", || smscope.receipt("m").is_none());
-    assert_eq!(smscope.receipt("n").as_deref(), Some("accepted"));
+    let mut answers = Vec::new();
+    eventually("a connection panics, the one whose request comes next", || {
+        answers.push(smscope.receipt("m"));
+        smscope.failures(Task::Connection) == Some(1)
+    });
+    assert!(answers.contains(&None), "it was answered all the same: {answers:?}");
+    eventually("the next one is answered", || smscope.receipt("n").is_some());
     smscope.kill(Task::AdminConnection);
-    eventually("a connection of the admin listener ends without an answer", || smscope.show("/livez").is_none());
+    eventually("a connection of the admin listener panics", || smscope.failures(Task::AdminConnection) == Some(1));
     assert_eq!(smscope.show("/livez").unwrap().0, 200);
     assert_eq!(smscope.show("/readyz").unwrap().0, 200);
 

@@ -93,6 +93,25 @@ impl Operation {
     }
 }
 
+/// A list of messages: each channel has its own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MessageList {
+    /// The channel's type, as messages name it.
+    pub channel: &'static str,
+    path: &'static str,
+}
+
+/// Those that are documented; the provider documents none for WhatsApp. The first is that of all other channels.
+pub static MESSAGE_LISTS: [MessageList; 2] =
+    [MessageList { channel: "SMS", path: "sms/v1/messages" }, MessageList { channel: "RCS", path: "rcs/v1/messages" }];
+
+impl MessageList {
+    /// The one that messages of this channel are in.
+    pub fn of(channel: &str) -> &'static Self {
+        MESSAGE_LISTS.iter().find(|list| list.channel.eq_ignore_ascii_case(channel)).unwrap_or(&MESSAGE_LISTS[0])
+    }
+}
+
 /// A message to be sent. What is `None` is left to the channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
@@ -167,9 +186,9 @@ impl SmsmodeApi {
         self.read_channel(Operation::SetCallbacks, channel, &value)
     }
 
-    /// One page of the messages, from 1, each in the shape of a receipt. Fewer than [`PAGE`] means that it is the last.
-    pub async fn messages(&self, page: usize) -> Result<Vec<Value>, ApiError> {
-        self.page(Operation::Messages, "sms/v1/messages", page).await
+    /// One page of a list of messages, from 1, each in the shape of a receipt. Fewer than [`PAGE`] means that it is the last.
+    pub async fn messages(&self, list: &MessageList, page: usize) -> Result<Vec<Value>, ApiError> {
+        self.page(Operation::Messages, list.path, page).await
     }
 
     /// Sends a message. Gives the message resource, which has the shape of a receipt.

@@ -108,7 +108,7 @@ async fn a_message_is_sent_with_what_is_given_and_comes_back_in_the_shape_of_a_r
     };
     let sent = api.send(&message).await.unwrap();
     assert_eq!(sent["status"]["value"], "ENROUTE");
-    assert_eq!(api.messages(1).await.unwrap(), [sent]);
+    assert_eq!(api.messages(MessageList::of("SMS"), 1).await.unwrap(), [sent]);
     let asked = &stand_in.asked()[0];
     assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/sms/v1/messages"));
     assert_eq!(asked.body, r#"{"body":{"text":"Hello"},"recipient":{"to":"33612345678"},"refClient":"order-1"}"#);

@@ -17,26 +17,36 @@ const TOO_LONG: i64 = 16_384;
 /// The checkpointer as the writer has it.
 pub struct Checkpointer {
     bell: SyncSender<()>,
-    help_wanted: Arc<AtomicBool>,
+    state: Arc<State>,
     closed: Receiver<()>,
+}
+
+/// What the last checkpoint has found.
+#[derive(Default)]
+struct State {
+    help_wanted: AtomicBool,
+    has_copied_all: AtomicBool,
 }
 
 /// Starts the thread, which ends when its [`Checkpointer`] is gone.
 pub fn start(connection: Connection) -> std::io::Result<(Checkpointer, Thread)> {
     let (bell, rings) = sync_channel(1);
     let (closing, closed) = channel();
-    let help_wanted = Arc::new(AtomicBool::new(false));
-    let flag = help_wanted.clone();
-    let thread = Thread::spawn("checkpoint", move || run(connection, &rings, &flag, closing))?;
-    Ok((Checkpointer { bell, help_wanted, closed }, thread))
+    let state = Arc::<State>::default();
+    let found = state.clone();
+    let thread = Thread::spawn("checkpoint", move || run(connection, &rings, &found, closing))?;
+    Ok((Checkpointer { bell, state, closed }, thread))
 }
 
-fn run(connection: Connection, rings: &Receiver<()>, help_wanted: &AtomicBool, closing: Sender<()>) {
+fn run(connection: Connection, rings: &Receiver<()>, found: &State, closing: Sender<()>) {
     while rings.recv().is_ok() {
         #[cfg(test)]
         crate::tasks::fault::point(crate::tasks::Task::Checkpointer);
         match checkpoint(&connection, "PASSIVE") {
-            Ok(pages) => help_wanted.store(pages > TOO_LONG, Ordering::Relaxed),
+            Ok((pages, copied)) => {
+                found.help_wanted.store(pages > TOO_LONG, Ordering::Relaxed);
+                found.has_copied_all.store(pages == copied, Ordering::Relaxed);
+            }
             Err(error) => put_off(&error),
         }
     }
@@ -50,6 +60,11 @@ impl Checkpointer {
         let _already_rung = self.bell.try_send(());
     }
 
+    /// Whether the last checkpoint left nothing to copy: no reader of an old state was in its way.
+    pub fn has_copied_all(&self) -> bool {
+        self.state.has_copied_all.load(Ordering::Relaxed)
+    }
+
     /// Has the thread end, and waits until its connection is closed.
     pub fn end(self) {
         drop(self.bell);
@@ -59,7 +74,7 @@ impl Checkpointer {
     /// To be called by the writer between transactions: copies the rest of a log that has grown too long, so that it starts over.
     /// Passive as well: it does nothing, rather than wait, while the checkpointer is at it.
     pub fn help(&self, connection: &Connection) {
-        if self.help_wanted.swap(false, Ordering::Relaxed)
+        if self.state.help_wanted.swap(false, Ordering::Relaxed)
             && let Err(error) = checkpoint(connection, "PASSIVE")
         {
             put_off(&error);
@@ -84,7 +99,7 @@ pub fn cut(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
 }
 
-/// Gives the length of the log in pages.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(1))
+/// Gives the length of the log in pages, and how many of them are copied.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| Ok((row.get(1)?, row.get(2)?)))
 }

@@ -18,6 +18,11 @@ const MESSAGE_ROUND: Duration = Duration::from_secs(60);
 /// How often at most the write-ahead log is cut because of what went.
 const BETWEEN_CUTS: Duration = Duration::from_secs(10);
 
+/// Bytes of the write-ahead log above which its file is cut: well above what `checkpoint.rs` lets it grow to under load, and what it
+/// has after a burst.
+const LONG: u64 = 96 << 20;
+const LONG_WHEN_IDLE: u64 = 16 << 20;
+
 /// Where the walk through the oldest messages stands.
 pub enum MessageRound {
     At(i64),
@@ -66,11 +71,7 @@ impl Writer {
             return false;
         }
         if !self.shared.is_healthy() {
-            // Finds out whether writing works again, also when nobody calls.
-            let now = Timestamp::now().as_millisecond();
-            self.house_transaction(|open| {
-                open.connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('probed_at', ?1)", [now])
-            });
+            self.probe();
             return false;
         }
         let now = self.shared.now();
@@ -79,17 +80,49 @@ impl Writer {
         // A message that goes while its key moves would leave the key behind.
         let pruned = !moved && self.prune(now);
         let given_up = self.see_to_deliveries(now);
-        if self.uncheckpointed > 0 {
-            self.uncheckpointed = 0;
-            self.checkpointer.ring();
-        } else if self.log_holds_what_went {
-            self.cut_log();
-        }
+        self.shorten_log();
         moved || expired || pruned || given_up
     }
 
-    /// What went by its time is still in the write-ahead log, as it was. Once everything is copied, so that this takes a moment, its
-    /// file is cut to nothing; under load it is written over again and again anyway.
+    /// Finds out whether writing works again, also when nobody calls. Until it does, /readyz and the page say that it does not.
+    fn probe(&mut self) {
+        if !self.recovery.is_due(Instant::now()) {
+            return;
+        }
+        if let Err(error) = self.files.have_room() {
+            tracing::debug!(%error, "the disk has no room for a probe");
+            self.recovery.failed(false, Instant::now());
+            return;
+        }
+        let now = Timestamp::now().as_millisecond();
+        let written = self.house_transaction(|open| {
+            open.connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('probed_at', ?1)", [now])
+        });
+        if written.is_some() {
+            self.recovery.succeeded(Instant::now());
+            self.shared.set_healthy(true);
+            tracing::info!("the store can write again");
+        }
+    }
+
+    /// Has the write-ahead log copied, and cuts its file to nothing where that is worth a pause: what went by its time is still in it,
+    /// as it was; or a reader of an old state has let it grow, for nothing that comes after such a state can be written over. Once
+    /// everything is copied this takes a moment. Under load the file is written over again and again, so only what has grown far
+    /// beyond that is cut then.
+    fn shorten_log(&mut self) {
+        let size = self.files.log_size();
+        self.shared.set_log_size(size);
+        let is_idle = self.uncheckpointed == 0;
+        let is_long = size > if is_idle { LONG_WHEN_IDLE } else { LONG };
+        if !is_idle || is_long {
+            self.uncheckpointed = 0;
+            self.checkpointer.ring();
+        }
+        if (is_idle && self.log_holds_what_went) || (is_long && self.checkpointer.has_copied_all()) {
+            self.cut_log();
+        }
+    }
+
     fn cut_log(&mut self) {
         if self.next_cut > Instant::now() {
             return;

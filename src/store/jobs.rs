@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::erase::{Performed, Step};
 use super::opt_outs::OptOutChange;
-use super::relays::{Settlement, Which};
+use super::relays::{DeadLetterFilter, RedriveStep, Settlement};
 use super::resends::{Begun, ResendStep};
 use super::{Refusal, Submission, Verdict};
 
@@ -13,7 +13,7 @@ pub enum Job {
     Advance(CursorMove),
     Erase(Erasing),
     Settle(Settling),
-    Revive(Reviving),
+    Redrive(Redriving),
     OptOut(OptingOut),
     Resend(Resending),
 }
@@ -42,10 +42,11 @@ pub struct OptingOut {
     pub answer: oneshot::Sender<Result<u64, Refusal>>,
 }
 
-/// Dead letters that are to be tried again.
-pub struct Reviving {
-    pub which: Which,
-    pub answer: oneshot::Sender<Result<u64, Refusal>>,
+/// A step of a redrive that waits to be done: of the dead letters after an id.
+pub struct Redriving {
+    pub filter: DeadLetterFilter,
+    pub after: i64,
+    pub answer: oneshot::Sender<Result<RedriveStep, Refusal>>,
 }
 
 /// A step of a resend that waits to be done.

@@ -15,6 +15,7 @@
 //!
 //! Nothing outside this module knows that it is SQLite.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -70,9 +71,9 @@ pub use overdue::Overdue;
 use backlog::Backlog;
 use erase::{Changes, EraseError, Erased, Marks, People, Performed, Step, Told};
 use files::Files;
-use jobs::{CursorMove, Erasing, Job, OptingOut, Request, Reviving, Settling};
+use jobs::{CursorMove, Erasing, Job, OptingOut, Redriving, Request, Settling};
 use opt_outs::{OptOut, OptOutChange, Scope};
-use relays::{Due, Settlement, Which};
+use relays::{DeadLetterFilter, Due, RedriveStep, Settlement};
 use shared::Shared;
 use writer::Writer;
 
@@ -264,13 +265,26 @@ impl Store {
         answered.await.unwrap_or(Err(Refusal::CannotWrite))
     }
 
-    /// Has dead letters tried again; gives how many. Blocks: not for async code.
+    /// Has dead letters tried again, step by step between the requests of others; gives how many. Blocks: not for async code.
     ///
     /// # Errors
-    /// None of them will be.
-    pub fn revive(&self, which: Which) -> Result<u64, Refusal> {
+    /// It was not done to its end. What was done stays done.
+    pub fn redrive(&self, filter: DeadLetterFilter) -> Result<u64, Refusal> {
+        let (mut redriven, mut after) = (0, 0);
+        loop {
+            let step = self.redrive_step(filter.clone(), after)?;
+            redriven += step.redriven;
+            match step.reached {
+                Some(reached) => after = reached,
+                None => return Ok(redriven),
+            }
+        }
+    }
+
+    fn redrive_step(&self, filter: DeadLetterFilter, after: i64) -> Result<RedriveStep, Refusal> {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(Job::Revive(Reviving { which, answer }))?;
+        // Waits for its turn among the requests, which have to be answered in time.
+        self.jobs.send(Job::Redrive(Redriving { filter, after, answer })).map_err(|_| Refusal::CannotWrite)?;
         answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))
     }
 
@@ -308,13 +322,14 @@ impl Store {
         self.shared.opt_outs.subscribe()
     }
 
-    /// Up to `limit` deliveries of a relay that are due at `now`. Blocks on the disk: not for async code.
+    /// Up to `limit` deliveries of a relay that are due at `now`, those aside that are `in_flight`. Blocks on the disk: not for async
+    /// code.
     ///
     /// # Errors
     /// The database could not be read; the text says why.
-    pub fn due(&self, relay: &RelayName, now: Timestamp, limit: usize) -> Result<Due, String> {
+    pub fn due(&self, relay: &RelayName, now: Timestamp, in_flight: &[i64], limit: usize) -> Result<Due, String> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        relays::due(&reader, relay, now, limit).map_err(|error| error.to_string())
+        relays::due(&reader, relay, now, in_flight, limit).map_err(|error| error.to_string())
     }
 
     /// Moves when a relay has something new to do.
@@ -363,6 +378,14 @@ impl Store {
     /// The durable series and the store's own gauges, as of the last commit.
     pub fn snapshot(&self) -> Snapshot {
         self.shared.snapshot()
+    }
+
+    /// The channels of the messages that a source has had.
+    pub fn channels(&self, source: &SourceName) -> BTreeSet<String> {
+        let snapshot = self.snapshot();
+        let messages = snapshot.families.iter().filter(|family| family.description.name == "sms_messages_total");
+        let labels = messages.flat_map(|family| &family.samples).map(|sample| &sample.labels);
+        labels.filter(|labels| *labels[0] == *source.as_str()).map(|labels| labels[1].to_string()).collect()
     }
 
     /// Whether the last attempt to write succeeded.

@@ -10,6 +10,7 @@ use crate::event::SourceName;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
     pub message_id: String,
+    pub channel: String,
     /// The provider's time of acceptance, else of sending, else that of first arrival here.
     pub accepted_at: Timestamp,
 }
@@ -24,11 +25,11 @@ pub(super) fn overdue(
 ) -> rusqlite::Result<Vec<Overdue>> {
     connection
         .prepare_cached(
-            "SELECT message_id, accepted_at FROM messages WHERE state IN ('scheduled', 'enroute') AND pending_since <= ?1 \
+            "SELECT message_id, channel, accepted_at FROM messages WHERE state IN ('scheduled', 'enroute') AND pending_since <= ?1 \
              AND source = ?2 AND part = '' ORDER BY pending_since LIMIT ?3",
         )?
         .query_map(params![before.as_millisecond(), source.as_str(), limit as i64], |row| {
-            Ok(Overdue { message_id: row.get(0)?, accepted_at: timestamp(row.get(1)?)? })
+            Ok(Overdue { message_id: row.get(0)?, channel: row.get(1)?, accepted_at: timestamp(row.get(2)?)? })
         })?
         .collect()
 }

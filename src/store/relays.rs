@@ -65,6 +65,8 @@ impl AttemptResult {
 #[derive(Clone, Debug)]
 pub struct Settlement {
     pub delivery: i64,
+    /// Which attempt it was, from 1: one that has been noted is not noted again.
+    pub attempt: u32,
     pub result: AttemptResult,
     pub next: Next,
 }
@@ -126,10 +128,18 @@ pub struct Undelivered {
 /// Which dead letters are to be tried again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Which {
+pub enum DeadLetterFilter {
     Ids(Vec<i64>),
     Relay(String),
     All,
+}
+
+/// What a step of a redrive has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedriveStep {
+    pub redriven: u64,
+    /// The id of the last dead letter that was looked at; `None` when there was none left.
+    pub reached: Option<i64>,
 }
 
 mod reading;
@@ -231,10 +241,10 @@ impl Open<'_> {
     pub fn settle(&mut self, settled: &Settlement, now: Timestamp) -> rusqlite::Result<()> {
         let found: Option<(String, i64, String)> = self
             .connection
-            .prepare_cached("SELECT relay, lane, state FROM relay_deliveries WHERE id = ?1")?
-            .query_row([settled.delivery], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .prepare_cached("SELECT relay, lane, state FROM relay_deliveries WHERE id = ?1 AND attempts < ?2")?
+            .query_row(params![settled.delivery, settled.attempt], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        // Its event may have gone meanwhile, as a dead letter.
+        // Its event may have gone meanwhile, as a dead letter; or it has been noted, which the relay was not told.
         let Some((relay, lane, state)) = found else { return Ok(()) };
         self.postings.add(Metric::RelayAttempts, &[&relay, settled.result.as_str()], 1);
         let was_dead = state == DEAD;
@@ -317,40 +327,35 @@ impl Open<'_> {
         Ok(brought)
     }
 
-    /// Tries dead letters of configured relays again, as if they had just come. Gives how many.
-    pub fn revive(&mut self, which: &Which, now: Timestamp) -> rusqlite::Result<u64> {
-        let (mut revived, mut after) = (0, 0);
-        loop {
-            // Read first: what is changed while it is being read may be read twice.
-            let dead: Vec<(i64, String, i64)> = self
-                .connection
-                .prepare_cached(
-                    "SELECT id, relay, lane FROM relay_deliveries WHERE id > ?1 AND state = 'dead' ORDER BY id LIMIT ?2",
-                )?
-                .query_map([after, retention::STEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                .collect::<rusqlite::Result<_>>()?;
-            let Some((last, ..)) = dead.last() else { return Ok(revived) };
-            after = *last;
-            for (id, relay, lane) in dead {
-                let is_meant = match which {
-                    Which::Ids(ids) => ids.contains(&id),
-                    Which::Relay(name) => *name == relay,
-                    Which::All => true,
-                };
-                if !is_meant || !self.is_configured(&relay) {
-                    continue;
-                }
-                self.connection
-                    .prepare_cached(
-                        "UPDATE relay_deliveries SET state = 'behind', since = ?2, attempts = 0 WHERE id = ?1",
-                    )?
-                    .execute([id, now.as_millisecond()])?;
-                self.postings.add(Metric::RelayPending, &[&relay], 1);
-                self.postings.add(Metric::RelayDeadLetters, &[&relay], -1);
-                self.release(&relay, lane, now)?;
-                revived += 1;
+    /// Tries a step of the dead letters of configured relays again, as if they had just come: those after the id `after`.
+    pub fn redrive(&mut self, filter: &DeadLetterFilter, after: i64, now: Timestamp) -> rusqlite::Result<RedriveStep> {
+        // Read first: what is changed while it is being read may be read twice.
+        let dead: Vec<(i64, String, i64)> = self
+            .connection
+            .prepare_cached(
+                "SELECT id, relay, lane FROM relay_deliveries WHERE id > ?1 AND state = 'dead' ORDER BY id LIMIT ?2",
+            )?
+            .query_map([after, retention::STEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut step = RedriveStep { redriven: 0, reached: dead.last().map(|(last, ..)| *last) };
+        for (id, relay, lane) in dead {
+            let is_meant = match filter {
+                DeadLetterFilter::Ids(ids) => ids.contains(&id),
+                DeadLetterFilter::Relay(name) => *name == relay,
+                DeadLetterFilter::All => true,
+            };
+            if !is_meant || !self.is_configured(&relay) {
+                continue;
             }
+            self.connection
+                .prepare_cached("UPDATE relay_deliveries SET state = 'behind', since = ?2, attempts = 0 WHERE id = ?1")?
+                .execute([id, now.as_millisecond()])?;
+            self.postings.add(Metric::RelayPending, &[&relay], 1);
+            self.postings.add(Metric::RelayDeadLetters, &[&relay], -1);
+            self.release(&relay, lane, now)?;
+            step.redriven += 1;
         }
+        Ok(step)
     }
 
     /// Forgets a step of dead letters whose events are gone.

@@ -1,6 +1,6 @@
 //! What the writer shows to everyone else, as of its last commit.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
@@ -29,6 +29,7 @@ pub struct Shared {
     pub opt_outs: watch::Sender<i64>,
     cursor: AtomicI64,
     healthy: AtomicBool,
+    log_size: AtomicU64,
     clock: Mutex<SteadyClock>,
     // One lock for both: a scrape sees counters and gauges of the same commit. Only the writer changes them, for microseconds; it
     // holds a read lock while a transaction is open, which no scrape waits for.
@@ -65,6 +66,7 @@ impl Shared {
             opt_outs: watch::Sender::new(0),
             cursor: AtomicI64::new(cursor.unwrap_or(NO_CURSOR)),
             healthy: AtomicBool::new(true),
+            log_size: AtomicU64::new(0),
             clock: Mutex::new(clock),
             visible: RwLock::new(Visible { ledger, gauges }),
         }
@@ -114,6 +116,11 @@ impl Shared {
         self.healthy.swap(healthy, Ordering::AcqRel)
     }
 
+    /// Bytes of the write-ahead log.
+    pub fn set_log_size(&self, bytes: u64) {
+        self.log_size.store(bytes, Ordering::Relaxed);
+    }
+
     pub fn snapshot(&self) -> Snapshot {
         let (reading, gauges) = {
             let visible = self.visible();
@@ -130,6 +137,8 @@ impl Shared {
         };
         families.push(single(&gauge::STORE_EVENTS, Some(gauges.events)));
         families.push(single(&gauge::STORE_SIZE, Some(gauges.bytes_in_use)));
+        let log_size = i64::try_from(self.log_size.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        families.push(single(&gauge::STORE_WAL_SIZE, Some(log_size)));
         families.push(single(&gauge::STORE_LIMIT, gauges.size_limit));
         Snapshot { families }
     }

@@ -10,10 +10,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::backlog::Backlog;
 use super::checkpoint::Checkpointer;
 use super::erase::{self, Marks};
-use super::failure::{Failure, is_damage, is_of_the_environment};
+use super::failure::{Failure, Recovery, is_damage, is_of_the_environment};
 use super::files::Files;
 use super::housekeeping::MessageRound;
-use super::jobs::{CursorMove, Erasing, Job, OptingOut, Request, Resending, Reviving, Settling};
+use super::jobs::{CursorMove, Erasing, Job, OptingOut, Redriving, Request, Resending, Settling};
 use super::lookup::Lookup;
 use super::rows;
 use super::shared::Shared;
@@ -38,10 +38,11 @@ const LONGEST_LOOK: Duration = Duration::from_secs(600);
 
 pub struct Writer {
     pub(super) connection: Connection,
-    files: Files,
+    pub(super) files: Files,
     /// When it is looked at again, where it has been found damaged. Parts of it may still take writes, which is no reason to trust it
     /// with any.
     damaged: Option<Instant>,
+    pub(super) recovery: Recovery,
     /// How long after it has been found damaged that is.
     look_after: Duration,
     /// Time spent on the present batch, syncs aside.
@@ -103,6 +104,7 @@ impl Writer {
             connection,
             files,
             damaged: None,
+            recovery: Recovery::default(),
             look_after: FIRST_LOOK,
             worked: Duration::ZERO,
             said: None,
@@ -166,7 +168,7 @@ impl Writer {
     fn serve(&mut self, first: Job, queue: &Receiver<Job>, backlog: &Backlog) {
         let mut batch = Batch::default();
         let mut erase = Vec::new();
-        let mut revive = Vec::new();
+        let mut redrive = Vec::new();
         let mut opt_out = Vec::new();
         let mut resend = Vec::new();
         let mut events = 0;
@@ -184,7 +186,7 @@ impl Writer {
                     batch.settle.push(step);
                 }
                 Job::Erase(step) => erase.push(step),
-                Job::Revive(step) => revive.push(step),
+                Job::Redrive(step) => redrive.push(step),
                 Job::OptOut(step) => opt_out.push(step),
                 Job::Resend(step) => resend.push(step),
             }
@@ -197,8 +199,8 @@ impl Writer {
         for erasing in erase {
             self.erase(erasing);
         }
-        for reviving in revive {
-            self.revive(reviving);
+        for redriving in redrive {
+            self.redrive(redriving);
         }
         for opting_out in opt_out {
             self.opt_out(opting_out);
@@ -216,24 +218,27 @@ impl Writer {
             }
             Ok(changed)
         });
-        let changed = done.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite);
-        let _gone = answer.send(changed);
+        let _gone = answer.send(self.acknowledged(done));
     }
 
     fn resend(&mut self, Resending { step, answer }: Resending) {
         let now = self.shared.now();
         let done = self.transaction(|open| open.resend(&step, now));
-        let begun = done.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite);
-        // What was moved away while it was being synced may come back without this: the provider would be asked twice.
-        let in_place = self.files.are_in_place();
-        let _gone = answer.send(begun.and_then(|begun| if in_place { Ok(begun) } else { Err(Refusal::CannotWrite) }));
+        let _gone = answer.send(self.acknowledged(done));
     }
 
-    fn revive(&mut self, Reviving { which, answer }: Reviving) {
+    fn redrive(&mut self, Redriving { filter, after, answer }: Redriving) {
         let now = self.shared.now();
-        let done = self.transaction(|open| open.revive(&which, now));
-        let revived = done.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite);
-        let _gone = answer.send(revived);
+        let done = self.transaction(|open| open.redrive(&filter, after, now));
+        let _gone = answer.send(self.acknowledged(done));
+    }
+
+    /// What the one who asked for a transaction hears of it.
+    fn acknowledged<T>(&mut self, outcome: Result<Done<T>, Failure>) -> Result<T, Refusal> {
+        let shown = outcome.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite)?;
+        // What was moved away while it was being synced is not where a restart looks for it: whoever is told that it was done would
+        // not do it again.
+        if self.files.are_in_place() { Ok(shown) } else { Err(Refusal::CannotWrite) }
     }
 
     fn erase(&mut self, Erasing { step, answer }: Erasing) {
@@ -248,12 +253,13 @@ impl Writer {
                 return;
             }
         };
+        let in_place = self.files.are_in_place();
         self.marks.exist = true;
         for moved in &performed.rekeyed {
             self.lookup.rekey(moved.from, moved.to, moved.message);
         }
         self.uncheckpointed += AS_REQUESTS;
-        let _gone = answer.send(Ok(performed));
+        let _gone = answer.send(if in_place { Ok(performed) } else { Err(Refusal::CannotWrite) });
         self.checkpoint_when_due();
     }
 
@@ -278,20 +284,19 @@ impl Writer {
         match outcome {
             Ok(done) => {
                 self.uncheckpointed += keep.len() + settle.len();
-                if let Some(position) = position {
+                let verdicts = self.acknowledged(Ok(done));
+                if let (Some(position), Ok(_)) = (position, &verdicts) {
                     self.shared.advance_cursor(position);
                 }
-                let verdicts = self.show(done);
-                // What was moved away while it was being synced is not where a restart looks for it.
-                let in_place = self.files.are_in_place();
-                for (request, verdict) in keep.into_iter().zip(verdicts) {
-                    let _gone = request.answer.send(if in_place { Ok(verdict) } else { Err(Refusal::CannotWrite) });
+                let done = verdicts.as_ref().map(|_| ()).map_err(|refusal| *refusal);
+                let mut verdicts = verdicts.unwrap_or_default().into_iter();
+                for request in keep {
+                    let _gone = request.answer.send(verdicts.next().ok_or(Refusal::CannotWrite));
                 }
-                for step in advance {
-                    let _gone = step.answer.send(Ok(()));
-                }
-                for step in settle {
-                    let _gone = step.answer.send(Ok(()));
+                for answer in
+                    advance.into_iter().map(|step| step.answer).chain(settle.into_iter().map(|step| step.answer))
+                {
+                    let _gone = answer.send(done);
                 }
                 self.checkpoint_when_due();
             }
@@ -328,14 +333,12 @@ impl Writer {
                 for label in self.caps.settle() {
                     meters::labels_capped(label.as_str()).increment(1);
                 }
-                if !self.shared.set_healthy(true) {
-                    tracing::info!("the store can write again");
-                }
             }
             Err(failure) => {
                 self.caps.take_back();
                 self.lookup.take_back();
                 let was_healthy = self.shared.set_healthy(false);
+                self.recovery.failed(was_healthy, Instant::now());
                 self.complain(failure, was_healthy);
             }
         }
@@ -459,3 +462,6 @@ impl Writer {
         self.checkpointer.help(&self.connection);
     }
 }
+
+#[cfg(test)]
+mod tests;

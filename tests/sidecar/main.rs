@@ -30,4 +30,5 @@ mod smuggling;
 mod store_questions;
 mod timeouts;
 mod tls;
+mod wal;
 mod webhooks;

@@ -184,8 +184,8 @@ fn commands_change_the_list_and_carry_it_from_one_store_to_another() {
 
     let other = Smscope::with(ON);
     let file = other.launch.home.path().join("list.csv");
-    std::fs::write(&file, format!("{exported}+32470123456\n")).unwrap();
-    assert_eq!(run(&other, &["import", file.to_str().unwrap()]), "2 changed, 0 were so already\n");
+    std::fs::write(&file, format!("{exported}+32470123456\n\n  \n+33698765432,smsmode,\"two\nlines\"\n")).unwrap();
+    assert_eq!(run(&other, &["import", file.to_str().unwrap()]), "3 changed, 0 were so already\n");
     assert_eq!(of_number(&other)["opt_outs"][0]["sender"], "ACME, Inc.");
     assert_eq!(run(&smscope, &["remove", "+33612345678", "--sender", "ACME, Inc."]), "1 changed, 0 were so already\n");
     assert_eq!(of_number(&smscope)["opted_out"], false);

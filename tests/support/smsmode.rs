@@ -2,7 +2,7 @@
 //! was asked, and can fail in every way.
 //!
 //! REST v1: `GET commons/v1/organisations`, `GET commons/v1/channels`, `GET|PATCH
-//! commons/v1/organisations/{id}/channels/{channelId}`, `GET|POST sms/v1/messages`, with X-Api-Key; lists are `{"items": […]}` with
+//! commons/v1/organisations/{id}/channels/{channelId}`, `GET|POST sms/v1/messages`, `GET rcs/v1/messages`, with X-Api-Key; lists are `{"items": […]}` with
 //! `page` from 1 and `pageSize` from 1 to 100. Legacy: `GET http/1.6/credit.do?accessToken=…`.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -57,6 +57,7 @@ struct State {
     organisations: Vec<Value>,
     channels: Vec<Value>,
     messages: Vec<Value>,
+    rcs_messages: Vec<Value>,
     credit: String,
     /// Each answers one request; the last one stays if `for_ever`.
     faults: Vec<Fault>,
@@ -110,6 +111,10 @@ impl SmsmodeApi {
 
     pub fn set_messages(&self, messages: Vec<Value>) {
         self.state.lock().unwrap().messages = messages;
+    }
+
+    pub fn set_rcs_messages(&self, messages: Vec<Value>) {
+        self.state.lock().unwrap().rcs_messages = messages;
     }
 
     pub fn set_credit(&self, text: &str) {
@@ -257,6 +262,7 @@ impl State {
             ("GET", ["commons", "v1", "organisations"]) => list(&self.organisations, &asked.query),
             ("GET", ["commons", "v1", "channels"]) => list(&self.channels, &asked.query),
             ("GET", ["sms", "v1", "messages"]) => list(&self.messages, &asked.query),
+            ("GET", ["rcs", "v1", "messages"]) => list(&self.rcs_messages, &asked.query),
             ("GET" | "PATCH", ["commons", "v1", "organisations", organisation, "channels", id]) => {
                 let is_it = |known: &&mut Value| known["channelId"] == *id && known["organisationId"] == *organisation;
                 let Some(channel) = self.channels.iter_mut().find(is_it) else {

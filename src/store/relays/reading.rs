@@ -74,16 +74,41 @@ pub fn oldest_pending(connection: &Connection, routes: &[Route]) -> rusqlite::Re
     Ok(all)
 }
 
-/// Up to `limit` deliveries that are due at `now`, the longest due first, and when the next one will be.
-pub fn due(connection: &Connection, relay: &RelayName, now: Timestamp, limit: usize) -> rusqlite::Result<Due> {
-    let deliveries = connection
+/// Up to `limit` deliveries that are due at `now`, the longest due first, and when the next one will be. Nothing is read of those
+/// that are `in_flight`.
+pub fn due(
+    connection: &Connection,
+    relay: &RelayName,
+    now: Timestamp,
+    in_flight: &[i64],
+    limit: usize,
+) -> rusqlite::Result<Due> {
+    let most = (in_flight.len() + limit) as i64;
+    let mut ids: Vec<i64> = connection
+        .prepare_cached(
+            "SELECT id FROM relay_deliveries WHERE relay = ?1 AND state = 'due' AND due_at <= ?2 ORDER BY due_at, id LIMIT ?3",
+        )?
+        .query_map(params![relay.as_str(), now.as_millisecond(), most], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    ids.retain(|id| !in_flight.contains(id));
+    ids.truncate(limit);
+    // What has been given up since is not there any more.
+    let deliveries = ids.into_iter().filter_map(|id| delivery(connection, id).optional().transpose());
+    let deliveries = deliveries.collect::<rusqlite::Result<_>>()?;
+    let next: Option<i64> = connection
+        .prepare_cached("SELECT min(due_at) FROM relay_deliveries WHERE relay = ?1 AND state = 'due' AND due_at > ?2")?
+        .query_row(params![relay.as_str(), now.as_millisecond()], |row| row.get(0))?;
+    Ok(Due { deliveries, next: next.map(timestamp).transpose()? })
+}
+
+fn delivery(connection: &Connection, id: i64) -> rusqlite::Result<Delivery> {
+    connection
         .prepare_cached(
             "SELECT d.id, d.attempts, d.since, e.id, e.received_at, e.event, r.method, r.query, r.content_type, r.body \
              FROM relay_deliveries AS d JOIN events AS e ON e.id = d.event \
-             LEFT JOIN events AS r ON r.id = coalesce(e.request, e.id) \
-             WHERE d.relay = ?1 AND d.state = 'due' AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT ?3",
+             LEFT JOIN events AS r ON r.id = coalesce(e.request, e.id) WHERE d.id = ?1",
         )?
-        .query_map(params![relay.as_str(), now.as_millisecond(), limit as i64], |row| {
+        .query_row([id], |row| {
             let request = match (row.get(6)?, row.get(7)?, row.get(9)?) {
                 (Some(method), Some(query), Some(body)) => {
                     Some(KeptRequest { method, query, content_type: row.get(8)?, body })
@@ -97,12 +122,7 @@ pub fn due(connection: &Connection, relay: &RelayName, now: Timestamp, limit: us
                 entry: journal::entry(row.get(3)?, row.get(4)?, row.get_ref(5)?.as_str()?)?,
                 request,
             })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    let next: Option<i64> = connection
-        .prepare_cached("SELECT min(due_at) FROM relay_deliveries WHERE relay = ?1 AND state = 'due' AND due_at > ?2")?
-        .query_row(params![relay.as_str(), now.as_millisecond()], |row| row.get(0))?;
-    Ok(Due { deliveries, next: next.map(timestamp).transpose()? })
+        })
 }
 
 /// What waits and what was given up, the oldest first.

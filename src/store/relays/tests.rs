@@ -29,11 +29,12 @@ fn app() -> RelayName {
 }
 
 fn due(store: &Store) -> Vec<Delivery> {
-    store.due(&app(), Timestamp::now() + HOUR, 100).unwrap().deliveries
+    store.due(&app(), Timestamp::now() + HOUR, &[], 100).unwrap().deliveries
 }
 
 async fn settle(store: &Store, delivery: i64, next: Next) {
-    store.settle(Settlement { delivery, result: AttemptResult::Failed, next }).await.unwrap();
+    let attempt = due(store).iter().find(|one| one.id == delivery).map_or(1, |one| one.attempts + 1);
+    store.settle(Settlement { delivery, attempt, result: AttemptResult::Failed, next }).await.unwrap();
 }
 
 #[tokio::test]
@@ -66,13 +67,13 @@ async fn what_a_clock_that_was_ahead_has_put_off_for_years_is_due_soon() {
     for (id, wait) in [(ahead, 20_000 * HOUR), (waiting, HOUR / 2)] {
         settle(opened.store(), id, Next::Again { at: Timestamp::now() + wait, why: "no".into() }).await;
     }
-    let is_due = |now| opened.store().due(&app(), now, 100).unwrap().deliveries.iter().any(|one| one.id == ahead);
+    let is_due = |now| opened.store().due(&app(), now, &[], 100).unwrap().deliveries.iter().any(|one| one.id == ahead);
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while !is_due(Timestamp::now()) {
         assert!(std::time::Instant::now() < deadline, "it is still put off");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let next = opened.store().due(&app(), Timestamp::now(), 100).unwrap().next.unwrap();
+    let next = opened.store().due(&app(), Timestamp::now(), &[], 100).unwrap().next.unwrap();
     assert!(next > Timestamp::now() + HOUR / 3, "what is put off for a good reason stays so: {next}");
 }
 
@@ -91,8 +92,8 @@ async fn a_dead_letter_lets_the_next_go_and_is_tried_again_before_what_came_late
     let third = due(opened.store());
     assert_eq!(third.iter().map(|one| one.entry.position).collect::<Vec<_>>(), [3]);
     let store = opened.store().clone();
-    let revived = tokio::task::spawn_blocking(move || store.revive(Which::All)).await.unwrap();
-    assert_eq!(revived, Ok(2));
+    let redriven = tokio::task::spawn_blocking(move || store.redrive(DeadLetterFilter::All)).await.unwrap();
+    assert_eq!(redriven, Ok(2));
     settle(opened.store(), third[0].id, Next::Done).await;
     let mut order = Vec::new();
     while let Some(next) = due(opened.store()).first() {
@@ -130,10 +131,69 @@ async fn a_relay_that_is_configured_no_more_leaves_dead_letters_that_wait_for_it
     let without = Opened::new(&folder, settings());
     assert_eq!((without.count("sms_relay_dead_letters{app}"), without.count("sms_relay_pending{app}")), (1, 0));
     let store = without.store().clone();
-    assert_eq!(tokio::task::spawn_blocking(move || store.revive(Which::All)).await.unwrap(), Ok(0));
+    assert_eq!(tokio::task::spawn_blocking(move || store.redrive(DeadLetterFilter::All)).await.unwrap(), Ok(0));
     drop(without);
     let again = Opened::new(&folder, all());
     let store = again.store().clone();
-    assert_eq!(tokio::task::spawn_blocking(move || store.revive(Which::Relay("app".into()))).await.unwrap(), Ok(1));
+    assert_eq!(
+        tokio::task::spawn_blocking(move || store.redrive(DeadLetterFilter::Relay("app".into()))).await.unwrap(),
+        Ok(1)
+    );
     assert_eq!(due(again.store()).len(), 1);
+}
+
+#[tokio::test]
+async fn of_what_is_in_flight_nothing_is_read_and_there_is_still_as_much_as_was_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let opened = Opened::new(&folder, all());
+    for number in 0..6 {
+        opened.commit(vec![enroute(&format!("m-{number}"))]).await.unwrap();
+    }
+    let read = |in_flight: &[i64], limit: usize| -> Vec<i64> {
+        let due = opened.store().due(&app(), Timestamp::now() + HOUR, in_flight, limit).unwrap();
+        due.deliveries.iter().map(|one| one.id).collect()
+    };
+    let whole = read(&[], 6);
+    assert_eq!(read(&whole[..3], 2), whole[3..5]);
+    assert_eq!(read(&whole[..5], 4), whole[5..]);
+    assert_eq!(read(&whole, 4), [0; 0]);
+}
+
+#[tokio::test]
+async fn a_redrive_goes_in_steps_between_which_others_are_served() {
+    let folder = TempDir::new().unwrap();
+    let opened = Opened::new(&folder, all());
+    let count = 2 * retention::STEP + 50;
+    for batch in 0..count / 50 {
+        opened.commit((0..50).map(|number| enroute(&format!("m-{batch}-{number}"))).collect()).await.unwrap();
+    }
+    drop(opened);
+    // They become dead letters, all at once, when the relay is configured no more.
+    drop(Opened::new(&folder, settings()));
+    let opened = Opened::new(&folder, all());
+    assert_eq!(opened.count("sms_relay_dead_letters{app}"), count);
+    let store = opened.store().clone();
+    let step = move |after| store.redrive_step(DeadLetterFilter::All, after).unwrap();
+    let first = tokio::task::spawn_blocking(move || step(0)).await.unwrap();
+    assert_eq!(first.redriven, retention::STEP as u64);
+    assert_eq!(opened.count("sms_relay_dead_letters{app}"), count - retention::STEP);
+    let store = opened.store().clone();
+    let rest = tokio::task::spawn_blocking(move || store.redrive(DeadLetterFilter::All)).await.unwrap();
+    assert_eq!(rest, Ok((count - retention::STEP) as u64));
+    assert_eq!((opened.count("sms_relay_dead_letters{app}"), opened.count("sms_relay_pending{app}")), (0, count));
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_noted_is_not_noted_again() {
+    let folder = TempDir::new().unwrap();
+    let opened = Opened::new(&folder, all());
+    opened.commit(vec![enroute("m-1")]).await.unwrap();
+    let delivery = due(opened.store())[0].id;
+    let next = Next::Again { at: Timestamp::now(), why: "no".into() };
+    for (attempt, noted) in [(1, 1), (1, 1), (2, 2)] {
+        let settlement = Settlement { delivery, attempt, result: AttemptResult::Failed, next: next.clone() };
+        opened.store().settle(settlement).await.unwrap();
+        assert_eq!(opened.count("sms_relay_attempts_total{app,failed}"), noted);
+        assert_eq!(i64::from(due(opened.store())[0].attempts), noted);
+    }
 }

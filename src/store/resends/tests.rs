@@ -339,7 +339,8 @@ async fn who_sends_by_a_relay_is_told_with_all_that_is_needed_and_nobody_else_is
     bench.take(absent("m-1")).await;
     bench.begin().await;
     let due = |relay: &str| {
-        let due = bench.store().due(&RelayName::new(relay).unwrap(), Timestamp::now() + SECOND, 10).unwrap().deliveries;
+        let due =
+            bench.store().due(&RelayName::new(relay).unwrap(), Timestamp::now() + SECOND, &[], 10).unwrap().deliveries;
         due.into_iter().map(|delivery| delivery.entry.record).collect::<Vec<_>>()
     };
     let [request] = <[Record; 1]>::try_from(due("sender")).unwrap();
