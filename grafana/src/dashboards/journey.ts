@@ -1,11 +1,11 @@
 /** One message, or all of one person: what happened, in order, and how long each step took. */
 
-import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
+import { type Dashboard, MappingType, type ValueMapping } from "@grafana/grafana-foundation-sdk/dashboard";
 import { dashboard, type Row } from "./frame.js";
 import { JOURNEY, TRACE } from "./links.js";
 import { OUTCOME, STOP, VOLUME } from "./look.js";
 import { unfilteredNow } from "./now.js";
-import { colored, text } from "./panels.js";
+import { text } from "./panels.js";
 import { ELAPSED, MESSAGES, ORDER, WANTED } from "./sources.js";
 import { quantilesByCountry } from "./speed.js";
 import { computed, logs, lokiStat } from "./tables.js";
@@ -22,25 +22,29 @@ const HELP = `Enter one of these in **Message** above, whole:
 - a **recipient hash**, for all messages of one phone number: \`smscope hash +33612345678\` prints it, on the machine of smscope
 `;
 
-/** By event name; by smsmode's own status where Loki keeps no event names. */
-const EVENTS: Record<string, string> = {
-  accepted: VOLUME,
-  "sms.message.scheduled": VOLUME,
-  "sms.message.enroute": OUTCOME.pending,
-  "sms.message.delivered": OUTCOME.delivered,
-  "sms.message.failed": OUTCOME.failed,
-  "sms.message.read": OUTCOME.read,
-  "sms.message.expired": OUTCOME.expired,
-  "sms.message.unknown": OUTCOME.unknown,
-  "sms.reply.received": VOLUME,
-  "sms.reply.stop": STOP,
-  SCHEDULED: VOLUME,
-  ENROUTE: OUTCOME.pending,
-  DELIVERED: OUTCOME.delivered,
-  UNDELIVERED: OUTCOME.failed,
-  UNDELIVERABLE: OUTCOME.failed,
-  READ: OUTCOME.read,
-};
+/** By event name, else by smsmode's own status where Loki keeps no event names: in a word, with its color. */
+const EVENTS: [names: string[], word: string, color: string][] = [
+  [["accepted"], "accepted", VOLUME],
+  [["sms.message.scheduled", "SCHEDULED"], "scheduled", VOLUME],
+  [["sms.message.enroute", "ENROUTE"], "en route", OUTCOME.pending],
+  [["sms.message.delivered", "DELIVERED"], "delivered", OUTCOME.delivered],
+  [["sms.message.failed", "UNDELIVERED", "UNDELIVERABLE"], "failed", OUTCOME.failed],
+  [["sms.message.read", "READ"], "read", OUTCOME.read],
+  [["sms.message.expired"], "expired", OUTCOME.expired],
+  [["sms.message.unknown"], "unknown", OUTCOME.unknown],
+  [["sms.reply.received"], "reply", VOLUME],
+  [["sms.reply.stop"], "STOP", STOP],
+  [["sms.resend.requested"], "resend", VOLUME],
+];
+
+const WORDS: ValueMapping[] = [
+  {
+    type: MappingType.ValueToText,
+    options: Object.fromEntries(
+      EVENTS.flatMap(([names, text, color], index) => names.map((name) => [name, { text, color, index }])),
+    ),
+  },
+];
 
 const found: Row = {
   title: "Message (needs Loki)",
@@ -85,17 +89,17 @@ const found: Row = {
       order: "Value #B",
       columns: [
         { field: "Value #A", name: "After", unit: "s", decimals: 1, min: 70 },
-        { field: "event", name: "Event", mappings: colored(EVENTS), min: 168 },
-        { field: "sms_status_value", name: "Status", min: 112 },
+        { field: "event", name: "Event", mappings: WORDS, min: 110 },
+        { field: "sms_status_value", name: "Status", min: 130 },
         { field: "sms_status_detail", name: "Detail", min: 140 },
-        { field: "error_type", name: "Reason", min: 110 },
+        { field: "error_type", name: "Reason", min: 120 },
         { field: "sms_country", name: "Country" },
-        { field: "sms_network_name", name: "Network", min: 100 },
-        { field: "sms_status_time", name: "Provider's time", min: 190 },
+        { field: "sms_network_name", name: "Network", min: 110 },
+        { field: "sms_status_time", name: "Provider's time", min: 205 },
         { field: "receipt_delay", name: "Late by (s)" },
         { field: "messaging_message_id", name: "Message", links: JOURNEY, min: 80 },
         { field: "messaging_message_conversation_id", name: "refClient", links: JOURNEY, min: 85 },
-        { field: "sms_recipient_masked", name: "Recipient", min: 115 },
+        { field: "sms_recipient_masked", name: "Recipient", min: 120 },
         { field: "sms_recipient_hash", name: "Hash", links: JOURNEY, min: 60 },
         { field: "trace_id", name: "Trace", links: TRACE, min: 60 },
       ],
