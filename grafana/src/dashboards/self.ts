@@ -4,7 +4,7 @@ import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 import { account } from "./account.js";
 import { dashboard, type Row } from "./frame.js";
 import { OUTCOME, QUANTILES, redLine, RESULT, THRESHOLDS, VOLUME } from "./look.js";
-import { increase, ofSmscope, ratio, select, sum } from "./metrics.js";
+import { increase, type Metric, ofSmscope, ratio, select, sum } from "./metrics.js";
 import { lastWebhook, now } from "./now.js";
 import { certificates, clients, publicUrl } from "./outside.js";
 import { heatmap, lines, stat } from "./panels.js";
@@ -20,6 +20,7 @@ const NO_REQUESTS = "No requests in this time";
 
 const results = (range: string, ...names: string[]) =>
   sum(increase(REQUESTS, range, { where: [`result=~"${names.join("|")}"`] }));
+const perHour = (metric: Metric) => sum(increase(metric, "1h"), "source");
 const REJECTED = ["unauthorized", "forbidden", "too_large"];
 const NOT_STORED = ["timeout", "overloaded", "error"];
 
@@ -132,16 +133,22 @@ const requests: Row = {
       colors: RESULT,
     }),
     lines({
-      title: "Not understood",
+      title: "Not understood, or only leniently",
       description:
-        "Authenticated webhooks that are neither receipt nor reply. They are stored raw, answered 200, and lost for the figures. A new kind of callback, or the provider changed its format: `sqlite3` shows them, docs/store.md says how.",
+        "In the hour before each point. unrecognized: authenticated webhooks that are neither receipt nor reply; they are stored raw, answered 200, and lost for the figures. unread receipts: those of them that look like one, so receipts are lost: the provider changed its format; `sqlite3` shows them, docs/store.md says how. repaired: damaged JSON that was read all the same; its sender has a bug.",
       none: NO_REQUESTS,
       unit: "suffix:per hour",
       width: 8,
       queries: [
-        { name: "{{source}}", expr: sum(increase(REQUESTS, "1h", { where: ['result="unrecognized"'] }), "source") },
+        {
+          name: "{{source}} unrecognized",
+          expr: sum(increase(REQUESTS, "1h", { where: ['result="unrecognized"'] }), "source"),
+        },
+        { name: "{{source}} unread receipts", expr: perHour("smscope_webhook_unread_receipts_total") },
+        { name: "{{source}} repaired", expr: perHour("smscope_webhook_repaired_total") },
       ],
       colors: {},
+      calcs: ["lastNotNull", "max"],
     }),
     lines({
       title: "Rejected and not stored",

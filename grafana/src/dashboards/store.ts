@@ -28,13 +28,14 @@ export const store: Row = {
     lines({
       title: "Size and limit",
       description:
-        "Bytes in use in the database, and the limit where one is set. At the limit the oldest exported raw events are deleted first, then webhooks get 503. It should level off after `store.retention`.",
+        "Bytes in use in the database, the limit where one is set, and the write-ahead log beside it, a few MiB. A log that grows: a reader is open, such as a forgotten `sqlite3` shell. At the limit the oldest exported raw events are deleted first, then webhooks get 503. It should level off after `store.retention`.",
       none: NO_PROCESS,
       unit: "bytes",
       width: 8,
       queries: [
         { name: "size {{instance}}", expr: each("smscope_store_size_bytes") },
         { name: "limit {{instance}}", expr: each("smscope_store_limit_bytes") },
+        { name: "write-ahead log {{instance}}", expr: each("smscope_store_wal_size_bytes") },
       ],
       colors: {},
       calcs: ["lastNotNull", "max"],
