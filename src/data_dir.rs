@@ -64,20 +64,22 @@ impl Cause {
 
     /// The outermost thing that there is on the way into `path` and that is another user's.
     fn ownership(path: &Path) -> Option<Self> {
+        let private = DataDir::private_of(path);
+        if !path.exists() {
+            // What it would be made in.
+            let above = path.ancestors().skip(1).find(|above| above.exists())?;
+            return Self::owned_by_another(above);
+        }
+        let files = fs::read_dir(&private).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut below = [path.to_owned(), private].into_iter().chain(files);
+        below.find_map(|what| Self::owned_by_another(&what))
+    }
+
+    fn owned_by_another(what: &Path) -> Option<Self> {
         // Whose the process's own folder is, so is the process.
         let user = fs::metadata("/proc/self").ok()?.uid();
-        let private = DataDir::private_of(path);
-        let files = fs::read_dir(&private).into_iter().flatten().flatten().map(|entry| entry.path());
-        let below = [path.to_owned(), private.clone()].into_iter().chain(files);
-        let foreign = below.filter_map(|what| Some((fs::symlink_metadata(&what).ok()?.uid(), what)));
-        // Where nothing is there yet, what it would be made in.
-        let above = path.ancestors().skip(1).find_map(|what| Some((fs::metadata(what).ok()?.uid(), what.to_owned())));
-        let mut foreign: Vec<_> = foreign.collect();
-        if foreign.is_empty() {
-            foreign.extend(above);
-        }
-        let (owner, what) = foreign.into_iter().find(|(owner, _)| *owner != user)?;
-        Some(Self::OfAnotherUser { what, owner, user })
+        let owner = fs::symlink_metadata(what).ok()?.uid();
+        (owner != user).then(|| Self::OfAnotherUser { what: what.to_owned(), owner, user })
     }
 
     fn expected(&self) -> String {
@@ -267,9 +269,12 @@ fn create_durably(path: &Path) -> io::Result<()> {
 /// Makes sure that the private folder, and each file in it, is its owner's alone, whoever made it and with whatever umask. What was
 /// open to others is closed, and said: they may have read it.
 fn close_to_others(data_dir: &Path, private: &Path) -> Result<(), DataDirError> {
-    let open_to_others = |path: &Path, error: io::Error| match Cause::of(&error, data_dir) {
-        Cause::Unknown | Cause::Full => DataDirError::OpenToOthers { path: path.to_owned(), error },
-        cause => DataDirError::Unusable { path: data_dir.to_owned(), error, cause },
+    let open_to_others = |path: &Path, error: io::Error| {
+        let own = (error.kind() == io::ErrorKind::PermissionDenied).then(|| Cause::owned_by_another(path)).flatten();
+        match own.unwrap_or_else(|| Cause::of(&error, data_dir)) {
+            Cause::Unknown | Cause::Full => DataDirError::OpenToOthers { path: path.to_owned(), error },
+            cause => DataDirError::Unusable { path: data_dir.to_owned(), error, cause },
+        }
     };
     let metadata = fs::symlink_metadata(private).map_err(|error| open_to_others(private, error))?;
     if !metadata.is_dir() {

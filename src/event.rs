@@ -310,6 +310,11 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
+    /// Whether the one who began the trace may have recorded it.
+    pub fn is_sampled(&self) -> bool {
+        self.flags & 1 != 0
+    }
+
     /// Reads `00-<32 hex>-<16 hex>-<2 hex>` in lower case. `None` for anything else, all-zero ids included.
     ///
     /// Source: W3C Trace Context, section 3.2.

@@ -125,6 +125,8 @@ fn shown_as(setting: &Setting) -> Vec<String> {
             let kept_together = if own.starts_with("token") { "tokens" } else { own };
             format!("source[0].{kept_together}")
         }
+        Some(("admin", own)) if own.starts_with("basic") => "admin.basic".to_owned(),
+        Some(("admin", own)) if own.starts_with("bearer_token") => "admin.bearer_token".to_owned(),
         Some(("opt_outs", own)) if own.starts_with("api_token") => "opt_outs.api_token".to_owned(),
         Some(("relay", own)) => format!("relay[0].{}", if own.starts_with("secret") { "secret" } else { own }),
         Some(("resend", own)) => format!("resend[0].{own}"),
@@ -252,6 +254,9 @@ fn keys_of(etc: &Etc, table: &str, found: &mut BTreeSet<String>) {
         "resend.name" => &format!("{RESENDING}[[resend]]\n[resend.name]\n"),
         _ if table.starts_with("resend.") => &format!("{RESENDING}[[resend]]\nname = \"a\"\n[{table}]\n"),
         "source.header" => "[[source]]\nname = \"a\"\n[source.header]\nname = \"a\"\nvalue = \"a\"\n",
+        "admin.basic" => "[admin.basic]\nuser = \"a\"\npassword = \"a\"\n",
+        "admin.basic.user" => "[admin.basic]\npassword = \"a\"\n[admin.basic.user]\n",
+        _ if table.starts_with("admin.basic.") => &format!("[admin.basic]\nuser = \"a\"\n[{table}]\n"),
         "source.basic" => "[[source]]\nname = \"a\"\n[source.basic]\nuser = \"a\"\npassword = \"a\"\n",
         _ if table.starts_with("source.header.") || table.starts_with("source.basic.") => {
             let (parent, key) = table.rsplit_once('.').unwrap();
@@ -343,10 +348,12 @@ fn each_default_is_what_holds_when_nothing_is_given() {
         settings().filter(|setting| !setting.default.is_empty()).flat_map(|s| shown_as(&s)).collect();
     // What is not there unless it is given, and says so in its meaning.
     let absent = |key: &str| {
-        let of_tls = ["certificate", "client_key"].iter().any(|end| key.ends_with(end)) || key.starts_with("http.tls.");
+        let of_tls = ["certificate", "client_key"].iter().any(|end| key.ends_with(end))
+            || ["http.tls.", "admin.tls."].iter().any(|table| key.starts_with(table));
         // What it has from elsewhere is shown too.
         let inherited = ["source[0].recipient", "source[0].text"].contains(&key);
-        ["source[0].header", "source[0].basic", "relay[0].name", "relay[0].url", "resend[0].name", ""].contains(&key)
+        ["source[0].header", "source[0].basic", "admin.basic", "relay[0].name", "relay[0].url", "resend[0].name", ""]
+            .contains(&key)
             || of_tls
             || inherited
     };

@@ -19,17 +19,23 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::health::Health;
-use crate::places::Places;
+use crate::ingest::tls::Handshakes;
+use crate::places::{Place, Places};
 use crate::tasks::{Task, join_logged};
 
+pub mod access;
+pub mod format;
 pub mod opt_outs;
 pub mod page;
 
+use access::Access;
+use format::Format;
 use opt_outs::OptOuts;
 use page::{Page, Part};
 
@@ -39,17 +45,19 @@ const MAX_CONNECTIONS: usize = 128;
 /// How long a request's head may take, and a connection may be idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a handshake of TLS may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// How long an answer may wait to be read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Prometheus' text format.
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
 /// What the admin listener shows.
 pub struct Admin {
-    /// All metrics in Prometheus' text format.
-    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// All metrics.
+    pub metrics: Box<dyn Fn(Format) -> String + Send + Sync>,
+    pub access: Access,
     pub health: Health,
     pub page: Arc<Page>,
     /// Where a list of opt-outs is kept.
@@ -58,7 +66,8 @@ pub struct Admin {
 
 /// Serves until `shutdown` resolves. Connections that are open then are closed: a Prometheus keeps its own alive between scrapes, and
 /// what it could still ask for is about to go.
-pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Output = ()>) {
+/// With `tls`, that is all that is spoken.
+pub async fn run(listener: TcpListener, admin: Admin, tls: Option<Handshakes>, shutdown: impl Future<Output = ()>) {
     let admin = Arc::new(admin);
     let places = Places::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
@@ -80,24 +89,21 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
         };
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIMEOUT));
-        let (admin, place) = (admin.clone(), Arc::new(place));
-        let service = service_fn({
-            let place = place.clone();
-            move |request: Request<Incoming>| {
-                #[cfg(test)]
-                crate::tasks::fault::point(Task::AdminConnection);
-                let (request, _) = request.into_parts();
-                let admin = admin.clone();
-                place.busy_with(async move { Ok::<_, Infallible>(admin.answer(&request).await) })
-            }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        let (admin, place, stream) = (admin.clone(), Arc::new(place), Box::pin(stream));
+        let tls = tls.clone();
         connections.spawn(async move {
+            let conversation = async {
+                match tls {
+                    None => converse(stream, &admin, &place).await,
+                    Some(tls) => match tls.begin(stream, HANDSHAKE_TIMEOUT).await {
+                        Some(stream) => converse(stream, &admin, &place).await,
+                        // It has been logged.
+                        None => Ok(()),
+                    },
+                }
+            };
             tokio::select! {
-                ended = connection => if let Err(error) = ended {
+                ended = conversation => if let Err(error) = ended {
                     tracing::debug!(%error, "admin connection ended");
                 },
                 () = place.is_wanted() => tracing::debug!("admin connection closed, its place was wanted"),
@@ -107,6 +113,25 @@ pub async fn run(listener: TcpListener, admin: Admin, shutdown: impl Future<Outp
     connections.shutdown().await;
 }
 
+/// One connection from its first request to its end.
+async fn converse<S>(stream: S, admin: &Arc<Admin>, place: &Arc<Place>) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|request: Request<Incoming>| {
+        #[cfg(test)]
+        crate::tasks::fault::point(Task::AdminConnection);
+        let (request, _) = request.into_parts();
+        let admin = admin.clone();
+        place.busy_with(async move { Ok::<_, Infallible>(admin.answer(&request).await) })
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
 impl Admin {
     async fn answer(&self, request: &Parts) -> Response<Full<Bytes>> {
         if request.method != Method::GET && request.method != Method::HEAD {
@@ -114,18 +139,35 @@ impl Admin {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        match request.uri.path() {
-            "/metrics" => metrics((self.metrics)(), &request.headers),
-            "/livez" => health((self.health.liveness)(), "not alive"),
-            "/readyz" => health((self.health.readiness)(), "not ready"),
-            "/" => self.page(Part::Whole, request).await,
-            path if path == opt_outs::PATH || path.starts_with(opt_outs::OF_NUMBER) => match &self.opt_outs {
+        let path = request.uri.path();
+        if path == opt_outs::PATH || path.starts_with(opt_outs::OF_NUMBER) {
+            // It has a token of its own, and a request can present one thing only.
+            return match &self.opt_outs {
                 Some(list) => list.answer(request).await,
                 None => text(StatusCode::NOT_FOUND, "not found\n"),
-            },
-            "/figures" => self.page(Part::Figures, request).await,
+            };
+        }
+        // Repeated slashes, and one at the end, change nothing, as on the other listener.
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        match (segments.next(), segments.next()) {
+            (Some("livez"), None) => health((self.health.liveness)(), "not alive"),
+            (Some("readyz"), None) => health((self.health.readiness)(), "not ready"),
+            _ if !self.access.permits(&request.headers) => self.access.refusal(),
+            (None, _) => self.page(Part::Whole, request).await,
+            (Some("figures"), None) => self.page(Part::Figures, request).await,
+            (Some("metrics"), None) => self.metrics(&request.headers),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
+    }
+
+    fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let format = Format::wanted(headers);
+        let mut response = Response::new(Full::default());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+        let body = packed((self.metrics)(format).into(), headers, response.headers_mut());
+        response.headers_mut().insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+        *response.body_mut() = Full::new(body);
+        response
     }
 
     async fn page(&self, part: Part, request: &Parts) -> Response<Full<Bytes>> {
@@ -134,14 +176,6 @@ impl Admin {
         let body = packed(html.into(), &request.headers, &mut response.headers);
         Response::from_parts(response, Full::new(body))
     }
-}
-
-fn metrics(plain: String, headers: &HeaderMap) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
-    let body = packed(plain.into(), headers, response.headers_mut());
-    *response.body_mut() = Full::new(body);
-    response
 }
 
 /// `plain` as the one who asked with `asked` can best take it, which is put into `headers`.
@@ -200,13 +234,19 @@ mod tests {
     async fn a_connection_that_a_scraper_keeps_holds_nothing_once_the_listener_has_ended() {
         let store = Arc::new(());
         let held = store.clone();
-        let metrics = move || format!("held_by {}\n", Arc::strong_count(&held));
+        let metrics = move |_| format!("held_by {}\n", Arc::strong_count(&held));
         let page = Arc::new(page::tests::empty_page());
-        let admin = Admin { metrics: Box::new(metrics), health: Health::good(), page, opt_outs: None };
+        let admin = Admin {
+            metrics: Box::new(metrics),
+            access: Access::default(),
+            health: Health::good(),
+            page,
+            opt_outs: None,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel::<()>();
-        let running = tokio::spawn(run(listener, admin, async { ended.await.unwrap() }));
+        let running = tokio::spawn(run(listener, admin, None, async { ended.await.unwrap() }));
 
         let mut scraper = TcpStream::connect(address).await.unwrap();
         scraper.write_all(b"GET /metrics HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
@@ -222,7 +262,13 @@ mod tests {
 
     fn admin() -> Admin {
         let page = Arc::new(page::tests::empty_page());
-        Admin { metrics: Box::new(|| "up 1\n".repeat(100_000)), health: Health::good(), page, opt_outs: None }
+        Admin {
+            metrics: Box::new(|_| "up 1\n".repeat(100_000)),
+            access: Access::default(),
+            health: Health::good(),
+            page,
+            opt_outs: None,
+        }
     }
 
     const PROBE: &[u8] = b"GET /livez HTTP/1.1\r\nhost: here\r\n\r\n";
@@ -231,7 +277,7 @@ mod tests {
     async fn past_the_limit_the_connection_that_has_been_idle_longest_makes_room() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let running = tokio::spawn(run(listener, admin(), std::future::pending()));
+        let running = tokio::spawn(run(listener, admin(), None, std::future::pending()));
         let mut inside = Vec::new();
         for _ in 0..=MAX_CONNECTIONS {
             let mut client = TcpStream::connect(address).await.unwrap();
@@ -253,7 +299,7 @@ mod tests {
     async fn who_never_reads_the_answers_is_hung_up_on() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let running = tokio::spawn(run(listener, admin(), std::future::pending()));
+        let running = tokio::spawn(run(listener, admin(), None, std::future::pending()));
         let mut client = TcpStream::connect(address).await.unwrap();
         let many = b"GET /metrics HTTP/1.1\r\nhost: here\r\n\r\n".repeat(1000);
         client.write_all(&many).await.unwrap();

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
-use super::text;
-use crate::secret::{CandidateDigest, Secret};
+use super::{access, text};
+use crate::secret::Secret;
 
 /// Where the changes are.
 pub const PATH: &str = "/v1/opt-outs";
@@ -78,10 +78,7 @@ impl OptOuts {
     }
 
     fn is_authorized(&self, request: &Parts) -> bool {
-        let given = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token =
-            given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        token.is_some_and(|(_, token)| self.token.matches(&CandidateDigest::of(token.trim().as_bytes())))
+        access::bearer_matches(&self.token, &request.headers)
     }
 
     async fn changes(&self, asked: Asked) -> Response<Full<Bytes>> {

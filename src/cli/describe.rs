@@ -48,10 +48,24 @@ pub fn describe(loaded: &Loaded) -> String {
             }
         }
     }
-    for (at, warning) in loaded.warnings.iter().enumerate() {
+    for (at, warning) in loaded.warnings.iter().chain(&exposed(&loaded.config)).enumerate() {
         let _infallible = writeln!(text, "{}warning: {warning}", if at == 0 { "\n" } else { "" });
     }
     text
+}
+
+/// What an admin listener shows that leaves this machine without a lock. The start does not say it: in a cluster a network policy may
+/// be the lock, and no check sees that.
+fn exposed(config: &Config) -> Option<String> {
+    let has_clients_certified = |tls: &ListenerTls| tls.client_certificates() == ClientCertificates::Required;
+    let is_locked = config.admin.asks_for_credentials() || config.admin.tls.as_ref().is_some_and(has_clients_certified);
+    (!config.admin_listen.ip().to_canonical().is_loopback() && !is_locked).then(|| {
+        format!(
+            "admin_listen = \"{}\": anyone who reaches it can read the metrics and the page; expected admin.basic or \
+             admin.bearer_token, or a network policy that lets Prometheus alone reach it",
+            config.admin_listen
+        )
+    })
 }
 
 /// A longer list is folded; another long value stands out of its column, rather than pushing all origins off the screen.
@@ -93,6 +107,13 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     http.line("max_body", show_size(config.http.max_body as u64));
     http.line("max_connections", config.http.max_connections);
     http.tls(config.tls.as_ref());
+
+    let mut admin = section("admin", "admin.");
+    admin.tls(config.admin.tls.as_ref());
+    let basic = config.admin.basic.as_ref().map_or("none".into(), |basic| format!("{}:<token>", basic.user));
+    admin.line("basic", basic);
+    let token = if config.admin.bearer_token.is_some() { "<token>" } else { "none" };
+    admin.line_of_any(&["bearer_token", "bearer_token_file"], "bearer_token", token);
 
     let mut store = section("store", "store.");
     store.line("retention", show_duration(config.store.retention));
@@ -160,7 +181,7 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
         section.resend(resend);
         section
     });
-    let fixed = [top, http, store, privacy, otlp].into_iter().chain(asking);
+    let fixed = [top, http, admin, store, privacy, otlp].into_iter().chain(asking);
     fixed.chain(sources).chain(relays).chain(resends).collect()
 }
 

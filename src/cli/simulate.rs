@@ -3,22 +3,25 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use clap::builder::TypedValueParser;
+use hyper::header::HeaderValue;
 use hyper::http::Uri;
 use hyper::http::uri::PathAndQuery;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use super::Exit;
 use crate::config::{Config, Source, authorities};
+use crate::outbound::trust;
 use crate::secret::Secret;
 use crate::simulate::Run;
 use crate::simulate::plan::Settings;
 use crate::simulate::scenario::Scenario;
 use crate::simulate::target::Target;
-use crate::simulate::trust;
 
 /// What is to be played, and against whom.
 #[derive(Args, Clone, Debug, PartialEq)]
@@ -134,14 +137,16 @@ impl Simulate {
             trust,
             zone: source.map_or_else(paris, |source| source.zone.clone()),
             connections: self.connections.into(),
+            metrics_authorization: metrics.as_ref().and_then(|_| authorization(config)),
             metrics,
         })
     }
 
     fn trust(&self, config: &Config, target: &Target) -> Result<ClientConfig, Exit> {
+        let ours = [&config.tls, &config.admin.tls].into_iter().flatten().map(|tls| tls.identity.certificate.clone());
         match &config.tls {
-            _ if !target.is_secure() => Ok(trust::authorities(RootCertStore::empty())),
-            Some(tls) if self.is_local() => Ok(trust::only(tls.identity.certificate.clone())),
+            _ if !target.is_secure() => Ok(trust::only(ours.collect())),
+            Some(_) if self.is_local() => Ok(trust::only(ours.collect())),
             _ => {
                 let file = self.certificate.as_deref();
                 let roots = authorities("--certificate", file).map_err(Exit::configuration)?;
@@ -163,10 +168,12 @@ impl Simulate {
         let expected = "expected the URL of an admin listener such as http://127.0.0.1:7673";
         let url = match &self.admin {
             Some(url) => url.trim_end_matches('/').trim_end_matches("/metrics").to_owned(),
-            None => format!("http://{}", config.reachable_admin()),
+            None => config.admin_url(),
         };
         let mut parts = url.parse::<Uri>().map_err(|_| usage("--admin", expected))?.into_parts();
-        if parts.scheme.as_ref().is_none_or(|scheme| scheme.as_str() != "http") || parts.authority.is_none() {
+        let is_ours = self.admin.is_none();
+        if parts.scheme.as_ref().is_none_or(|scheme| scheme.as_str() != "http" && !is_ours) || parts.authority.is_none()
+        {
             return Err(usage("--admin", expected));
         }
         let before = parts.path_and_query.as_ref().map_or("", |path| path.path()).trim_end_matches('/');
@@ -175,10 +182,24 @@ impl Simulate {
     }
 }
 
+/// What the admin listener of this configuration asks for.
+fn authorization(config: &Config) -> Option<HeaderValue> {
+    let text = match (&config.admin.bearer_token, &config.admin.basic) {
+        (Some(token), _) => format!("Bearer {}", token.reveal()),
+        (None, Some(basic)) => {
+            format!("Basic {}", STANDARD.encode(format!("{}:{}", basic.user, basic.password.reveal())))
+        }
+        (None, None) => return None,
+    };
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 /// What the source asks for besides the token.
 fn present(target: &mut Target, source: &Source) {
     if let Some((name, secret)) = &source.header
-        && let Ok(mut value) = hyper::header::HeaderValue::from_str(secret.reveal())
+        && let Ok(mut value) = HeaderValue::from_str(secret.reveal())
     {
         value.set_sensitive(true);
         target.headers.insert(name, value);

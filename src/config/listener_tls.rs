@@ -1,4 +1,4 @@
-//! TLS on the webhook listener: `[http.tls]`.
+//! TLS on a listener: `[http.tls]` for webhooks, `[admin.tls]`.
 //!
 //! The files are read when the configuration is loaded, so that one that cannot be used is an error of the start, and again
 //! while smscope runs ([`ListenerTls::files`], then [`Files::identity`]), so that a renewed certificate needs no restart.
@@ -69,7 +69,7 @@ pub struct Identity {
     pub digest: [u8; 32],
 }
 
-/// Reads `[http.tls]`; `None` when there is none.
+/// Reads such a table; `None` when it is empty.
 pub(super) fn read(mut table: Table) -> Result<Option<ListenerTls>, ConfigError> {
     let certificate = table.take_path("certificate");
     let key = table.take_path("key");
@@ -79,23 +79,23 @@ pub(super) fn read(mut table: Table) -> Result<Option<ListenerTls>, ConfigError>
     let (certificate, key) = match (certificate, key) {
         (Some(certificate), Some(key)) => (certificate, key),
         (Some(certificate), None) => {
-            return Err(certificate.wrong("a certificate without a key", "http.tls.key as well").beside_others());
+            return Err(certificate.wrong("a certificate without a key", beside(&certificate, "key")).beside_others());
         }
         (None, Some(key)) => {
-            return Err(key.wrong("a key without a certificate", "http.tls.certificate as well").beside_others());
+            return Err(key.wrong("a key without a certificate", beside(&key, "certificate")).beside_others());
         }
         (None, None) => {
-            let expected = "http.tls.certificate and http.tls.key as well";
-            return authorities
-                .or(asked)
-                .map_or(Ok(None), |alone| Err(alone.wrong("not used without TLS", expected).beside_others()));
+            let Some(alone) = authorities.or(asked) else { return Ok(None) };
+            let table = table_of(&alone);
+            let expected = format!("{table}.certificate and {table}.key as well");
+            return Err(alone.wrong("not used without TLS", expected).beside_others());
         }
     };
     let client_certificates = match (&asked, &authorities) {
         (None, None) => ClientCertificates::NotAskedFor,
         (None, Some(_)) => ClientCertificates::Required,
         (Some(asked), None) => {
-            let expected = "http.tls.client_authorities as well";
+            let expected = beside(asked, "client_authorities");
             return Err(asked.wrong("nobody to vouch for clients", expected).beside_others());
         }
         (Some(asked), Some(_)) => asked.parse("required or optional", |text| match text {
@@ -107,6 +107,15 @@ pub(super) fn read(mut table: Table) -> Result<Option<ListenerTls>, ConfigError>
     let given = Given { certificate, key, authorities, client_certificates };
     let identity = given.files()?.identity()?;
     Ok(Some(ListenerTls { given, identity }))
+}
+
+/// The table in which a setting stands, such as `http.tls`.
+fn table_of(setting: &Setting) -> &str {
+    setting.key.rsplit_once('.').map_or("", |(table, _)| table)
+}
+
+fn beside(setting: &Setting, key: &str) -> String {
+    format!("{}.{key} as well", table_of(setting))
 }
 
 impl ListenerTls {

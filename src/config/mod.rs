@@ -4,6 +4,7 @@
 //! secrets; it binds nothing and writes nothing. Each setting that cannot be used ends in one line that names it under the
 //! name it was given, shows its value (never a secret's), and says what is expected.
 
+mod admin;
 mod api;
 mod certificate;
 mod environment;
@@ -33,6 +34,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use admin::Admin;
 pub use api::{Api, ApiMode};
 pub use certificate::Validity;
 pub use environment::{Environment, Process, VARIABLES};
@@ -145,7 +147,10 @@ impl Config {
         let public_given = given.variable_or_key("SMSCOPE_PUBLIC_URL", "public_url").map(Setting::url);
         let public_url = public_given.as_ref().map(public_url).transpose()?;
         let (http, tls) = http(given.root.table("http")?)?;
-        warnings.extend(tls.as_ref().and_then(|tls| tls.warning(&tls.identity, Timestamp::now())));
+        let admin = admin::read(given.root.table("admin")?)?;
+        for tls in [&tls, &admin.tls].into_iter().flatten() {
+            warnings.extend(tls.warning(&tls.identity, Timestamp::now()));
+        }
         let store = store(given.root.table("store")?, env)?;
         let privacy = privacy(given.root.table("privacy")?)?;
         let proxies = Proxies::of_env(env, &mut warnings);
@@ -167,6 +172,7 @@ impl Config {
             public_url,
             http,
             tls,
+            admin,
             store,
             privacy,
             otlp,
@@ -214,7 +220,8 @@ impl Config {
 
     /// Where this machine finds the page, without a slash at the end.
     pub fn admin_url(&self) -> String {
-        format!("http://{}", self.reachable_admin())
+        let scheme = if self.admin.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.reachable_admin())
     }
 
     /// The address under which this machine reaches the admin listener.

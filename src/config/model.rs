@@ -11,10 +11,10 @@ use hyper::http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use super::{Account, Api, ListenerTls, OptOuts, Proxy, Reconcile, Relay, SelfProbe};
+use super::{Account, Admin, Api, ListenerTls, OptOuts, Proxy, Reconcile, Relay, SelfProbe};
 use crate::event::{Country, SourceName};
 use crate::route::ResendRule;
-use crate::secret::Secret;
+use crate::secret::{CandidateDigest, Secret};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -26,6 +26,7 @@ pub struct Config {
     pub http: Http,
     /// Of the webhook listener; `None`: it speaks plain HTTP.
     pub tls: Option<ListenerTls>,
+    pub admin: Admin,
     pub store: Store,
     /// What holds for a source that says nothing else.
     pub privacy: Privacy,
@@ -276,4 +277,14 @@ pub enum Tokens {
 pub struct Basic {
     pub user: String,
     pub password: Secret,
+}
+
+impl Basic {
+    /// Whether `credentials`, `user:password`, are these, in time that does not depend on them.
+    pub fn matches(&self, credentials: &[u8]) -> bool {
+        let Some(colon) = credentials.iter().position(|byte| *byte == b':') else { return false };
+        let user = Secret::new(self.user.clone()).matches(&CandidateDigest::of(&credentials[..colon]));
+        let password = self.password.matches(&CandidateDigest::of(&credentials[colon + 1..]));
+        user & password
+    }
 }

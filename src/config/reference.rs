@@ -120,7 +120,7 @@ static SETTINGS: &[Setting] = &[
         .wrong(r#""7672""#)
         .variable("SMSCOPE_LISTEN", "0.0.0.0:7672")
         .flag("--listen"),
-    key("admin_listen", "address and port", "127.0.0.1:7673", "metrics, health and the page; no authentication")
+    key("admin_listen", "address and port", "127.0.0.1:7673", "metrics, health and the page; to anyone who reaches it, unless `[admin]` says otherwise")
         .example(r#""10.0.0.5:7673""#)
         .wrong(r#""localhost""#)
         .variable("SMSCOPE_ADMIN_LISTEN", "10.0.0.5:7673")
@@ -189,6 +189,45 @@ static SETTINGS: &[Setting] = &[
     .example(r#""optional""#)
     .wrong(r#""maybe""#)
     .beside(TLS_OF_CLIENTS),
+    key(
+        "admin.tls.certificate",
+        "path",
+        "none",
+        "with it the admin listener speaks TLS and nothing else; the four of `[admin.tls]` mean what those of `[http.tls]` do",
+    )
+    .example(r#""/etc/smscope/tls.pem""#)
+    .wrong(r#""/nonexistent/tls.pem""#)
+    .beside(r#"key = "/etc/smscope/tls.key""#),
+    key("admin.tls.key", "path", "", "its key, not encrypted: a PEM file")
+        .example(r#""/etc/smscope/tls.key""#)
+        .wrong(r#""/etc/smscope/client.key""#)
+        .beside(r#"certificate = "/etc/smscope/tls.pem""#),
+    key("admin.tls.client_authorities", "path", "", "who vouches for clients, which are then asked for a certificate: a PEM file")
+        .example(r#""/etc/smscope/ca.pem""#)
+        .wrong(r#""/nonexistent/ca.pem""#)
+        .beside(TLS_OF_LISTENER),
+    key("admin.tls.client_certificates", "word", "", "`required` or `optional`")
+        .example(r#""optional""#)
+        .wrong(r#""maybe""#)
+        .beside(TLS_OF_CLIENTS),
+    key("admin.basic.user", "text", "", "HTTP basic that everything on the admin listener but `/livez` and `/readyz` asks for, in `[admin.basic]`")
+        .example(r#""prometheus""#)
+        .wrong(r#""prometheus:s3cret""#)
+        .beside(r#"password = "s3cret""#),
+    key("admin.basic.password", "secret", "", "its password")
+        .example(r#""s3cret""#)
+        .wrong(r#""""#)
+        .beside(r#"user = "prometheus""#),
+    key("admin.basic.password_file", "path", "", "the same from a file")
+        .example(r#""/etc/smscope/password""#)
+        .wrong(r#""/nonexistent/password""#)
+        .beside(r#"user = "prometheus""#),
+    key("admin.bearer_token", "token", "none", "the same as a bearer token; where both are given, either is accepted")
+        .example(r#""0123456789abcdef0123456789abcdef""#)
+        .wrong(r#""s3cret""#),
+    key("admin.bearer_token_file", "path", "none", "the same from a file")
+        .example(r#""/etc/smscope/token""#)
+        .wrong(r#""/nonexistent""#),
     key(
         "store.retention",
         "duration",

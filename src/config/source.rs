@@ -275,7 +275,7 @@ fn header(mut table: Table) -> Result<(HeaderName, Secret), ConfigError> {
     Ok((name, Secret::new(value.reveal().trim().to_owned())))
 }
 
-fn basic(mut table: Table) -> Result<Basic, ConfigError> {
+pub(super) fn basic(mut table: Table) -> Result<Basic, ConfigError> {
     const EXPECTED: &str = "a user name without a colon";
     let user = table.take("user").ok_or_else(|| table.missing("user", EXPECTED))?;
     // The part after a colon would be a password.
@@ -284,6 +284,24 @@ fn basic(mut table: Table) -> Result<Basic, ConfigError> {
     let password = secret(&mut table, "password", "password_file", |_| true)?;
     table.finish()?;
     Ok(Basic { user, password })
+}
+
+/// A token that stands under `key`, or in the file that `file_key` names, if there is one.
+pub(super) fn optional_token(
+    table: &mut Table,
+    key: &'static str,
+    file_key: &'static str,
+    expected: &str,
+) -> Result<Option<Secret>, ConfigError> {
+    match (table.take(key).map(Setting::secret), table.take_path(file_key)) {
+        (Some(given), Some(_)) => Err(given.wrong(format_args!("{file_key} is set too"), "one of the two")),
+        (Some(given), None) => given.parse(expected, token).map(Some),
+        (None, Some(file)) => {
+            let text = file.file("a file with the token in it")?;
+            token(&text).map(Some).ok_or_else(|| file.wrong("not a usable token", expected))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 /// A secret that stands under `key`, or in the file that `file_key` names.

@@ -100,15 +100,7 @@ pub(super) fn opt_outs(mut table: Table) -> Result<Option<OptOuts>, ConfigError>
     let scope = table.take("scope").map_or(Ok(Scope::default()), |setting| {
         setting.parse("source or sender", |text| Scope::ALL.into_iter().find(|scope| scope.as_str() == text))
     })?;
-    let api_token = match (table.take("api_token").map(Setting::secret), table.take_path("api_token_file")) {
-        (Some(token), Some(_)) => return Err(token.wrong("api_token_file is set too", "one of the two")),
-        (Some(token), None) => Some(token.parse(TOKEN_EXPECTED, source::token)?),
-        (None, Some(file)) => {
-            let text = file.file("a file with the token in it")?;
-            Some(source::token(&text).ok_or_else(|| file.wrong("not a usable token", TOKEN_EXPECTED))?)
-        }
-        (None, None) => None,
-    };
+    let api_token = source::optional_token(&mut table, "api_token", "api_token_file", TOKEN_EXPECTED)?;
     table.finish()?;
     Ok(enabled.map(|_| OptOuts { scope, api_token }))
 }

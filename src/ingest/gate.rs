@@ -145,10 +145,7 @@ fn basic_matches(basic: &Basic, headers: &HeaderMap) -> bool {
         return false;
     }
     let Ok(decoded) = STANDARD.decode(encoded.1.trim_ascii()) else { return false };
-    let Some(colon) = decoded.iter().position(|byte| *byte == b':') else { return false };
-    let user = Secret::new(basic.user.clone()).matches(&CandidateDigest::of(&decoded[..colon]));
-    let password = basic.password.matches(&CandidateDigest::of(&decoded[colon + 1..]));
-    user & password
+    basic.matches(&decoded)
 }
 
 #[cfg(test)]

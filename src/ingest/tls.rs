@@ -22,15 +22,18 @@ use crate::meters;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Makes connections secure, each with the certificate of the moment.
+#[derive(Clone)]
 pub struct Handshakes {
     identity: watch::Receiver<Arc<ServerConfig>>,
-    failures: Counter,
+    /// Those of the webhook listener are counted.
+    failures: Option<Counter>,
 }
 
 /// Renews the certificate of its [`Handshakes`].
 pub struct Renewal {
     tls: Arc<ListenerTls>,
     identity: watch::Sender<Arc<ServerConfig>>,
+    is_metered: bool,
     /// What is in use.
     used: [u8; 32],
     /// What the last look found.
@@ -42,12 +45,23 @@ pub struct Renewal {
 /// The digest of the files, or why they cannot be read.
 type Found = Result<[u8; 32], String>;
 
+/// What the metrics of TLS are about: the listener that the provider calls.
 pub fn new(tls: ListenerTls) -> (Handshakes, Renewal) {
     meters::certificate_expiry(tls.identity.validity.not_after);
+    with(tls, Some(meters::handshake_failures()))
+}
+
+/// The same for a listener that is watched by no metric: a scrape that fails says it.
+pub fn unmetered(tls: ListenerTls) -> (Handshakes, Renewal) {
+    with(tls, None)
+}
+
+fn with(tls: ListenerTls, failures: Option<Counter>) -> (Handshakes, Renewal) {
+    let is_metered = failures.is_some();
     let used = tls.identity.digest;
     let (sender, identity) = watch::channel(tls.identity.server.clone());
-    let handshakes = Handshakes { identity, failures: meters::handshake_failures() };
-    (handshakes, Renewal { tls: Arc::new(tls), identity: sender, used, found: Ok(used), refused: None })
+    let handshakes = Handshakes { identity, failures };
+    (handshakes, Renewal { tls: Arc::new(tls), identity: sender, is_metered, used, found: Ok(used), refused: None })
 }
 
 impl Handshakes {
@@ -65,7 +79,9 @@ impl Handshakes {
                 Err(_elapsed) => "not done in time".to_owned(),
             };
             tracing::debug!(problem, "TLS handshake failed");
-            failures.increment(1);
+            if let Some(failures) = failures {
+                failures.increment(1);
+            }
             None
         }
     }
@@ -113,7 +129,9 @@ impl Renewal {
         if let Some(warning) = self.tls.warning(&identity, Timestamp::now()) {
             tracing::warn!("{warning}");
         }
-        meters::certificate_expiry(identity.validity.not_after);
+        if self.is_metered {
+            meters::certificate_expiry(identity.validity.not_after);
+        }
         self.used = identity.digest;
         self.refused = None;
         // Sessions are resumed from the configuration that they began with, so a client whose authority is gone begins anew.

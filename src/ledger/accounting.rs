@@ -2,7 +2,7 @@
 
 use crate::event::{Outcome, Price, Reason, ReplyKind};
 use crate::ledger::catalogue::Metric;
-use crate::ledger::{Ledger, Postings, Series};
+use crate::ledger::{Exemplar, Ledger, Postings, Series};
 use crate::lifecycle::{Change, State};
 
 /// The labels of a message: fixed at its first sight and kept with its state.
@@ -75,6 +75,19 @@ impl Accounts<'_> {
                 Change::Corrected { from } => {
                     self.postings.add(Metric::Corrected, &labels.set_and(from.as_str()), 1);
                 }
+            }
+        }
+    }
+
+    /// Remembers the trace by which a message was delivered or failed.
+    pub fn exemplify(&mut self, labels: &MessageLabels, changes: &[Change], exemplar: Exemplar) {
+        for change in changes {
+            match *change {
+                Change::Delivered => self.postings.exemplify(Metric::Delivered, &labels.set(), exemplar),
+                Change::Failed(reason) => {
+                    self.postings.exemplify(Metric::Failed, &labels.set_and(reason.as_str()), exemplar);
+                }
+                _ => {}
             }
         }
     }

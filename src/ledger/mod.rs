@@ -7,7 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use catalogue::Metric;
+use jiff::Timestamp;
 use snapshot::{Family, LabelValues, Sample};
+
+use crate::event::TraceParent;
 
 pub mod accounting;
 pub mod caps;
@@ -36,12 +39,29 @@ impl Series {
     }
 }
 
+/// The trace of one increment of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exemplar {
+    pub trace_id: [u8; 16],
+    pub span_id: [u8; 8],
+    pub at: Timestamp,
+}
+
+impl Exemplar {
+    /// `None` without a trace, or where nobody has recorded it.
+    pub fn of(trace: Option<TraceParent>, at: Timestamp) -> Option<Self> {
+        let TraceParent { trace_id, span_id, .. } = trace.filter(|trace| trace.is_sampled())?;
+        Some(Self { trace_id, span_id, at })
+    }
+}
+
 /// What one transaction adds to each series it touches; 0 makes a series exist.
 #[derive(Debug, Default)]
 pub struct Postings {
     // Found by metric and labels in one text: a batch posts to few series many times, and only a series' first makes anything.
     amounts: HashMap<Box<str>, (Series, i64)>,
     key: String,
+    exemplars: Vec<(Series, Exemplar)>,
 }
 
 impl Postings {
@@ -61,6 +81,11 @@ impl Postings {
         }
     }
 
+    /// Remembers the trace of an increment; the last one counts.
+    pub fn exemplify(&mut self, metric: Metric, labels: &[&str], exemplar: Exemplar) {
+        self.exemplars.push((Series::new(metric, labels), exemplar));
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&Series, i64)> {
         self.amounts.values().map(|(series, amount)| (series, *amount))
     }
@@ -73,6 +98,8 @@ pub struct Ledger {
     /// Shared with the snapshots taken since it last grew: a scrape copies numbers, not names.
     series: Arc<Vec<Series>>,
     values: Vec<i64>,
+    /// One a series at most. In memory only: a trace is of use for as long as its backend has it.
+    exemplars: HashMap<Series, Exemplar>,
 }
 
 impl Ledger {
@@ -86,6 +113,7 @@ impl Ledger {
     }
 
     pub fn apply(&mut self, postings: Postings) {
+        self.exemplars.extend(postings.exemplars);
         for (series, amount) in postings.amounts.into_values() {
             match self.places.get(&series) {
                 Some(&place) => self.values[place] += amount,
@@ -104,6 +132,15 @@ impl Ledger {
         networks
             .filter_map(|series| Some((series.label("network")?.to_owned(), series.label("network_name")?.into())))
             .collect()
+    }
+
+    pub fn exemplars(&self) -> &HashMap<Series, Exemplar> {
+        &self.exemplars
+    }
+
+    /// They may be of somebody who has just been erased.
+    pub fn forget_exemplars(&mut self) {
+        self.exemplars.clear();
     }
 
     /// A copy to be read at leisure: cheap enough to be taken while the writer waits.
@@ -160,6 +197,31 @@ mod tests {
         let replies = families.iter().find(|f| f.description.name == "sms_replies_total").unwrap();
         let values: Vec<i64> = replies.samples.iter().map(|sample| sample.value).collect();
         assert_eq!(values, [5, 0]);
+    }
+
+    #[test]
+    fn a_series_has_the_last_trace_that_was_recorded_and_no_more_than_one() {
+        let mut ledger = Ledger::default();
+        let labels = ["smsmode", "SMS", "OTP", "FR"];
+        let mut count = |second: i64, flags: &str| {
+            let trace =
+                TraceParent::parse(&format!("00-4bf92f3577b34da6a3ce929d0e0e47{second:02}-00f067aa0ba902b7-{flags}"));
+            let mut postings = Postings::default();
+            postings.add(Metric::Delivered, &labels, 1);
+            if let Some(exemplar) = Exemplar::of(trace, Timestamp::from_second(second).unwrap()) {
+                postings.exemplify(Metric::Delivered, &labels, exemplar);
+            }
+            ledger.apply(postings);
+        };
+        count(1, "01");
+        count(2, "01");
+        count(3, "00");
+        let series = Series::new(Metric::Delivered, &labels);
+        assert_eq!(ledger.value(&series), 3);
+        assert_eq!(ledger.exemplars().len(), 1);
+        assert_eq!(ledger.exemplars()[&series].at, Timestamp::from_second(2).unwrap());
+        ledger.forget_exemplars();
+        assert!(ledger.exemplars().is_empty());
     }
 
     #[test]

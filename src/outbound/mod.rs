@@ -4,6 +4,7 @@ mod connector;
 mod notice;
 #[cfg(test)]
 pub mod proxy_stand_in;
+pub mod trust;
 
 use std::error::Error;
 use std::time::Duration;

@@ -3,11 +3,16 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 
 use super::print;
 use crate::cli::{Exit, HealthArguments};
 use crate::config::{Config, Loaded};
+use crate::outbound::trust;
 
 /// For connecting, and for each part of the answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -38,7 +43,11 @@ fn ask(config: &Config, path: &str) -> io::Result<(String, String)> {
     let stream = TcpStream::connect_timeout(&config.reachable_admin(), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    conversation(stream, path)
+    let Some(tls) = &config.admin.tls else { return conversation(stream, path) };
+    let own = trust::only(vec![tls.identity.certificate.clone()]);
+    let name = ServerName::from(config.reachable_admin().ip());
+    let client = ClientConnection::new(Arc::new(own), name).map_err(io::Error::other)?;
+    conversation(StreamOwned::new(client, stream), path)
 }
 
 fn conversation(mut stream: impl Read + Write, path: &str) -> io::Result<(String, String)> {

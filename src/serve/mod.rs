@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use crate::account::AccountStatus;
+use crate::admin::access::Access;
+use crate::admin::format::Format;
 use crate::admin::{self, Admin};
 use crate::config::{Config, Tokens};
 use crate::data_dir::{DataDir, DataDirError};
@@ -29,9 +31,9 @@ use crate::telemetry::logs::LogEncoder;
 use crate::telemetry::person::{Discretion, NumberHasher};
 use crate::telemetry::process::{InstallError, ProcessMetrics};
 use crate::telemetry::process_push::ProcessPush;
-use crate::telemetry::prometheus;
 use crate::telemetry::resource::Resource;
 use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
+use crate::telemetry::{openmetrics, prometheus};
 
 mod asking;
 mod control;
@@ -215,12 +217,20 @@ fn start(
         opt_outs: opt_outs::shown(config, data_dir, &store)?,
         page: Arc::new(page::page(config, admin_listen, &store, snapshot.clone(), process.clone())),
         metrics: Box::new({
-            let process = process.clone();
-            move || all_metrics(&snapshot(), &process)
+            let (store, process) = (store.clone(), process.clone());
+            move |format| match format {
+                Format::Text => all_metrics(&snapshot(), &process),
+                Format::OpenMetrics => openmetrics::encode(&snapshot(), &store.exemplars(), &process.render()),
+            }
         }),
+        access: Access { basic: config.admin.basic.clone(), bearer_token: config.admin.bearer_token.clone() },
         health: health.clone(),
     };
-    supervisor.spawn(Task::AdminListener, |shutdown| admin::run(listeners.admin, admin, shutdown.wait()));
+    let handshakes = config.admin.tls.clone().map(ingest::tls::unmetered).map(|(handshakes, renewal)| {
+        supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
+        handshakes
+    });
+    supervisor.spawn(Task::AdminListener, |shutdown| admin::run(listeners.admin, admin, handshakes, shutdown.wait()));
     supervisor.spawn(Task::Upkeep, |shutdown| process.upkeep(shutdown.wait()));
 
     let commands = control::handler(config, store.clone(), supervisor.shutdown(Task::ControlSocket));

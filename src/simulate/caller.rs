@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::http::Uri;
 use hyper::{Method, StatusCode};
 use hyper_rustls::HttpsConnector;
@@ -51,11 +51,13 @@ pub enum Taken {
 pub struct Caller {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     target: Target,
+    /// What pages ask for.
+    authorization: Option<HeaderValue>,
 }
 
 impl Caller {
-    /// Must be used within a tokio runtime. `trust` is for a target that is secure.
-    pub fn new(target: Target, mut trust: ClientConfig) -> Self {
+    /// Must be used within a tokio runtime. `trust` is for what is secure, `authorization` for pages.
+    pub fn new(target: Target, mut trust: ClientConfig, authorization: Option<HeaderValue>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(PATIENCE));
@@ -68,7 +70,7 @@ impl Caller {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(5))
             .build(connector);
-        Self { client, target }
+        Self { client, target, authorization }
     }
 
     pub fn target(&self) -> &Target {
@@ -108,7 +110,10 @@ impl Caller {
     /// In words: there is no answer, or not a good one.
     pub async fn page(&self, url: &Uri) -> Result<String, String> {
         let read = async {
-            let response = self.client.get(url.clone()).await.map_err(|_| "no answer".to_owned())?;
+            let mut request = hyper::Request::new(Full::default());
+            *request.uri_mut() = url.clone();
+            request.headers_mut().extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
+            let response = self.client.request(request).await.map_err(|_| "no answer".to_owned())?;
             if !response.status().is_success() {
                 return Err(format!("it answers {}", response.status()));
             }

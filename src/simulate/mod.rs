@@ -20,7 +20,6 @@ mod story;
 mod summary;
 pub mod tally;
 pub mod target;
-pub mod trust;
 pub mod verify;
 pub mod wire;
 
@@ -30,6 +29,7 @@ mod tests;
 use std::time::Duration;
 
 use hyper::StatusCode;
+use hyper::header::HeaderValue;
 use hyper::http::Uri;
 use jiff::tz::TimeZone;
 use rustls::ClientConfig;
@@ -47,7 +47,7 @@ use verify::{Comparison, Page};
 pub struct Run {
     pub settings: Settings,
     pub target: Target,
-    /// Whose certificates are trusted, where the target is secure.
+    /// Whose certificates are trusted, where the target or the page of metrics is secure.
     pub trust: ClientConfig,
     /// The zone in which timestamps are written.
     pub zone: TimeZone,
@@ -55,6 +55,8 @@ pub struct Run {
     pub connections: usize,
     /// The page of metrics to compare with; `None`: nothing is compared.
     pub metrics: Option<Uri>,
+    /// What that page asks for.
+    pub metrics_authorization: Option<HeaderValue>,
 }
 
 /// What a run came to.
@@ -94,10 +96,10 @@ const LISTED: usize = 40;
 /// # Errors
 /// Nobody answers, or it is not the callback URL of an smscope, or not the page of its metrics.
 pub async fn run(run: Run, stop: impl Future<Output = ()>) -> Result<Report, RunError> {
-    let Run { settings, target, trust, zone, connections, metrics } = run;
+    let Run { settings, target, trust, zone, connections, metrics, metrics_authorization } = run;
     let clock = Clock::new(&settings, zone);
     let plan = Plan::new(settings);
-    let caller = Caller::new(target, trust);
+    let caller = Caller::new(target, trust, metrics_authorization);
     probe(&caller).await?;
     let before = match &metrics {
         Some(url) => Some(page(&caller, url).await?),

@@ -15,7 +15,7 @@
 //!
 //! Nothing outside this module knows that it is SQLite.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -30,7 +30,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{oneshot, watch};
 
 use crate::event::{Event, SourceName, TraceParent};
-use crate::ledger::snapshot::Snapshot;
+use crate::ledger::Exemplar;
+use crate::ledger::snapshot::{LabelValues, Snapshot};
 use crate::record::Entry;
 use crate::route::{RelayName, ResendRule, Route};
 use crate::tasks::Thread;
@@ -386,6 +387,13 @@ impl Store {
         let messages = snapshot.families.iter().filter(|family| family.description.name == "sms_messages_total");
         let labels = messages.flat_map(|family| &family.samples).map(|sample| &sample.labels);
         labels.filter(|labels| *labels[0] == *source.as_str()).map(|labels| labels[1].to_string()).collect()
+    }
+
+    /// The traces of deliveries and failures, by the names and label values of their series.
+    pub fn exemplars(&self) -> HashMap<(&'static str, LabelValues), Exemplar> {
+        let visible = self.shared.visible();
+        let exemplars = visible.ledger.exemplars().iter();
+        exemplars.map(|(series, one)| ((series.metric.description().name, series.labels.clone()), *one)).collect()
     }
 
     /// Whether the last attempt to write succeeded.

@@ -87,6 +87,11 @@ impl Shared {
         self.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
     }
 
+    /// Traces of a person may be among them.
+    pub fn forget_exemplars(&self) {
+        self.visible.write().unwrap_or_else(PoisonError::into_inner).ledger.forget_exemplars();
+    }
+
     pub fn cursor(&self) -> i64 {
         self.cursor.load(Ordering::Acquire)
     }

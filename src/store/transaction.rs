@@ -13,7 +13,7 @@ use super::{Raw, Submission, Verdict, conversations};
 use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognized, hex};
 use crate::ledger::accounting::{Accounts, MessageLabels, NetworkLabels};
 use crate::ledger::caps::{Label, LabelCaps, UNKNOWN};
-use crate::ledger::{Ledger, Postings};
+use crate::ledger::{Exemplar, Ledger, Postings};
 use crate::lifecycle::{self, Change, Sighting};
 use crate::record::{Kind, Record};
 use crate::route::{RelayName, ResendRule, Route};
@@ -233,6 +233,9 @@ impl Open<'_> {
             row.mccmnc.clone_from(&receipt.network.mccmnc);
         }
         self.count_receipt(receipt, &mut row, &changes);
+        if let Some(exemplar) = Exemplar::of(submission.trace, submission.arrived_at).filter(|_| !row.erased) {
+            self.accounts().exemplify(&row.labels, &changes, exemplar);
+        }
 
         if is_first {
             let message_key = lookup::key(&submission.source, &receipt.message_id, &receipt.message_part);

@@ -247,7 +247,10 @@ impl Writer {
         let marks = self.marks.clone();
         let done = self.transaction(|open| erase::perform(open.connection, &marks, &step));
         let performed = match done {
-            Ok(done) => self.show(done),
+            Ok(done) => {
+                self.shared.forget_exemplars();
+                self.show(done)
+            }
             Err(_) => {
                 let _gone = answer.send(Err(Refusal::CannotWrite));
                 return;

@@ -13,6 +13,7 @@ mod grpc_collector;
 pub mod ledger_metrics;
 pub mod logs;
 pub mod metric_requests;
+pub mod openmetrics;
 pub mod person;
 pub mod process;
 pub mod process_push;

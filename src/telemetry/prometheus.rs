@@ -49,7 +49,7 @@ fn encode_family(family: &Family, out: &mut String) {
     }
 }
 
-fn escape(text: &str, quotes: bool, out: &mut String) {
+pub(super) fn escape(text: &str, quotes: bool, out: &mut String) {
     for character in text.chars() {
         match character {
             '\\' => out.push_str("\\\\"),
@@ -61,7 +61,7 @@ fn escape(text: &str, quotes: bool, out: &mut String) {
 }
 
 /// `value / scale` without rounding; `scale` is a power of ten.
-fn decimal(value: i64, scale: i64, out: &mut String) {
+pub(super) fn decimal(value: i64, scale: i64, out: &mut String) {
     let scale = scale.unsigned_abs().max(1);
     let (whole, mut fraction) = (value.unsigned_abs() / scale, value.unsigned_abs() % scale);
     if value < 0 {

@@ -6,6 +6,28 @@ use tempfile::TempDir;
 use crate::peers::{Prometheus, Smscope, eventually, holds};
 use crate::provider::receipt;
 
+/// By OpenMetrics, which it asks for; one line that it cannot read would fail the whole scrape.
+#[test]
+fn prometheus_finds_the_trace_of_a_failure_beside_its_counter() {
+    let folder = TempDir::new().unwrap();
+    let smscope = Smscope::new(folder.path()).start();
+    let Some(prometheus) = Prometheus::start(folder.path(), &smscope.admin_address()) else { return };
+    smscope.post_traced(
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        &receipt("m", "UNDELIVERED BLACKLISTED", json!({})),
+        "accepted",
+    );
+    eventually("the exemplar", || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let query = format!("query_exemplars?query=sms_messages_failed_total&start={}&end={}", now - 600, now + 60);
+        let found = prometheus.api(&query)?;
+        let one = &found[0]["exemplars"][0];
+        let is_ours = one["labels"]["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736";
+        holds(is_ours && found[0]["seriesLabels"]["reason"] == "blacklisted", || found.to_string())
+    });
+    assert_eq!(prometheus.query("up").unwrap(), 1.0);
+}
+
 #[test]
 fn prometheus_scrapes_smscope_and_answers_how_many_messages_were_delivered() {
     let folder = TempDir::new().unwrap();

@@ -7,6 +7,7 @@ mod certificates;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod asking;
 mod command_line;
 mod damaged;

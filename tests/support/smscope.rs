@@ -127,7 +127,7 @@ impl Launch {
         });
         let (webhooks, admin) = addresses.unwrap();
         // What it prints comes after it is ready.
-        eventually("smscope says where it is", || process.stdout().contains("metrics: http://"));
+        eventually("smscope says where it is", || process.stdout().contains("metrics: http"));
         Smscope { webhooks, admin, launch: self.clone(), process }
     }
 

@@ -2,6 +2,9 @@
 
 use std::io::{BufRead, BufReader, copy, sink};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use tempfile::TempDir;
 
 use super::{Launch, needed, on_path};
 
@@ -10,6 +13,8 @@ pub struct OnATerminal {
     script: Child,
     /// What it wrote until it was ready.
     pub text: String,
+    /// Holds the data directory.
+    _home: Arc<TempDir>,
 }
 
 /// A command line of this launch's program on a terminal; `None` where there is no `script`, and the test is skipped.
@@ -32,7 +37,7 @@ impl OnATerminal {
         }
         // Whatever else it writes is read, so that it never waits for that.
         std::thread::spawn(move || copy(&mut output, &mut sink()));
-        Some(Self { script, text })
+        Some(Self { script, text, _home: launch.home.clone() })
     }
 }
 

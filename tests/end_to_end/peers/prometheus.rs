@@ -40,7 +40,8 @@ impl Prometheus {
             .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
             .arg(format!("--web.listen-address={address}"))
             // An alert that fires before Alertmanager is known would else be sent again a minute later.
-            .arg("--rules.alert.resend-delay=1s");
+            .arg("--rules.alert.resend-delay=1s")
+            .arg("--enable-feature=exemplar-storage");
         let http = Http::new();
         let mut process = Process::start("Prometheus", &mut command, &folder.join("prometheus.log"));
         let url = format!("http://{address}/-/ready");

@@ -131,6 +131,12 @@ impl Smscope {
         self.answered(expected, self.http.post_json(&self.hook(source), &body.to_string()));
     }
 
+    /// Sends a webhook of the trace that a `traceparent` names.
+    pub fn post_traced(&self, traceparent: &str, body: &serde_json::Value, expected: &str) {
+        let url = format!("{}?traceparent={traceparent}", self.hook("smsmode"));
+        self.answered(expected, self.http.post_json(&url, &body.to_string()));
+    }
+
     /// Sends a webhook of the legacy kind.
     pub fn get(&self, source: &str, query: &str, expected: &str) {
         self.answered(expected, self.http.get(&format!("{}?{query}", self.hook(source))));

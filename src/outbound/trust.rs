@@ -1,4 +1,4 @@
-//! Whom a TLS connection of the simulator trusts.
+//! Which servers a TLS connection to an smscope trusts.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ pub fn authorities(roots: RootCertStore) -> ClientConfig {
     builder().with_root_certificates(roots).with_no_client_auth()
 }
 
-/// The server with this very certificate, under whichever name: our own, which is called by its address on this machine and not by
-/// the name that the provider knows.
-pub fn only(certificate: CertificateDer<'static>) -> ClientConfig {
-    let verifier = Only { certificate, provider: ring::default_provider() };
+/// Servers with one of these very certificates, under any name: our own, which is called by its address on this machine and not by
+/// the name that others know.
+pub fn only(certificates: Vec<CertificateDer<'static>>) -> ClientConfig {
+    let verifier = Only { certificates, provider: ring::default_provider() };
     builder().dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
 }
 
@@ -26,7 +26,7 @@ fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
 
 #[derive(Debug)]
 struct Only {
-    certificate: CertificateDer<'static>,
+    certificates: Vec<CertificateDer<'static>>,
     provider: CryptoProvider,
 }
 
@@ -39,7 +39,7 @@ impl ServerCertVerifier for Only {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if *shown == self.certificate {
+        if self.certificates.contains(shown) {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
