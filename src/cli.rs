@@ -2,6 +2,7 @@
 
 mod asking;
 mod describe;
+mod events;
 mod generated;
 mod kept;
 mod opt_outs;
@@ -16,12 +17,14 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use jiff::tz::TimeZone;
 
 use crate::config::{self, ConfigError, Flags};
-use crate::report::{Dimension, Format};
+use crate::report::{Dimension, Format, Period};
 
 pub use asking::{CheckArguments, ConnectArguments, ReconcileArguments};
 pub use describe::{Line, describe, lines};
+pub use events::{EventsArguments, HashArguments};
 pub use generated::{completions, man_page};
 pub use kept::{EraseArguments, ExportArguments, ShowArguments};
 pub use opt_outs::{OptOutFile, OptOutNumber, OptOutsCommand};
@@ -66,6 +69,11 @@ pub enum Command {
     Report(ReportArguments),
     /// Print the journey of a message: its events in their order, the time between them, numbers masked
     Show(ShowArguments),
+    /// Print the newest events, or follow them as they arrive; or find those of a message, a number or a reference. Numbers are shown as
+    /// the privacy settings say
+    Events(EventsArguments),
+    /// Print the hash that stands for a phone number in log records (`sms.recipient.hash`), for a search in Loki or a dashboard
+    Hash(HashArguments),
     /// Print events or messages as JSON lines or CSV, numbers and texts in full: for audits, and for those who ask what is kept of
     /// them
     Export(ExportArguments),
@@ -92,9 +100,15 @@ pub struct ReportArguments {
     /// How far to reach back
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
     pub since: Duration,
-    /// What to tell rows apart by; several with commas between them
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "hour")]
+    /// What to tell rows apart by; several with commas between them [default: hour, unless --per says more]
+    #[arg(long, value_enum, value_delimiter = ',')]
     pub by: Vec<Dimension>,
+    /// A row for each such period as well
+    #[arg(long, value_enum)]
+    pub per: Option<Period>,
+    /// Where hours and days begin, such as Europe/Paris
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
+    pub timezone: TimeZone,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -111,6 +125,27 @@ pub struct HealthArguments {
     /// Ask instead whether it is alive, whatever it can do at the moment
     #[arg(long)]
     pub live: bool,
+}
+
+impl ReportArguments {
+    /// Periods first.
+    pub fn dimensions(&self) -> Vec<Dimension> {
+        let per = self.per.map(|period| match period {
+            Period::Hour => Dimension::Hour,
+            Period::Day => Dimension::Day,
+            Period::Week => Dimension::Week,
+            Period::Month => Dimension::Month,
+        });
+        let mut all: Vec<Dimension> = per.into_iter().chain(self.by.iter().copied()).collect();
+        if all.is_empty() {
+            all.push(Dimension::Hour);
+        }
+        all
+    }
+}
+
+fn time_zone(text: &str) -> Result<TimeZone, String> {
+    TimeZone::get(text).map_err(|_| "expected the name of a time zone such as Europe/Paris or UTC".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

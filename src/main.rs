@@ -23,6 +23,8 @@ fn begin() -> Result<ExitCode, Exit> {
         Command::Connect(arguments) => run::connect(&load()?, &arguments),
         Command::Reconcile(arguments) => run::reconcile(&load()?, &arguments),
         Command::Report(arguments) => run::report(&load()?, &arguments),
+        Command::Events(arguments) => run::events(&load()?, &arguments),
+        Command::Hash(arguments) => run::hash(&load()?, &arguments),
         Command::Show(arguments) => run::show(&load()?, &arguments),
         Command::Export(arguments) => run::export(&load()?, &arguments),
         Command::Erase(arguments) => run::erase(&load()?, &arguments),

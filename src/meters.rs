@@ -131,11 +131,16 @@ pub const TASK_FAILURES: Meter = counter(
     "{failure}",
     "Background tasks, threads and connections of smscope that panicked or ended though nobody asked them to.",
 );
+pub const RECIPIENTS_FLOODED: Meter = counter(
+    "smscope_recipients_flooded_total",
+    "{recipient}",
+    "Times that a recipient reached the configured number of messages within an hour.",
+);
 pub const BUILD_INFO: Meter =
     gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
 
 /// Every metric of the process, `process_*` aside.
-pub const ALL: [&Meter; 27] = [
+pub const ALL: [&Meter; 28] = [
     &WEBHOOK_REQUESTS,
     &WEBHOOK_REPAIRED,
     &WEBHOOK_UNREAD_RECEIPTS,
@@ -162,6 +167,7 @@ pub const ALL: [&Meter; 27] = [
     &RECONCILE_ROUNDS,
     &RELAY_DURATION,
     &TASK_FAILURES,
+    &RECIPIENTS_FLOODED,
     &BUILD_INFO,
 ];
 
@@ -429,6 +435,11 @@ impl RelayMeters {
 /// The counter of events whose value of `label` became `other`.
 pub fn labels_capped(label: &'static str) -> Counter {
     metrics::counter!(LABELS_CAPPED.name, "label" => label)
+}
+
+/// The counter of a source's recipients that were flooded, at 0 from here on.
+pub fn recipients_flooded(source: &str) -> Counter {
+    metrics::counter!(RECIPIENTS_FLOODED.name, "source" => source.to_owned())
 }
 
 /// The counter of guesses past the limit, at 0 from here on.

@@ -3,22 +3,44 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 
 use crate::csv_output::{CsvOutput, harmless};
-use crate::store::cohorts::Cohort;
+use crate::store::cohorts::{Cohort, Detail};
+
+pub mod now;
 
 /// What the rows are told apart by, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Dimension {
-    /// The hour of acceptance, in UTC
+    /// The hour of acceptance
     Hour,
+    /// The day of acceptance
+    Day,
+    /// The week of acceptance, by ISO 8601
+    Week,
+    /// The month of acceptance
+    Month,
     Source,
     Channel,
     Flow,
     Country,
+    /// campaignId, as the application gave it
+    Campaign,
+    /// The network, by its name
+    Network,
     /// The normalised cause of failure; rows are then of failed messages only
     Reason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Period {
+    Hour,
+    Day,
+    Week,
+    Month,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -35,21 +57,33 @@ impl Dimension {
     fn name(self) -> &'static str {
         match self {
             Dimension::Hour => "hour",
+            Dimension::Day => "day",
+            Dimension::Week => "week",
+            Dimension::Month => "month",
             Dimension::Source => "source",
             Dimension::Channel => "channel",
             Dimension::Flow => "flow",
             Dimension::Country => "country",
+            Dimension::Campaign => "campaign",
+            Dimension::Network => "network",
             Dimension::Reason => "reason",
         }
     }
 
-    fn of(self, cohort: &Cohort) -> String {
+    fn of(self, cohort: &Cohort, zone: &TimeZone) -> String {
+        let local = || zone.to_datetime(cohort.quarter);
         match self {
-            Dimension::Hour => cohort.hour.strftime("%Y-%m-%dT%H:00Z").to_string(),
+            Dimension::Hour if *zone == TimeZone::UTC => cohort.quarter.strftime("%Y-%m-%dT%H:00Z").to_string(),
+            Dimension::Hour => format!("{}{}", local().strftime("%Y-%m-%dT%H:00"), offset(cohort.quarter, zone)),
+            Dimension::Day => local().strftime("%Y-%m-%d").to_string(),
+            Dimension::Week => local().strftime("%G-W%V").to_string(),
+            Dimension::Month => local().strftime("%Y-%m").to_string(),
             Dimension::Source => cohort.source.clone(),
             Dimension::Channel => cohort.channel.clone(),
             Dimension::Flow => cohort.flow.clone(),
             Dimension::Country => cohort.country.clone(),
+            Dimension::Campaign => cohort.campaign.clone(),
+            Dimension::Network => cohort.network.clone(),
             Dimension::Reason => cohort.reason.clone().unwrap_or_default(),
         }
     }
@@ -88,14 +122,19 @@ impl Counts {
     }
 }
 
-/// Renders the cohorts by `dimensions`.
-pub fn render(cohorts: &BTreeMap<Cohort, u64>, dimensions: &[Dimension], format: Format) -> String {
+/// What has to be known of messages to tell them apart by `dimensions`.
+pub fn detail(dimensions: &[Dimension]) -> Detail {
+    Detail { campaign: dimensions.contains(&Dimension::Campaign), network: dimensions.contains(&Dimension::Network) }
+}
+
+/// Renders the cohorts by `dimensions`, times in `zone`.
+pub fn render(cohorts: &BTreeMap<Cohort, u64>, dimensions: &[Dimension], zone: &TimeZone, format: Format) -> String {
     let mut rows: BTreeMap<Vec<String>, Counts> = BTreeMap::new();
     for (cohort, &count) in cohorts {
         if dimensions.contains(&Dimension::Reason) && cohort.reason.is_none() {
             continue;
         }
-        let key = dimensions.iter().map(|dimension| dimension.of(cohort)).collect();
+        let key = dimensions.iter().map(|dimension| dimension.of(cohort, zone)).collect();
         rows.entry(key).or_default().add(&cohort.state, count);
     }
     match format {
@@ -105,10 +144,34 @@ pub fn render(cohorts: &BTreeMap<Cohort, u64>, dimensions: &[Dimension], format:
     }
 }
 
-/// The start of a report that reaches back by `age`, on a whole hour so that its first row is of a whole hour too.
-pub fn start(now: Timestamp, age: std::time::Duration) -> Timestamp {
+/// The start of a report that reaches back by `age`: on a whole hour, or on the day, week or month that is among the dimensions, so
+/// that its first row is of a whole one too.
+pub fn start(now: Timestamp, age: std::time::Duration, dimensions: &[Dimension], zone: &TimeZone) -> Timestamp {
     let start = now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH);
-    Timestamp::from_second(start.as_second().div_euclid(3600) * 3600).unwrap_or(start)
+    let longest = [Dimension::Month, Dimension::Week, Dimension::Day].into_iter().find(|one| dimensions.contains(one));
+    let local = zone.to_datetime(start);
+    let begun = match longest {
+        // By its minutes: the hour that the end of summer time repeats begins twice.
+        None => start.checked_sub((60 * i64::from(local.minute()) + i64::from(local.second())).seconds()).ok(),
+        Some(period) => first_day(local, period).and_then(|day| zone.to_timestamp(day.at(0, 0, 0, 0)).ok()),
+    };
+    let begun = begun.unwrap_or(start);
+    Timestamp::from_second(begun.as_second()).unwrap_or(begun)
+}
+
+fn first_day(at: DateTime, period: Dimension) -> Option<Date> {
+    match period {
+        Dimension::Month => Some(at.date().first_of_month()),
+        Dimension::Week => at.date().checked_sub(i32::from(at.date().weekday().to_monday_zero_offset()).days()).ok(),
+        _ => Some(at.date()),
+    }
+}
+
+/// `+02:00`
+fn offset(at: Timestamp, zone: &TimeZone) -> String {
+    let minutes = zone.to_offset(at).seconds() / 60;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
 }
 
 fn header(dimensions: &[Dimension]) -> Vec<&'static str> {
@@ -201,10 +264,12 @@ mod tests {
     fn cohorts() -> BTreeMap<Cohort, u64> {
         let cohort = |hour: &str, country: &str, state: &str, reason: Option<&str>| Cohort {
             source: "smsmode".into(),
-            hour: hour.parse().unwrap(),
+            quarter: hour.parse().unwrap(),
             channel: "SMS".into(),
             flow: "OTP".into(),
             country: country.into(),
+            campaign: String::new(),
+            network: String::new(),
             state: state.into(),
             reason: reason.map(str::to_owned),
         };
@@ -225,7 +290,7 @@ hour               accepted  delivered  failed  expired  pending  delivered %
 2026-01-01T11:00Z         4          0       0        1        3          0.0
 all                     104         95       5        1        3         91.3
 ";
-        assert_eq!(render(&cohorts(), &[Dimension::Hour], Format::Table), expected);
+        assert_eq!(render(&cohorts(), &[Dimension::Hour], &TimeZone::UTC, Format::Table), expected);
     }
 
     #[test]
@@ -233,8 +298,9 @@ all                     104         95       5        1        3         91.3
         let by = [Dimension::Country, Dimension::Reason];
         let csv =
             "country,reason,accepted,delivered,failed,expired,pending,delivered_ratio\nFR,network,5,0,5,0,0,0.0000\n";
-        assert_eq!(render(&cohorts(), &by, Format::Csv), csv);
-        let json: serde_json::Value = serde_json::from_str(&render(&cohorts(), &by, Format::Json)).unwrap();
+        assert_eq!(render(&cohorts(), &by, &TimeZone::UTC, Format::Csv), csv);
+        let json: serde_json::Value =
+            serde_json::from_str(&render(&cohorts(), &by, &TimeZone::UTC, Format::Json)).unwrap();
         let expected = serde_json::json!([{"country": "FR", "reason": "network", "accepted": 5, "delivered": 0,
             "failed": 5, "expired": 0, "pending": 0, "delivered_ratio": 0.0}]);
         assert_eq!(json, expected);
@@ -243,15 +309,52 @@ all                     104         95       5        1        3         91.3
     #[test]
     fn nothing_makes_an_empty_report() {
         let none = BTreeMap::new();
-        assert_eq!(render(&none, &[Dimension::Country], Format::Csv).lines().count(), 1);
-        assert_eq!(render(&none, &[Dimension::Country], Format::Json), "[]\n");
-        assert!(render(&none, &[Dimension::Country], Format::Table).ends_with("-\n"));
+        assert_eq!(render(&none, &[Dimension::Country], &TimeZone::UTC, Format::Csv).lines().count(), 1);
+        assert_eq!(render(&none, &[Dimension::Country], &TimeZone::UTC, Format::Json), "[]\n");
+        assert!(render(&none, &[Dimension::Country], &TimeZone::UTC, Format::Table).ends_with("-\n"));
     }
 
     #[test]
-    fn a_report_starts_on_a_whole_hour() {
+    fn a_report_starts_on_a_whole_hour_day_week_or_month_of_its_zone() {
         let now: Timestamp = "2026-01-02T10:59:59Z".parse().unwrap();
-        let expected: Timestamp = "2026-01-01T10:00:00Z".parse().unwrap();
-        assert_eq!(start(now, std::time::Duration::from_secs(86_400)), expected);
+        for (by, zone, expected) in [
+            (Dimension::Hour, "UTC", "2026-01-01T10:00:00Z"),
+            (Dimension::Country, "UTC", "2026-01-01T10:00:00Z"),
+            (Dimension::Hour, "Asia/Kolkata", "2026-01-01T10:30:00Z"),
+            (Dimension::Day, "UTC", "2026-01-01T00:00:00Z"),
+            (Dimension::Day, "Europe/Paris", "2025-12-31T23:00:00Z"),
+            (Dimension::Week, "Europe/Paris", "2025-12-28T23:00:00Z"),
+            (Dimension::Month, "Europe/Paris", "2025-12-31T23:00:00Z"),
+        ] {
+            let expected: Timestamp = expected.parse().unwrap();
+            let zone = TimeZone::get(zone).unwrap();
+            assert_eq!(start(now, std::time::Duration::from_secs(86_400), &[by], &zone), expected, "{by:?} {zone:?}");
+        }
+    }
+
+    #[test]
+    fn rows_are_by_the_days_of_the_zone_by_campaign_and_by_network() {
+        let paris = TimeZone::get("Europe/Paris").unwrap();
+        let cohort = |quarter: &str, campaign: &str, network: &str| Cohort {
+            campaign: campaign.into(),
+            network: network.into(),
+            quarter: quarter.parse().unwrap(),
+            ..cohorts().into_keys().next().unwrap()
+        };
+        let cohorts = BTreeMap::from([
+            (cohort("2026-06-30T21:45Z", "summer", "SFR"), 1),
+            (cohort("2026-06-30T22:00Z", "summer", "Orange"), 2),
+            (cohort("2026-07-01T21:45Z", "", "Orange"), 4),
+        ]);
+        let csv = |by: &[Dimension]| {
+            let rows = render(&cohorts, by, &paris, Format::Csv);
+            let cut = |line: &str| line.split(',').take(by.len() + 1).collect::<Vec<_>>().join(",");
+            rows.lines().skip(1).map(cut).collect::<Vec<_>>()
+        };
+        assert_eq!(csv(&[Dimension::Day]), ["2026-06-30,1", "2026-07-01,6"]);
+        assert_eq!(csv(&[Dimension::Month, Dimension::Network]), ["2026-06,SFR,1", "2026-07,Orange,6"]);
+        assert_eq!(csv(&[Dimension::Week]), ["2026-W27,7"]);
+        assert_eq!(csv(&[Dimension::Campaign]), [",4", "summer,3"]);
+        assert_eq!(csv(&[Dimension::Hour])[0], "2026-06-30T23:00+02:00,1");
     }
 }

@@ -1,6 +1,7 @@
 //! The commands, as the process runs them: standard output for what was asked for, standard error for diagnostics.
 
 mod asking;
+mod events;
 mod health;
 mod kept;
 mod opt_outs;
@@ -25,13 +26,14 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::diagnostics;
 use crate::event::SourceName;
 use crate::health::Health;
-use crate::report;
+use crate::report::{self, Format};
 use crate::secret::Secret;
 use crate::serve::{self, Listeners, ServeError, StartError};
 use crate::service_manager::ServiceManager;
 use crate::simulate;
 use crate::store::cohorts;
 
+pub use events::{events, hash};
 pub use health::health;
 pub use kept::{erase, export, show};
 pub use opt_outs::opt_outs;
@@ -143,9 +145,20 @@ pub fn check(loaded: &Loaded, arguments: &CheckArguments) -> Result<ExitCode, Ex
 pub fn report(loaded: &Loaded, arguments: &ReportArguments) -> Result<ExitCode, Exit> {
     let path = &loaded.config.data_dir;
     DataDir::must_have_store(path).map_err(|error| refused(error.into()))?;
-    let cohorts = cohorts::since(&DataDir::private_of(path), report::start(Timestamp::now(), arguments.since))
-        .map_err(|error| refused(StartError::Store { path: path.clone(), error }))?;
-    print(&report::render(&cohorts, &arguments.by, arguments.format));
+    let read = |since, detail| {
+        cohorts::since(&DataDir::private_of(path), since, detail)
+            .map_err(|error| refused(StartError::Store { path: path.clone(), error }))
+    };
+    let (now, dimensions, zone) = (Timestamp::now(), arguments.dimensions(), &arguments.timezone);
+    let cohorts = read(report::start(now, arguments.since, &dimensions, zone), report::detail(&dimensions))?;
+    let mut text = report::render(&cohorts, &dimensions, zone, arguments.format);
+    if arguments.format == Format::Table {
+        let since = now.checked_sub(report::now::REACH).unwrap_or(Timestamp::UNIX_EPOCH);
+        let latest = read(since, cohorts::Detail { network: true, ..Default::default() })?;
+        text += "\n";
+        text += &report::now::now(&latest, now);
+    }
+    print(&text);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,5 +1,7 @@
 //! `smscope show`: the journey of a message, for a person to read.
 
+pub mod events;
+
 use std::fmt::Write;
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use smscope::event::{Reason, SourceName};
 use smscope::ledger::catalogue::Description;
 use smscope::meters::{self, WebhookResult};
 use smscope::record::{Entry, Kind, Record, Resend, Through};
-use smscope::store::{Settings, Store};
+use smscope::store::{FloodRule, Settings, Store};
 use smscope::telemetry::export_logs::ExportStatus;
 use smscope::telemetry::logs::LogEncoder;
 use smscope::telemetry::person::{Discretion, NumberHasher};
@@ -81,6 +81,7 @@ fn durable() -> Vec<&'static Description> {
         resends: Vec::new(),
         opt_outs: None,
         conversations: None,
+        flood: FloodRule::silent(20),
     };
     let (store, end) = Store::open(folder.path(), settings).unwrap();
     let families = store.snapshot().families;

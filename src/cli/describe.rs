@@ -98,6 +98,7 @@ fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     top.line("admin_listen", config.admin_listen);
     top.line("data_dir", config.data_dir.display());
     top.line("public_url", config.public_url.as_deref().unwrap_or("none"));
+    top.line("recipient_flood", config.recipient_flood);
 
     let mut http = section("http", "http.");
     http.line("header_timeout", show_duration(config.http.header_timeout));

@@ -54,7 +54,7 @@ pub struct EraseArguments {
 }
 
 /// A day, a time with its zone, or how long ago; UTC where no zone is said.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     let ago = || config::duration(text).and_then(|age| Timestamp::now().checked_sub(age).ok());
     let day = || TimeZone::UTC.to_timestamp(text.parse::<Date>().ok()?.at(0, 0, 0, 0)).ok();
     text.parse().ok().or_else(day).or_else(ago).ok_or_else(|| {

@@ -146,6 +146,10 @@ impl Config {
         let data_dir = data_dir(flags, &mut given)?;
         let public_given = given.variable_or_key("SMSCOPE_PUBLIC_URL", "public_url").map(Setting::url);
         let public_url = public_given.as_ref().map(public_url).transpose()?;
+        let recipient_flood = match given.root.take("recipient_flood") {
+            Some(setting) => setting.number(2..=100_000)?,
+            None => DEFAULT_RECIPIENT_FLOOD,
+        };
         let (http, tls) = http(given.root.table("http")?)?;
         let admin = admin::read(given.root.table("admin")?)?;
         for tls in [&tls, &admin.tls].into_iter().flatten() {
@@ -170,6 +174,7 @@ impl Config {
             admin_listen,
             data_dir,
             public_url,
+            recipient_flood,
             http,
             tls,
             admin,
@@ -253,6 +258,7 @@ impl Config {
 const DEFAULT_LISTEN: &str = "127.0.0.1:7672";
 const DEFAULT_ADMIN_LISTEN: &str = "127.0.0.1:7673";
 const DEFAULT_DATA_DIR: &str = "./smscope-data";
+const DEFAULT_RECIPIENT_FLOOD: usize = 20;
 
 /// The places that a setting may come from, flags aside.
 struct Given<'a> {

@@ -23,6 +23,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the provider reaches us, when that is not `{listen}`: scheme, host and optional path, no trailing slash.
     pub public_url: Option<String>,
+    /// Messages to one recipient within an hour at which it is counted as flooded.
+    pub recipient_flood: usize,
     pub http: Http,
     /// Of the webhook listener; `None`: it speaks plain HTTP.
     pub tls: Option<ListenerTls>,

@@ -134,6 +134,9 @@ static SETTINGS: &[Setting] = &[
         .example(r#""https://sms.example.com""#)
         .wrong(r#""sms.example.com""#)
         .variable("SMSCOPE_PUBLIC_URL", "https://sms.example.com"),
+    key("recipient_flood", "number", "20", "messages to one recipient within an hour at which `smscope_recipients_flooded_total` counts it")
+        .example("50")
+        .wrong("1"),
     key(
         "http.header_timeout",
         "duration",

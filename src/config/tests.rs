@@ -241,7 +241,7 @@ fn an_unknown_key_is_named_with_those_that_are_known() {
         ),
         (
             "lisen = 1",
-            "lisen: unknown key at /smscope.toml:1 (did you mean listen?); expected one of listen, admin_listen, data_dir, public_url, http, admin, store, privacy, otlp, \
+            "lisen: unknown key at /smscope.toml:1 (did you mean listen?); expected one of listen, admin_listen, data_dir, public_url, recipient_flood, http, admin, store, privacy, otlp, \
              source, account, self_probe, reconcile, conversations, opt_outs, relay, resend",
         ),
         ("[privacy]\nnumber = true", "privacy.number: unknown key at /smscope.toml:2; expected one of recipient, text"),

@@ -8,7 +8,7 @@ use crate::config::{Api, ApiMode, Config, Flags};
 use crate::secret::Secret;
 use crate::smsmode::{API_KEY, Fault, SmsmodeApi as StandIn};
 use crate::smsmode_api::event_of;
-use crate::store::{Settings, StoreThreads};
+use crate::store::{FloodRule, Settings, StoreThreads};
 
 struct Bench {
     stand_in: StandIn,
@@ -33,6 +33,7 @@ fn bench(max_pages: usize) -> Bench {
         resends: Vec::new(),
         opt_outs: None,
         conversations: None,
+        flood: FloodRule::silent(20),
     };
     let (store, end) = Store::open(folder.path(), settings).unwrap();
     let api = Api {

@@ -220,7 +220,7 @@ fn store_error(config: &Config, error: OpenError) -> Exit {
     refused(StartError::Store { path: config.data_dir.clone(), error })
 }
 
-fn people(config: &Config, recipients: &[String]) -> Result<People, Exit> {
+pub(super) fn people(config: &Config, recipients: &[String]) -> Result<People, Exit> {
     People::new(&numbers(recipients)?, serve::regions(config)).map_err(usage)
 }
 
@@ -229,7 +229,7 @@ fn usage(problem: String) -> Exit {
 }
 
 /// The numbers that were given; in the place of `-` those of standard input, one a line.
-fn numbers(recipients: &[String]) -> Result<Vec<String>, Exit> {
+pub(super) fn numbers(recipients: &[String]) -> Result<Vec<String>, Exit> {
     let mut numbers = Vec::new();
     for recipient in recipients {
         match recipient.as_str() {

@@ -39,6 +39,7 @@ mod asking;
 mod control;
 #[cfg(test)]
 mod fault_tests;
+mod floods;
 mod journal;
 mod opt_outs;
 mod page;
@@ -270,6 +271,7 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         sources: config.sources.iter().map(|source| source.name.clone()).collect(),
         exports_logs: config.otlp.logs.is_some(),
         conversations: config.conversations,
+        flood: floods::flood_rule(config),
         opt_outs: config.opt_outs.as_ref().map(|opt_outs| opt_outs.scope),
         resends: config.resends.clone(),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),

@@ -67,6 +67,7 @@ impl Writer {
 
     /// One step of each chore. `true`: there is more to do at once.
     pub(super) fn keep_house(&mut self) -> bool {
+        self.floods.report(Instant::now());
         if !self.is_sound() {
             return false;
         }

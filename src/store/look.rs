@@ -20,7 +20,7 @@ const AT_ONCE: i64 = 1_000;
 
 /// A store that is looked into.
 pub struct View {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// Which events or messages are meant.

@@ -44,6 +44,7 @@ mod conversations;
 pub mod erase;
 mod failure;
 mod files;
+mod floods;
 mod housekeeping;
 mod jobs;
 mod journal;
@@ -59,6 +60,7 @@ mod retention;
 mod rows;
 mod schema;
 mod scrub;
+pub mod search;
 mod shared;
 mod transaction;
 mod writer;
@@ -67,6 +69,7 @@ mod writer;
 mod tests;
 
 pub use clock::MARGIN;
+pub use floods::{Flood, FloodRule};
 pub use overdue::Overdue;
 
 use backlog::Backlog;
@@ -113,6 +116,8 @@ pub struct Settings {
     pub opt_outs: Option<Scope>,
     /// How long a number's last message may be answered without being named; `None`: a reply answers what it names, or nothing.
     pub conversations: Option<Duration>,
+    /// When a recipient is flooded.
+    pub flood: FloodRule,
 }
 
 /// One request, decoded, to be kept whole or not at all.

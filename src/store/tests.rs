@@ -20,6 +20,7 @@ pub fn settings() -> Settings {
         resends: Vec::new(),
         opt_outs: None,
         conversations: None,
+        flood: FloodRule::silent(20),
     }
 }
 
@@ -462,9 +463,9 @@ async fn a_cohort_is_of_the_hour_in_which_its_messages_were_accepted_however_lat
         let at = noon + jiff::SignedDuration::from_mins(minutes);
         opened.store().commit(submission_at(at, vec![Event::Receipt(Box::new(one))])).await.unwrap();
     }
-    let counts = cohorts::since(folder.path(), noon).unwrap();
+    let counts = cohorts::since(folder.path(), noon, cohorts::Detail::default()).unwrap();
     let rows: Vec<(String, String, Option<String>, u64)> =
-        counts.into_iter().map(|(c, n)| (c.hour.to_string(), c.state, c.reason, n)).collect();
+        counts.into_iter().map(|(c, n)| (c.quarter.to_string(), c.state, c.reason, n)).collect();
     let expected = [
         ("2026-03-01T12:00:00Z", "delivered", None, 1),
         ("2026-03-01T12:00:00Z", "failed", Some("network"), 1),

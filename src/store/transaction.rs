@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::erase::{Marks, redacted_receipt};
+use super::floods::FirstSight;
 use super::lookup::{self, Lookup};
 use super::messages::{self, Origin, Row, known};
 use super::opt_outs::Scope;
@@ -47,6 +48,7 @@ pub struct Open<'a> {
     pub conversations: Option<Duration>,
     pub postings: Postings,
     pub observations: Vec<Observation>,
+    pub first_sights: Vec<FirstSight>,
     /// A relay has something to do.
     pub relays_changed: bool,
     /// There is another failure to be answered.
@@ -246,6 +248,10 @@ impl Open<'_> {
             }
             self.take_receipt_key(row.id, key)?;
             self.may_be_answered(&submission.source, receipt, row.id)?;
+            // What is learnt by asking was sent long ago.
+            if let (Some(number), false) = (&receipt.number, submission.reconciled) {
+                self.first_sights.push(FirstSight { source: submission.source.clone(), number: number.clone() });
+            }
             self.count_after_opt_out(&submission.source, receipt, &row.labels)?;
         } else {
             messages::update(self.connection, submission, receipt, &row)?;

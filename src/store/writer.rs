@@ -12,6 +12,7 @@ use super::checkpoint::Checkpointer;
 use super::erase::{self, Marks};
 use super::failure::{Failure, Recovery, is_damage, is_of_the_environment};
 use super::files::Files;
+use super::floods::{FirstSight, Floods};
 use super::housekeeping::MessageRound;
 use super::jobs::{CursorMove, Erasing, Job, OptingOut, Redriving, Request, Resending, Settling};
 use super::lookup::Lookup;
@@ -58,6 +59,7 @@ pub struct Writer {
     pub(super) checkpointer: Checkpointer,
     meters: StoreMeters,
     source_meters: HashMap<String, SourceMeters>,
+    pub(super) floods: Floods,
     /// Committed since the checkpointer was last asked.
     pub(super) uncheckpointed: usize,
     pub(super) message_round: MessageRound,
@@ -71,6 +73,7 @@ pub(super) struct Done<T> {
     result: T,
     postings: Postings,
     observations: Vec<Observation>,
+    first_sights: Vec<FirstSight>,
     relays_changed: bool,
     resends_changed: bool,
     opt_outs_changed: Option<i64>,
@@ -100,6 +103,7 @@ impl Writer {
         let spelled_to = rows::spelled_to(&connection)?;
         let source_meters =
             settings.sources.iter().map(|name| (name.to_string(), SourceMeters::new(name.as_str()))).collect();
+        let floods = Floods::new(settings.flood.clone(), &settings.sources);
         let mut writer = Self {
             connection,
             files,
@@ -117,6 +121,7 @@ impl Writer {
             checkpointer,
             meters: StoreMeters::new(),
             source_meters,
+            floods,
             uncheckpointed: 0,
             message_round,
             log_holds_what_went: false,
@@ -369,12 +374,15 @@ impl Writer {
             conversations: self.settings.conversations,
             postings: Postings::default(),
             observations: Vec::new(),
+            first_sights: Vec::new(),
             relays_changed: false,
             resends_changed: false,
             opt_outs_changed: None,
         };
         let result = work(&mut open)?;
-        let Open { postings, observations, relays_changed, resends_changed, opt_outs_changed, caps, .. } = open;
+        let Open {
+            postings, observations, first_sights, relays_changed, resends_changed, opt_outs_changed, caps, ..
+        } = open;
         rows::save_ledger(&transaction, &visible.ledger, &postings)?;
         rows::save_label_values(&transaction, caps.fresh())?;
         if !self.files.are_in_place() {
@@ -382,7 +390,7 @@ impl Writer {
         }
         self.worked += started.elapsed();
         transaction.commit()?;
-        Ok(Done { result, postings, observations, relays_changed, resends_changed, opt_outs_changed })
+        Ok(Done { result, postings, observations, first_sights, relays_changed, resends_changed, opt_outs_changed })
     }
 
     fn found_damaged(&mut self) {
@@ -443,6 +451,7 @@ impl Writer {
         if done.resends_changed {
             self.shared.resends.send_modify(|changes| *changes += 1);
         }
+        let now = Instant::now();
         for Observation { labels, delivered_in, delayed } in done.observations {
             let Some(meters) = self.source_meters.get(&labels.source) else { continue };
             if let Some(took) = delivered_in {
@@ -451,6 +460,9 @@ impl Writer {
             if let Some(delay) = delayed {
                 meters.receipt_delayed(delay);
             }
+        }
+        for message in &done.first_sights {
+            self.floods.seen(message, now);
         }
         done.result
     }

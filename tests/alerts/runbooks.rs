@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use regex::Regex;
-use smscope::store::{Settings, Store};
+use smscope::store::{FloodRule, Settings, Store};
 use tempfile::TempDir;
 
 use crate::files::{all_rules, is_alert, parse, program, read, root, rules, text, yaml};
@@ -105,6 +105,7 @@ fn every_command_of_a_runbook_runs_where_its_functions_are_defined() {
         resends: Vec::new(),
         opt_outs: None,
         conversations: None,
+        flood: FloodRule::silent(20),
     };
     fs::create_dir(&data).unwrap();
     let (store, end) = Store::open(&data, settings).unwrap();

@@ -44,6 +44,7 @@ const CONTRACT: &[(&str, &str, &str, &str, &[&str])] = &[
     ("smscope_export_backlog_records", "gauge", "smscope.export.backlog.records", "{record}", &["signal"]),
     ("smscope_export_oldest_timestamp_seconds", "gauge", "smscope.export.oldest.timestamp", "s", &["signal"]),
     ("smscope_labels_capped_total", "counter", "smscope.labels.capped", "{event}", &["label"]),
+    ("smscope_recipients_flooded_total", "counter", "smscope.recipients.flooded", "{recipient}", &["source"]),
     ("smscope_guesses_limited_total", "counter", "smscope.guesses.limited", "{request}", &[]),
     ("smscope_store_commit_duration_seconds", "histogram", "smscope.store.commit.duration", "s", &[]),
     ("smscope_store_events", "gauge", "smscope.store.events", "{event}", &[]),

@@ -52,6 +52,7 @@ export const METRICS = {
   smscope_store_wal_size_bytes: [],
   smscope_labels_capped_total: ["label"],
   smscope_task_failures_total: ["task"],
+  smscope_recipients_flooded_total: ["source"],
   smscope_guesses_limited_total: [],
   smscope_tls_certificate_expiry_timestamp_seconds: [],
   smscope_tls_handshake_failures_total: [],

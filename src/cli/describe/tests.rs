@@ -36,6 +36,7 @@ listen              127.0.0.1:7672                                  default
 admin_listen        127.0.0.1:7673                                  default
 data_dir            ./smscope-data                                  default
 public_url          none                                            default
+recipient_flood     20                                              default
 
 http
   header_timeout    15s                                             default
