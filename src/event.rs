@@ -190,7 +190,7 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub message_id: String,
-    /// Legacy only: the recipient in one spelling ([`crate::number::plain`]), because one smsID covers many recipients. Empty otherwise.
+    /// Legacy only: the recipient in one spelling (`number::plain`), because one smsID covers many recipients. Empty otherwise.
     pub message_part: String,
     /// The same as it was written, where that differs: earlier versions knew a message by it.
     pub part_text: Option<String>,

@@ -287,7 +287,7 @@ fn a_person_is_erased_from_each_of_these_forms() {
         assert_eq!(smscope.ask(request).status, 200, "{what}");
     }
     let counted = smscope.metric("sms_messages_total", &[]);
-    let erased = smscope.launch.clone().args(&["erase", "--recipient", "+33698765432"]).run();
+    let erased = smscope.launch.clone().args(&["erase", "--yes", "--recipient", "+33698765432"]).run();
     assert_eq!(erased.code, Some(0), "{}", erased.stderr);
     for (what, request) in of_a_person("m") {
         assert_eq!(smscope.ask(request).status, 200, "{what}");
