@@ -22,7 +22,7 @@ use jiff::tz::TimeZone;
 use crate::config::{self, ConfigError, Flags};
 use crate::report::{Dimension, Format, Period};
 
-pub use asking::{CheckArguments, ConnectArguments, ReconcileArguments};
+pub use asking::{CheckArguments, ConnectArguments, ReconcileArguments, ReprocessArguments};
 pub use describe::{Line, describe, lines};
 pub use events::{EventsArguments, HashArguments};
 pub use generated::{completions, man_page};
@@ -64,6 +64,8 @@ pub enum Command {
     Connect(ConnectArguments),
     /// Ask the provider for all that it accepted in a period, and keep what did not come; needs an API key
     Reconcile(ReconcileArguments),
+    /// Read stored requests again that were not understood when they came, and store what this version understands
+    Reprocess(ReprocessArguments),
     /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
     /// arrival
     Report(ReportArguments),

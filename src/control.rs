@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::event::SourceName;
 use crate::reconcile::Tally;
+use crate::reprocess::{Scope, Tallies};
 use crate::store::erase::{Erased, Progress};
 use crate::store::opt_outs::OptOutChange;
 use crate::store::relays::DeadLetterFilter;
@@ -36,6 +37,8 @@ pub enum Request {
     OptOut { changes: Vec<OptOutChange> },
     /// Ask the provider for all that was accepted from `since` on and before `until`, of one source or of all.
     Reconcile { source: Option<String>, since: Timestamp, until: Timestamp },
+    /// Read stored requests again that were not understood.
+    Reprocess { scope: Scope },
 }
 
 /// A line of an answer.
@@ -55,6 +58,8 @@ pub enum Line {
     },
     /// All sources have been asked about.
     Reconciled,
+    /// What was read again, by source.
+    Reprocessed(Tallies),
     /// The running smscope is not configured for what is asked for.
     NotConfigured(String),
     Failed(String),

@@ -174,6 +174,8 @@ mod tests {
             trace: some(),
             reconciled: true,
             repaired: true,
+            reprocessed: true,
+            arrived_at: Some(Timestamp::UNIX_EPOCH),
             erased: true,
         }
     }

@@ -31,6 +31,7 @@ pub mod reconcile;
 pub mod record;
 pub mod relay;
 pub mod report;
+pub mod reprocess;
 pub mod resend;
 pub mod route;
 pub mod run;

@@ -22,6 +22,7 @@ fn begin() -> Result<ExitCode, Exit> {
         Command::Check(arguments) => run::check(&load()?, &arguments),
         Command::Connect(arguments) => run::connect(&load()?, &arguments),
         Command::Reconcile(arguments) => run::reconcile(&load()?, &arguments),
+        Command::Reprocess(arguments) => run::reprocess(&load()?, &arguments),
         Command::Report(arguments) => run::report(&load()?, &arguments),
         Command::Events(arguments) => run::events(&load()?, &arguments),
         Command::Hash(arguments) => run::hash(&load()?, &arguments),

@@ -222,6 +222,12 @@ pub struct Record {
     /// The JSON that it came in was damaged, and was read leniently.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub repaired: bool,
+    /// It was read from a stored request that was not understood at first; of an unrecognized event also: it is understood by now.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub reprocessed: bool,
+    /// When its request arrived, where that is not when it was stored.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub arrived_at: Option<Timestamp>,
     /// What told of the person has been erased.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub erased: bool,
@@ -260,6 +266,8 @@ impl Record {
             trace: None,
             reconciled: false,
             repaired: false,
+            reprocessed: false,
+            arrived_at: None,
             erased: false,
         }
     }

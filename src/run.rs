@@ -6,6 +6,7 @@ mod health;
 mod kept;
 mod opt_outs;
 mod relay;
+mod reprocess;
 mod running;
 
 use std::io::{IsTerminal, Write};
@@ -38,6 +39,7 @@ pub use health::health;
 pub use kept::{erase, export, show};
 pub use opt_outs::opt_outs;
 pub use relay::relay;
+pub use reprocess::reprocess;
 
 /// What work that blocks may take to end once everything else has.
 const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);

@@ -42,3 +42,16 @@ pub struct ReconcileArguments {
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
 }
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ReprocessArguments {
+    /// How far to reach back: what arrived since then is read [default: all that is stored]
+    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    pub since: Option<Duration>,
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Store nothing; print what the requests are read as
+    #[arg(long)]
+    pub dry_run: bool,
+}

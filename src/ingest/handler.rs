@@ -145,8 +145,16 @@ impl Handler {
         let raw =
             Raw { method: head.method.as_str().to_owned(), content_type: content_type.map(str::to_owned), query, body };
         let trace = query_trace.or(address.and_then(|address| address.trace));
-        let submission =
-            Submission { source: source.name.clone(), arrived_at, trace, reconciled: false, repaired, raw, events };
+        let submission = Submission {
+            source: source.name.clone(),
+            arrived_at,
+            trace,
+            reconciled: false,
+            repaired,
+            reprocessed: None,
+            raw,
+            events,
+        };
         let Ok(Ok(verdict)) = tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await else {
             return Err(Answer::Unavailable);
         };

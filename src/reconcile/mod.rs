@@ -190,6 +190,7 @@ impl Reconciler {
                 trace: None,
                 reconciled: true,
                 repaired: false,
+                reprocessed: None,
                 raw,
                 events: vec![event],
             };

@@ -73,6 +73,7 @@ impl Bench {
             trace: None,
             reconciled: false,
             repaired: false,
+            reprocessed: None,
             raw,
             events: vec![event],
         };

@@ -123,6 +123,7 @@ impl Resender {
             trace: to_send.trace.as_deref().and_then(TraceParent::parse),
             reconciled: false,
             repaired: false,
+            reprocessed: None,
             raw: Raw {
                 method: "POST".to_owned(),
                 query: String::new(),

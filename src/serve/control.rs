@@ -8,6 +8,7 @@ use super::supervisor::Shutdown;
 use crate::config::Config;
 use crate::control::{Line, Request};
 use crate::reconcile::Reconciler;
+use crate::reprocess::{Scope, reprocess};
 use crate::store::Store;
 use crate::store::erase::{People, Regions};
 
@@ -36,6 +37,10 @@ pub fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Req
                     Err(problem) => Line::NotConfigured(problem.to_string()),
                 }
             }
+            Request::Reprocess { scope } => match scope.check(&config) {
+                Ok(()) => read_again(&config, &store, &scope, &shutdown),
+                Err(problem) => Line::NotConfigured(problem),
+            },
         };
         let _gone = lines.blocking_send(last);
     }
@@ -54,6 +59,20 @@ fn erase(store: &Store, people: People, shutdown: &Shutdown, lines: &mpsc::Sende
         }
         Err(error) => {
             tracing::warn!(%error, "an erasure was not finished");
+            Line::Failed(error.to_string())
+        }
+    }
+}
+
+fn read_again(config: &Config, store: &Store, scope: &Scope, shutdown: &Shutdown) -> Line {
+    match reprocess(config, store, scope, || !shutdown.has_begun()) {
+        Ok(tallies) => {
+            let read: u64 = tallies.values().map(|tally| tally.read).sum();
+            tracing::info!(read, "read stored requests again that were not understood");
+            Line::Reprocessed(tallies)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "not all stored requests were read again");
             Line::Failed(error.to_string())
         }
     }

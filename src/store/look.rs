@@ -1,6 +1,7 @@
 //! Reading events and messages for people: beside whoever writes, a thousand rows at a time, so that no long view of an old state
 //! keeps the write-ahead log from being shortened.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -10,9 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::OpenError;
 use super::erase::People;
+use super::lookup;
 use super::messages::timestamp;
 use super::opt_outs::{self, OptOut};
 use super::relays::{self, Undelivered};
+use super::unrecognized::{self, Unrecognized};
+use crate::event::plain_id;
 use crate::record::{Entry, Record};
 
 /// Rows that are read at once.
@@ -84,6 +88,22 @@ impl View {
         limit: usize,
     ) -> rusqlite::Result<Vec<Undelivered>> {
         relays::undelivered(&self.connection, relay, only_dead, limit)
+    }
+
+    /// The next request that was not understood, as [`super::Store::unrecognized_after`].
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn unrecognized_after(&self, position: i64, newest: i64) -> rusqlite::Result<Option<(Unrecognized, i64)>> {
+        unrecognized::next(&self.connection, position, newest)
+    }
+
+    /// The place of the newest event.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn newest(&self) -> rusqlite::Result<i64> {
+        self.connection.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))
     }
 
     /// # Errors
@@ -188,19 +208,51 @@ impl View {
     /// # Errors
     /// The store cannot be read.
     pub fn journeys(&self, id: &str) -> rusqlite::Result<Vec<(Message, Vec<Entry>)>> {
-        let mut found = Vec::new();
-        for column in ["message_id", "ref_client"] {
-            let query = format!("SELECT {OF_A_MESSAGE} FROM messages WHERE {column} = ?1 ORDER BY id");
-            for message in self.connection.prepare(&query)?.query_map([id], message)? {
-                let message = message?;
-                let events = self.events_of(message.id)?;
-                found.push((message, events));
-            }
-            if !found.is_empty() {
-                break;
+        let mut messages = self.messages_with_id(id)?;
+        if messages.is_empty() {
+            let query = format!("SELECT {OF_A_MESSAGE} FROM messages WHERE ref_client = ?1 ORDER BY id");
+            messages = self.connection.prepare(&query)?.query_map([id], message)?.collect::<rusqlite::Result<_>>()?;
+        }
+        let journey = |message: Message| self.events_of(message.id).map(|events| (message, events));
+        messages.into_iter().map(journey).collect()
+    }
+
+    /// The messages with this id, of which a legacy id has many. By their keys, and not by an index of ids: that would be written all
+    /// over by each message.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn messages_with_id(&self, id: &str) -> rusqlite::Result<Vec<Message>> {
+        let id = plain_id(id.trim().to_owned());
+        // Keys move from the newest messages to the table: what moves meanwhile is found in both.
+        let mut found: BTreeSet<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM messages WHERE id > coalesce((SELECT value FROM meta WHERE key = 'keys_indexed_to'), 0) \
+                 AND message_id = ?1",
+            )?
+            .query_map([&id], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut with_key = self.connection.prepare_cached("SELECT message FROM message_keys WHERE key = ?1")?;
+        for source in self.sources()? {
+            for key in [lookup::short_hash(&[&source, &id, ""]), lookup::id_key(&source, &id)] {
+                for message in with_key.query_map([key], |row| row.get(0))? {
+                    found.insert(message?);
+                }
             }
         }
-        Ok(found)
+        let query = format!("SELECT {OF_A_MESSAGE} FROM messages WHERE id = ?1 AND message_id = ?2");
+        let mut row = self.connection.prepare_cached(&query)?;
+        let messages = found.into_iter().map(|place| row.query_row(params![place, id], message).optional());
+        messages.filter_map(Result::transpose).collect()
+    }
+
+    /// All sources that ever had a message, configured now or not.
+    fn sources(&self) -> rusqlite::Result<Vec<String>> {
+        self.connection
+            .prepare_cached("SELECT DISTINCT labels ->> '$.source' FROM ledger WHERE metric = 'sms_messages_total'")?
+            .query_map([], |row| row.get(0))?
+            .collect()
     }
 
     fn events_of(&self, message: i64) -> rusqlite::Result<Vec<Entry>> {
@@ -220,8 +272,8 @@ impl View {
         self.connection
             .query_row(
                 "SELECT id, received_at, event FROM events INDEXED BY events_replies \
-                 WHERE kind IN ('reply.received', 'reply.stop') AND event ->> '$.message_id' = ?1",
-                params![id],
+                 WHERE kind IN ('reply.received', 'reply.stop') AND event ->> '$.message_id' IN (?1, ?2)",
+                params![id, plain_id(id.to_owned())],
                 |row| {
                     Ok(Entry { position: row.get(0)?, received_at: timestamp(row.get(1)?)?, record: record(row, 2)? })
                 },

@@ -63,6 +63,7 @@ mod scrub;
 pub mod search;
 mod shared;
 mod transaction;
+mod unrecognized;
 mod writer;
 
 #[cfg(test)]
@@ -71,6 +72,7 @@ mod tests;
 pub use clock::MARGIN;
 pub use floods::{Flood, FloodRule};
 pub use overdue::Overdue;
+pub use unrecognized::{Reprocessed, Unrecognized};
 
 use backlog::Backlog;
 use erase::{Changes, EraseError, Erased, Marks, People, Performed, Step, Told};
@@ -130,6 +132,8 @@ pub struct Submission {
     pub reconciled: bool,
     /// Its JSON was damaged, and was read leniently.
     pub repaired: bool,
+    /// It did not come now: a stored request, which arrived then, is read again.
+    pub reprocessed: Option<Reprocessed>,
     pub raw: Raw,
     /// In the order of the request.
     pub events: Vec<Event>,
@@ -249,6 +253,31 @@ impl Store {
         let job = Job::Keep(Request { submission: Box::new(submission), answer });
         self.enqueue(job).inspect_err(|_| self.backlog.remove(weight))?;
         answered.await.unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// As [`Store::commit`]. Blocks: not for async code.
+    ///
+    /// # Errors
+    /// Nothing of it was kept.
+    pub fn commit_blocking(&self, submission: Submission) -> Result<Verdict, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let weight = submission.weight();
+        if !self.backlog.admit(weight) {
+            return Err(Refusal::QueueFull);
+        }
+        let job = Job::Keep(Request { submission: Box::new(submission), answer });
+        self.enqueue(job).inspect_err(|_| self.backlog.remove(weight))?;
+        answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))
+    }
+
+    /// The next request after the event `position` and up to `newest` that was not understood, and the last of its events that were not.
+    /// Blocks on the disk: not for async code.
+    ///
+    /// # Errors
+    /// The database could not be read; the text says why.
+    pub fn unrecognized_after(&self, position: i64, newest: i64) -> Result<Option<(Unrecognized, i64)>, String> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        unrecognized::next(&reader, position, newest).map_err(|error| error.to_string())
     }
 
     /// Saves how far the export of the journal has come.

@@ -199,6 +199,12 @@ impl Open<'_> {
         Ok(())
     }
 
+    /// The relays that pass on as it came what has this record.
+    pub fn raw_relays_of(&self, record: &Record) -> Vec<RelayName> {
+        let raw = chosen(self.routes, record).into_iter().filter(|route| route.format == Format::Raw);
+        raw.map(|route| route.relay.clone()).collect()
+    }
+
     /// The series of each relay exist from the start; what a relay left that is configured no more is a dead letter.
     pub fn open_relays(&mut self) -> rusqlite::Result<()> {
         for route in self.routes {

@@ -99,7 +99,16 @@ pub(super) fn submission(events: Vec<Event>) -> Submission {
 
 pub fn submission_at(arrived_at: Timestamp, events: Vec<Event>) -> Submission {
     let raw = Raw { method: "POST".into(), query: String::new(), content_type: None, body: Bytes::from_static(b"{}") };
-    Submission { source: source(), arrived_at, trace: None, reconciled: false, repaired: false, raw, events }
+    Submission {
+        source: source(),
+        arrived_at,
+        trace: None,
+        reconciled: false,
+        repaired: false,
+        reprocessed: None,
+        raw,
+        events,
+    }
 }
 
 pub struct Opened {

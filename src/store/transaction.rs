@@ -10,7 +10,7 @@ use super::floods::FirstSight;
 use super::lookup::{self, Lookup};
 use super::messages::{self, Origin, Row, known};
 use super::opt_outs::Scope;
-use super::{Raw, Submission, Verdict, conversations};
+use super::{Raw, Submission, Verdict, conversations, unrecognized};
 use crate::event::{Event, Outcome, Price, Receipt, Reply, ReplyKind, Status, Unrecognized, hex};
 use crate::ledger::accounting::{Accounts, MessageLabels, NetworkLabels};
 use crate::ledger::caps::{Label, LabelCaps, UNKNOWN};
@@ -79,7 +79,13 @@ impl Open<'_> {
     /// Takes all events of one request.
     pub fn submit(&mut self, submission: &Submission) -> rusqlite::Result<Verdict> {
         let raw = (!self.brings_back_an_erased_person(submission)?).then_some(&submission.raw);
-        let mut taking = Taking { submission, raw, kept_in: None, raw_taken: Vec::new() };
+        // What is read again is stored already.
+        let kept_in = submission.reprocessed.as_ref().map(|reprocessed| reprocessed.request);
+        let raw_taken = match kept_in {
+            Some(_) => self.raw_relays_of(&Record::new(Kind::Unrecognized, submission.source.clone())),
+            None => Vec::new(),
+        };
+        let mut taking = Taking { submission, raw, kept_in, raw_taken };
         let mut novelties = Vec::with_capacity(submission.events.len());
         for event in &submission.events {
             novelties.push(match event {
@@ -92,6 +98,9 @@ impl Open<'_> {
             {
                 self.accounts().reconciled(submission.source.as_str(), receipt.status.outcome);
             }
+        }
+        if let Some(reprocessed) = &submission.reprocessed {
+            unrecognized::resolve(self.connection, reprocessed)?;
         }
         Ok(if novelties.contains(&Novelty::New) {
             Verdict::Accepted
@@ -315,7 +324,9 @@ impl Open<'_> {
         if !self.take_event_key(submission, &unrecognized_key(event))? {
             return Ok(Novelty::Known);
         }
-        let record = Record { why: Some(event.why.to_owned()), ..blank(submission, Kind::Unrecognized) };
+        // An element of a request that is read again is understood by another version, perhaps.
+        let record =
+            Record { why: Some(event.why.to_owned()), reprocessed: false, ..blank(submission, Kind::Unrecognized) };
         self.keep(taking, &record, None)?;
         Ok(Novelty::NewButUnrecognized)
     }
@@ -368,7 +379,7 @@ impl Open<'_> {
         let delivered_in =
             delivery.and_then(|milliseconds| u64::try_from(milliseconds).ok()).map(Duration::from_millis);
         // Clocks differ: what seems to come from the future says nothing.
-        let came_by_itself = receipt.status.time.filter(|_| !submission.reconciled);
+        let came_by_itself = receipt.status.time.filter(|_| !submission.reconciled && submission.reprocessed.is_none());
         let delayed = came_by_itself.and_then(|time| submission.arrived_at.duration_since(time).try_into().ok());
         if delivered_in.is_some() || delayed.is_some() {
             self.observations.push(Observation { labels: labels.clone(), delivered_in, delayed });
@@ -444,7 +455,8 @@ impl Open<'_> {
 
     /// Writes the journal row, and gives its place; the request itself goes with the first event of it that is kept.
     fn keep(&mut self, taking: &mut Taking<'_>, record: &Record, message: Option<i64>) -> rusqlite::Result<i64> {
-        let arrived_at = taking.submission.arrived_at;
+        let submission = taking.submission;
+        let arrived_at = submission.reprocessed.as_ref().map_or(submission.arrived_at, |reprocessed| reprocessed.at);
         let id = self.journal(record, message, arrived_at, Some(taking))?;
         taking.kept_in.get_or_insert(id);
         self.relay(record, id, message, arrived_at, Some(&mut taking.raw_taken))?;
@@ -515,6 +527,8 @@ fn blank(submission: &Submission, kind: Kind) -> Record {
         trace: submission.trace.map(|trace| trace.to_string()),
         reconciled: submission.reconciled,
         repaired: submission.repaired,
+        reprocessed: submission.reprocessed.is_some(),
+        arrived_at: submission.reprocessed.as_ref().map(|_| submission.arrived_at),
         ..Record::new(kind, submission.source.clone())
     }
 }

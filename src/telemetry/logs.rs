@@ -104,6 +104,8 @@ impl LogEncoder {
         }
         attributes.any("sms.reconciled", record.reconciled.then_some(Value::BoolValue(true)));
         attributes.any("sms.webhook.repaired", record.repaired.then_some(Value::BoolValue(true)));
+        attributes.any("sms.reprocessed", record.reprocessed.then_some(Value::BoolValue(true)));
+        attributes.text("sms.arrival.time", record.arrived_at.map(|at| at.to_string()).as_deref());
         attributes.text("sms.unrecognized.reason", record.why.as_deref());
         if privacy.text == Text::Exported {
             attributes.text("sms.text", record.text.as_deref());

@@ -27,6 +27,7 @@ mod opt_outs;
 mod page;
 mod recipes;
 mod relay;
+mod reprocess;
 mod resend;
 mod simulate;
 mod smuggling;

@@ -11,7 +11,7 @@ use crate::support::{Client, HOOK, Launch, NUMBER, Smscope, request};
 const V6: &str = include_str!("v6.sql");
 
 /// A data directory with the store of schema 6, moved to an hour ago.
-fn of_schema_6() -> Launch {
+pub fn of_schema_6() -> Launch {
     let launch = Launch::new();
     let path = launch.data_dir().join("private/smscope.db");
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();

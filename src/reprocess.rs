@@ -1,0 +1,223 @@
+//! Stored requests that were not understood, read again by today's decoder.
+//!
+//! What they are read as goes the same way as a webhook, under the same duplicate keys: what has come by another way since is a
+//! duplicate. Each event is a submission of its own, a short transaction between those of requests; the last one of a request notes that its
+//! unrecognized events are understood, so a kill at any moment leaves the rest to the next run, and nothing is counted twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Source, Text};
+use crate::event::{Event, SourceName};
+use crate::provider::{Decoded, Reading, Webhook, smsmode};
+use crate::store::{Raw, Refusal, Reprocessed, Store, Submission, Unrecognized, Verdict};
+
+/// How long to wait for the writer while it has too much to do, and how often.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSES: u32 = 200;
+
+/// Which requests are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Of one source, or of all.
+    pub source: Option<String>,
+    /// That arrived at this time or later.
+    pub since: Option<Timestamp>,
+}
+
+impl Scope {
+    /// The error says that there is no such source.
+    pub fn check(&self, config: &Config) -> Result<(), String> {
+        let Some(name) = &self.source else { return Ok(()) };
+        let known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+        match known.contains(&name.as_str()) {
+            true => Ok(()),
+            false => Err(format!("--source = {name:?}: expected one of {}", known.join(", "))),
+        }
+    }
+}
+
+/// What became of the unrecognized events of one source; in a dry run, what would.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Unrecognized events that were read.
+    pub read: u64,
+    /// Events that were made of them, by outcome: `pending`, `delivered`, `failed`, `read`, `unknown`; `reply` for replies.
+    pub understood: BTreeMap<String, u64>,
+    /// Events that had come by another way since.
+    pub duplicate: u64,
+    /// Unrecognized events that are not understood now, either.
+    pub unrecognized: u64,
+    /// Unrecognized events whose request is not there any more, since a person in it was erased.
+    pub erased: u64,
+    /// Unrecognized events of a source that is not configured.
+    pub not_configured: u64,
+}
+
+/// What was read, by source.
+pub type Tallies = BTreeMap<SourceName, Tally>;
+
+/// Why not all was read. What was read stays so, and the same command does the rest.
+#[derive(Debug, thiserror::Error)]
+pub enum ReprocessError {
+    #[error("the store cannot be read: {0}")]
+    Unreadable(String),
+    #[error(transparent)]
+    Store(#[from] Refusal),
+    #[error("smscope is ending")]
+    Stopped,
+}
+
+/// Reads the store's unrecognized requests again, and stores what they are understood as. Asks `goes_on` before each. Blocks: not for
+/// async code.
+///
+/// # Errors
+/// The store does not do its part, or it is to end.
+pub fn reprocess(
+    config: &Config,
+    store: &Store,
+    scope: &Scope,
+    goes_on: impl Fn() -> bool,
+) -> Result<Tallies, ReprocessError> {
+    let next = |position, newest| store.unrecognized_after(position, newest).map_err(ReprocessError::Unreadable);
+    let newest = *store.newest().borrow();
+    walk(config, scope, newest, next, |submission| {
+        if !goes_on() {
+            return Err(ReprocessError::Stopped);
+        }
+        let mut attempts = 0;
+        loop {
+            match store.commit_blocking(submission.clone()) {
+                Err(Refusal::QueueFull) if attempts < PAUSES => {
+                    attempts += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                ended => return Ok(ended?),
+            }
+        }
+    })
+}
+
+/// Says what [`reprocess`] would read, and stores nothing. What came by another way since is not told apart.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn rehearse(
+    config: &Config,
+    scope: &Scope,
+    newest: i64,
+    next: impl FnMut(i64, i64) -> Result<Option<(Unrecognized, i64)>, ReprocessError>,
+) -> Result<Tallies, ReprocessError> {
+    walk(config, scope, newest, next, |submission| {
+        let is_recognized = submission.events.iter().any(|event| !matches!(event, Event::Unrecognized(_)));
+        Ok(if is_recognized { Verdict::Accepted } else { Verdict::Unrecognized })
+    })
+}
+
+fn walk(
+    config: &Config,
+    scope: &Scope,
+    newest: i64,
+    mut next: impl FnMut(i64, i64) -> Result<Option<(Unrecognized, i64)>, ReprocessError>,
+    mut submit: impl FnMut(Submission) -> Result<Verdict, ReprocessError>,
+) -> Result<Tallies, ReprocessError> {
+    let mut tallies = Tallies::new();
+    let mut position = 0;
+    while let Some((found, last)) = next(position, newest)? {
+        position = last;
+        let is_wanted = scope.since.is_none_or(|since| found.received_at >= since)
+            && scope.source.as_deref().is_none_or(|source| found.source.as_str() == source);
+        if !is_wanted {
+            continue;
+        }
+        let tally = tallies.entry(found.source.clone()).or_default();
+        let count = found.events.len() as u64;
+        tally.read += count;
+        let source = config.sources.iter().find(|source| source.name == found.source);
+        match source {
+            None => tally.not_configured += count,
+            Some(_) if !found.is_there => tally.erased += count,
+            Some(source) => read(source, &found, tally, &mut submit)?,
+        }
+    }
+    Ok(tallies)
+}
+
+/// Reads one request, and counts what came of it.
+fn read(
+    source: &Source,
+    found: &Unrecognized,
+    tally: &mut Tally,
+    submit: &mut impl FnMut(Submission) -> Result<Verdict, ReprocessError>,
+) -> Result<(), ReprocessError> {
+    let reading = Reading {
+        zone: &source.zone,
+        region: source.region,
+        stop_keywords: &source.stop_keywords,
+        start_keywords: &source.start_keywords,
+    };
+    let webhook = Webhook { query: &found.query, content_type: found.content_type.as_deref(), body: &found.body };
+    let Decoded { mut events, repaired, .. } = smsmode::decode(&reading, &webhook);
+    let redacted = match source.privacy.text {
+        Text::Dropped => {
+            let (query, body) = smsmode::drop_text(&mut events, &webhook);
+            Some((query.into_owned(), body.into_owned()))
+        }
+        Text::Kept | Text::Exported => None,
+    };
+    // A channel that may not be spoken of is turned away at the door: what was let in named none that could be read.
+    let may_be_stored = |event: &Event| {
+        source.channel_ids.is_empty() || event.channel_id().is_none_or(|id| source.channel_ids.contains(id))
+    };
+    let (understood, rest): (Vec<Event>, Vec<Event>) =
+        events.into_iter().partition(|event| !matches!(event, Event::Unrecognized(_)) && may_be_stored(event));
+    let mut left = rest.len().min(found.events.len());
+    let mut to_store = understood;
+    // A request that was one event as a whole, and has several now: those that are not understood are events of their own.
+    if found.is_whole && !to_store.is_empty() && !rest.is_empty() {
+        to_store.extend(rest.into_iter().filter(|event| matches!(event, Event::Unrecognized(_))));
+        left = 0;
+    }
+    if to_store.is_empty() || left == found.events.len() {
+        tally.unrecognized += found.events.len() as u64;
+        return Ok(());
+    }
+    tally.unrecognized += left as u64;
+    let resolves = found.events[..found.events.len() - left].to_vec();
+    let count = to_store.len();
+    for (at, event) in to_store.into_iter().enumerate() {
+        let is_last = at + 1 == count;
+        let label = match &event {
+            Event::Receipt(receipt) => receipt.status.outcome.label(),
+            Event::Reply(_) => "reply",
+            Event::Unrecognized(_) => "",
+        };
+        let reprocessed = Reprocessed {
+            request: found.request,
+            resolves: if is_last { resolves.clone() } else { Vec::new() },
+            redacted: redacted.clone().filter(|_| is_last),
+            at: Timestamp::now(),
+        };
+        let raw = Raw { method: String::new(), query: String::new(), content_type: None, body: Bytes::new() };
+        let verdict = submit(Submission {
+            source: source.name.clone(),
+            arrived_at: found.received_at,
+            trace: found.trace,
+            reconciled: false,
+            repaired,
+            reprocessed: Some(reprocessed),
+            raw,
+            events: vec![event],
+        })?;
+        match verdict {
+            Verdict::Accepted => *tally.understood.entry(label.to_owned()).or_default() += 1,
+            Verdict::Duplicate if !label.is_empty() => tally.duplicate += 1,
+            Verdict::Duplicate | Verdict::Unrecognized => tally.unrecognized += 1,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,2 @@
+-- What was not understood, for `smscope reprocess`.
+CREATE INDEX events_unrecognized ON events (id) WHERE kind = 'webhook.unrecognized';
