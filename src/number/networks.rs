@@ -70,7 +70,8 @@ fn folded(name: &str) -> impl Iterator<Item = char> {
 fn in_usual_case(name: &str) -> String {
     let has_lower = name.chars().any(char::is_lowercase);
     let has_upper = name.chars().any(char::is_uppercase);
-    if has_lower && has_upper {
+    let is_plain = name.chars().all(|c| c.is_alphanumeric() || " .&'+-/".contains(c));
+    if (has_lower && has_upper) || !is_plain {
         return name.to_owned();
     }
     let words = name.split_whitespace().map(|word| {
@@ -344,6 +345,7 @@ mod tests {
             ("la poste mobile", "La Poste Mobile"),
             ("LA  POSTE", "LA Poste"),
             ("BeeLine", "BeeLine"),
+            ("<b>orange</b>", "<b>orange</b>"),
             ("中国移动", "中国移动"),
             ("3", "3"),
         ] {

@@ -214,9 +214,10 @@ fn start(
 
     let health = health(&store, supervisor.phase());
     let admin_listen = listeners.admin.local_addr().unwrap_or(config.admin_listen);
+    let page = Arc::new(page::page(config, admin_listen, &store, snapshot.clone(), process.clone()));
     let admin = Admin {
         opt_outs: opt_outs::shown(config, data_dir, &store)?,
-        page: Arc::new(page::page(config, admin_listen, &store, snapshot.clone(), process.clone())),
+        page: page.clone(),
         metrics: Box::new({
             let (store, process) = (store.clone(), process.clone());
             move |format| match format {
@@ -232,7 +233,9 @@ fn start(
         handshakes
     });
     supervisor.spawn(Task::AdminListener, |shutdown| admin::run(listeners.admin, admin, handshakes, shutdown.wait()));
-    supervisor.spawn(Task::Upkeep, |shutdown| process.upkeep(shutdown.wait()));
+    supervisor.spawn(Task::Upkeep, |shutdown| async move {
+        tokio::join!(process.upkeep(shutdown.clone().wait()), page.remember(shutdown.wait()));
+    });
 
     let commands = control::handler(config, store.clone(), supervisor.shutdown(Task::ControlSocket));
     supervisor.spawn(Task::ControlSocket, |shutdown| crate::control::run(control, commands, shutdown.wait()));

@@ -44,5 +44,5 @@ pub fn page(
             Ok(entries)
         }
     };
-    Page { about, now: Box::new(now), latest: Box::new(latest) }
+    Page { about, now: Box::new(now), latest: Box::new(latest), history: Default::default() }
 }

@@ -136,23 +136,23 @@ pub fn reasons(snapshot: &Snapshot) -> Vec<ReasonRow> {
     counts.into_iter().map(row).collect()
 }
 
-struct Labels<'a> {
-    family: &'a Family,
-    values: &'a [Box<str>],
+pub struct Labels<'a> {
+    pub family: &'a Family,
+    pub values: &'a [Box<str>],
 }
 
 impl<'a> Labels<'a> {
-    fn get(&self, name: &str) -> &'a str {
+    pub fn get(&self, name: &str) -> &'a str {
         let place = self.family.description.labels.iter().position(|label| *label == name);
         place.and_then(|place| self.values.get(place)).map_or("", |value| value)
     }
 
-    fn is(&self, name: &str, value: &str) -> bool {
+    pub fn is(&self, name: &str, value: &str) -> bool {
         self.get(name) == value
     }
 }
 
-fn family(snapshot: &Snapshot, metric: Metric) -> Option<&Family> {
+pub fn family(snapshot: &Snapshot, metric: Metric) -> Option<&Family> {
     snapshot.families.iter().find(|family| family.description == metric.description())
 }
 

@@ -18,7 +18,8 @@
 //! their hashes. The script asks for [`Part::Figures`] (the inside of `main`) and takes over what differs; without it the page is whole too.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use askama::Template;
 use base64::Engine;
@@ -40,12 +41,14 @@ use crate::record::Entry;
 mod events;
 mod format;
 mod messages;
+mod recent;
 mod scrape;
 mod view;
 
 #[cfg(test)]
 pub(super) mod tests;
 
+pub use recent::History;
 use view::{EventsView, View};
 
 /// How many of the last events are shown.
@@ -73,6 +76,8 @@ pub struct Page {
     pub now: Box<dyn Fn() -> Now + Send + Sync>,
     /// Up to so many of the newest entries, oldest first. May block on the disk.
     pub latest: Box<dyn Fn(usize) -> Result<Vec<Entry>, String> + Send + Sync>,
+    /// The counters as they were.
+    pub history: Mutex<History>,
 }
 
 /// What does not change while the process runs.
@@ -122,6 +127,22 @@ struct Figures {
 }
 
 impl Page {
+    /// Remembers the counters once a minute, until `shutdown` resolves.
+    pub async fn remember(&self, shutdown: impl Future<Output = ()>) {
+        let mut minute = tokio::time::interval(Duration::from_secs(60));
+        let remembering = async {
+            loop {
+                minute.tick().await;
+                let snapshot = (self.now)().snapshot;
+                self.history.lock().unwrap_or_else(PoisonError::into_inner).note(Timestamp::now(), &snapshot);
+            }
+        };
+        tokio::select! {
+            () = shutdown => {}
+            () = remembering => {}
+        }
+    }
+
     /// Answers `request`; `trouble` is why no webhook can be taken now.
     pub async fn answer(
         self: Arc<Self>,
@@ -145,7 +166,9 @@ impl Page {
         if let Some(Err(error)) = &latest {
             tracing::warn!(%error, "the page cannot read the last events");
         }
-        let view = View::new(&self.about, &(self.now)(), trouble, latest, Timestamp::now());
+        let (now, time) = ((self.now)(), Timestamp::now());
+        let recent = self.history.lock().unwrap_or_else(PoisonError::into_inner).rows(time, &now.snapshot);
+        let view = View { recent, ..View::new(&self.about, &now, trouble, latest, time) };
         match part {
             Part::Whole => {
                 let repository = env!("CARGO_PKG_REPOSITORY");

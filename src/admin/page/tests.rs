@@ -32,6 +32,7 @@ fn page(now: impl Fn() -> Now + Send + Sync + 'static, records: Vec<Record>) -> 
         },
         now: Box::new(now),
         latest: Box::new(move |limit| Ok(entries[entries.len().saturating_sub(limit)..].to_vec())),
+        history: Default::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::events::{EventRow, words};
 use super::format::{Count, Moment, percent, size};
 use super::messages::{Bar, Messages, ReasonRow, reasons};
+use super::recent::RecentRow;
 use super::scrape::{self, Series};
 use super::{About, Now};
 use crate::ledger::catalogue::gauge;
@@ -31,6 +32,8 @@ pub struct View {
     pub started: Option<Moment>,
     /// When the counting began, for those who may know.
     pub since: Option<Moment>,
+    /// The last hour and day.
+    pub recent: Vec<RecentRow>,
     pub messages: Messages,
     pub reasons: Vec<ReasonRow>,
     pub sources: Vec<SourceView>,
@@ -128,6 +131,7 @@ impl View {
             as_of: moment(time),
             started: started.map(moment),
             since: private.then_some(moment(about.created_at)),
+            recent: Vec::new(),
             messages: Messages::read(snapshot),
             reasons: reasons(snapshot),
             sources: sources(about, snapshot, private, time),
