@@ -17,14 +17,6 @@ const BY_INSTANCE: [&str; 4] =
 /// Alerts without a threshold: they ask whether something is there.
 const ABSOLUTE: [&str; 3] = ["SmscopeWatchdog", "SmscopeAbsent", "SmscopeMetricNamesUnexpected"];
 
-/// Metrics of other changes of this release, with their labels.
-const COMING: [(&str, &str); 4] = [
-    ("smscope_webhook_unread_receipts_total", "source"),
-    ("smscope_webhook_repaired_total", "source"),
-    ("smscope_recipients_flooded_total", "source"),
-    ("smscope_store_wal_size_bytes", ""),
-];
-
 /// Where links begin, in every file: scripts/alert-links.sh replaces it.
 const GRAFANA_URL: &str = "http://localhost:3000";
 const RUNBOOKS_URL: &str = "https://git.example.com/smscope/src/branch/main/docs/runbooks";
@@ -36,8 +28,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let rows = rows.filter(|row| row.starts_with("sms_") || row.starts_with("smscope_"));
     let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
     let labels = |cell: &str| cell.split(' ').filter(|label| !label.is_empty()).map(str::to_owned).collect();
-    let coming = COMING.map(|(name, label)| (name.to_owned(), labels(label)));
-    coming.into_iter().chain(cells.map(|row| (row[0].trim_matches('`').to_owned(), labels(row[1])))).collect()
+    cells.map(|row| (row[0].trim_matches('`').to_owned(), labels(row[1]))).collect()
 }
 
 fn name(rule: &Value) -> &str {
