@@ -42,16 +42,16 @@ pub struct Sender {
 }
 
 enum Road {
-    Http(Http),
-    Grpc(Grpc),
+    Http(Box<Http>),
+    Grpc(Box<Grpc>),
 }
 
 impl Sender {
     /// Must be used within a tokio runtime. The endpoint's headers win over `user_agent`, never over what frames the body.
     pub fn new(signal: Signal, endpoint: &Endpoint, user_agent: &'static str) -> Self {
         let road = match endpoint.protocol {
-            Protocol::HttpProtobuf => Road::Http(Http::new(endpoint, user_agent)),
-            Protocol::Grpc => Road::Grpc(Grpc::new(signal, endpoint, user_agent)),
+            Protocol::HttpProtobuf => Road::Http(Box::new(Http::new(endpoint, user_agent))),
+            Protocol::Grpc => Road::Grpc(Box::new(Grpc::new(signal, endpoint, user_agent))),
         };
         let reader = Reader::new(signal, secrets(endpoint), endpoint.strict_answers);
         let doubt = endpoint.unusual_port();

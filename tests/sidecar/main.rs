@@ -9,6 +9,7 @@ mod support;
 
 mod admin;
 mod asking;
+mod backends;
 mod command_line;
 mod damaged;
 mod entrance;

@@ -11,8 +11,12 @@ use flate2::read::GzDecoder;
 pub struct Collector {
     pub address: SocketAddr,
     status: Arc<AtomicU16>,
+    said: Said,
     taken: Arc<Mutex<Vec<Vec<u8>>>>,
 }
+
+/// The content type and the body of answers.
+type Said = Arc<Mutex<(String, String)>>;
 
 impl Collector {
     /// Answers each request with `status`, on a port of its own.
@@ -23,12 +27,13 @@ impl Collector {
     pub fn on(listener: TcpListener, status: u16) -> Self {
         let address = listener.local_addr().unwrap();
         let (status, taken) = (Arc::new(AtomicU16::new(status)), Arc::<Mutex<Vec<Vec<u8>>>>::default());
-        let this = Self { address, status: status.clone(), taken: taken.clone() };
+        let said = Said::new(Mutex::new(("application/x-protobuf".to_owned(), String::new())));
+        let this = Self { address, status: status.clone(), said: said.clone(), taken: taken.clone() };
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { continue };
-                let (status, taken) = (status.clone(), taken.clone());
-                std::thread::spawn(move || serve(stream, &status, &taken));
+                let (status, said, taken) = (status.clone(), said.clone(), taken.clone());
+                std::thread::spawn(move || serve(stream, &status, &said, &taken));
             }
         });
         this
@@ -43,13 +48,18 @@ impl Collector {
         self.status.store(status, Ordering::SeqCst);
     }
 
+    /// What its answers say from now on.
+    pub fn say(&self, content_type: &str, body: &str) {
+        *self.said.lock().unwrap() = (content_type.to_owned(), body.to_owned());
+    }
+
     /// Heads and bodies of all requests so far, the bodies decompressed.
     pub fn taken(&self) -> Vec<Vec<u8>> {
         self.taken.lock().unwrap().clone()
     }
 }
 
-fn serve(stream: TcpStream, status: &AtomicU16, taken: &Mutex<Vec<Vec<u8>>>) {
+fn serve(stream: TcpStream, status: &AtomicU16, said: &Said, taken: &Mutex<Vec<Vec<u8>>>) {
     let mut answers = stream.try_clone().unwrap();
     let mut requests = BufReader::new(stream);
     loop {
@@ -78,8 +88,10 @@ fn serve(stream: TcpStream, status: &AtomicU16, taken: &Mutex<Vec<Vec<u8>>>) {
         }
         let status = status.load(Ordering::SeqCst);
         taken.lock().unwrap().push([head.as_bytes(), &body].concat());
+        let (content_type, body) = said.lock().unwrap().clone();
+        let length = body.len();
         let answer =
-            format!("HTTP/1.1 {status} Told\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n");
+            format!("HTTP/1.1 {status} Told\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n{body}");
         if answers.write_all(answer.as_bytes()).is_err() {
             return;
         }
