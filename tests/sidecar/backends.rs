@@ -1,6 +1,6 @@
 //! Backends, proxies and variables as they are found: what smscope makes of answers and surroundings that are not by the book.
 
-use crate::support::target::{Reaction, Target};
+use crate::support::target::Target;
 use crate::support::{Collector, HOOK, Launch, Smscope, eventually, receipt};
 
 const UNEXPECTED: &str = "answers success in an unexpected form";
@@ -80,7 +80,7 @@ fn a_relay_goes_by_way_of_the_proxy_that_the_environment_names_and_this_machine_
     assert_eq!(arrived.target, "http://app.example.com/events");
     assert_eq!(arrived.header("proxy-authorization"), Some("Basic dXNlcjpzM2NyZXQ="));
     assert_eq!(neighbor.wait_for(1)[0].target, "/events");
-    assert_eq!((proxy.arrived().len(), &arrived.answer), (1, &Reaction::Status(200)));
+    assert_eq!(proxy.arrived().len(), 1);
     assert!(!(smscope.stderr() + &shown).contains("s3cret"));
 }
 
@@ -98,7 +98,7 @@ fn variables_of_the_neighbors_stop_nothing_and_a_line_break_leads_nowhere_else()
         .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
         .start();
     smscope.post(HOOK, receipt("m-1", "DELIVERED"));
-    assert!(smscope.launch.data_dir().join("smscope.db").exists(), "the store is where it was to be");
+    assert!(smscope.launch.data_dir().join("private/smscope.db").exists(), "the store is where it was to be");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn a_bad_setting_is_one_line_with_key_value_and_what_is_expected() {
         ),
         (
             new().file("colour = \"red\""),
-            "colour: unknown key; expected one of listen, admin_listen, data_dir, public_url, http, admin, store, privacy, otlp, source, \
+            "colour: unknown key at FILE:1; expected one of listen, admin_listen, data_dir, public_url, http, admin, store, privacy, otlp, source, \
              account, self_probe, reconcile, conversations, opt_outs, relay, resend",
         ),
         (
@@ -76,7 +76,8 @@ fn a_bad_setting_is_one_line_with_key_value_and_what_is_expected() {
             "OTEL_EXPORTER_OTLP_ENDPOINT = \"collector\": expected a URL such as http://collector:4318",
         ),
     ] {
-        assert_eq!(refused(launch), format!("smscope: {line}"));
+        let file = launch.home.path().join("smscope.toml");
+        assert_eq!(refused(launch).replace(file.to_str().unwrap(), "FILE"), format!("smscope: {line}"));
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::{Setting, variable};
 
-const BLRP: &str =
-    "not supported, a warning: records wait in the store and leave in batches of up to 512, within a second";
-const LIMIT: &str = "not supported, a warning: records have at most some thirty attributes, each of them whole";
+const BLRP: &str = "not supported, as smscope says at its start: records wait in the store and leave in batches of up to 512, within a second";
+const LIMIT: &str =
+    "not supported, as smscope says at its start: records have at most some thirty attributes, each of them whole";
 const SAME: &str = "the same, where the one in capitals is not set";
 
 pub(super) static SETTINGS: &[Setting] = &[
@@ -29,13 +29,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
         "word",
         "",
-        "`cumulative`; another one is not supported, a warning: sums stay cumulative ([why](metrics.md#temporality-and-histograms))",
+        "`cumulative`; another one is not supported, as smscope says at its start: sums stay cumulative ([why](metrics.md#temporality-and-histograms))",
     ),
     variable(
         "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
         "word",
         "",
-        "`explicit_bucket_histogram`; another one is not supported, a warning: histograms have explicit buckets",
+        "`explicit_bucket_histogram`; another one is not supported, as smscope says at its start: histograms have explicit buckets",
     ),
     variable("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "number", "", LIMIT),
     variable("OTEL_ATTRIBUTE_COUNT_LIMIT", "number", "", LIMIT),
@@ -49,6 +49,6 @@ pub(super) static SETTINGS: &[Setting] = &[
         "OTEL_METRIC_EXPORT_TIMEOUT",
         "number",
         "",
-        "not supported, a warning: a push ends by `OTEL_EXPORTER_OTLP_METRICS_TIMEOUT`",
+        "not supported, as smscope says at its start: a push ends by `OTEL_EXPORTER_OTLP_METRICS_TIMEOUT`",
     ),
 ];
