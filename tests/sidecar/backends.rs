@@ -87,7 +87,8 @@ fn a_relay_goes_by_way_of_the_proxy_that_the_environment_names_and_this_machine_
 #[test]
 fn variables_of_the_neighbors_stop_nothing_and_a_line_break_leads_nowhere_else() {
     let launch = Launch::new();
-    let data_dir = format!("{}\n", launch.data_dir().display());
+    let folder = launch.home.path().join("data");
+    let data_dir = format!("{}\n", folder.display());
     let smscope = launch
         .env("SMSCOPE_DATA_DIR", &data_dir)
         .env("OTEL_METRICS_EXPORTER", "prometheus")
@@ -98,7 +99,8 @@ fn variables_of_the_neighbors_stop_nothing_and_a_line_break_leads_nowhere_else()
         .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
         .start();
     smscope.post(HOOK, receipt("m-1", "DELIVERED"));
-    assert!(smscope.launch.data_dir().join("private/smscope.db").exists(), "the store is where it was to be");
+    let inside = std::fs::read_dir(folder.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(inside.filter(|name| name.to_string_lossy().starts_with("data")).collect::<Vec<_>>(), ["data"]);
 }
 
 #[test]

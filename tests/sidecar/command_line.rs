@@ -59,7 +59,7 @@ fn a_bad_setting_is_one_line_with_key_value_and_what_is_expected() {
         ),
         (
             new().file("colour = \"red\""),
-            "colour: unknown key at FILE:1; expected one of listen, admin_listen, data_dir, public_url, http, admin, store, privacy, otlp, source, \
+            "colour: unknown key at FILE:1; expected one of listen, admin_listen, data_dir, public_url, recipient_flood, http, admin, store, privacy, otlp, source, \
              account, self_probe, reconcile, conversations, opt_outs, relay, resend",
         ),
         (
