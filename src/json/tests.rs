@@ -233,15 +233,18 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The same, digits that a float has lost aside.
-fn is_same(strict: &Value, lenient: &Value) -> bool {
+/// The same, digits that a float has lost aside. `floats` compares two floats.
+fn is_same(strict: &Value, lenient: &Value, floats: fn(f64, f64) -> bool) -> bool {
     match (strict, lenient) {
+        (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
+            a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| floats(a, b))
+        }
         (Value::Number(number), Value::String(digits)) => {
             serde_json::from_str(digits).is_ok_and(|n: serde_json::Number| n == *number)
         }
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b)),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b, floats)),
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|((name, a), (other, b))| name == other && is_same(a, b))
+            a.len() == b.len() && a.iter().zip(b).all(|((name, a), (other, b))| name == other && is_same(a, b, floats))
         }
         _ => strict == lenient,
     }
@@ -252,13 +255,15 @@ fn is_same(strict: &Value, lenient: &Value) -> bool {
 fn check(text: &str) {
     if let (Ok(strict), Some(lenient)) = (serde_json::from_str::<Value>(text), super::read_leniently(text)) {
         assert_eq!(lenient.len(), 1, "{text}");
-        assert!(!lenient[0].truncated && is_same(&strict, &lenient[0].value), "{text}: {lenient:?}");
+        assert!(!lenient[0].truncated && is_same(&strict, &lenient[0].value, |a, b| a == b), "{text}: {lenient:?}");
     }
     if let Ok(read) = read(text.as_bytes()) {
         for document in read.documents {
-            // Depth is bounded, so what was read can be written and read again.
+            // Depth is bounded, so what was read can be written and read again. serde_json reads a float that it wrote to within its
+            // last digit only (the feature float_roundtrip is off).
             let again = documents(document.value.to_string());
-            assert!(!again.repaired && is_same(&again.documents[0].value, &document.value), "{text}");
+            let nearly = |a: f64, b: f64| (a - b).abs() <= 2.0 * f64::EPSILON * a.abs();
+            assert!(!again.repaired && is_same(&again.documents[0].value, &document.value, nearly), "{text}");
         }
     }
 }

@@ -76,8 +76,9 @@ fn count(scrape: &str, what: &str) -> f64 {
     value_of(scrape, &format!("smscope_export_{what}_total{{signal=\"metrics\"}}")).unwrap()
 }
 
-/// One of the ledger, and of the process: ten results of a source, three counters of the export.
-const POINTS: f64 = 14.0;
+/// One of the ledger, and of the process: ten results of a source and what it repaired and could not read, three counters of the
+/// export.
+const POINTS: f64 = 16.0;
 
 #[tokio::test]
 async fn the_ledger_and_the_process_are_pushed_at_once_and_once_more_at_the_end() {

@@ -122,6 +122,8 @@ fn exercise_asking(time: jiff::Timestamp) {
     account.seen(time);
     account.not_seen();
     meters::ProbeMeters::new("smsmode").probed(meters::ProbeResult::Ok, Some(took), Some(time));
+    meters::task_failures("store").increment(1);
+    meters::recipients_flooded("smsmode").increment(1);
     meters::ReconcileMeters::new("smsmode").ended(meters::RoundResult::Incomplete);
 }
 

@@ -62,8 +62,8 @@ async fn the_points_are_counted() {
         SourceMeters::new("smsmode").receipt_delayed(Duration::from_secs(1));
         ExportMeters::new(Signal::Metrics)
     });
-    // ten results of a source, a histogram, three counters of the export
-    assert_eq!(push.collect().await.unwrap().request.points, 14);
+    // ten results of a source, what it repaired and could not read, a histogram, three counters of the export
+    assert_eq!(push.collect().await.unwrap().request.points, 16);
 }
 
 #[tokio::test]
