@@ -198,6 +198,8 @@ fn full_log_record_keys() -> Vec<String> {
         why: some(),
         reconciled: true,
         repaired: true,
+        reprocessed: true,
+        arrived_at: Some(Timestamp::UNIX_EPOCH),
         ..Record::new(Kind::Failed, source)
     };
     let log = encoder.log_record(&Entry { position: 1, received_at: Timestamp::UNIX_EPOCH, record });
@@ -349,8 +351,21 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ),
         (
             "ingest",
-            &["event", "provider", "store", "config", "meters", "places", "secret", "diagnostics", "proof", "tasks"],
+            &[
+                "event",
+                "provider",
+                "store",
+                "config",
+                "meters",
+                "places",
+                "secret",
+                "diagnostics",
+                "proof",
+                "tasks",
+                "health",
+            ],
         ),
+        ("health", &[]),
         ("outbound", &["config"]),
         ("smsmode_api", &["event", "json", "provider", "config", "secret", "meters", "outbound"]),
         ("proof", &["event"]),
@@ -360,7 +375,23 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("account", &["event", "config", "ledger", "meters", "outbound", "smsmode_api"]),
         ("relay", &["event", "record", "route", "config", "secret", "store", "meters", "outbound", "tasks"]),
         ("telemetry", &["event", "record", "number", "ledger", "config", "meters", "outbound"]),
-        ("admin", &["event", "record", "number", "ledger", "meters", "places", "secret", "tasks", "telemetry"]),
+        (
+            "admin",
+            &[
+                "event",
+                "record",
+                "number",
+                "ledger",
+                "meters",
+                "places",
+                "secret",
+                "tasks",
+                "telemetry",
+                "config",
+                "health",
+                "ingest",
+            ],
+        ),
         ("simulate", &["event", "number", "provider"]),
     ] {
         for (path, source) in sources(module) {
