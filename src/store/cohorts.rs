@@ -45,7 +45,7 @@ pub struct Cohort {
 /// # Errors
 /// There is no store, or it cannot be read.
 pub fn since(folder: &Path, since: Timestamp, detail: Detail) -> Result<BTreeMap<Cohort, u64>, OpenError> {
-    let connection = super::connect_to_read(folder)?;
+    let connection = super::connection::connect_to_read(folder)?;
     // One view of the store for all that follows.
     let view = connection.unchecked_transaction()?;
     let since = since.as_millisecond();

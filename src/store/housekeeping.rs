@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::connection::BUSY_TIMEOUT;
 use super::jobs::Request;
 use super::retention::{self, EventLimits};
 use super::rows;
 use super::transaction::Open;
 use super::writer::Writer;
-use super::{BUSY_TIMEOUT, Refusal, checkpoint, relays};
+use super::{Refusal, checkpoint, relays};
 
 /// How often the oldest messages are looked through for ones that may go.
 const MESSAGE_ROUND: Duration = Duration::from_secs(60);

@@ -109,7 +109,7 @@ impl View {
     /// # Errors
     /// There is no store in `folder`, or one of another version.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let connection = super::connect_to_read(folder)?;
+        let connection = super::connection::connect_to_read(folder)?;
         super::schema::check(&connection)?;
         Ok(Self { connection })
     }

@@ -16,9 +16,7 @@
 //! Nothing outside this module knows that it is SQLite.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::ErrorKind;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use crate::event::{Event, SourceName, TraceParent};
@@ -40,6 +38,7 @@ mod backlog;
 mod checkpoint;
 mod clock;
 pub mod cohorts;
+mod connection;
 mod conversations;
 pub mod erase;
 mod failure;
@@ -54,6 +53,7 @@ mod messages;
 mod network_names;
 pub mod opt_outs;
 mod overdue;
+mod records;
 pub mod relays;
 pub mod resends;
 mod retention;
@@ -75,6 +75,7 @@ pub use overdue::Overdue;
 pub use unrecognized::{Reprocessed, Unrecognized};
 
 use backlog::Backlog;
+use connection::{DATABASE, connect};
 use erase::{Changes, EraseError, Erased, Marks, People, Performed, Step, Told};
 use files::Files;
 use jobs::{CursorMove, Erasing, Job, OptingOut, Redriving, Request, Settling};
@@ -85,15 +86,6 @@ use writer::Writer;
 
 /// How many requests may wait for the writer, whatever else is said of it.
 const QUEUE: usize = 4096;
-
-/// Page cache of the writer's connection, taken as it is needed: the index of a million messages, most of it.
-const CACHE_KIB: i64 = 16 << 10;
-
-/// How long to wait for a lock of another connection.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The database's name in its folder.
-const DATABASE: &str = "smscope.db";
 
 /// What the store is told once, when it is opened.
 #[derive(Clone, Debug)]
@@ -462,41 +454,5 @@ impl Changes for ByTheWriter<'_> {
         // Waits for its turn among the requests, which have to be answered in time.
         self.0.jobs.send(Job::Erase(Erasing { step, answer })).map_err(|_| Refusal::CannotWrite)?;
         Ok(answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))?)
-    }
-}
-
-/// Opens the database of a folder for reading, in use or not.
-fn connect_to_read(folder: &Path) -> Result<Connection, OpenError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(folder.join(DATABASE), flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(connection)
-}
-
-/// Opens a connection with the settings that all of ours share.
-fn connect(path: &Path) -> Result<Connection, OpenError> {
-    make_private(path)?;
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    // What is deleted is overwritten with zeros, on its page and where a page is given back.
-    connection.pragma_update(None, "secure_delete", "ON")?;
-    // Checkpoints are the checkpointer's; the limit is what the WAL file shrinks to after a great burst. It lies well above what
-    // checkpoint::TOO_LONG keeps it to: to cut the file takes a commit 20 ms and more.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", 256 << 20)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-/// Makes the file for its owner alone, whatever the umask, before there is anything in it. SQLite's other files get its mode.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    // One that is there is not opened: closing it would take SQLite's locks on it from other connections of this process.
-    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => fs::set_permissions(path, Permissions::from_mode(0o600)),
     }
 }

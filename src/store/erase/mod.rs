@@ -40,7 +40,8 @@ pub use redact::receipt as redacted_receipt;
 use steps::{Found, Who};
 pub use steps::{Performed, Rekeyed, Step, perform};
 
-use super::{DATABASE, OpenError, Refusal, scrub};
+use super::connection::{self, DATABASE};
+use super::{OpenError, Refusal, scrub};
 use crate::event::hex;
 use crate::record::Kind;
 
@@ -203,10 +204,10 @@ pub fn erase(
 /// As [`erase`]; or the database cannot be opened.
 pub fn erase_offline(folder: &Path, people: People, tell: impl Told) -> Result<Erased, EraseError> {
     let path = folder.join(DATABASE);
-    let mut connection = super::connect(&path)?;
+    let mut connection = connection::connect(&path)?;
     super::schema::migrate(&mut connection)?;
     let marks = Marks::load(&connection)?;
-    let reader = super::connect(&path)?;
+    let reader = connection::connect(&path)?;
     let mut changes = Own { connection, marks };
     erase(&reader, people, &mut changes, tell)
 }

@@ -113,7 +113,7 @@ async fn a_reader_of_an_old_state_keeps_the_log_and_that_is_said() {
     let folder = TempDir::new().unwrap();
     let opened = Opened::new(&folder, settings());
     opened.store().commit(marked("v1", Timestamp::now())).await.unwrap();
-    let reader = crate::store::connect(&folder.path().join(DATABASE)).unwrap();
+    let reader = crate::store::connection::connect(&folder.path().join(DATABASE)).unwrap();
     let view = reader.unchecked_transaction().unwrap();
     let _seen: i64 = view.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     let store = opened.store().clone();
