@@ -150,7 +150,7 @@ fn cases() -> Vec<Case> {
             "sms.webhook.unrecognized",
             WARN,
             None,
-            "webhook of smsmode not recognised: no messageId",
+            "webhook of smsmode not recognized: no messageId",
             json!({"sms.source": "smsmode", "sms.unrecognized.reason": "no messageId"}),
         ),
     ];
@@ -279,6 +279,7 @@ fn a_message_without_a_final_receipt_leaves_a_record_when_it_expires() {
         "sms.recipient.masked": "+336•••••678",
         "sms.country": "FR",
         "sms.network.mccmnc": "20801",
+        "sms.network.name": "Orange",
         "sms.campaign.id": "spring",
     });
     assert_eq!(attributes, expected);

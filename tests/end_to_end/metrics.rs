@@ -49,6 +49,8 @@ const CONTRACT: &[(&str, &str, &str, &str, &[&str])] = &[
     ("smscope_store_commit_duration_seconds", "histogram", "smscope.store.commit.duration", "s", &[]),
     ("smscope_store_events", "gauge", "smscope.store.events", "{event}", &[]),
     ("smscope_store_size_bytes", "gauge", "smscope.store.size", "By", &[]),
+    ("smscope_store_wal_size_bytes", "gauge", "smscope.store.wal.size", "By", &[]),
+    ("smscope_task_failures_total", "counter", "smscope.task.failures", "{failure}", &["task"]),
     ("smscope_store_limit_bytes", "gauge", "smscope.store.limit", "By", &[]),
     ("smscope_build_info", "gauge", "smscope.build.info", "{build}", &["version", "revision", "rustc"]),
     ("process_cpu_seconds_total", "counter", "process.cpu", "s", &[]),

@@ -70,7 +70,7 @@ fn a_store_of_schema_1_is_opened_migrated_and_counted_on() {
     counts(4.0, 1.0);
     assert_eq!(smscope.post(HOOK, receipt("pending", "DELIVERED")).told(), "accepted");
     counts(5.0, 0.0);
-    // One of the eleven records, of what was not recognised, has no message.
+    // One of the eleven records, of what was not recognized, has no message.
     eventually("all is exported, the old as well", || sink.count() == 10);
     assert_eq!(smscope.stored::<String>("PRAGMA integrity_check"), "ok");
     assert!(smscope.stored::<i64>("PRAGMA user_version") >= 1);

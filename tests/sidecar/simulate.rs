@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::support::TOKEN;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_smscope");
 
 /// A running smscope, killed at the end.
@@ -32,6 +34,7 @@ impl Sidecar {
             .envs(settings.iter().copied())
             .envs([("SMSCOPE_LISTEN", listen), ("SMSCOPE_ADMIN_LISTEN", admin)])
             .env("SMSCOPE_DATA_DIR", data.path())
+            .env("SMSCOPE_TOKEN", TOKEN)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -41,7 +44,7 @@ impl Sidecar {
             let line = lines.find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} is told"));
             line[line.find("http://").unwrap()..].to_owned()
         };
-        let callback = after("callback URL");
+        let callback = after("callback URL").replace("<token>", TOKEN);
         let admin = after("metrics").trim_end_matches("/metrics").to_owned();
         Self { process, callback, admin, data }
     }

@@ -206,7 +206,7 @@ fn a_retransmission_with_another_trace_is_a_duplicate() {
 }
 
 #[test]
-fn what_is_not_recognised_is_kept_as_it_came() {
+fn what_is_not_recognized_is_kept_as_it_came() {
     let smscope = Smscope::start();
     let body = b"\xef\xbb\xbf{\"click\": \"\xe9\"}\r\n";
     let target = format!("{HOOK}?a=%20b&c");
