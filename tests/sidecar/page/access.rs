@@ -108,7 +108,7 @@ fn assistive_technology_finds_the_same_on_a_phone_as_on_a_desk() {
         seen.push(["table", "row", "columnheader", "rowheader", "cell"].map(roles));
     }
     assert_eq!(seen[0], seen[1]);
-    assert_eq!(seen[0][0], 3, "{seen:?}");
+    assert_eq!(seen[0][0], 4, "{seen:?}");
 }
 
 #[test]
