@@ -447,7 +447,8 @@ async fn a_request_is_kept_raw_once_however_many_events_it_holds() {
 #[test]
 fn a_file_that_is_no_database_is_refused_in_words() {
     let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join("smscope.db"), "this is not a database, it only looks like one ".repeat(20)).unwrap();
+    std::fs::write(folder.path().join("smscope.db"), "this is not a database, it only looks like one ".repeat(20))
+        .unwrap();
     let error = Store::open(folder.path(), settings()).err().unwrap();
     assert!(error.to_string().contains("not a database"), "{error}");
 }
