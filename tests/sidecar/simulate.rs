@@ -134,11 +134,14 @@ fn the_local_sidecar_is_found_by_its_configuration() {
     let sidecar = Sidecar::start();
     let port = |url: &str| url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
     let data = sidecar.data.path().to_str().unwrap().to_owned();
-    let out = agrees(simulate(&format!(
-        "--listen {} --admin-listen {} --data-dir {data} --rate 50 --duration 1s --time-compression 50000 --verify",
+    let options = format!(
+        "simulate --listen {} --admin-listen {} --data-dir {data} --rate 50 --duration 1s --time-compression 50000 --verify",
         port(&sidecar.callback),
         port(&sidecar.admin),
-    )));
+    );
+    let mut simulate = Command::new(BINARY);
+    simulate.args(options.split(' ')).env("SMSCOPE_TOKEN", TOKEN).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let out = agrees(simulate.spawn().unwrap());
     assert!(out.contains("50 messages: "), "{out}");
 }
 
