@@ -228,13 +228,24 @@ fn a_sidecar_that_does_not_answer_for_a_while_is_retried_until_all_agrees() {
     assert!(out.contains("without an answer") && out.contains("600 messages: "), "{out}");
 }
 
+fn is_rejection(line: &str) -> bool {
+    line.starts_with("smscope_webhook_requests_total") && line.contains("overloaded") && !line.ends_with(" 0")
+}
+
+fn curl(url: &str) -> String {
+    let output = Command::new("curl").args(["--silent", "--max-time", "5", url]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn a_sidecar_that_is_full_answers_503_and_has_everything_once_it_has_room() {
     let (listen, admin) = (free_address(), free_address());
     let data = Arc::new(TempDir::new().unwrap());
     let full = Sidecar::with(&[("SMSCOPE_STORE_SIZE_LIMIT", "1MiB")], &listen, &admin, data.clone());
     let run = full.simulate("--rate 1000 --duration 4s --time-compression 10000 --connections 32 --verify");
-    std::thread::sleep(Duration::from_millis(5_000));
+    // However fast this machine fills it.
+    let rejected = || curl(&format!("{}/metrics", full.admin)).lines().any(is_rejection);
+    crate::support::eventually("a 503", rejected);
     drop(full);
     let _roomy = Sidecar::on(&listen, &admin, data);
     let out = agrees(run);
