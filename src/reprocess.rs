@@ -169,7 +169,7 @@ fn read(
         }
         Text::Kept | Text::Exported => None,
     };
-    // A channel that may not be spoken of is turned away at the door: what was let in named none that could be read.
+    // A channel that is not allowed was rejected at ingest: what was stored named none that could be read.
     let may_be_stored = |event: &Event| {
         source.channel_ids.is_empty() || event.channel_id().is_none_or(|id| source.channel_ids.contains(id))
     };

@@ -272,7 +272,7 @@ fn print(text: &str) {
     let _closed = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
-/// Takes each SIGHUP and goes on. A terminal that closes sends one, and so does whoever is used to servers that read their files
+/// Takes each SIGHUP and goes on. A terminal that closes sends one, and so does an operator used to servers that read their files
 /// again by it.
 fn hangups() -> std::io::Result<impl Future<Output = ()> + Send> {
     let mut hangups = signal(SignalKind::hangup())?;

@@ -241,7 +241,7 @@ impl Writer {
     /// What the one who asked for a transaction hears of it.
     fn acknowledged<T>(&mut self, outcome: Result<Done<T>, Failure>) -> Result<T, Refusal> {
         let shown = outcome.map(|done| self.show(done)).map_err(|_| Refusal::CannotWrite)?;
-        // What was moved away while it was being synced is not where a restart looks for it: whoever is told that it was done would
+        // What was moved away while it was being synced is not where a restart looks for it: a caller that hears of success would
         // not do it again.
         if self.files.are_in_place() { Ok(shown) } else { Err(Refusal::CannotWrite) }
     }
