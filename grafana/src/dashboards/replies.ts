@@ -64,6 +64,17 @@ export const replies = {
       ],
       steps: [[null, OUTCOME.read]],
     }),
+    lines({
+      title: "Flooded recipients",
+      description:
+        "Times that a recipient reached `recipient_flood` messages (20 by default) within an hour, by source, in the hour before each point. Any is too many: a loop in an application, or fraud. The runbook SmsRecipientFlooded shows how to list them.",
+      none: "No recipient was flooded in this time range",
+      unit: "suffix:per hour",
+      width: 24,
+      queries: [{ name: "{{source}}", expr: sum(increase("smscope_recipients_flooded_total", "1h"), "source") }],
+      colors: {},
+      calcs: ["lastNotNull", "max"],
+    }),
   ],
 };
 
