@@ -13,7 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::Environment;
+use crate::environment::Environment;
 
 /// Libraries whose own progress is of no interest to an operator; each stands for all targets that start with it.
 const QUIET: &str = "hyper=warn,h2=warn,opentelemetry=warn";

@@ -13,6 +13,7 @@ pub mod control;
 pub mod csv_output;
 pub mod data_dir;
 pub mod diagnostics;
+pub mod environment;
 pub mod event;
 pub mod export;
 pub mod health;

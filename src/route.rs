@@ -164,6 +164,28 @@ pub fn chosen<'a>(routes: &'a [Route], record: &Record) -> Vec<&'a Route> {
     chosen
 }
 
+/// Which messages an opt-out is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OptOutScope {
+    /// All messages of the source to the number. A STOP is written to a short code, which is no message's sender where that is a name.
+    #[default]
+    Source,
+    /// Messages whose sender is the one that the STOP was written to.
+    Sender,
+}
+
+impl OptOutScope {
+    pub const ALL: [Self; 2] = [Self::Source, Self::Sender];
+
+    /// As the configuration has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Sender => "sender",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

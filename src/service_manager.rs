@@ -7,7 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Weak;
 use std::time::Duration;
 
-use crate::config::Environment;
+use crate::environment::Environment;
 
 /// How long a notification may wait for a service manager that is busy.
 const TIMEOUT: Duration = Duration::from_secs(1);

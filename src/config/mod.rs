@@ -37,7 +37,7 @@ use std::time::Duration;
 pub use admin::Admin;
 pub use api::{Api, ApiMode};
 pub use certificate::Validity;
-pub use environment::{Environment, Process, VARIABLES};
+pub use environment::VARIABLES;
 pub use error::ConfigError;
 pub use headers::METADATA_BASE64;
 pub use listener_tls::{ClientCertificates, Identity, ListenerTls};
@@ -50,6 +50,7 @@ pub use watch::{Account, DEFAULT_WINDOW, OptOuts, Reconcile, SelfProbe};
 
 use jiff::Timestamp;
 
+pub use crate::environment::{Environment, Process};
 use crate::event::SourceName;
 use error::{LeftOut, Remaining};
 use file::Table;

@@ -8,8 +8,8 @@ use super::setting::Setting;
 use super::tls::{self, SystemRoots};
 use super::value::{DAY, HOUR, TOKEN_EXPECTED};
 use super::{ApiMode, ConfigError, Source, Tls, source};
+use crate::route::OptOutScope as Scope;
 use crate::secret::Secret;
-use crate::store::opt_outs::Scope;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -13,28 +13,7 @@ use super::transaction::Open;
 use crate::event::{Receipt, Reply, ReplyKind, SourceName};
 use crate::ledger::accounting::{Accounts, MessageLabels};
 use crate::ledger::catalogue::Metric;
-
-/// What an opt-out is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// All messages of the source to the number. A STOP goes to a short code, which is no message's sender where that is a name.
-    #[default]
-    Source,
-    /// Messages whose sender is the one that the STOP was written to.
-    Sender,
-}
-
-impl Scope {
-    pub const ALL: [Self; 2] = [Self::Source, Self::Sender];
-
-    /// As the configuration has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Sender => "sender",
-        }
-    }
-}
+pub use crate::route::OptOutScope as Scope;
 
 /// The latest word of a number to a sender.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
