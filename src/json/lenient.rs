@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{Document, trimmed};
+use super::{Document, is_space};
 
 /// Levels of arrays and objects. serde_json has the same limit.
 const MAX_DEPTH: usize = 127;
 
 /// The documents of a text, trimmed; `None` if it does not begin as an object, an array or a string.
 pub fn read(text: &str) -> Option<Vec<Document>> {
-    let lines: Vec<&str> = text.split(['\n', '\r']).map(trimmed).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = text.split(['\n', '\r']).map(|line| line.trim_matches(is_space)).filter(|line| !line.is_empty()).collect();
     if are_documents(&lines) { read_lines(&lines) } else { read_sequence(text) }
 }
 
@@ -36,7 +36,7 @@ fn is_balanced(line: &str) -> bool {
             b'}' | b']' => {
                 depth = depth.saturating_sub(1);
                 if depth == 0 {
-                    return line[at + 1..].trim_matches(|c: char| c == ',' || c.is_whitespace()).is_empty();
+                    return line[at + 1..].chars().all(is_separator);
                 }
             }
             _ => {}
@@ -70,7 +70,7 @@ fn read_sequence(text: &str) -> Option<Vec<Document>> {
     let mut reader = Reader { text, at: 0, depth: 0, arrays: 0, objects: 0, truncated: false };
     let mut documents = Vec::new();
     loop {
-        reader.skip(|c| c.is_whitespace() || c.is_control() || c == ',' || c == '\u{feff}');
+        reader.skip(is_separator);
         match reader.peek() {
             Some(b'{' | b'[') => {}
             Some(b'"') if documents.is_empty() => {}
@@ -81,6 +81,11 @@ fn read_sequence(text: &str) -> Option<Vec<Document>> {
         documents.extend(value.map(|value| Document { value, truncated }));
     }
     (!documents.is_empty()).then_some(documents)
+}
+
+/// What stands between documents, elements and members; too many of it or none is no defect.
+fn is_separator(c: char) -> bool {
+    c == ',' || is_space(c)
 }
 
 struct Reader<'a> {
@@ -113,7 +118,7 @@ impl Reader<'_> {
     }
 
     fn skip_space(&mut self) {
-        self.skip(|c| c.is_whitespace() || c.is_control() || c == '\u{feff}');
+        self.skip(is_space);
     }
 
     /// Moves on by one character.
@@ -149,7 +154,7 @@ impl Reader<'_> {
         self.arrays += 1;
         let mut values = Vec::new();
         loop {
-            self.skip(|c| c.is_whitespace() || c.is_control() || c == ',' || c == '\u{feff}');
+            self.skip(is_separator);
             match self.peek() {
                 None => {
                     self.truncated = true;
@@ -176,7 +181,7 @@ impl Reader<'_> {
         self.objects += 1;
         let mut members = Map::new();
         loop {
-            self.skip(|c| c.is_whitespace() || c.is_control() || c == ',' || c == '\u{feff}');
+            self.skip(is_separator);
             let name = match self.peek() {
                 None => {
                     self.truncated = true;
@@ -288,7 +293,7 @@ impl Reader<'_> {
     /// nobody escaped.
     fn is_end(&self, role: Role) -> bool {
         let rest = &self.text[self.at..];
-        let next = rest.trim_start_matches(|c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}');
+        let next = rest.trim_start_matches(is_space);
         match (next.bytes().next(), role) {
             (None, _) | (_, Role::Document) => true,
             (Some(byte), Role::Name) => byte == b':',

@@ -100,9 +100,9 @@ pub fn looks_like_json(bytes: &[u8]) -> bool {
     matches!(start, Some(b'{' | b'[' | b'"')) || is_utf_16(bytes)
 }
 
-/// Without what stands around documents: white space, control characters (a trailing NUL, a record separator), a byte order mark.
-fn trimmed(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}')
+/// What may stand around everything: white space, control characters (a trailing NUL, a record separator), a byte order mark.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || c == '\u{feff}'
 }
 
 fn is_utf_16(bytes: &[u8]) -> bool {
