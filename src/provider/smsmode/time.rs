@@ -1,20 +1,20 @@
 //! Timestamps as smsmode writes them.
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, ZonedDateTime};
 
 /// 2262-01-01T00:00:00Z: OpenTelemetry's nanoseconds end soon after.
 const END: i64 = 9_214_646_400;
 
-/// Reads `2025-04-01T16:00:10` (REST v1; a space, a fraction, an offset or `Z` allowed), `2010-03-25 09:52:17` and `01012013-122233`
-/// (ddMMyyyy-HHmmss; legacy receipts and replies), and seconds (10 digits) or milliseconds (13) since 1970.
+/// Reads `2025-04-01T16:00:10` (REST v1; a space, a fraction, an offset or `Z`, a zone in brackets allowed), `2010-03-25 09:52:17` and
+/// `01012013-122233` (ddMMyyyy-HHmmss; legacy receipts and replies), and seconds (10 digits) or milliseconds (13) since 1970.
 ///
-/// Without an offset the time is in `zone`: within the hour that a clock repeats it is the first one, within the hour that it
-/// skips it moves on by as much. `None` for anything else and for years before 1970 or after 2261.
+/// Without an offset and a zone of its own the time is in `zone`: within the hour that a clock repeats it is the first one, within
+/// the hour that it skips it moves on by as much. `None` for anything else and for years before 1970 or after 2261.
 pub(super) fn parse(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let text = text.trim();
-    let time = iso(text, zone).or_else(|| day_first(text, zone)).or_else(|| epoch(text))?;
+    let time = iso(text, zone).or_else(|| day_first(text, zone)).or_else(|| epoch(text)).or_else(|| zoned(text))?;
     (0..END).contains(&time.as_second()).then_some(time)
 }
 
@@ -80,6 +80,11 @@ fn epoch(text: &str) -> Option<Timestamp> {
     }
 }
 
+/// RFC 9557: `2025-04-01T16:00:10+02:00[Europe/Paris]`. What is in brackets counts where there is no offset.
+fn zoned(text: &str) -> Option<Timestamp> {
+    text.parse().or_else(|_| text.parse().map(|zoned: ZonedDateTime| zoned.timestamp())).ok()
+}
+
 /// Year, month, day, hour, minute, second.
 fn civil(parts: [i32; 6], nanos: i32) -> Option<DateTime> {
     let [year, month, day, hour, minute, second] = parts;
@@ -138,6 +143,14 @@ mod tests {
             ("2025-04-01T16:00:10.000+0200", "2025-04-01T14:00:10Z"),
             ("2025-04-01T16:00:10 -05", "2025-04-01T21:00:10Z"),
             ("2025-04-01T16:00:10-05:30", "2025-04-01T21:30:10Z"),
+            ("2026-01-01T12:00:00+01:00[Europe/Paris]", "2026-01-01T11:00:00Z"),
+            ("2026-01-01T11:00:00.000Z[UTC]", "2026-01-01T11:00:00Z"),
+            ("2026-01-01T12:00[Europe/Paris]", "2026-01-01T11:00:00Z"),
+            ("2026-01-01T06:00:00[America/New_York]", "2026-01-01T11:00:00Z"),
+            ("2026-01-01T12:00:00+01:00[Europe/Paris][u-ca=iso8601]", "2026-01-01T11:00:00Z"),
+            // The offset counts: zones change their rules, and an instant does not move with them.
+            ("2026-07-01T12:00:00+01:00[Europe/Paris]", "2026-07-01T11:00:00Z"),
+            ("2026-01-01T12:00:00+01:00[Mars/Olympus]", "2026-01-01T11:00:00Z"),
             // The night without 02:30, and the one with two of them.
             ("2025-03-30T02:30:00", "2025-03-30T01:30:00Z"),
             ("2025-10-26T02:30:00", "2025-10-26T00:30:00Z"),
@@ -167,6 +180,9 @@ mod tests {
             "2025-04-01T16:00:10+02:60",
             "2025-04-01T16:00:10+99:00",
             "2025-04-01T16:00:10 Europe",
+            "2025-04-01T16:00:10[Europe/Atlantis]",
+            "2025-04-01T16:00:10+02:00[",
+            "2025-04-01T16:00:10[]",
             "2025-04-01T16:00:10Zz",
             "32012013-122233",
             "01012013-1222334",
@@ -189,7 +205,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(
             any in "\\PC{0,40}",
-            near in "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{0,12})?(Z|[+-][0-9:]{0,6})?",
+            near in "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{0,12})?(Z|[+-][0-9:]{0,6})?(\\[[A-Z/=!-]{0,9}\\]?)?",
         ) {
             parse(&any, &paris());
             parse(&near, &paris());
