@@ -93,12 +93,17 @@ struct Place {
 impl Place {
     fn of(folder: &Path) -> io::Result<Self> {
         let open = File::open(folder)?;
-        let mut path = folder.join(NAME);
+        let mut path = path_in(folder);
         if path.as_os_str().len() > LONGEST_PATH {
             path = format!("/proc/self/fd/{}/{NAME}", open.as_raw_fd()).into();
         }
         Ok(Self { path, _folder: open })
     }
+}
+
+/// The socket of `folder`, whether or not it exists.
+pub fn path_in(folder: &Path) -> PathBuf {
+    folder.join(NAME)
 }
 
 /// Takes the place of the socket in `folder`, which the caller has locked: one that is there was left by a process that is gone.
@@ -119,7 +124,7 @@ pub fn listen(folder: &Path) -> io::Result<UnixListener> {
 /// Takes the socket away.
 pub fn unlink(folder: &Path) {
     // The next start does it otherwise.
-    let _left = fs::remove_file(folder.join(NAME));
+    let _left = fs::remove_file(path_in(folder));
 }
 
 /// Answers requests until `shutdown` resolves. `handle` blocks; what it is handed takes the lines of its answer.

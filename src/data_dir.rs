@@ -146,12 +146,17 @@ impl DataDir {
         }
     }
 
-    /// Where commands ask the process that has locked the directory. Some file systems have no sockets; then commands cannot ask.
-    ///
-    /// # Errors
-    /// The socket cannot be made.
-    pub fn listen_for_control(&self) -> Result<UnixListener, DataDirError> {
-        control::listen(&self.private).map_err(|error| self.unusable(error))
+    /// Where commands ask the process that has locked the directory. `None`, with a warning, if that cannot be made: some file systems
+    /// have no sockets, and webhooks need none.
+    pub fn listen_for_control(&self) -> Option<UnixListener> {
+        let warn = |error| {
+            tracing::warn!(
+                "{:?}: {error}; without this socket erase, reconcile, reprocess, relay retry and changes of opt-outs cannot run beside \
+                 this smscope; expected a file system that has Unix domain sockets",
+                control::path_in(&self.private)
+            );
+        };
+        control::listen(&self.private).map_err(warn).ok()
     }
 
     /// Makes sure that no other process writes here, until the lock is dropped or the process ends, however it ends.

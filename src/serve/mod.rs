@@ -169,7 +169,7 @@ fn start(
     let (store, threads) = open_store(config, data_dir)?;
     supervisor.watch_thread(Task::Writer, threads.writer);
     supervisor.watch_thread(Task::Checkpointer, threads.checkpointer);
-    let control = data_dir.listen_for_control()?;
+    let control = data_dir.listen_for_control();
     if let Some(source) = config.sources.first() {
         number::warm_up(source.region);
     }
@@ -237,8 +237,10 @@ fn start(
         tokio::join!(process.upkeep(shutdown.clone().wait()), page.remember(shutdown.wait()));
     });
 
-    let commands = control::handler(config, store.clone(), supervisor.shutdown(Task::ControlSocket));
-    supervisor.spawn(Task::ControlSocket, |shutdown| crate::control::run(control, commands, shutdown.wait()));
+    if let Some(control) = control {
+        let commands = control::handler(config, store.clone(), supervisor.shutdown(Task::ControlSocket));
+        supervisor.spawn(Task::ControlSocket, |shutdown| crate::control::run(control, commands, shutdown.wait()));
+    }
     let handshakes = config.tls.clone().map(ingest::tls::new).map(|(handshakes, renewal)| {
         supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
         handshakes

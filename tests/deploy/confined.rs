@@ -218,13 +218,30 @@ fn inside_what_the_unit_allows_it_serves_is_asked_by_commands_and_ends_in_good_o
 }
 
 #[test]
-fn a_unit_that_forbids_the_control_socket_is_found_out() {
+fn where_no_socket_can_be_made_for_commands_it_says_so_and_serves() {
     let unit = read(UNIT);
     let without = unit.replace(" AF_UNIX\n", "\n");
     assert_ne!(unit, without);
-    let Some(confined) = start(&without) else { return };
+    let Some(mut confined) = start(&without) else { return };
+    let http = Http::new();
+    let ready = format!("http://127.0.0.1:{}/readyz", confined.admin);
+    confined.process.until_ready(|| http.get(&ready).and_then(|reply| holds(reply.status == 200, || reply.body)));
+    let url = format!("http://127.0.0.1:{}/hooks/smsmode/{TOKEN}", confined.webhooks);
+    let receipt = json!({"messageId": "m", "recipient": {"to": "33612345678"}, "status": {"value": "DELIVERED"}});
+    assert_eq!(http.post_json(&url, &receipt.to_string()).unwrap().status, 200);
+
+    let socket = confined.folder.path().join("state/smscope/private/control");
+    let log = confined.process.log();
+    let warnings: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of_it = |line: &&Value| line["message"].as_str().is_some_and(|said| said.contains(socket.to_str().unwrap()));
+    let of_it: Vec<&Value> = warnings.iter().filter(of_it).collect();
+    assert_eq!(of_it.len(), 1, "{log}");
+    let said = of_it[0]["message"].as_str().unwrap();
+    assert!(of_it[0]["level"] == "WARN" && said.contains("Address family not supported"), "{said}");
+    for command in ["erase", "reconcile", "reprocess", "relay retry", "opt-outs"] {
+        assert!(said.contains(command), "{said}");
+    }
+    assert!(confined.process.signal("TERM"));
     let log = confined.folder.path().join("log");
-    assert!(!confined.process.ended().success());
-    let said = fs::read_to_string(log).unwrap();
-    assert!(said.contains("Address family not supported"), "{said}");
+    assert!(confined.process.ended().success(), "{}", fs::read_to_string(log).unwrap());
 }
