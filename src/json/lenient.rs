@@ -9,7 +9,8 @@ const MAX_DEPTH: usize = 127;
 
 /// The documents of a text, trimmed; `None` if it does not begin as an object, an array or a string.
 pub fn read(text: &str) -> Option<Vec<Document>> {
-    let lines: Vec<&str> = text.split(['\n', '\r']).map(|line| line.trim_matches(is_space)).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> =
+        text.split(['\n', '\r']).map(|line| line.trim_matches(is_space)).filter(|line| !line.is_empty()).collect();
     if are_documents(&lines) { read_lines(&lines) } else { read_sequence(text) }
 }
 
