@@ -4,9 +4,10 @@
 
 use std::io::{IsTerminal, stderr};
 use std::panic::PanicHookInfo;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -76,9 +77,10 @@ where
     }
 }
 
-/// Lets one line through per interval and counts the others: for a failure that may come thousands of times a second.
+/// Lets a line through if it says something new, or the interval has passed since the last one, and counts the others: for a failure that
+/// comes again with each attempt, or thousands of times a second.
 #[derive(Debug)]
-pub struct Throttle {
+pub struct LogThrottle {
     interval: Duration,
     // A std lock: held for a few instructions, never across an await.
     state: Mutex<State>,
@@ -86,28 +88,50 @@ pub struct Throttle {
 
 #[derive(Debug)]
 struct State {
-    last: Option<Instant>,
+    last: Option<(String, Instant)>,
     suppressed: u64,
 }
 
-impl Throttle {
+impl Default for LogThrottle {
+    /// The same line every ten minutes.
+    fn default() -> Self {
+        Self::new(Duration::from_secs(600))
+    }
+}
+
+impl LogThrottle {
     pub const fn new(interval: Duration) -> Self {
         Self { interval, state: Mutex::new(State { last: None, suppressed: 0 }) }
     }
 
-    /// Whether a line may be written now: if so, how many were suppressed since the last one.
+    /// Whether a line may be written now, whatever it says: if so, how many were suppressed since the last one.
     pub fn permit(&self) -> Option<u64> {
-        self.permit_at(Instant::now())
+        self.permit_at("", Instant::now())
     }
 
-    fn permit_at(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.last.is_some_and(|last| now.saturating_duration_since(last) < self.interval) {
+    /// Whether a line that says `text` may be written now.
+    pub fn is_due(&self, text: &str) -> bool {
+        self.permit_at(text, Instant::now()).is_some()
+    }
+
+    /// Whether a line was written since the last recovery, so that this one is worth another.
+    pub fn recovered(&self) -> bool {
+        self.state().last.take().is_some()
+    }
+
+    fn permit_at(&self, text: &str, now: Instant) -> Option<u64> {
+        let mut state = self.state();
+        let is_recent = |when| now.saturating_duration_since(when) < self.interval;
+        if state.last.as_ref().is_some_and(|(last, when)| last == text && is_recent(*when)) {
             state.suppressed += 1;
             return None;
         }
-        state.last = Some(now);
+        state.last = Some((text.to_owned(), now));
         Some(std::mem::take(&mut state.suppressed))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_throttle_lets_one_line_through_per_interval_and_says_how_many_it_held_back() {
-        static THROTTLE: Throttle = Throttle::new(Duration::from_secs(10));
+        static THROTTLE: LogThrottle = LogThrottle::new(Duration::from_secs(10));
         let start = Instant::now();
         for (second, expected) in [
             (0, Some(0)),
@@ -208,7 +232,20 @@ mod tests {
             (50, Some(1)),
             (60, Some(0)),
         ] {
-            assert_eq!(THROTTLE.permit_at(start + Duration::from_secs(second)), expected, "second {second}");
+            assert_eq!(THROTTLE.permit_at("", start + Duration::from_secs(second)), expected, "second {second}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_line_is_written_once_in_ten_minutes_and_another_one_at_once() {
+        let throttle = LogThrottle::default();
+        assert!(!throttle.recovered());
+        assert!(throttle.is_due("answered 401"));
+        assert!(!throttle.is_due("answered 401"));
+        assert!(throttle.is_due("answered 403"));
+        tokio::time::advance(Duration::from_secs(600)).await;
+        assert!(throttle.is_due("answered 403"));
+        assert!(throttle.recovered());
+        assert!(throttle.is_due("answered 403"));
     }
 }

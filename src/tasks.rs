@@ -16,6 +16,7 @@ use crate::meters;
 
 #[cfg(test)]
 pub mod fault;
+pub mod periodic;
 
 /// Every value of the `task` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

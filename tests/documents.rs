@@ -369,12 +369,15 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("outbound", &["config"]),
         ("smsmode_api", &["event", "json", "provider", "config", "secret", "meters", "outbound"]),
         ("proof", &["event"]),
-        ("probe", &["event", "config", "meters", "outbound", "proof"]),
-        ("reconcile", &["event", "store", "config", "meters", "outbound", "smsmode_api"]),
-        ("resend", &["event", "store", "config", "outbound", "smsmode_api"]),
-        ("account", &["event", "config", "ledger", "meters", "outbound", "smsmode_api"]),
-        ("relay", &["event", "record", "route", "config", "secret", "store", "meters", "outbound", "tasks"]),
-        ("telemetry", &["event", "record", "number", "ledger", "config", "meters", "outbound"]),
+        ("probe", &["event", "config", "meters", "outbound", "proof", "diagnostics", "tasks"]),
+        ("reconcile", &["event", "store", "config", "meters", "smsmode_api", "diagnostics", "tasks"]),
+        ("resend", &["event", "store", "config", "smsmode_api", "diagnostics"]),
+        ("account", &["event", "config", "ledger", "meters", "smsmode_api", "diagnostics", "tasks"]),
+        (
+            "relay",
+            &["event", "record", "route", "config", "secret", "store", "meters", "outbound", "diagnostics", "tasks"],
+        ),
+        ("telemetry", &["event", "record", "number", "ledger", "config", "meters", "outbound", "diagnostics", "tasks"]),
         (
             "admin",
             &[

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use crate::config::ApiMode;
+use crate::diagnostics::LogThrottle;
 use crate::event::SourceName;
 use crate::meters::AccountMeters;
-use crate::outbound::Notice;
 use crate::smsmode_api::{ApiError, Operation, Organisation, SmsmodeApi};
+use crate::tasks::periodic::{jittered, repeat, stagger};
 
 pub use status::{AccountStatus, Seen};
 
@@ -39,41 +39,30 @@ impl Watch {
     }
 }
 
-/// Polls until `stop` resolves.
-pub async fn run(watch: Watch, stop: impl Future<Output = ()>) {
-    tokio::pin!(stop);
-    let mut notice = Notice::default();
-    // So that a fleet that was started at once does not ask at once.
-    let mut next = Instant::now() + share(watch.interval / 10);
-    loop {
-        tokio::select! {
-            () = &mut stop => return,
-            () = tokio::time::sleep_until(next) => {}
-        }
-        let polled = tokio::select! {
-            () = &mut stop => return,
-            polled = poll(&watch) => polled,
-        };
-        // Ten percent of jitter: polls of many do not fall into step.
-        let mut pause = watch.interval.mul_f64(0.95) + share(watch.interval / 10);
-        match polled {
+/// Polls until `shutdown` resolves.
+pub async fn run(watch: Watch, shutdown: impl Future<Output = ()>) {
+    let throttle = LogThrottle::default();
+    repeat(stagger(watch.interval), shutdown, || async {
+        let pause = jittered(watch.interval);
+        match poll(&watch).await {
             Ok(()) => {
                 watch.meters.seen(Timestamp::now());
-                if notice.all_is_well() {
+                if throttle.recovered() {
                     tracing::info!(source = %watch.source, "the account can be seen again");
                 }
+                pause
             }
             Err(error) => {
                 watch.meters.not_seen();
-                pause = pause.max(error.after.unwrap_or_default());
                 let text = error.to_string();
-                if notice.is_due(&text) {
+                if throttle.is_due(&text) {
                     tracing::warn!(source = %watch.source, "cannot see the account: {text}");
                 }
+                pause.max(error.after.unwrap_or_default())
             }
         }
-        next = Instant::now() + pause;
-    }
+    })
+    .await;
 }
 
 /// One look. What was learnt before something failed is kept.
@@ -96,11 +85,6 @@ async fn poll(watch: &Watch) -> Result<(), ApiError> {
         }
     }
     Ok(())
-}
-
-/// Any part of a time.
-fn share(of: Duration) -> Duration {
-    of.mul_f64(fastrand::f64())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a watch shows of an account, and what it does when the provider does not do its part.
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::*;
 use crate::config::Api;

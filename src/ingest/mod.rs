@@ -124,7 +124,8 @@ async fn accept(listener: &TcpListener, places: &Places, limits: Http) -> Option
         }
         Err(error) => {
             // Out of file descriptors, most likely: they come back when connections end.
-            static FAILURES: crate::diagnostics::Throttle = crate::diagnostics::Throttle::new(Duration::from_secs(10));
+            static FAILURES: crate::diagnostics::LogThrottle =
+                crate::diagnostics::LogThrottle::new(Duration::from_secs(10));
             if let Some(suppressed) = FAILURES.permit() {
                 tracing::error!(%error, suppressed, "cannot accept a connection");
             }

@@ -19,17 +19,14 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::Destination;
 use crate::config::{Protocol, Proxy, Tls};
 
-pub type Connector<R = GaiResolver> = HttpsConnector<Transport<R>>;
+pub type Connector<R> = HttpsConnector<Transport<R>>;
 
-/// What connects by `protocol`, whatever the scheme of the URL; `tls` is there if, and only if, that is https.
-pub fn connector(tls: Option<&Tls>, protocol: Protocol, proxy: Option<&Proxy>) -> Connector {
-    connector_by(GaiResolver::new(), tls, protocol, proxy)
-}
-
-/// The same with names looked up by `resolver`. That of a proxy is not: it looks up the target's name itself.
-pub fn connector_by<R>(resolver: R, tls: Option<&Tls>, protocol: Protocol, proxy: Option<&Proxy>) -> Connector<R> {
+/// Connects to one destination, names being looked up by `resolver`. That of a proxy is not: it looks up the target's name itself.
+pub fn connector<R>(resolver: R, destination: &Destination<'_>) -> Connector<R> {
+    let &Destination { protocol, tls, proxy, .. } = destination;
     let transport = match proxy {
         None => Transport::Direct(tcp(resolver)),
         Some(proxy) if tunnels(tls.is_some(), protocol) => {

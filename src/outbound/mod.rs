@@ -1,43 +1,41 @@
-//! What all that calls others by HTTP has in common: connections, Retry-After, and errors in one line without secrets.
+//! What all outbound HTTP has in common: the client, bounded bodies, backoff, Retry-After, and errors in one line without secrets.
 
+mod backoff;
+mod body;
+mod client;
 mod connector;
-mod notice;
 #[cfg(test)]
 pub mod proxy_stand_in;
 pub mod trust;
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
+use hyper::http::HeaderMap;
+use hyper::http::header::RETRY_AFTER;
 
-pub use connector::{Connector, connector, connector_by, proxy_authorization};
-pub use notice::Notice;
+pub use backoff::Backoff;
+pub use body::{Received, receive};
+pub use client::{Client, Destination, OUR_USER_AGENT, RequestError, within};
 
 /// A server may ask for no longer a wait than this.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// Servers close idle connections after a minute or more; ours go first.
-pub const IDLE: Duration = Duration::from_secs(30);
-
-/// How we name ourselves unless the operator's headers say otherwise.
-pub const OUR_USER_AGENT: &str = concat!("smscope/", env!("CARGO_PKG_VERSION"));
-
 /// Characters of a server's own words that are passed on.
 const EXCERPT: usize = 400;
 
-/// Retry-After: seconds, or an HTTP date (a past one means at once). `None` for anything else.
+/// Retry-After: seconds, or an HTTP date (a past one means at once), at most [`LONGEST_WAIT`]. `None` for anything else.
 ///
 /// Source: RFC 9110, section 10.2.3.
-pub fn wait(retry_after: Option<&str>, now: Timestamp) -> Option<Duration> {
-    let text = retry_after?.trim();
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    wait(headers.get(RETRY_AFTER)?.to_str().ok()?, SystemTime::now())
+}
+
+fn wait(retry_after: &str, now: SystemTime) -> Option<Duration> {
+    let text = retry_after.trim();
     let wait = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
-            Duration::try_from(date.duration_since(now)).unwrap_or_default()
-        }
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default(),
     };
     Some(wait.min(LONGEST_WAIT))
 }
@@ -74,19 +72,22 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date_and_at_most_an_hour() {
-        let now = "1994-11-06T08:49:07Z".parse().unwrap();
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:07 GMT").unwrap();
         for (text, seconds) in [
             ("120", Some(120)),
             (" 0 ", Some(0)),
             ("86400", Some(3600)),
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
             ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-            ("Sun, 06 Nov 2094 08:00:00 GMT", Some(3600)),
+            ("Sat, 06 Nov 2094 08:00:00 GMT", Some(3600)),
+            // The obsolete forms, which a recipient must accept too.
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(30)),
+            ("Sun Nov  6 08:49:37 1994", Some(30)),
             ("soon", None),
             ("-1", None),
         ] {
-            assert_eq!(wait(Some(text), now), seconds.map(Duration::from_secs), "{text}");
+            assert_eq!(wait(text, now), seconds.map(Duration::from_secs), "{text}");
         }
-        assert_eq!(wait(None, now), None);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 }

@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, Error};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{Failed, Step, Target};
 use crate::config::{Tls, Validity};
 use crate::meters::ProbeResult;
+use crate::outbound::within;
 
 pub(super) async fn resolve(target: &Target, steps: &mut Vec<Step>) -> Result<Vec<SocketAddr>, Failed> {
     let host = target.host.as_str();
@@ -24,10 +24,10 @@ pub(super) async fn resolve(target: &Target, steps: &mut Vec<Step>) -> Result<Ve
     }
     let advice = format!("expected an A or AAAA record of {host} that the internet can see");
     let failed = |why: String| (ProbeResult::Dns, Step::failed("dns", why, advice.clone()));
-    let found = match timeout(target.patience, tokio::net::lookup_host((host, target.port))).await {
+    let found = match within(target.timeout, tokio::net::lookup_host((host, target.port))).await {
         Ok(Ok(found)) => found.collect::<Vec<_>>(),
         Ok(Err(error)) => return Err(failed(format!("{host} is not found: {error}"))),
-        Err(_) => return Err(failed(format!("no answer within {:?}", target.patience))),
+        Err(late) => return Err(failed(late)),
     };
     if found.is_empty() {
         return Err(failed(format!("{host} has no address")));
@@ -59,7 +59,7 @@ pub(super) async fn connect(
 ) -> Result<TcpStream, Failed> {
     let mut refusals = Vec::new();
     for address in addresses {
-        let error = match timeout(target.patience, TcpStream::connect(address)).await {
+        let error = match within(target.timeout, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 let _best_effort = stream.set_nodelay(true);
                 let others = if refusals.is_empty() { String::new() } else { format!("; not {}", refusals.join(", ")) };
@@ -67,7 +67,7 @@ pub(super) async fn connect(
                 return Ok(stream);
             }
             Ok(Err(error)) => error,
-            Err(_) => io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {:?}", target.patience)),
+            Err(late) => io::Error::new(io::ErrorKind::TimedOut, late),
         };
         refusals.push(format!("{address}: {error}"));
     }
@@ -82,10 +82,10 @@ pub(super) async fn secure(target: &Target, tls: &Tls, stream: TcpStream) -> Res
     let name = ServerName::try_from(target.host.clone())
         .map_err(|error| failed(error.to_string(), "expected a name that a certificate can have"))?;
     let handshake = TlsConnector::from(Arc::new(client)).connect(name, stream);
-    let stream = match timeout(target.patience, handshake).await {
+    let stream = match within(target.timeout, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(failed(error.to_string(), advice(&error))),
-        Err(_) => return Err(failed(format!("no answer within {:?}", target.patience), NOT_TLS)),
+        Err(late) => return Err(failed(late, NOT_TLS)),
     };
     Ok(stream)
 }

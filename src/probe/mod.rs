@@ -12,21 +12,21 @@ use std::time::Duration;
 
 use hyper::http::Uri;
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use crate::config::Tls;
+use crate::diagnostics::LogThrottle;
 use crate::event::SourceName;
 use crate::meters::{ProbeMeters, ProbeResult};
-use crate::outbound::Notice;
 use crate::proof::ProofKey;
+use crate::tasks::periodic::{jittered, repeat, stagger};
 
 pub use step::{Outcome, Step, lines};
 
-/// The provider's patience with an answer.
-pub const QUICK: Duration = Duration::from_millis(300);
+/// The provider wants its answer within this time.
+pub const RESPONSE_TARGET: Duration = Duration::from_millis(300);
 
 /// How long each step may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A callback URL. It holds a token, so it is not shown.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ pub struct Target {
     /// That of the smscope that should answer, where it is known.
     proof: Option<ProofKey>,
     /// How long each step may take.
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// What a walk along a callback URL gave.
@@ -66,7 +66,7 @@ impl Target {
         let host = url.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = url.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
         let tls = tls.filter(|_| is_secure);
-        (is_secure == tls.is_some()).then_some(Self { url, host, port, tls, proof, patience: PATIENCE })
+        (is_secure == tls.is_some()).then_some(Self { url, host, port, tls, proof, timeout: TIMEOUT })
     }
 }
 
@@ -112,7 +112,7 @@ async fn along(
     let mut times: Vec<Duration> = answers.iter().map(|answer| answer.took).collect();
     times.sort_unstable();
     let middle = times[times.len() / 2];
-    let is_quick = middle < QUICK;
+    let is_quick = middle < RESPONSE_TARGET;
     steps.push(step::of_time(middle, is_quick));
     steps.push(process);
     let result = match (is_ours, is_quick) {
@@ -131,31 +131,23 @@ pub struct Probe {
     pub meters: Arc<ProbeMeters>,
 }
 
-/// Probes until `stop` resolves.
-pub async fn run(probe: Probe, stop: impl Future<Output = ()>) {
-    tokio::pin!(stop);
-    let mut notice = Notice::default();
-    let mut next = Instant::now() + probe.interval.mul_f64(fastrand::f64() / 10.0);
-    loop {
-        tokio::select! {
-            () = &mut stop => return,
-            () = tokio::time::sleep_until(next) => {}
-        }
-        let walk = tokio::select! {
-            () = &mut stop => return,
-            walk = walk(&probe.target, 1) => walk,
-        };
+/// Probes until `shutdown` resolves.
+pub async fn run(probe: Probe, shutdown: impl Future<Output = ()>) {
+    let throttle = LogThrottle::default();
+    repeat(stagger(probe.interval), shutdown, || async {
+        let walk = walk(&probe.target, 1).await;
         probe.meters.probed(walk.result, walk.took, walk.expires);
         match walk.steps.iter().find_map(Step::failure) {
-            None if notice.all_is_well() => tracing::info!(source = %probe.source, "the public URL works again"),
+            None if throttle.recovered() => tracing::info!(source = %probe.source, "the public URL works again"),
             None => {}
-            Some(failure) if notice.is_due(walk.result.as_str()) => {
+            Some(failure) if throttle.is_due(walk.result.as_str()) => {
                 tracing::warn!(source = %probe.source, result = walk.result.as_str(), "the public URL does not work: {failure}");
             }
             Some(_) => {}
         }
-        next = Instant::now() + probe.interval.mul_f64(0.95 + fastrand::f64() / 10.0);
-    }
+        jittered(probe.interval)
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Empty;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{HOST, HeaderValue, LOCATION, USER_AGENT};
 use hyper::http::uri::PathAndQuery;
@@ -11,18 +11,18 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{Failed, Step, Target};
 use crate::meters::ProbeResult;
-use crate::outbound::{OUR_USER_AGENT, chain};
+use crate::outbound::{OUR_USER_AGENT, chain, receive, within};
 use crate::proof;
 
 /// Bytes of an answer that are read: a probe's is twenty.
-const LONGEST_ANSWER: usize = 64 << 10;
+const MAX_ANSWER: usize = 64 << 10;
 
 /// An answer as a probe should get it.
-pub(super) struct Answer {
+pub(super) struct ProbeReply {
     pub took: Duration,
     nonce: String,
     proof: Option<String>,
@@ -43,7 +43,7 @@ pub(super) async fn call(
     target: &Target,
     sender: &mut SendRequest<Empty<Bytes>>,
     calls: usize,
-) -> Result<Vec<Answer>, Failed> {
+) -> Result<Vec<ProbeReply>, Failed> {
     let mut answers = Vec::with_capacity(calls);
     for _ in 0..calls.max(1) {
         let nonce = proof::nonce().unwrap_or_default();
@@ -53,24 +53,22 @@ pub(super) async fn call(
             sender.ready().await.map_err(|error| broken(&error))?;
             let response = sender.send_request(request(target, &nonce)).await.map_err(|error| broken(&error))?;
             let (head, body) = response.into_parts();
-            let body =
-                Limited::new(body, LONGEST_ANSWER).collect().await.map_or_else(|_| Bytes::new(), |all| all.to_bytes());
+            let body = receive(body, MAX_ANSWER).await.map_or_else(|_| Bytes::new(), |received| received.body);
             Ok(Response::from_parts(head, body))
         };
-        let response = match timeout(target.patience, exchange).await {
+        let response = match within(target.timeout, exchange).await {
             Ok(Ok(response)) => response,
             Ok(Err(_)) if !answers.is_empty() => break,
             Ok(Err(failed)) => return Err(failed),
-            Err(_) => {
+            Err(late) => {
                 let advice = "expected the proxy to reach smscope: is it running, and does the proxy know its port?";
-                let step = Step::failed("answer", format!("no answer within {:?}", target.patience), advice);
-                return Err((ProbeResult::Timeout, step));
+                return Err((ProbeResult::Timeout, Step::failed("answer", late, advice)));
             }
         };
         let took = started.elapsed();
         check(&response)?;
         let proof = response.headers().get(proof::HEADER).and_then(|value| value.to_str().ok());
-        answers.push(Answer { took, nonce, proof: proof.map(str::to_owned) });
+        answers.push(ProbeReply { took, nonce, proof: proof.map(str::to_owned) });
     }
     Ok(answers)
 }
@@ -126,7 +124,7 @@ fn check(response: &Response<Bytes>) -> Result<(), Failed> {
 }
 
 /// Whether the smscope that should have answered did, every time.
-pub(super) fn whose(target: &Target, answers: &[Answer]) -> (bool, Step) {
+pub(super) fn whose(target: &Target, answers: &[ProbeReply]) -> (bool, Step) {
     let Some(key) = &target.proof else {
         let why = "cannot tell which smscope answered: its data directory cannot be read here";
         return (true, Step::unknown("process", why));

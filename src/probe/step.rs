@@ -7,7 +7,7 @@ use rustls::ProtocolVersion;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::QUICK;
+use super::RESPONSE_TARGET;
 
 /// One step, in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(super) fn of_time(took: Duration, is_quick: bool) -> Step {
             format!(
                 "expected less than {} ms, or the provider sends again: look at the way here, and at \
                  smscope_webhook_duration_seconds for smscope's own part",
-                QUICK.as_millis()
+                RESPONSE_TARGET.as_millis()
             ),
         ),
     }

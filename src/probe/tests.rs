@@ -45,8 +45,8 @@ fn key() -> ProofKey {
 }
 
 fn target(url: &str, tls: Option<Tls>) -> Target {
-    let patience = Duration::from_secs(2);
-    Target { patience, ..Target::new(url, tls, Some(key())).unwrap() }
+    let timeout = Duration::from_secs(2);
+    Target { timeout, ..Target::new(url, tls, Some(key())).unwrap() }
 }
 
 fn plain(address: SocketAddr) -> Target {
@@ -66,7 +66,7 @@ async fn walked(target: &Target) -> (ProbeResult, String) {
 async fn a_probe_that_comes_through_is_ok_at_each_step() {
     let walk = walk(&plain(server(PROBE, Some(key()), Duration::ZERO)), 3).await;
     assert_eq!(walk.result, ProbeResult::Ok, "{:?}", walk.steps);
-    assert!(walk.took.is_some_and(|took| took < QUICK));
+    assert!(walk.took.is_some_and(|took| took < RESPONSE_TARGET));
     let names: Vec<&str> = walk.steps.iter().map(|step| step.name).collect();
     assert_eq!(names, step::STEPS);
     assert!(lines(&walk.steps).contains("  process   ok       the smscope of this data directory\n"));

@@ -15,16 +15,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::config::{self, Config, Source};
+use crate::diagnostics::LogThrottle;
 use crate::event::{Event, SourceName};
 use crate::meters::{ReconcileMeters, RoundResult};
-use crate::outbound::Notice;
 use crate::smsmode_api::{
     ApiError, MESSAGE_LISTS, MessageList, NotConfigured, Operation, PAGE, SmsmodeApi, pause, rest_apis,
 };
 use crate::store::{MARGIN, Raw, Refusal, Store, Submission, Verdict};
+use crate::tasks::periodic::{jittered, repeat, stagger};
 
 use walk::Walk;
 
@@ -258,33 +258,23 @@ fn time(event: &Event) -> Option<Timestamp> {
     }
 }
 
-/// Makes a round now and then, until `stop` resolves.
-pub async fn run(reconciler: Reconciler, meters: ReconcileMeters, stop: impl Future<Output = ()>) {
-    tokio::pin!(stop);
-    let source = reconciler.source.name.clone();
+/// Makes a round every interval until `shutdown` resolves. What a round has handed to the store by then is stored.
+pub async fn run(reconciler: Reconciler, meters: ReconcileMeters, shutdown: impl Future<Output = ()>) {
+    let source = &reconciler.source.name;
     let interval = reconciler.settings.interval;
-    let mut notice = Notice::default();
+    let throttle = LogThrottle::default();
     // What has been overdue since before the start is not made to wait for an hour.
-    let mut next = Instant::now() + interval.mul_f64(fastrand::f64() / 10.0);
-    loop {
-        tokio::select! {
-            () = &mut stop => return,
-            () = tokio::time::sleep_until(next) => {}
-        }
-        // What has been handed to the store by then is kept.
-        let ended = tokio::select! {
-            () = &mut stop => return,
-            ended = reconciler.round() => ended,
-        };
+    repeat(stagger(interval), shutdown, || async {
+        let ended = reconciler.round().await;
         meters.ended(match &ended {
             Ok(Tally { is_incomplete: false, .. }) => RoundResult::Complete,
             Ok(_) => RoundResult::Incomplete,
             Err(_) => RoundResult::Failed,
         });
-        let mut wait = interval.mul_f64(0.95 + fastrand::f64() / 10.0);
+        let wait = jittered(interval);
         match ended {
             Ok(tally) => {
-                if notice.all_is_well() {
+                if throttle.recovered() {
                     tracing::info!(%source, "smsmode can be asked for receipts again");
                 }
                 if tally.missed() > 0 {
@@ -293,19 +283,21 @@ pub async fn run(reconciler: Reconciler, meters: ReconcileMeters, stop: impl Fut
                 if tally.is_incomplete {
                     tracing::warn!(%source, read = tally.read, "reconcile.max_pages is reached before all was found");
                 }
+                wait
             }
             Err(error) => {
-                if let RoundError::Api(error) = &error {
-                    wait = wait.max(error.after.unwrap_or_default());
-                }
                 let text = error.to_string();
-                if notice.is_due(&text) {
+                if throttle.is_due(&text) {
                     tracing::warn!(%source, "cannot ask for receipts: {text}");
+                }
+                match error {
+                    RoundError::Api(error) => wait.max(error.after.unwrap_or_default()),
+                    _ => wait,
                 }
             }
         }
-        next = Instant::now() + wait;
-    }
+    })
+    .await;
 }
 
 #[cfg(test)]

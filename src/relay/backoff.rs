@@ -1,24 +1,18 @@
-//! When to try again: one delivery, and a target that fails altogether.
+//! When to retry: one delivery, and a target that fails altogether.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::target::Answer;
+use super::target::DeliveryOutcome;
+use crate::outbound::Backoff;
 use crate::store::relays::AttemptResult;
 
-const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(600);
+/// Between two attempts at a delivery, and of a target that keeps failing.
+pub const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(600));
 
 /// Failures of a target, one after the other, from which on it is only probed.
 const MANY: u32 = 3;
-
-/// The wait after so many failed attempts: 1 s, doubled each time, ten minutes at most, of which chance takes up to half: what
-/// failed together is not tried together.
-pub fn between(attempts: u32) -> Duration {
-    let whole = FIRST.saturating_mul(1 << attempts.saturating_sub(1).min(10)).min(LONGEST);
-    whole.mul_f64(1.0 - fastrand::f64() / 2.0)
-}
 
 /// How a target has been doing.
 #[derive(Debug, Default)]
@@ -45,16 +39,16 @@ impl Health {
     }
 
     /// Learns from an attempt that began at `started`.
-    pub fn note(&mut self, started: Instant, answer: &Answer) {
-        match answer.result {
+    pub fn note(&mut self, started: Instant, outcome: &DeliveryOutcome) {
+        match outcome.result {
             AttemptResult::Delivered => *self = Self::default(),
             AttemptResult::Erased => {}
-            _ if self.counted.is_some_and(|counted| started < counted) => self.wait(answer.after),
+            _ if self.counted.is_some_and(|counted| started < counted) => self.wait(outcome.after),
             _ => {
                 self.failures = self.failures.saturating_add(1);
                 self.counted = Some(Instant::now());
-                let own = (self.failures >= MANY).then(|| between(self.failures - MANY + 1));
-                self.wait(own.max(answer.after));
+                let own = (self.failures >= MANY).then(|| BACKOFF.after(self.failures - MANY + 1));
+                self.wait(own.max(outcome.after));
             }
         }
     }
@@ -69,18 +63,8 @@ impl Health {
 mod tests {
     use super::*;
 
-    fn answer(result: AttemptResult, after: Option<u64>) -> Answer {
-        Answer { result, why: String::new(), after: after.map(Duration::from_secs) }
-    }
-
-    #[test]
-    fn waits_double_up_to_ten_minutes_and_chance_takes_up_to_half() {
-        for (attempts, whole) in [(1, 1), (2, 2), (5, 16), (10, 512), (11, 600), (12, 600), (u32::MAX, 600)] {
-            for _ in 0..100 {
-                let wait = between(attempts).as_secs_f64();
-                assert!((f64::from(whole) / 2.0..=f64::from(whole)).contains(&wait), "{attempts}: {wait}");
-            }
-        }
+    fn outcome(result: AttemptResult, after: Option<u64>) -> DeliveryOutcome {
+        DeliveryOutcome { result, why: String::new(), after: after.map(Duration::from_secs) }
     }
 
     #[tokio::test(start_paused = true)]
@@ -89,15 +73,15 @@ mod tests {
         let step = || async { tokio::time::advance(Duration::from_millis(10)).await };
         for _ in 0..2 {
             step().await;
-            health.note(Instant::now(), &answer(AttemptResult::Timeout, None));
+            health.note(Instant::now(), &outcome(AttemptResult::Timeout, None));
             assert_eq!(health.room(8, Instant::now()), 8);
         }
         step().await;
-        health.note(Instant::now(), &answer(AttemptResult::Failed, None));
+        health.note(Instant::now(), &outcome(AttemptResult::Failed, None));
         assert_eq!(health.room(8, Instant::now()), 0);
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(health.room(8, Instant::now()), 1);
-        health.note(Instant::now(), &answer(AttemptResult::Delivered, None));
+        health.note(Instant::now(), &outcome(AttemptResult::Delivered, None));
         assert_eq!(health.room(8, Instant::now()), 8);
     }
 
@@ -107,7 +91,7 @@ mod tests {
         let started = Instant::now();
         tokio::time::advance(Duration::from_millis(10)).await;
         for _ in 0..8 {
-            health.note(started, &answer(AttemptResult::Unreachable, None));
+            health.note(started, &outcome(AttemptResult::Unreachable, None));
         }
         assert_eq!(health.room(8, Instant::now()), 8);
     }
@@ -115,7 +99,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_asks_for_a_pause_gets_it() {
         let mut health = Health::default();
-        health.note(Instant::now(), &answer(AttemptResult::Throttled, Some(30)));
+        health.note(Instant::now(), &outcome(AttemptResult::Throttled, Some(30)));
         assert_eq!(health.room(8, Instant::now()), 0);
         assert_eq!(health.pause(Instant::now()), Some(Duration::from_secs(30)));
         tokio::time::advance(Duration::from_secs(31)).await;

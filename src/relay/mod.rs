@@ -27,12 +27,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::Relay;
-use crate::outbound::Notice;
+use crate::diagnostics::LogThrottle;
 use crate::store::Store;
 use crate::store::relays::{AttemptResult, Delivery, Due, Next, Settlement};
 use crate::tasks::{Task, join_logged};
-use backoff::{Health, between};
-use target::{Answer, Target};
+use backoff::{BACKOFF, Health};
+use target::{DeliveryOutcome, Target};
 
 /// How long to wait when the store cannot be read or written.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ struct Worker {
 /// What the loop has to know of an attempt that is settled.
 struct Settled {
     started: Instant,
-    answer: Answer,
+    outcome: DeliveryOutcome,
 }
 
 /// Relays until `shutdown` resolves; attempts that are under way then get `limit` to end. `instance` makes ids.
@@ -60,7 +60,7 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
     // Deliveries, by the task that makes the attempt.
     let mut in_flight: HashMap<Id, i64> = HashMap::new();
     let mut health = Health::default();
-    let mut notice = Notice::default();
+    let throttle = LogThrottle::default();
     tokio::pin!(shutdown);
     loop {
         let room = health.room(worker.relay.concurrency, Instant::now()).saturating_sub(in_flight.len());
@@ -89,8 +89,8 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
                 in_flight.remove(&joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
                 // One that has panicked is noted in the store all the same; what panics here is a bug of noting it.
                 if let Some((_, settled)) = join_logged(Task::RelayAttempt, joined) {
-                    health.note(settled.started, &settled.answer);
-                    worker.tell(&mut notice, &settled.answer);
+                    health.note(settled.started, &settled.outcome);
+                    worker.log(&throttle, &settled.outcome);
                 }
             }
             // The store outlives its handles.
@@ -113,21 +113,21 @@ impl Worker {
     async fn attempt(self: Arc<Self>, delivery: Delivery) -> Settled {
         let started = Instant::now();
         let delivery = Arc::new(delivery);
-        let answer = self.clone().deliver(delivery.clone()).await;
+        let outcome = self.clone().deliver(delivery.clone()).await;
         let settlement = Settlement {
             delivery: delivery.id,
             attempt: delivery.attempts + 1,
-            result: answer.result,
-            next: self.next(&delivery, &answer, self.store.now()),
+            result: outcome.result,
+            next: self.next(&delivery, &outcome, self.store.now()),
         };
         while self.store.settle(settlement.clone()).await.is_err() {
             tokio::time::sleep(STORE_PAUSE).await;
         }
-        Settled { started, answer }
+        Settled { started, outcome }
     }
 
     /// A panic in here is a failed attempt like any other: it is tried again later, and not for ever.
-    async fn deliver(self: Arc<Self>, delivery: Arc<Delivery>) -> Answer {
+    async fn deliver(self: Arc<Self>, delivery: Arc<Delivery>) -> DeliveryOutcome {
         let mut attempt = JoinSet::new();
         attempt.spawn(async move { self.target.deliver(&delivery).await });
         let joined = attempt.join_next().await;
@@ -136,14 +136,14 @@ impl Worker {
             .unwrap_or_else(|| target::failed(AttemptResult::Failed, "smscope itself failed: the attempt panicked"))
     }
 
-    fn next(&self, delivery: &Delivery, answer: &Answer, now: Timestamp) -> Next {
-        let why = answer.why.clone();
-        match answer.result {
+    fn next(&self, delivery: &Delivery, outcome: &DeliveryOutcome, now: Timestamp) -> Next {
+        let why = outcome.why.clone();
+        match outcome.result {
             AttemptResult::Delivered => return Next::Done,
             AttemptResult::Erased => return Next::Dead { why },
             _ => {}
         }
-        let wait = between(delivery.attempts + 1).max(answer.after.unwrap_or_default());
+        let wait = BACKOFF.after(delivery.attempts + 1).max(outcome.after.unwrap_or_default());
         let until = delivery.since.checked_add(self.relay.route.max_age).unwrap_or(Timestamp::MAX);
         match now.checked_add(wait) {
             Ok(at) if at <= until => Next::Again { at, why },
@@ -151,14 +151,14 @@ impl Worker {
         }
     }
 
-    fn tell(&self, notice: &mut Notice, answer: &Answer) {
+    fn log(&self, throttle: &LogThrottle, outcome: &DeliveryOutcome) {
         let relay = &self.relay.route.relay;
-        if answer.result == AttemptResult::Delivered {
-            if notice.all_is_well() {
+        if outcome.result == AttemptResult::Delivered {
+            if throttle.recovered() {
                 tracing::info!(%relay, "a relay's target takes events again");
             }
-        } else if notice.is_due(&answer.why) {
-            tracing::warn!(%relay, error = answer.why, "a relay's target did not take an event");
+        } else if throttle.is_due(&outcome.why) {
+            tracing::warn!(%relay, error = outcome.why, "a relay's target did not take an event");
         }
     }
 }

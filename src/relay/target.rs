@@ -3,12 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
 use hyper::StatusCode;
-use hyper::http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION, RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT};
-use hyper::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::http::{HeaderName, HeaderValue, Request, Uri};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -17,12 +13,12 @@ use super::envelope;
 use super::signature::Signer;
 use crate::config::{Protocol, Relay};
 use crate::meters::RelayMeters;
-use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector_by, proxy_authorization, wait};
+use crate::outbound::{Client, Destination, chain, receive, retry_after};
 use crate::route::Format;
 use crate::store::relays::{AttemptResult, Delivery};
 
 /// Bytes of an answer that are read, so that its connection can be used again.
-const LONGEST_ANSWER: usize = 64 * 1024;
+const MAX_ANSWER: usize = 64 * 1024;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -30,19 +26,17 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// Where one relay delivers.
 pub struct Target {
-    client: Client<Connector<Guarded>, Full<Bytes>>,
+    client: Client<Guarded>,
     url: Uri,
     format: Format,
     instance: Uuid,
-    headers: HeaderMap,
     signer: Option<Signer>,
-    timeout: Duration,
     meters: RelayMeters,
 }
 
 /// What became of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct DeliveryOutcome {
     pub result: AttemptResult,
     /// In one line, without secrets; empty when it was delivered.
     pub why: String,
@@ -53,65 +47,53 @@ pub struct Answer {
 impl Target {
     /// Must be used within a tokio runtime.
     pub fn new(relay: &Relay, instance: Uuid) -> Self {
-        let guarded = Guarded::new(&relay.networks);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(connector_by(guarded, relay.tls.as_ref(), Protocol::HttpProtobuf, relay.proxy.as_ref()));
-        let mut headers: HeaderMap = relay.headers.iter().cloned().collect();
-        headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(OUR_USER_AGENT));
-        for framing in [CONTENT_LENGTH, TRANSFER_ENCODING] {
-            headers.remove(framing);
-        }
-        if let Some(authorization) = proxy_authorization(&relay.url, Protocol::HttpProtobuf, relay.proxy.as_ref()) {
-            headers.insert(PROXY_AUTHORIZATION, authorization);
-        }
+        let destination = Destination {
+            url: &relay.url,
+            protocol: Protocol::HttpProtobuf,
+            tls: relay.tls.as_ref(),
+            proxy: relay.proxy.as_ref(),
+            timeout: relay.timeout,
+            headers: &relay.headers,
+        };
         Self {
-            client,
+            client: Client::resolving_by(Guarded::new(&relay.networks), &destination),
             url: relay.url.clone(),
             format: relay.route.format,
             instance,
-            headers,
             signer: relay.secret.as_ref().and_then(|secret| Signer::new(secret.reveal())),
-            timeout: relay.timeout,
             meters: RelayMeters::new(relay.route.relay.as_str()),
         }
     }
 
     /// Tries to deliver, within the time-out.
-    pub async fn deliver(&self, delivery: &Delivery) -> Answer {
+    pub async fn deliver(&self, delivery: &Delivery) -> DeliveryOutcome {
         #[cfg(test)]
         crate::tasks::fault::point(crate::tasks::Task::RelayAttempt);
         let Some(request) = self.request(delivery) else {
             return failed(AttemptResult::Erased, "nothing is left to send: the person has been erased");
         };
         let started = Instant::now();
-        let answer = match tokio::time::timeout(self.timeout, self.exchange(request)).await {
-            Ok(answer) => answer,
-            Err(_) => failed(AttemptResult::Timeout, format!("no answer within {:?}", self.timeout)),
-        };
+        let answered = self.client.within(self.exchange(request)).await;
+        let outcome = answered.unwrap_or_else(|late| failed(AttemptResult::Timeout, late));
         self.meters.attempted(started.elapsed());
-        answer
+        outcome
     }
 
-    fn request(&self, delivery: &Delivery) -> Option<Request<Full<Bytes>>> {
+    fn request(&self, delivery: &Delivery) -> Option<Request<Bytes>> {
         let mut request = envelope::request(delivery, self.format, &self.url, self.instance)?;
         let id = envelope::id(self.instance, delivery.entry.position);
         let timestamp = Timestamp::now().as_second();
         let signature = self.signer.as_ref().map(|signer| signer.sign(&id, timestamp, request.body()));
         let headers = request.headers_mut();
-        for (name, value) in &self.headers {
-            headers.entry(name).or_insert_with(|| value.clone());
-        }
         headers.insert(ID, HeaderValue::from_str(&id).ok()?);
         headers.insert(TIMESTAMP, timestamp.into());
         if let Some(signature) = signature {
             headers.insert(SIGNATURE, HeaderValue::from_str(&signature).ok()?);
         }
-        Some(request.map(Full::new))
+        Some(request)
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Answer {
+    async fn exchange(&self, request: Request<Bytes>) -> DeliveryOutcome {
         let response = match self.client.request(request).await {
             Ok(response) => response,
             Err(error) if is_forbidden(&error) => return failed(AttemptResult::Forbidden, chain(&error)),
@@ -121,23 +103,22 @@ impl Target {
         let status = head.status;
         if status.is_success() {
             // The head has said so; what the body is like changes nothing.
-            let _read_for_the_connection = Limited::new(body, LONGEST_ANSWER).collect().await;
-            return Answer { result: AttemptResult::Delivered, why: String::new(), after: None };
+            let _read_for_the_connection = receive(body, MAX_ANSWER).await;
+            return DeliveryOutcome { result: AttemptResult::Delivered, why: String::new(), after: None };
         }
-        let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let (result, note) = match status {
             StatusCode::TOO_MANY_REQUESTS => (AttemptResult::Throttled, ""),
             _ if status.is_server_error() => (AttemptResult::Failed, ""),
             _ if status.is_redirection() => (AttemptResult::Refused, "; redirects are not followed"),
             _ => (AttemptResult::Refused, ""),
         };
-        Answer {
-            after: wait(retry_after, Timestamp::now()),
+        DeliveryOutcome {
+            after: retry_after(&head.headers),
             ..failed(result, format!("answered {}{note}", status.as_u16()))
         }
     }
 }
 
-pub(super) fn failed(result: AttemptResult, why: impl Into<String>) -> Answer {
-    Answer { result, why: why.into(), after: None }
+pub(super) fn failed(result: AttemptResult, why: impl Into<String>) -> DeliveryOutcome {
+    DeliveryOutcome { result, why: why.into(), after: None }
 }

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::config::{CALLBACK_URL_MAX, Source};
+use crate::diagnostics::LogThrottle;
 use crate::event::{Event, TraceParent};
-use crate::outbound::Notice;
 use crate::smsmode_api::{self, ApiError, Operation, Outgoing, SmsmodeApi, pause};
 use crate::store::resends::{Begun, End, ResendResult, ToSend};
 use crate::store::{Raw, Store, Submission};
@@ -61,7 +61,7 @@ impl Resender {
         };
         let (end, wait) = match sent {
             Ok(message) => {
-                if health.notice.all_is_well() {
+                if health.throttle.recovered() {
                     tracing::info!(%source, "messages can be sent again by smsmode's API");
                 }
                 health.failures = 0;
@@ -81,7 +81,7 @@ impl Resender {
         let source = &self.source.name;
         health.failures = health.failures.saturating_add(1);
         let text = error.to_string();
-        if health.notice.is_due(&text) {
+        if health.throttle.is_due(&text) {
             tracing::warn!(%source, "cannot send again: {text}");
         }
         if error.may_have_been_done() {
@@ -139,7 +139,7 @@ impl Resender {
 #[derive(Default)]
 struct Health {
     failures: u32,
-    notice: Notice,
+    throttle: LogThrottle,
 }
 
 /// Sends again what is due, until `stop` resolves; what the provider is being asked then gets `limit` to be answered.

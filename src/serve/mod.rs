@@ -32,7 +32,7 @@ use crate::telemetry::person::{Discretion, NumberHasher};
 use crate::telemetry::process::{InstallError, ProcessMetrics};
 use crate::telemetry::process_push::ProcessPush;
 use crate::telemetry::resource::Resource;
-use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
+use crate::telemetry::sender::Sender;
 use crate::telemetry::{openmetrics, prometheus};
 
 mod asking;
@@ -182,7 +182,7 @@ fn start(
     if let (Some(endpoint), Some(status)) = (&config.otlp.logs, status) {
         let export = LogExport {
             journal: Arc::new(StoreJournal(store.clone())),
-            sender: Sender::new(Signal::Logs, endpoint, OUR_USER_AGENT),
+            sender: Sender::new(Signal::Logs, endpoint),
             encoder: LogEncoder::new(resource.clone(), instance, discretion(config), NumberHasher::new(&hash_key)),
             retention: config.store.export_retention,
             meters: ExportMeters::new(Signal::Logs),
@@ -194,7 +194,7 @@ fn start(
     }
     if let (Some(endpoint), Some(process)) = (&config.otlp.metrics, process_push) {
         let export = MetricExport {
-            sender: Sender::new(Signal::Metrics, endpoint, OUR_USER_AGENT),
+            sender: Sender::new(Signal::Metrics, endpoint),
             snapshot: snapshot.clone(),
             process,
             resource,

@@ -9,15 +9,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::Uri;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
@@ -25,7 +21,7 @@ use crate::config::{Api, ApiMode, Protocol};
 use crate::event::SourceName;
 use crate::json;
 use crate::meters::ApiMeters;
-use crate::outbound::{Connector, IDLE, OUR_USER_AGENT, chain, connector, excerpt, proxy_authorization, wait};
+use crate::outbound::{Backoff, Client, Destination, chain, excerpt, receive, retry_after};
 
 mod configured;
 mod error;
@@ -44,7 +40,7 @@ pub const PAGE: usize = 100;
 const MOST_PAGES: usize = 10;
 
 /// Bytes of an answer that are read: a hundred messages are about a tenth of it.
-const LONGEST_ANSWER: usize = 4 << 20;
+const MAX_ANSWER: usize = 4 << 20;
 
 /// What an id of the provider's must not be in a path.
 const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
@@ -126,7 +122,7 @@ pub struct Outgoing {
 
 /// The API of one source's account.
 pub struct SmsmodeApi {
-    client: Client<Connector, Full<Bytes>>,
+    client: Client,
     settings: Api,
     meters: ApiMeters,
 }
@@ -134,10 +130,14 @@ pub struct SmsmodeApi {
 impl SmsmodeApi {
     /// Must be used within a tokio runtime.
     pub fn new(source: &SourceName, settings: Api) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(connector(settings.tls.as_ref(), Protocol::HttpProtobuf, settings.proxy.as_ref()));
+        let client = Client::new(&Destination {
+            url: &settings.url,
+            protocol: Protocol::HttpProtobuf,
+            tls: settings.tls.as_ref(),
+            proxy: settings.proxy.as_ref(),
+            timeout: settings.timeout,
+            headers: &[],
+        });
         Self { client, settings, meters: ApiMeters::new(source.as_str(), RESULTS) }
     }
 
@@ -275,14 +275,8 @@ impl SmsmodeApi {
         let started = Instant::now();
         let answered = match self.request(method, path, body) {
             Some(request) => {
-                let exchange = self.exchange(operation, request);
-                match tokio::time::timeout(self.settings.timeout, exchange).await {
-                    Ok(answered) => answered,
-                    Err(_) => {
-                        let why = format!("no answer within {:?}", self.settings.timeout);
-                        Err(ApiError::new(operation, Failure::Timeout, why))
-                    }
-                }
+                let answered = self.client.within(self.exchange(operation, request)).await;
+                answered.unwrap_or_else(|late| Err(ApiError::new(operation, Failure::Timeout, late)))
             }
             None => Err(ApiError::new(operation, Failure::Refused, "the key or an id cannot be sent")),
         };
@@ -295,20 +289,14 @@ impl SmsmodeApi {
         result
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<Value>) -> Option<Request<Full<Bytes>>> {
+    fn request(&self, method: Method, path: &str, body: Option<Value>) -> Option<Request<Bytes>> {
         let base = self.settings.url.path().trim_end_matches('/');
         let mut parts = self.settings.url.clone().into_parts();
         parts.path_and_query = Some(format!("{base}/{path}").parse::<PathAndQuery>().ok()?);
-        let mut request =
-            Request::new(Full::new(body.as_ref().map_or_else(Bytes::new, |body| body.to_string().into())));
+        let mut request = Request::new(body.as_ref().map_or_else(Bytes::new, |body| body.to_string().into()));
         *request.uri_mut() = Uri::from_parts(parts).ok()?;
         *request.method_mut() = method;
         let headers = request.headers_mut();
-        headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
-        let proxy = self.settings.proxy.as_ref();
-        if let Some(authorization) = proxy_authorization(&self.settings.url, Protocol::HttpProtobuf, proxy) {
-            headers.insert(PROXY_AUTHORIZATION, authorization);
-        }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -321,7 +309,7 @@ impl SmsmodeApi {
         Some(request)
     }
 
-    async fn exchange(&self, operation: Operation, request: Request<Full<Bytes>>) -> Result<Bytes, ApiError> {
+    async fn exchange(&self, operation: Operation, request: Request<Bytes>) -> Result<Bytes, ApiError> {
         let response = self.client.request(request).await.map_err(|error| {
             let failure = if error.is_connect() { Failure::Unreachable } else { Failure::Broken };
             ApiError::new(operation, failure, chain(&error))
@@ -331,14 +319,16 @@ impl SmsmodeApi {
 
     async fn read(&self, operation: Operation, response: Response<Incoming>) -> Result<Bytes, ApiError> {
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+        let received = receive(body, MAX_ANSWER).await;
         if head.status.is_success() {
-            return body.map(|body| body.to_bytes()).map_err(|error| match error.is::<hyper::Error>() {
-                true => ApiError::new(operation, Failure::Broken, chain(&*error)),
-                false => {
-                    ApiError::new(operation, Failure::Invalid, "the answer is longer than any that it should give")
+            return match received {
+                Ok(received) if received.is_whole => Ok(received.body),
+                Ok(_) => {
+                    let why = "the answer is longer than any that it should give";
+                    Err(ApiError::new(operation, Failure::Invalid, why))
                 }
-            });
+                Err(error) => Err(ApiError::new(operation, Failure::Broken, chain(&error))),
+            };
         }
         let failure = match head.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Unauthorized,
@@ -347,15 +337,14 @@ impl SmsmodeApi {
             // A redirect too: nobody but the host that was configured gets the key.
             _ => Failure::Refused,
         };
-        let said = body.map(|body| said(&body.to_bytes())).unwrap_or_default();
+        let said = received.map(|received| said(&received.body)).unwrap_or_default();
         let said = excerpt(&said, &[self.settings.key.reveal()]);
         let why = match said.is_empty() {
             true => format!("answered {}", head.status),
             false => format!("answered {}: {said}", head.status),
         };
-        let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let mut error = ApiError::new(operation, failure, why);
-        error.after = wait(retry_after, Timestamp::now());
+        error.after = retry_after(&head.headers);
         Err(error)
     }
 }
@@ -379,10 +368,11 @@ fn whole(body: &[u8]) -> Option<Value> {
     (!document.truncated).then_some(document.value)
 }
 
-/// How long to wait before trying again what failed for the `attempt`th time, from 1: what the provider asks for, else a second,
-/// two, four and so on.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(64));
+
+/// How long to wait before retrying what failed for the `attempt`th time, from 1: what the provider asks for, else by backoff.
 pub fn pause(error: &ApiError, attempt: u32) -> Duration {
-    error.after.unwrap_or_else(|| Duration::from_secs(1 << attempt.saturating_sub(1).min(6)))
+    error.after.unwrap_or_else(|| BACKOFF.after(attempt))
 }
 
 #[cfg(test)]

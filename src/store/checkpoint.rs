@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::diagnostics::Throttle;
+use crate::diagnostics::LogThrottle;
 use crate::tasks::Thread;
 
 /// Pages of WAL (64 MiB) at which the writer has to help: under constant load the log is never wholly copied at the moment of a
@@ -85,7 +85,7 @@ impl Checkpointer {
 /// A reader in the way is nothing. A disk in the way lets the log grow until it is full: commits go on meanwhile, so this is the
 /// only sign of it.
 fn put_off(error: &rusqlite::Error) {
-    static FAILURES: Throttle = Throttle::new(Duration::from_secs(600));
+    static FAILURES: LogThrottle = LogThrottle::new(Duration::from_secs(600));
     if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
         tracing::debug!(%error, "checkpoint put off");
     } else if let Some(suppressed) = FAILURES.permit() {

@@ -15,7 +15,7 @@ pub(super) mod http;
 
 /// What became of one request. A `why` is one line that holds nothing of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ExportOutcome {
     /// All of it was taken.
     Accepted,
     /// `rejected` of the records were not taken, and will not be when sent again.
@@ -66,28 +66,28 @@ impl Reader {
     }
 
     /// A success with an OTLP response.
-    fn success(&self, (rejected, message): Said) -> Answer {
+    fn success(&self, (rejected, message): Said) -> ExportOutcome {
         let message = excerpt(&message, &self.secrets);
         match u64::try_from(rejected) {
-            Ok(rejected @ 1..) => Answer::Partial { rejected, message },
+            Ok(rejected @ 1..) => ExportOutcome::Partial { rejected, message },
             _ => {
                 if !message.is_empty() {
                     let signal = self.signal.as_str();
                     tracing::warn!(signal, "the OTLP endpoint accepted all with a warning: {message}");
                 }
-                Answer::Accepted
+                ExportOutcome::Accepted
             }
         }
     }
 
     /// A success that no OTLP response comes with. Backends and gateways word it in many ways, so it is refused only if the operator
     /// wants it so.
-    fn success_in_words(&self, status: &str, form: &str) -> Answer {
+    fn success_in_words(&self, status: &str, form: &str) -> ExportOutcome {
         if self.strict {
-            return Answer::Refused { why: format!("answered {status} but not with an OTLP response") };
+            return ExportOutcome::Refused { why: format!("answered {status} but not with an OTLP response") };
         }
         self.unexpected(status, form);
-        Answer::Accepted
+        ExportOutcome::Accepted
     }
 
     /// Warns, once, of a success in an unexpected form.
@@ -138,6 +138,10 @@ fn explain(status: &str, said: &str) -> String {
 /// For fuzz/: an answer made of any bytes is understood, in one line, and asks for no longer a wait than we allow.
 #[cfg(fuzzing)]
 pub fn classify_anything(input: &[u8]) {
+    use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+
+    use crate::outbound::retry_after;
+
     let [kind, high, low, text @ ..] = input else { return };
     let signal = if kind & 1 == 0 { Signal::Logs } else { Signal::Metrics };
     let code = u16::from_be_bytes([*high, *low]);
@@ -147,43 +151,44 @@ pub fn classify_anything(input: &[u8]) {
     let reader = Reader::new(signal, vec!["secret".to_owned()], kind & 4 != 0);
     let answer = if kind & 2 == 0 {
         let Ok(status) = hyper::StatusCode::from_u16(code) else { return };
+        let retry = HeaderValue::from_str(&second).ok().map(|value| (RETRY_AFTER, value));
         let reply = http::Reply {
             status,
             content_type: &first,
             compressed: kind & 8 != 0,
-            retry_after: Some(&second),
+            retry_after: retry_after(&HeaderMap::from_iter(retry)),
             body,
             is_whole: kind & 16 == 0,
         };
-        http::classify(&reader, reply, jiff::Timestamp::UNIX_EPOCH)
+        http::classify(&reader, reply)
     } else {
         let reply =
             grpc::Reply { code: code.into(), message: &first, details: second.as_bytes(), response: Some(body) };
         grpc::classify(&reader, reply)
     };
     let why = match answer {
-        Answer::Accepted => return,
-        Answer::Partial { rejected, message } => {
+        ExportOutcome::Accepted => return,
+        ExportOutcome::Partial { rejected, message } => {
             assert!(rejected > 0);
             message
         }
-        Answer::Retry { after, why } => {
+        ExportOutcome::Retry { after, why } => {
             assert!(after.is_none_or(|after| after <= crate::outbound::LONGEST_WAIT));
             why
         }
-        Answer::Refused { why } | Answer::Fault { why, .. } | Answer::Bad { why } => why,
+        ExportOutcome::Refused { why } | ExportOutcome::Fault { why, .. } | ExportOutcome::Bad { why } => why,
     };
     assert!(!why.contains(char::is_control) && why.len() < 2_000 && !why.contains("secret"), "{why:?}");
 }
 
 #[cfg(test)]
-pub(super) fn class(answer: &Answer) -> &'static str {
+pub(super) fn class(answer: &ExportOutcome) -> &'static str {
     match answer {
-        Answer::Accepted => "accepted",
-        Answer::Partial { .. } => "partial",
-        Answer::Retry { .. } => "retry",
-        Answer::Fault { .. } => "fault",
-        Answer::Refused { .. } => "refused",
-        Answer::Bad { .. } => "bad",
+        ExportOutcome::Accepted => "accepted",
+        ExportOutcome::Partial { .. } => "partial",
+        ExportOutcome::Retry { .. } => "retry",
+        ExportOutcome::Fault { .. } => "fault",
+        ExportOutcome::Refused { .. } => "refused",
+        ExportOutcome::Bad { .. } => "bad",
     }
 }

@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::losses::Losses;
 use super::logs::LogEncoder;
-use super::sender::{Answer, Sender};
+use super::sender::{ExportOutcome, Sender};
+use crate::diagnostics::LogThrottle;
 use crate::ledger::catalogue::gauge;
 use crate::ledger::snapshot::{Family, Sample};
 use crate::meters::ExportMeters;
-use crate::outbound::Notice;
+use crate::outbound::Backoff;
 use crate::record::Entry;
 
 mod losses;
@@ -54,9 +55,7 @@ pub trait Journal: Send + Sync {
 pub struct Pace {
     /// The shortest time between two requests that are not full.
     pub gather: Duration,
-    /// The first wait after a failure; each further one is twice as long.
-    pub first_retry: Duration,
-    pub longest_retry: Duration,
+    pub backoff: Backoff,
     /// Between two tries of an endpoint that refuses us.
     pub refused: Duration,
     /// How long the endpoint has to have failed at the same records before they are suspected, not it.
@@ -67,21 +66,10 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             gather: Duration::from_secs(1),
-            first_retry: Duration::from_secs(1),
-            longest_retry: Duration::from_secs(60),
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             refused: Duration::from_secs(30),
             doubt: Duration::from_secs(300),
         }
-    }
-}
-
-impl Pace {
-    /// The wait after `failures` failures in a row: half of it fixed, half of it chance, so that a fleet does not come
-    /// back as one.
-    fn after_failures(&self, failures: u32) -> Duration {
-        let doubled = self.first_retry.saturating_mul(1 << failures.saturating_sub(1).min(16));
-        let chance = getrandom::u32().unwrap_or(u32::MAX);
-        doubled.min(self.longest_retry).mul_f64(0.5 + f64::from(chance) / f64::from(u32::MAX) / 2.0)
     }
 }
 
@@ -202,7 +190,7 @@ struct Worker<J> {
     taken_at: Option<Instant>,
     doubt: Option<Doubt>,
     /// That the endpoint or the store takes nothing now.
-    trouble: Notice,
+    throttle: LogThrottle,
     /// That records are lost.
     losses: Losses,
 }
@@ -219,7 +207,7 @@ impl<J: Journal> Worker<J> {
             failures: 0,
             taken_at: None,
             doubt: None,
-            trouble: Notice::default(),
+            throttle: LogThrottle::default(),
             losses: Losses::default(),
         }
     }
@@ -238,10 +226,10 @@ impl<J: Journal> Worker<J> {
                 Ok(step) => step,
                 Err(why) => {
                     self.failures += 1;
-                    if self.trouble.is_due(&why) {
+                    if self.throttle.is_due(&why) {
                         tracing::error!("log records cannot be exported from the store: {why}");
                     }
-                    Step::Wait(self.export.pace.after_failures(self.failures))
+                    Step::Wait(self.export.pace.backoff.after(self.failures))
                 }
             };
             let stopping = *self.stopped.borrow_and_update();
@@ -316,26 +304,26 @@ impl<J: Journal> Worker<J> {
         Ok(Some(Step::More))
     }
 
-    async fn settle(&mut self, entries: &[Entry], answer: Answer) -> Result<Step, String> {
+    async fn settle(&mut self, entries: &[Entry], answer: ExportOutcome) -> Result<Step, String> {
         let Some(last) = entries.last() else { return Ok(Step::Idle) };
         let count = entries.len() as u64;
         match answer {
-            Answer::Accepted => {
+            ExportOutcome::Accepted => {
                 self.export.meters.records.increment(count);
                 self.taken(entries.len(), last.position).await
             }
-            Answer::Partial { rejected, message } => {
+            ExportOutcome::Partial { rejected, message } => {
                 let rejected = rejected.min(count);
                 self.export.meters.records.increment(count - rejected);
                 self.export.meters.dropped.increment(rejected);
                 self.losses.add(rejected, &format!("the OTLP endpoint rejected it: {message}"));
                 self.taken(entries.len(), last.position).await
             }
-            Answer::Retry { after, why } => {
+            ExportOutcome::Retry { after, why } => {
                 self.failed();
                 Ok(Step::Wait(self.wait(after, &why)))
             }
-            Answer::Fault { after, why } => {
+            ExportOutcome::Fault { after, why } => {
                 self.failed();
                 let wait = self.wait(after, &why);
                 let doubt = self.doubt.get_or_insert_with(Doubt::begins);
@@ -344,25 +332,25 @@ impl<J: Journal> Worker<J> {
                     Ok(Step::Wait(wait))
                 } else if count > 1 {
                     self.suspect = last.position;
-                    Ok(Step::Wait(self.export.pace.first_retry))
+                    Ok(Step::Wait(self.export.pace.backoff.first))
                 } else if doubt.is_settled() {
                     self.drop_one(last.position, &why).await
                 } else if self.takes_another(last.position).await? {
                     self.doubt.get_or_insert_with(Doubt::begins).others_taken += 1;
-                    Ok(Step::Wait(self.export.pace.first_retry))
+                    Ok(Step::Wait(self.export.pace.backoff.first))
                 } else {
                     Ok(Step::Wait(wait))
                 }
             }
-            Answer::Refused { why } => {
+            ExportOutcome::Refused { why } => {
                 self.failed();
                 self.doubt = None;
-                if self.trouble.is_due(&why) {
+                if self.throttle.is_due(&why) {
                     tracing::error!("log records wait, the OTLP endpoint refuses us: {why}; check its URL and headers");
                 }
                 Ok(Step::Wait(self.export.pace.refused))
             }
-            Answer::Bad { why } if count == 1 => {
+            ExportOutcome::Bad { why } if count == 1 => {
                 self.failed();
                 if self.taken_at.is_some_and(|when| when.elapsed() < PROVEN_FOR) {
                     return self.drop_one(last.position, &why).await;
@@ -370,12 +358,12 @@ impl<J: Journal> Worker<J> {
                 if self.takes_another(last.position).await? {
                     return Ok(Step::More);
                 }
-                if self.trouble.is_due(&why) {
+                if self.throttle.is_due(&why) {
                     tracing::error!("log records wait, the OTLP endpoint takes none of them: {why}; check its URL");
                 }
                 Ok(Step::Wait(self.export.pace.refused))
             }
-            Answer::Bad { why } => {
+            ExportOutcome::Bad { why } => {
                 self.failed();
                 tracing::debug!("the OTLP endpoint cannot take {count} log records at once, trying fewer: {why}");
                 self.suspect = last.position;
@@ -398,7 +386,7 @@ impl<J: Journal> Worker<J> {
             return Ok(false);
         }
         match self.export.sender.send(self.export.encoder.encode(&others)).await {
-            Answer::Accepted => {
+            ExportOutcome::Accepted => {
                 self.taken_at = Some(Instant::now());
                 Ok(true)
             }
@@ -424,11 +412,11 @@ impl<J: Journal> Worker<J> {
     /// How long to wait after one more failure.
     fn wait(&mut self, after: Option<Duration>, why: &str) -> Duration {
         self.failures += 1;
-        if self.trouble.is_due(why) {
+        if self.throttle.is_due(why) {
             tracing::warn!("log records wait, the OTLP endpoint does not take them now: {why}");
         }
-        let wait = self.export.pace.after_failures(self.failures);
-        after.map_or(wait, |after| after.max(self.export.pace.first_retry))
+        let wait = self.export.pace.backoff.after(self.failures);
+        after.map_or(wait, |after| after.max(self.export.pace.backoff.first))
     }
 
     fn failed(&self) {
@@ -442,7 +430,7 @@ impl<J: Journal> Worker<J> {
         if position >= self.suspect {
             self.doubt = None;
         }
-        if self.trouble.all_is_well() {
+        if self.throttle.recovered() {
             tracing::info!("log records are exported again");
         }
         if position == self.suspect {

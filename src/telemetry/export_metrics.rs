@@ -12,10 +12,10 @@ use super::ledger_metrics::metrics;
 use super::metric_requests::{MetricRequest, requests};
 use super::process_push::ProcessPush;
 use super::resource::Resource;
-use super::sender::{Answer, Sender};
+use super::sender::{ExportOutcome, Sender};
+use crate::diagnostics::LogThrottle;
 use crate::ledger::snapshot::Snapshot;
 use crate::meters::ExportMeters;
-use crate::outbound::Notice;
 
 /// Everything that the metrics exporter is made of.
 pub struct MetricExport<F> {
@@ -36,7 +36,7 @@ pub async fn run<F>(export: MetricExport<F>, shutdown: impl Future<Output = ()>,
 where
     F: Fn() -> Snapshot,
 {
-    let mut pusher = Pusher { export, not_before: Instant::now(), notice: Notice::default() };
+    let mut pusher = Pusher { export, not_before: Instant::now(), throttle: LogThrottle::default() };
     tokio::select! {
         () = pusher.push_each_interval() => {}
         () = shutdown => {}
@@ -51,7 +51,7 @@ struct Pusher<F> {
     export: MetricExport<F>,
     /// The server asked us to stay away until then.
     not_before: Instant,
-    notice: Notice,
+    throttle: LogThrottle,
 }
 
 impl<F: Fn() -> Snapshot> Pusher<F> {
@@ -71,48 +71,51 @@ impl<F: Fn() -> Snapshot> Pusher<F> {
         let ledger = metrics(&(self.export.snapshot)(), self.export.created, Timestamp::now());
         for request in requests(&self.export.resource, ledger) {
             let answer = self.send(&request).await;
-            if matches!(answer, Answer::Retry { .. } | Answer::Fault { .. } | Answer::Refused { .. }) {
+            if matches!(
+                answer,
+                ExportOutcome::Retry { .. } | ExportOutcome::Fault { .. } | ExportOutcome::Refused { .. }
+            ) {
                 return;
             }
-            accepted &= answer == Answer::Accepted;
+            accepted &= answer == ExportOutcome::Accepted;
         }
         if let Some(collected) = self.export.process.collect().await {
             let answer = self.send(&collected.request).await;
-            accepted &= answer == Answer::Accepted;
-            collected.settle(matches!(answer, Answer::Accepted | Answer::Partial { .. }));
+            accepted &= answer == ExportOutcome::Accepted;
+            collected.settle(matches!(answer, ExportOutcome::Accepted | ExportOutcome::Partial { .. }));
         }
-        if accepted && self.notice.all_is_well() {
+        if accepted && self.throttle.recovered() {
             tracing::info!("metrics are pushed again");
         }
     }
 
-    async fn send(&mut self, request: &MetricRequest) -> Answer {
+    async fn send(&mut self, request: &MetricRequest) -> ExportOutcome {
         let answer = self.export.sender.send(request.body.clone()).await;
         self.count(request.points, &answer);
         answer
     }
 
-    fn count(&mut self, points: u64, answer: &Answer) {
+    fn count(&mut self, points: u64, answer: &ExportOutcome) {
         let meters = &self.export.meters;
         let why = match answer {
-            Answer::Accepted => return meters.records.increment(points),
-            Answer::Partial { rejected, message } => {
+            ExportOutcome::Accepted => return meters.records.increment(points),
+            ExportOutcome::Partial { rejected, message } => {
                 let rejected = points.min(*rejected);
                 meters.records.increment(points - rejected);
                 meters.dropped.increment(rejected);
-                if self.notice.is_due(message) {
+                if self.throttle.is_due(message) {
                     tracing::warn!("the OTLP endpoint rejected {rejected} of {points} metric data points: {message}");
                 }
                 return;
             }
-            Answer::Retry { after, why } | Answer::Fault { after, why } => {
+            ExportOutcome::Retry { after, why } | ExportOutcome::Fault { after, why } => {
                 self.not_before = Instant::now() + after.unwrap_or_default();
                 why
             }
-            Answer::Refused { why } | Answer::Bad { why } => why,
+            ExportOutcome::Refused { why } | ExportOutcome::Bad { why } => why,
         };
         meters.failures.increment(1);
-        if self.notice.is_due(why) {
+        if self.throttle.is_due(why) {
             tracing::error!("metrics were not pushed, the next push brings them: {why}");
         }
     }

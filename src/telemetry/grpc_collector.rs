@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::http::{HeaderMap, Response, Uri};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -35,7 +36,7 @@ pub enum Say {
     Status(Status),
     /// No gRPC, but this.
     Http(Response<Full<Bytes>>),
-    /// Never answers.
+    /// Nothing more comes over the connection, as when a network drops all packets.
     Hang,
     /// Ends the stream without an answer.
     Close,
@@ -106,8 +107,10 @@ impl GrpcCollector {
 type Script = dyn Fn(usize, &Seen) -> Say + Send + Sync;
 
 async fn serve(stream: Box<dyn Stream>, connection: usize, script: Arc<Script>, kept: Arc<Mutex<Vec<Seen>>>) {
+    let silence = Arc::new(Notify::new());
+    let silenced = silence.clone();
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let (script, kept) = (script.clone(), kept.clone());
+        let (script, kept, silence) = (script.clone(), kept.clone(), silence.clone());
         async move {
             let (path, metadata) = (request.uri().path().to_owned(), request.headers().clone());
             // What does not end as a gRPC response leaves the handler by this way.
@@ -135,13 +138,21 @@ async fn serve(stream: Box<dyn Stream>, connection: usize, script: Arc<Script>, 
             match other {
                 None => Ok(response),
                 Some(Say::Http(response)) => Ok(response.map(tonic::body::Body::new)),
-                Some(Say::Hang) => std::future::pending().await,
+                Some(Say::Hang) => {
+                    silence.notify_one();
+                    std::future::pending().await
+                }
                 Some(_) => Err(std::io::Error::other("closed")),
             }
         }
     });
     let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    let _closed = http.serve_connection(TokioIo::new(stream), service).await;
+    let serving = http.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    tokio::select! {
+        _closed = &mut serving => {}
+        () = silenced.notified() => std::future::pending().await,
+    }
 }
 
 struct Handler<F>(F);

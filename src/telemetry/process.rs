@@ -11,6 +11,7 @@ use opentelemetry_otlp::ExporterBuildError;
 
 use super::recorder::MeterRecorder;
 use crate::meters;
+use crate::tasks::periodic::repeat;
 
 /// Observations are folded into their buckets this often when nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -75,14 +76,11 @@ impl ProcessMetrics {
 
     /// Keeps observations from piling up, until `shutdown` resolves.
     pub async fn upkeep(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
-        let mut clock = tokio::time::interval(UPKEEP);
-        tokio::pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => return,
-                _ = clock.tick() => self.scrape.run_upkeep(),
-            }
-        }
+        let upkeep = || async {
+            self.scrape.run_upkeep();
+            UPKEEP
+        };
+        repeat(Duration::ZERO, shutdown, upkeep).await;
     }
 }
 

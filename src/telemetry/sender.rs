@@ -1,22 +1,20 @@
-//! One OTLP request and its answer, by whichever road the configuration has.
+//! One OTLP request and its answer, by the transport that the configuration has.
 
 use std::io::Write;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, USER_AGENT};
-use hyper::http::{HeaderMap, HeaderValue, Uri};
+use hyper::http::Uri;
+use hyper::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue, TE};
 
-pub use super::answer::Answer;
+pub use super::answer::ExportOutcome;
 use super::answer::Reader;
 use crate::config::{Endpoint, Protocol};
 use crate::meters::Signal;
-pub use crate::outbound::OUR_USER_AGENT;
-use crate::outbound::{chain, proxy_authorization};
+use crate::outbound::{Client, Destination, RequestError, chain};
 use grpc::Grpc;
 use http::Http;
 
@@ -24,38 +22,54 @@ mod grpc;
 mod http;
 #[cfg(test)]
 mod proxy_tests;
-mod received;
+#[cfg(test)]
+mod test_errors;
 #[cfg(test)]
 mod tls_tests;
-#[cfg(test)]
-mod trouble;
+
+/// Bytes of an answer that are read, and made of it by decompression: an OTLP response is a few hundred at most, unless it lists what
+/// was rejected.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// The same where answers are read strictly.
+const MAX_STRICT_ANSWER: usize = 64 << 10;
 
 /// Sends one signal to one endpoint. Connections are opened when they are needed, kept, and replaced when they break.
 pub struct Sender {
-    road: Road,
+    client: Client,
+    transport: Transport,
     url: Uri,
     reader: Reader,
-    timeout: Duration,
     gzip: bool,
     /// What may be wrong with the port, for when there is no connection.
     doubt: Option<String>,
 }
 
-enum Road {
-    Http(Box<Http>),
-    Grpc(Box<Grpc>),
+enum Transport {
+    Http(Http),
+    Grpc(Grpc),
 }
 
 impl Sender {
-    /// Must be used within a tokio runtime. The endpoint's headers win over `user_agent`, never over what frames the body.
-    pub fn new(signal: Signal, endpoint: &Endpoint, user_agent: &'static str) -> Self {
-        let road = match endpoint.protocol {
-            Protocol::HttpProtobuf => Road::Http(Box::new(Http::new(endpoint, user_agent))),
-            Protocol::Grpc => Road::Grpc(Box::new(Grpc::new(signal, endpoint, user_agent))),
+    /// Must be used within a tokio runtime. The endpoint's headers never win over what frames the body.
+    pub fn new(signal: Signal, endpoint: &Endpoint) -> Self {
+        let transport = match endpoint.protocol {
+            Protocol::HttpProtobuf => Transport::Http(Http::new(endpoint)),
+            Protocol::Grpc => Transport::Grpc(Grpc::new(signal, endpoint)),
         };
+        let framing = |(name, _): &&(HeaderName, HeaderValue)| *name == CONTENT_ENCODING || *name == TE;
+        let headers: Vec<_> = endpoint.headers.iter().filter(|header| !framing(header)).cloned().collect();
+        let client = Client::new(&Destination {
+            url: &endpoint.url,
+            protocol: endpoint.protocol,
+            tls: endpoint.tls.as_ref(),
+            proxy: endpoint.proxy.as_ref(),
+            timeout: endpoint.timeout,
+            headers: &headers,
+        });
         let reader = Reader::new(signal, secrets(endpoint), endpoint.strict_answers);
         let doubt = endpoint.unusual_port();
-        Self { road, url: endpoint.url.clone(), reader, timeout: endpoint.timeout, gzip: endpoint.gzip, doubt }
+        Self { client, transport, url: endpoint.url.clone(), reader, gzip: endpoint.gzip, doubt }
     }
 
     pub fn signal(&self) -> Signal {
@@ -63,27 +77,24 @@ impl Sender {
     }
 
     /// Sends `body`, an encoded export request of the sender's signal. Within the endpoint's time-out there is an answer:
-    /// where there is no connection, one to [`Answer::Retry`]; a connection that breaks or stays silent is an [`Answer::Fault`].
-    pub async fn send(&self, body: Bytes) -> Answer {
+    /// where there is no connection, one to [`ExportOutcome::Retry`]; a connection that breaks or stays silent is an [`ExportOutcome::Fault`].
+    pub async fn send(&self, body: Bytes) -> ExportOutcome {
         let body = if self.gzip { gzip(&body) } else { body };
         let exchange = async {
-            match &self.road {
-                Road::Http(http) => http.exchange(&self.reader, body).await,
-                Road::Grpc(grpc) => grpc.exchange(&self.reader, body).await,
+            match &self.transport {
+                Transport::Http(http) => http.exchange(&self.client, &self.reader, body).await,
+                Transport::Grpc(grpc) => grpc.exchange(&self.client, &self.reader, body).await,
             }
         };
-        match tokio::time::timeout(self.timeout, exchange).await {
+        match self.client.within(exchange).await {
             Ok(Ok(answer)) => answer,
             // Nobody was there.
-            Ok(Err(broken)) if broken.is_connect => Answer::Retry { after: None, why: self.doubtful(broken.why) },
-            // What was there has hung up.
-            Ok(Err(broken)) => Answer::Fault { after: None, why: self.doubtful(broken.why) },
-            Err(_) => {
-                if let Road::Grpc(grpc) = &self.road {
-                    grpc.reconnect();
-                }
-                Answer::Fault { after: None, why: self.doubtful(format!("no answer within {:?}", self.timeout)) }
+            Ok(Err(broken)) if broken.is_connect => {
+                ExportOutcome::Retry { after: None, why: self.doubtful(broken.why) }
             }
+            // What was there has hung up.
+            Ok(Err(broken)) => ExportOutcome::Fault { after: None, why: self.doubtful(broken.why) },
+            Err(late) => ExportOutcome::Fault { after: None, why: self.doubtful(late) },
         }
     }
 
@@ -102,19 +113,6 @@ impl std::fmt::Debug for Sender {
             .field("host", &self.url.host())
             .finish_non_exhaustive()
     }
-}
-
-/// The operator's headers without those that frame a body, and who we are.
-fn headers(endpoint: &Endpoint, user_agent: &'static str) -> HeaderMap {
-    let mut headers: HeaderMap = endpoint.headers.iter().cloned().collect();
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(user_agent));
-    for framing in [CONTENT_LENGTH, TRANSFER_ENCODING, CONTENT_ENCODING, TE] {
-        headers.remove(framing);
-    }
-    if let Some(authorization) = proxy_authorization(&endpoint.url, endpoint.protocol, endpoint.proxy.as_ref()) {
-        headers.insert(PROXY_AUTHORIZATION, authorization);
-    }
-    headers
 }
 
 fn gzip(body: &[u8]) -> Bytes {
@@ -146,8 +144,8 @@ struct Broken {
     why: String,
 }
 
-impl From<hyper_util::client::legacy::Error> for Broken {
-    fn from(error: hyper_util::client::legacy::Error) -> Self {
+impl From<RequestError> for Broken {
+    fn from(error: RequestError) -> Self {
         Self { is_connect: error.is_connect(), why: chain(&error) }
     }
 }

@@ -37,6 +37,7 @@ use sha2::{Digest, Sha256};
 use crate::event::SourceName;
 use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
+use crate::tasks::periodic::repeat;
 
 mod events;
 mod format;
@@ -129,18 +130,12 @@ struct Figures {
 impl Page {
     /// Remembers the counters once a minute, until `shutdown` resolves.
     pub async fn remember(&self, shutdown: impl Future<Output = ()>) {
-        let mut minute = tokio::time::interval(Duration::from_secs(60));
-        let remembering = async {
-            loop {
-                minute.tick().await;
-                let snapshot = (self.now)().snapshot;
-                self.history.lock().unwrap_or_else(PoisonError::into_inner).note(Timestamp::now(), &snapshot);
-            }
+        let remember = || async {
+            let snapshot = (self.now)().snapshot;
+            self.history.lock().unwrap_or_else(PoisonError::into_inner).note(Timestamp::now(), &snapshot);
+            Duration::from_secs(60)
         };
-        tokio::select! {
-            () = shutdown => {}
-            () = remembering => {}
-        }
+        repeat(Duration::ZERO, shutdown, remember).await;
     }
 
     /// Answers `request`; `trouble` is why no webhook can be taken now.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prost::Message;
 
-use super::{Answer, Reader, RpcStatus, explain, response};
+use super::{ExportOutcome, Reader, RpcStatus, explain, response};
 
 /// A gRPC answer as far as it matters.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ const TOO_LARGE: [&str; 4] =
     ["larger than max", "exceeds maximum size", "exceeds the maximum configured message size", "length too large"];
 
 /// Classes a reply as OTLP/gRPC says, but for the exceptions at [`CODES`] and [`TOO_LARGE`].
-pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>) -> Answer {
+pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>) -> ExportOutcome {
     let known = usize::try_from(reply.code).ok().and_then(|code| CODES.get(code).copied());
     let (name, class) = known.unwrap_or(("an unknown status", Retry));
     let why = || explain(name, &reader.excerpt(reply.message));
@@ -72,23 +72,25 @@ pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>) -> Answe
             Some(said) => reader.success(said),
             None => reader.success_in_words(name, "no OTLP response"),
         },
-        RetryOrTooLarge if TOO_LARGE.iter().any(|words| reply.message.contains(words)) => Answer::Bad { why: why() },
-        Retry | RetryOrTooLarge => Answer::Retry { after: retry_delay(reply.details), why: why() },
-        Fault => Answer::Fault { after: retry_delay(reply.details), why: why() },
-        Refused => Answer::Refused { why: why() },
-        Bad => Answer::Bad { why: why() },
+        RetryOrTooLarge if TOO_LARGE.iter().any(|words| reply.message.contains(words)) => {
+            ExportOutcome::Bad { why: why() }
+        }
+        Retry | RetryOrTooLarge => ExportOutcome::Retry { after: retry_delay(reply.details), why: why() },
+        Fault => ExportOutcome::Fault { after: retry_delay(reply.details), why: why() },
+        Refused => ExportOutcome::Refused { why: why() },
+        Bad => ExportOutcome::Bad { why: why() },
     }
 }
 
 /// A response without a status, as a proxy leaves it that drops trailers. A server sends the message of a unary call with success
 /// alone, so one that can be read stands for it.
-pub(in crate::telemetry) fn without_status(reader: &Reader, message: Option<&[u8]>) -> Answer {
+pub(in crate::telemetry) fn without_status(reader: &Reader, message: Option<&[u8]>) -> ExportOutcome {
     match message.and_then(|message| response(reader.signal, message)) {
         Some(said) if !reader.strict => {
             reader.unexpected("200 OK", "no grpc-status");
             reader.success(said)
         }
-        _ => Answer::Fault { after: None, why: "the answer ended without a status".to_owned() },
+        _ => ExportOutcome::Fault { after: None, why: "the answer ended without a status".to_owned() },
     }
 }
 
@@ -131,11 +133,11 @@ pub(in crate::telemetry) mod tests {
         RpcStatus { code: 14, message: String::new(), details: vec![other, retry] }.encode_to_vec()
     }
 
-    fn of(code: i32, message: &str, details: &[u8], response: Option<&[u8]>) -> Answer {
+    fn of(code: i32, message: &str, details: &[u8], response: Option<&[u8]>) -> ExportOutcome {
         read(false, code, message, details, response)
     }
 
-    fn read(strict: bool, code: i32, message: &str, details: &[u8], response: Option<&[u8]>) -> Answer {
+    fn read(strict: bool, code: i32, message: &str, details: &[u8], response: Option<&[u8]>) -> ExportOutcome {
         let reader = Reader::new(Signal::Logs, vec!["s3cret".to_owned()], strict);
         classify(&reader, Reply { code, message, details, response })
     }
@@ -189,7 +191,7 @@ pub(in crate::telemetry) mod tests {
             assert_eq!(class(&of(0, "", b"", unread)), "accepted", "{unread:?}");
             assert_eq!(class(&read(true, 0, "", b"", unread)), "refused", "{unread:?}");
         }
-        let expected = Answer::Partial { rejected: 2, message: "too old".to_owned() };
+        let expected = ExportOutcome::Partial { rejected: 2, message: "too old".to_owned() };
         assert_eq!(of(0, "", b"", Some(&partial(2, "too\nold"))), expected);
     }
 
@@ -220,7 +222,9 @@ pub(in crate::telemetry) mod tests {
         ] {
             for code in [8, 14] {
                 let after = millis.map(Duration::from_millis);
-                let Answer::Retry { after: found, .. } = of(code, "", &details, None) else { panic!("{details:?}") };
+                let ExportOutcome::Retry { after: found, .. } = of(code, "", &details, None) else {
+                    panic!("{details:?}")
+                };
                 assert_eq!(found, after, "{details:?}");
             }
         }
@@ -233,9 +237,9 @@ pub(in crate::telemetry) mod tests {
             (16, "bad token\ns3cret", "answered UNAUTHENTICATED: bad token <redacted>"),
             (12, "unknown service", "answered UNIMPLEMENTED: unknown service"),
         ] {
-            assert_eq!(of(code, message, b"", None), Answer::Refused { why: why.to_owned() });
+            assert_eq!(of(code, message, b"", None), ExportOutcome::Refused { why: why.to_owned() });
         }
         let why = "answered an unknown status: huh".to_owned();
-        assert_eq!(of(77, "huh", b"", None), Answer::Retry { after: None, why });
+        assert_eq!(of(77, "huh", b"", None), ExportOutcome::Retry { after: None, why });
     }
 }

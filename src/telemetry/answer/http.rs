@@ -1,13 +1,13 @@
 //! OTLP over HTTP: status, headers and body to verdict.
 
+use std::time::Duration;
+
 use hyper::http::StatusCode;
-use jiff::Timestamp;
 use prost::Message;
 use serde_json::Value;
 
-use super::{Answer, Reader, RpcStatus, Said, explain, response};
+use super::{ExportOutcome, Reader, RpcStatus, Said, explain, response};
 use crate::meters::Signal;
-use crate::outbound::wait;
 
 mod page;
 
@@ -19,7 +19,7 @@ pub(in crate::telemetry) struct Reply<'a> {
     pub content_type: &'a str,
     /// Whether `body` came compressed, which smscope does not ask for.
     pub compressed: bool,
-    pub retry_after: Option<&'a str>,
+    pub retry_after: Option<Duration>,
     pub body: &'a [u8],
     /// Whether `body` is all of it: it was not too long, and could be decompressed.
     pub is_whole: bool,
@@ -27,24 +27,24 @@ pub(in crate::telemetry) struct Reply<'a> {
 
 /// Classes a reply as OTLP/HTTP says, but for two things: 500 is tried again, for behind a gateway it is as often its own trouble; and a
 /// success counts in whatever form it comes, unless it is a web page.
-pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>, now: Timestamp) -> Answer {
+pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>) -> ExportOutcome {
     let why = || explain(&reply.status.to_string(), &reader.excerpt(&said(reply)));
     match reply.status.as_u16() {
         200..=299 => success(reader, reply),
-        400 | 413 | 422 => Answer::Bad { why: why() },
-        408 | 429 | 503 => Answer::Retry { after: wait(reply.retry_after, now), why: why() },
-        501 | 505 => Answer::Refused { why: why() },
-        500.. => Answer::Fault { after: wait(reply.retry_after, now), why: why() },
-        _ => Answer::Refused { why: why() },
+        400 | 413 | 422 => ExportOutcome::Bad { why: why() },
+        408 | 429 | 503 => ExportOutcome::Retry { after: reply.retry_after, why: why() },
+        501 | 505 => ExportOutcome::Refused { why: why() },
+        500.. => ExportOutcome::Fault { after: reply.retry_after, why: why() },
+        _ => ExportOutcome::Refused { why: why() },
     }
 }
 
-fn success(reader: &Reader, reply: Reply<'_>) -> Answer {
+fn success(reader: &Reader, reply: Reply<'_>) -> ExportOutcome {
     let status = reply.status.as_str();
     let json = reply.is_whole.then(|| serde_json::from_slice::<Value>(reply.body).ok()).flatten();
     // A login page comes with success too, and has taken nothing. JSON is none, however it is labeled.
     if !reader.strict && json.is_none() && page::is_one(reply.content_type, reply.body) {
-        return Answer::Refused { why: format!("answered {status} but with a web page") };
+        return ExportOutcome::Refused { why: format!("answered {status} but with a web page") };
     }
     if let Some(said) = otlp_response(reader.signal, reply) {
         if reply.compressed {

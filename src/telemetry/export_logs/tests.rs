@@ -7,7 +7,6 @@ use crate::telemetry::person::Discretion;
 use crate::telemetry::person::NumberHasher;
 use crate::telemetry::resource::Resource;
 use crate::telemetry::resource::tests::{INSTANCE, otlp};
-use crate::telemetry::sender::OUR_USER_AGENT;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -89,8 +88,7 @@ struct Running {
 
 const HURRIED: Pace = Pace {
     gather: Duration::from_millis(1),
-    first_retry: Duration::from_millis(2),
-    longest_retry: Duration::from_millis(10),
+    backoff: Backoff::new(Duration::from_millis(2), Duration::from_millis(10)),
     refused: Duration::from_millis(5),
     doubt: Duration::from_millis(50),
 };
@@ -106,7 +104,7 @@ impl Running {
         let status = Arc::new(ExportStatus::default());
         let export = LogExport {
             journal: journal.clone(),
-            sender: Sender::new(Signal::Logs, &collector.endpoint(), OUR_USER_AGENT),
+            sender: Sender::new(Signal::Logs, &collector.endpoint()),
             encoder: LogEncoder::new(resource, INSTANCE, Discretion::default(), hasher),
             retention: 7 * DAY,
             meters,
@@ -391,7 +389,7 @@ async fn a_shutdown_sends_what_still_waits_without_waiting_for_a_better_moment()
     let answer = up.clone();
     let collector =
         Collector::start(move |_, _| if answer.load(Ordering::SeqCst) { ok() } else { say(503, "", "") }).await;
-    let patient = Pace { first_retry: DAY, longest_retry: DAY, ..HURRIED };
+    let patient = Pace { backoff: Backoff::new(DAY, DAY), ..HURRIED };
     let running = Running::start(Memory::with(700), &collector, patient);
     until("one try", || running.count("failures") == 1.0).await;
     up.store(true, Ordering::SeqCst);
@@ -416,7 +414,7 @@ async fn a_shutdown_does_not_outlast_its_limit() {
 fn waits_double_up_to_the_longest_and_keep_half_for_chance() {
     let pace = Pace::default();
     for (failures, longest) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (8, 60), (1000, 60)] {
-        let wait = pace.after_failures(failures);
+        let wait = pace.backoff.after(failures);
         let longest = Duration::from_secs(longest);
         assert!(wait >= longest / 2 && wait <= longest, "{failures}: {wait:?}");
     }

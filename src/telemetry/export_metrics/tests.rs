@@ -2,12 +2,12 @@ use super::*;
 use crate::ledger::catalogue::{self, Description, gauge};
 use crate::ledger::snapshot::Family;
 use crate::meters::{Signal, SourceMeters};
+use crate::outbound::OUR_USER_AGENT;
 use crate::telemetry::collector::{Collector, Say, Seen, ok, say, until, value_of};
 use crate::telemetry::ledger_metrics::tests::family;
 use crate::telemetry::process::ProcessMetrics;
 use crate::telemetry::process::tests::exercise;
 use crate::telemetry::resource::tests::{INSTANCE, otlp};
-use crate::telemetry::sender::OUR_USER_AGENT;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ fn exporter<R: FnOnce()>(
         ExportMeters::new(Signal::Metrics)
     });
     let export = MetricExport {
-        sender: Sender::new(Signal::Metrics, &collector.endpoint(), OUR_USER_AGENT),
+        sender: Sender::new(Signal::Metrics, &collector.endpoint()),
         snapshot: move || Snapshot { families: families.clone() },
         process: push,
         resource,
@@ -102,7 +102,7 @@ async fn both_are_sent_in_the_same_way() {
     endpoint.gzip = true;
     endpoint.headers = vec![("x-api-key".parse().unwrap(), "c2VjcmV0".parse().unwrap())];
     let (mut export, _scrape) = exporter(&collector, one_sample(), HOUR, one_source);
-    export.sender = Sender::new(Signal::Metrics, &endpoint, OUR_USER_AGENT);
+    export.sender = Sender::new(Signal::Metrics, &endpoint);
     run(export, std::future::ready(()), LIMIT).await;
     let seen = collector.seen();
     let (ledger, process) = (&seen[0], &seen[1]);

@@ -1,33 +1,26 @@
 //! One OTLP/gRPC request and its answer.
 //!
 //! A unary call of gRPC is one POST over HTTP/2: five bytes before the message, the status in the trailers. The request
-//! is encoded already and one connection is enough, so that is done here over the same client, connector and time-out
-//! as OTLP/HTTP; and what a proxy in between answers in plain HTTP is still seen as what it is.
+//! is encoded already and one connection is enough, so that is done here over the same client and time-out as OTLP/HTTP; and what a proxy in between answers in plain HTTP is still seen as what it is.
 //!
 //! Source: "gRPC over HTTP/2" (PROTOCOL-HTTP2.md of grpc/grpc).
 
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::read::GzDecoder;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::http::header::{CONTENT_TYPE, RETRY_AFTER, TE};
+use hyper::http::header::{CONTENT_TYPE, TE};
 use hyper::http::response::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
-use super::received::{LONGEST_ANSWER, Received, receive};
-use super::{Answer, Broken, headers};
+use super::{Broken, ExportOutcome, MAX_ANSWER};
 use crate::config::{Endpoint, METADATA_BASE64};
 use crate::meters::Signal;
-use crate::outbound::{Connector, IDLE, chain, connector};
+use crate::outbound::{Client, Received, chain, receive, retry_after};
 use crate::telemetry::answer::{Reader, grpc, http};
 
 const ENCODING: &str = "grpc-encoding";
@@ -37,10 +30,8 @@ const STATUS: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// One HTTP/2 connection to one server, opened when it is needed.
+/// Calls of one method of one server.
 pub(super) struct Grpc {
-    connector: Connector,
-    client: Mutex<Client<Connector, Full<Bytes>>>,
     /// The server and the method.
     url: Uri,
     headers: HeaderMap,
@@ -48,8 +39,8 @@ pub(super) struct Grpc {
 }
 
 impl Grpc {
-    pub fn new(signal: Signal, endpoint: &Endpoint, user_agent: &'static str) -> Self {
-        let mut headers = headers(endpoint, user_agent);
+    pub fn new(signal: Signal, endpoint: &Endpoint) -> Self {
+        let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
         if endpoint.gzip {
@@ -62,36 +53,19 @@ impl Grpc {
         let mut url = endpoint.url.clone().into_parts();
         url.path_and_query = Some(method(signal));
         let url = Uri::from_parts(url).expect("a URL with another path is a URL");
-        let connector = connector(endpoint.tls.as_ref(), endpoint.protocol, endpoint.proxy.as_ref());
-        let client = Mutex::new(client(&connector));
-        Self { connector, client, url, headers, gzip: endpoint.gzip }
+        Self { url, headers, gzip: endpoint.gzip }
     }
 
     /// Sends `message`, which is compressed if the endpoint asks for that.
-    pub async fn exchange(&self, reader: &Reader, message: Bytes) -> Result<Answer, Broken> {
-        let mut request = Request::new(Full::new(framed(&message, self.gzip)));
+    pub async fn exchange(&self, client: &Client, reader: &Reader, message: Bytes) -> Result<ExportOutcome, Broken> {
+        let mut request = Request::new(framed(&message, self.gzip));
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = self.url.clone();
         *request.headers_mut() = self.headers.clone();
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let response = client.request(request).await?;
         Ok(read(reader, response).await)
     }
-
-    /// Makes the next request open a connection. All requests share one, and one that has gone silent would stay so until
-    /// TCP gives it up, which takes a quarter of an hour.
-    pub fn reconnect(&self) {
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client(&self.connector);
-    }
-}
-
-fn client(connector: &Connector) -> Client<Connector, Full<Bytes>> {
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .http2_only(true)
-        .build(connector.clone())
 }
 
 fn method(signal: Signal) -> PathAndQuery {
@@ -101,11 +75,11 @@ fn method(signal: Signal) -> PathAndQuery {
     })
 }
 
-async fn read(reader: &Reader, response: Response<Incoming>) -> Answer {
+async fn read(reader: &Reader, response: Response<Incoming>) -> ExportOutcome {
     let (head, body) = response.into_parts();
-    let received = match receive(body, LONGEST_ANSWER).await {
+    let received = match receive(body, MAX_ANSWER).await {
         Ok(received) => received,
-        Err(error) => return Answer::Fault { after: None, why: chain(&error) },
+        Err(error) => return ExportOutcome::Fault { after: None, why: chain(&error) },
     };
     // A failure may come without a body, and then has the status in its head.
     let last = received.trailers.as_ref().filter(|trailers| trailers.contains_key(STATUS)).unwrap_or(&head.headers);
@@ -120,25 +94,25 @@ async fn read(reader: &Reader, response: Response<Incoming>) -> Answer {
 }
 
 /// What does not speak gRPC, stopped in the middle of it, or came through a proxy that drops trailers.
-fn without_status(reader: &Reader, head: &Parts, mut received: Received) -> Answer {
+fn without_status(reader: &Reader, head: &Parts, mut received: Received) -> ExportOutcome {
     let content_type = text(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
     match head.status.as_u16() {
         200..=299 if content_type.starts_with("application/grpc") => {
             let message = Some(&received.body).filter(|body| !body.is_empty()).and_then(|body| unframed(body));
             grpc::without_status(reader, message.as_deref())
         }
-        200..=299 => Answer::Refused { why: format!("answered {} but not in gRPC", head.status.as_u16()) },
+        200..=299 => ExportOutcome::Refused { why: format!("answered {} but not in gRPC", head.status.as_u16()) },
         _ => {
-            let compressed = received.decompress(&head.headers, LONGEST_ANSWER);
+            let compressed = received.decompress(&head.headers, MAX_ANSWER);
             let reply = http::Reply {
                 status: head.status,
                 content_type: &content_type,
                 compressed,
-                retry_after: text(&head.headers, RETRY_AFTER.as_str()),
+                retry_after: retry_after(&head.headers),
                 body: &received.body,
                 is_whole: received.is_whole,
             };
-            http::classify(reader, reply, Timestamp::now())
+            http::classify(reader, reply)
         }
     }
 }
@@ -164,7 +138,7 @@ fn unframed(body: &[u8]) -> Option<Vec<u8>> {
         0 => Some(message.to_vec()),
         1 => {
             let mut plain = Vec::new();
-            GzDecoder::new(message).take(LONGEST_ANSWER as u64).read_to_end(&mut plain).ok()?;
+            GzDecoder::new(message).take(MAX_ANSWER as u64).read_to_end(&mut plain).ok()?;
             Some(plain)
         }
         _ => None,

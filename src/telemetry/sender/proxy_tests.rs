@@ -24,7 +24,7 @@ const AUTHORIZATION: &str = "Basic dXNlcjpwQHNz";
 fn sender(env: &[(&str, &str)]) -> Sender {
     let env: BTreeMap<&str, &str> = env.iter().copied().collect();
     let endpoint = Config::load(&Flags::default(), &env).unwrap().config.otlp.logs.unwrap();
-    Sender::new(Signal::Logs, &endpoint, OUR_USER_AGENT)
+    Sender::new(Signal::Logs, &endpoint)
 }
 
 /// A collector for one protocol, which nobody but a proxy can reach under the name collector.example.
@@ -74,7 +74,7 @@ async fn plain_http_is_asked_of_the_proxy_and_all_else_goes_through_a_tunnel() {
             env.extend((scheme == "https").then(|| ("OTEL_EXPORTER_OTLP_CERTIFICATE", file.to_str().unwrap())));
             let sender = sender(&env);
             for _ in 0..2 {
-                assert_eq!(sender.send(Bytes::from_static(b"body")).await, Answer::Accepted, "{variable} {url}");
+                assert_eq!(sender.send(Bytes::from_static(b"body")).await, ExportOutcome::Accepted, "{variable} {url}");
             }
             let heads = proxy.heads();
             assert_eq!(
@@ -112,12 +112,12 @@ async fn a_host_in_no_proxy_is_reached_directly() {
     let (by, url) = (format!("http://{}", proxy.address), format!("http://{target}/"));
     // This machine needs no entry.
     let env = [("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", url.as_str()), ("HTTP_PROXY", &by)];
-    assert_eq!(sender(&env).send(Bytes::new()).await, Answer::Accepted);
+    assert_eq!(sender(&env).send(Bytes::new()).await, ExportOutcome::Accepted);
     let env = [
         ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://collector.invalid:1/"),
         ("HTTP_PROXY", &by),
         ("NO_PROXY", ".invalid"),
     ];
-    assert!(matches!(sender(&env).send(Bytes::new()).await, Answer::Retry { .. }));
+    assert!(matches!(sender(&env).send(Bytes::new()).await, ExportOutcome::Retry { .. }));
     assert_eq!(proxy.heads(), [""; 0]);
 }

@@ -67,10 +67,10 @@ async fn answered(address: SocketAddr, protocol: Protocol, host: &str, given: &[
     environment.insert("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &url);
     environment.insert("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", protocol.as_str());
     let endpoint = Config::load(&Flags::default(), &environment).unwrap().config.otlp.logs.unwrap();
-    let sender = Sender::new(Signal::Logs, &endpoint, OUR_USER_AGENT);
+    let sender = Sender::new(Signal::Logs, &endpoint);
     match sender.send(Bytes::from_static(b"body")).await {
-        Answer::Accepted => Ok(()),
-        Answer::Retry { after: None, why } | Answer::Fault { after: None, why } => Err(why),
+        ExportOutcome::Accepted => Ok(()),
+        ExportOutcome::Retry { after: None, why } | ExportOutcome::Fault { after: None, why } => Err(why),
         other => panic!("{other:?}"),
     }
 }

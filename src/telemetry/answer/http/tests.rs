@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, 
 
 const PROTOBUF: &str = "application/x-protobuf";
 
-fn of(status: u16, content_type: &str, body: &[u8]) -> Answer {
+fn of(status: u16, content_type: &str, body: &[u8]) -> ExportOutcome {
     read(false, reply(status, content_type, body))
 }
 
@@ -13,8 +13,8 @@ fn reply<'a>(status: u16, content_type: &'a str, body: &'a [u8]) -> Reply<'a> {
     Reply { status, content_type, compressed: false, retry_after: None, body, is_whole: true }
 }
 
-fn read(strict: bool, reply: Reply) -> Answer {
-    classify(&Reader::new(Signal::Logs, vec!["s3cret".to_owned()], strict), reply, Timestamp::UNIX_EPOCH)
+fn read(strict: bool, reply: Reply) -> ExportOutcome {
+    classify(&Reader::new(Signal::Logs, vec!["s3cret".to_owned()], strict), reply)
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_success_counts_in_any_form_but_a_web_page_and_strictly_in_that_of_otlp_alon
             assert_eq!(class(&strict), strictly, "strictly: {content_type} {shown}");
         }
     }
-    let rejected = Answer::Partial { rejected: 3, message: "too old".to_owned() };
+    let rejected = ExportOutcome::Partial { rejected: 3, message: "too old".to_owned() };
     assert_eq!(of(200, PROTOBUF, &partial(3, "too\nold")), rejected);
     let cut_off = Reply { is_whole: false, ..reply(200, PROTOBUF, b"") };
     assert_eq!((class(&read(false, cut_off)), class(&read(true, cut_off))), ("accepted", "refused"));
@@ -95,8 +95,8 @@ fn a_success_counts_in_any_form_but_a_web_page_and_strictly_in_that_of_otlp_alon
 fn metrics_count_data_points() {
     let body = b"{\"partialSuccess\":{\"rejectedDataPoints\":5,\"errorMessage\":\"no\"}}";
     let reader = Reader::new(Signal::Metrics, Vec::new(), false);
-    let answer = classify(&reader, reply(200, "application/json", body), Timestamp::UNIX_EPOCH);
-    assert_eq!(answer, Answer::Partial { rejected: 5, message: "no".to_owned() });
+    let answer = classify(&reader, reply(200, "application/json", body));
+    assert_eq!(answer, ExportOutcome::Partial { rejected: 5, message: "no".to_owned() });
 }
 
 #[test]
@@ -133,8 +133,10 @@ fn an_error_is_quoted_in_one_bounded_line_in_whatever_form_it_comes() {
             (503, "503 Service Unavailable"),
         ] {
             let colon = if words.is_empty() { "" } else { ": " };
-            let (Answer::Bad { why } | Answer::Refused { why } | Answer::Retry { why, .. } | Answer::Fault { why, .. }) =
-                of(status, content_type, body)
+            let (ExportOutcome::Bad { why }
+            | ExportOutcome::Refused { why }
+            | ExportOutcome::Retry { why, .. }
+            | ExportOutcome::Fault { why, .. }) = of(status, content_type, body)
             else {
                 panic!("{status}")
             };

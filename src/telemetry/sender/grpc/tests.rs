@@ -1,17 +1,18 @@
 use super::*;
+use crate::outbound::OUR_USER_AGENT;
 use crate::telemetry::answer::class;
 use crate::telemetry::answer::grpc::tests::retry_info;
 use crate::telemetry::collector::{Say as HttpSay, nobody, raw, say};
 use crate::telemetry::grpc_collector::{GrpcCollector, LIMIT, Say, Seen, ok};
-use crate::telemetry::sender::trouble::{are_tried_again, sender};
-use crate::telemetry::sender::{OUR_USER_AGENT, Sender};
+use crate::telemetry::sender::Sender;
+use crate::telemetry::sender::test_errors::{are_tried_again, sender};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use prost::Message;
 use std::time::Duration;
 use tonic::{Code, Status};
 
-async fn answered(script: impl Fn(usize, &Seen) -> Say + Send + Sync + 'static) -> Answer {
+async fn answered(script: impl Fn(usize, &Seen) -> Say + Send + Sync + 'static) -> ExportOutcome {
     let collector = GrpcCollector::start(script).await;
     sender(&collector.endpoint()).send(Bytes::from_static(b"body")).await
 }
@@ -35,8 +36,8 @@ async fn a_request_is_a_unary_call_with_the_operators_headers_as_metadata() {
         (Signal::Logs, "/opentelemetry.proto.collector.logs.v1.LogsService/Export"),
         (Signal::Metrics, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"),
     ] {
-        let sender = Sender::new(signal, &endpoint, OUR_USER_AGENT);
-        assert_eq!(sender.send(Bytes::from_static(b"body")).await, Answer::Accepted);
+        let sender = Sender::new(signal, &endpoint);
+        assert_eq!(sender.send(Bytes::from_static(b"body")).await, ExportOutcome::Accepted);
         let seen = collector.seen().pop().unwrap();
         assert_eq!((seen.path.as_str(), &seen.message[..]), (path, &b"body"[..]));
         for (name, value) in [
@@ -59,7 +60,7 @@ async fn a_message_is_gzipped_when_the_endpoint_asks_for_it_and_so_may_be_the_re
     let endpoint = Endpoint { gzip: true, ..collector.endpoint() };
     let answer = sender(&endpoint).send(Bytes::from_static(b"body")).await;
     assert!(
-        matches!(&answer, Answer::Partial { rejected: 2, message } if message.starts_with("too old")),
+        matches!(&answer, ExportOutcome::Partial { rejected: 2, message } if message.starts_with("too old")),
         "{answer:?}"
     );
     let seen = &collector.seen()[0];
@@ -88,23 +89,23 @@ fn partial(rejected_log_records: i64, message: &str) -> Vec<u8> {
 #[tokio::test]
 async fn a_partial_success_says_how_many_and_why() {
     let answer = answered(|_, _| Say::Message(partial(2, "too old"))).await;
-    assert_eq!(answer, Answer::Partial { rejected: 2, message: "too old".to_owned() });
+    assert_eq!(answer, ExportOutcome::Partial { rejected: 2, message: "too old".to_owned() });
     let collector = GrpcCollector::start(|_, _| {
         let partial = ExportMetricsPartialSuccess { rejected_data_points: 3, error_message: String::new() };
         Say::Message(ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec())
     })
     .await;
-    let sender = Sender::new(Signal::Metrics, &collector.endpoint(), OUR_USER_AGENT);
-    assert_eq!(sender.send(Bytes::new()).await, Answer::Partial { rejected: 3, message: String::new() });
+    let sender = Sender::new(Signal::Metrics, &collector.endpoint());
+    assert_eq!(sender.send(Bytes::new()).await, ExportOutcome::Partial { rejected: 3, message: String::new() });
 }
 
 #[tokio::test]
 async fn each_status_over_the_wire_has_its_class() {
     let why = |name: &str| format!("answered {name}: caf\u{e9} 100%");
-    let retry = |name: &str| Answer::Retry { after: None, why: why(name) };
-    let fault = |name: &str| Answer::Fault { after: None, why: why(name) };
-    let refused = |name: &str| Answer::Refused { why: why(name) };
-    let bad = |name: &str| Answer::Bad { why: why(name) };
+    let retry = |name: &str| ExportOutcome::Retry { after: None, why: why(name) };
+    let fault = |name: &str| ExportOutcome::Fault { after: None, why: why(name) };
+    let refused = |name: &str| ExportOutcome::Refused { why: why(name) };
+    let bad = |name: &str| ExportOutcome::Bad { why: why(name) };
     for (code, expected) in [
         (Code::Cancelled, retry("CANCELLED")),
         (Code::Unknown, fault("UNKNOWN")),
@@ -134,7 +135,7 @@ async fn the_delay_that_a_server_asks_for_is_passed_on() {
         let details = retry_info(7, 0);
         let answer =
             answered(move |_, _| Say::Status(Status::with_details(code, "busy", Bytes::from(details.clone())))).await;
-        let Answer::Retry { after, .. } = answer else { panic!("{answer:?}") };
+        let ExportOutcome::Retry { after, .. } = answer else { panic!("{answer:?}") };
         assert_eq!(after, Some(Duration::from_secs(7)));
     }
 }
@@ -144,7 +145,7 @@ async fn a_request_over_the_servers_limit_is_bad() {
     let collector = GrpcCollector::start(|_, _| ok()).await;
     let sender = sender(&collector.endpoint());
     assert_eq!(class(&sender.send(Bytes::from(vec![b'x'; LIMIT + 1])).await), "bad");
-    assert_eq!(sender.send(Bytes::from(vec![b'x'; LIMIT])).await, Answer::Accepted);
+    assert_eq!(sender.send(Bytes::from(vec![b'x'; LIMIT])).await, ExportOutcome::Accepted);
 }
 
 #[tokio::test]
@@ -172,11 +173,11 @@ async fn what_answers_in_plain_http_is_classed_by_its_http_status() {
 #[tokio::test]
 async fn a_status_of_success_counts_whatever_the_message_unless_answers_are_read_strictly() {
     let collector = GrpcCollector::start(|_, _| Say::Message(b"\xff\xff\xff".to_vec())).await;
-    assert_eq!(sender(&collector.endpoint()).send(Bytes::new()).await, Answer::Accepted);
+    assert_eq!(sender(&collector.endpoint()).send(Bytes::new()).await, ExportOutcome::Accepted);
     let strict = Endpoint { strict_answers: true, ..collector.endpoint() };
     let why = "answered OK but not with an OTLP response".to_owned();
-    assert_eq!(sender(&strict).send(Bytes::new()).await, Answer::Refused { why });
-    let long = answered(|_, _| Say::Message(vec![b'x'; LONGEST_ANSWER + 1])).await;
+    assert_eq!(sender(&strict).send(Bytes::new()).await, ExportOutcome::Refused { why });
+    let long = answered(|_, _| Say::Message(vec![b'x'; MAX_ANSWER + 1])).await;
     assert_eq!(class(&long), "fault");
     for body in [&b"\x00\x00\x00\x00\x05ab"[..], b"\x02\x00\x00\x00\x01a", b"\x01\x00\x00\x00\x01a", b"\x00\x00"] {
         assert_eq!(unframed(body), None, "{body:?}");
@@ -194,7 +195,7 @@ async fn a_token_that_the_server_repeats_is_not_passed_on() {
     endpoint.headers = vec![("authorization".parse().unwrap(), "Basic c2VjcmV0".parse().unwrap())];
     let answer = sender(&endpoint).send(Bytes::new()).await;
     let why = "answered UNAUTHENTICATED: <redacted> <redacted> is not known".to_owned();
-    assert_eq!(answer, Answer::Refused { why });
+    assert_eq!(answer, ExportOutcome::Refused { why });
 }
 
 fn by_grpc(endpoint: Endpoint) -> Endpoint {
@@ -221,6 +222,6 @@ async fn a_connection_that_breaks_is_replaced() {
     let collector = GrpcCollector::start_broken(1, |_, _| ok()).await;
     let sender = sender(&collector.endpoint());
     assert_eq!(class(&sender.send(Bytes::new()).await), "fault");
-    assert_eq!(sender.send(Bytes::new()).await, Answer::Accepted);
+    assert_eq!(sender.send(Bytes::new()).await, ExportOutcome::Accepted);
     assert_eq!(collector.seen()[0].connection, 1);
 }

@@ -1,9 +1,10 @@
 use crate::config::Endpoint;
+use crate::outbound::OUR_USER_AGENT;
 use crate::telemetry::answer::RpcStatus;
 use crate::telemetry::collector::{Collector, Say, endpoint, nobody, ok, raw, say};
-use crate::telemetry::sender::received::{LONGEST_ANSWER, LONGEST_STRICT_ANSWER};
-use crate::telemetry::sender::trouble::{are_tried_again, sender};
-use crate::telemetry::sender::{Answer, OUR_USER_AGENT};
+use crate::telemetry::sender::ExportOutcome;
+use crate::telemetry::sender::test_errors::{are_tried_again, sender};
+use crate::telemetry::sender::{MAX_ANSWER, MAX_STRICT_ANSWER};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use prost::Message;
@@ -12,7 +13,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-async fn answered(script: impl Fn(usize, &crate::telemetry::collector::Seen) -> Say + Send + Sync + 'static) -> Answer {
+async fn answered(
+    script: impl Fn(usize, &crate::telemetry::collector::Seen) -> Say + Send + Sync + 'static,
+) -> ExportOutcome {
     let collector = Collector::start(script).await;
     sender(&collector.endpoint()).send(Bytes::from_static(b"body")).await
 }
@@ -26,7 +29,7 @@ async fn a_request_is_a_protobuf_post_with_the_operators_headers() {
         ("content-type".parse().unwrap(), "text/plain".parse().unwrap()),
         ("content-length".parse().unwrap(), "1".parse().unwrap()),
     ];
-    assert_eq!(sender(&endpoint).send(Bytes::from_static(b"body")).await, Answer::Accepted);
+    assert_eq!(sender(&endpoint).send(Bytes::from_static(b"body")).await, ExportOutcome::Accepted);
     let seen = &collector.seen()[0];
     assert_eq!((seen.method.as_str(), seen.path.as_str(), &seen.body[..]), ("POST", "/v1/signal", &b"body"[..]));
     for (name, value) in [
@@ -44,7 +47,7 @@ async fn a_request_is_a_protobuf_post_with_the_operators_headers() {
 async fn a_body_is_gzipped_when_the_endpoint_asks_for_it() {
     let collector = Collector::start(|_, _| ok()).await;
     let endpoint = Endpoint { gzip: true, ..collector.endpoint() };
-    assert_eq!(sender(&endpoint).send(Bytes::from_static(b"body")).await, Answer::Accepted);
+    assert_eq!(sender(&endpoint).send(Bytes::from_static(b"body")).await, ExportOutcome::Accepted);
     let seen = &collector.seen()[0];
     assert_eq!(seen.headers["content-encoding"], "gzip");
     let mut plain = String::new();
@@ -60,18 +63,18 @@ async fn a_partial_success_says_how_many_and_why() {
         say(200, "application/x-protobuf", body)
     })
     .await;
-    assert_eq!(answer, Answer::Partial { rejected: 2, message: "too old".to_owned() });
+    assert_eq!(answer, ExportOutcome::Partial { rejected: 2, message: "too old".to_owned() });
 }
 
 #[tokio::test]
 async fn each_answer_over_the_wire_has_its_class() {
-    let refused = |why: &str| Answer::Refused { why: why.to_owned() };
-    let bad = |why: &str| Answer::Bad { why: why.to_owned() };
-    let retry = |why: &str| Answer::Retry { after: None, why: why.to_owned() };
+    let refused = |why: &str| ExportOutcome::Refused { why: why.to_owned() };
+    let bad = |why: &str| ExportOutcome::Bad { why: why.to_owned() };
+    let retry = |why: &str| ExportOutcome::Retry { after: None, why: why.to_owned() };
     for (status, content_type, body, expected) in [
-        (204, "", "", Answer::Accepted),
-        (200, "application/json", "{}", Answer::Accepted),
-        (202, "text/plain", "OK", Answer::Accepted),
+        (204, "", "", ExportOutcome::Accepted),
+        (200, "application/json", "{}", ExportOutcome::Accepted),
+        (202, "text/plain", "OK", ExportOutcome::Accepted),
         (200, "text/html", "<html>", refused("answered 200 but with a web page")),
         (302, "text/html", "moved", refused("answered 302 Found")),
         (401, "application/json", "{\"message\":\"who?\"}", refused("answered 401 Unauthorized: who?")),
@@ -87,16 +90,16 @@ async fn each_answer_over_the_wire_has_its_class() {
 #[tokio::test]
 async fn a_long_answer_is_still_an_answer() {
     let long = |length: usize| "x".repeat(length + 1);
-    for length in [LONGEST_STRICT_ANSWER, LONGEST_ANSWER] {
+    for length in [MAX_STRICT_ANSWER, MAX_ANSWER] {
         let collector = Collector::start(move |_, _| say(200, "application/x-protobuf", long(length))).await;
-        assert_eq!(sender(&collector.endpoint()).send(Bytes::new()).await, Answer::Accepted, "{length}");
+        assert_eq!(sender(&collector.endpoint()).send(Bytes::new()).await, ExportOutcome::Accepted, "{length}");
         let strict = Endpoint { strict_answers: true, ..collector.endpoint() };
         let answer = sender(&strict).send(Bytes::new()).await;
-        assert!(matches!(answer, Answer::Refused { .. }), "{answer:?}");
+        assert!(matches!(answer, ExportOutcome::Refused { .. }), "{answer:?}");
     }
-    let page = answered(move |_, _| say(200, "", format!("<html>{}", long(LONGEST_ANSWER)))).await;
-    assert!(matches!(page, Answer::Refused { .. }), "{page:?}");
-    let Answer::Bad { why } = answered(move |_, _| say(400, "text/plain", long(LONGEST_ANSWER))).await else {
+    let page = answered(move |_, _| say(200, "", format!("<html>{}", long(MAX_ANSWER)))).await;
+    assert!(matches!(page, ExportOutcome::Refused { .. }), "{page:?}");
+    let ExportOutcome::Bad { why } = answered(move |_, _| say(400, "text/plain", long(MAX_ANSWER))).await else {
         panic!("not bad")
     };
     assert_eq!(why, format!("answered 400 Bad Request: {}", "x".repeat(400)));
@@ -121,21 +124,21 @@ async fn a_compressed_answer_is_read_within_bounds() {
     for encoding in ["gzip", "deflate"] {
         let body = partial.clone();
         let answer = answered(move |_, _| packed(encoding, 200, "application/x-protobuf", &body)).await;
-        assert_eq!(answer, Answer::Partial { rejected: 2, message: "too old".to_owned() }, "{encoding}");
+        assert_eq!(answer, ExportOutcome::Partial { rejected: 2, message: "too old".to_owned() }, "{encoding}");
         let answer = answered(move |_, _| packed(encoding, 200, "", b"<html>Sign in")).await;
-        assert!(matches!(answer, Answer::Refused { .. }), "{encoding} {answer:?}");
+        assert!(matches!(answer, ExportOutcome::Refused { .. }), "{encoding} {answer:?}");
         let answer = answered(move |_, _| packed(encoding, 400, "text/plain", b"too old")).await;
-        assert_eq!(answer, Answer::Bad { why: "answered 400 Bad Request: too old".to_owned() }, "{encoding}");
+        assert_eq!(answer, ExportOutcome::Bad { why: "answered 400 Bad Request: too old".to_owned() }, "{encoding}");
         let bomb = answered(move |_, _| packed(encoding, 200, "application/json", &vec![b' '; 4 << 20])).await;
-        assert_eq!(bomb, Answer::Accepted, "{encoding}");
+        assert_eq!(bomb, ExportOutcome::Accepted, "{encoding}");
     }
     for (encoding, body) in [("br", &b"{}"[..]), ("gzip, br", b"{}"), ("x-gzip", b"not gzip")] {
         let answer = answered(move |_, _| packed(encoding, 200, "application/json", body)).await;
-        assert_eq!(answer, Answer::Accepted, "{encoding}");
+        assert_eq!(answer, ExportOutcome::Accepted, "{encoding}");
     }
     let collector = Collector::start(|_, _| packed("gzip", 200, "application/json", b"{}")).await;
     let strict = Endpoint { strict_answers: true, ..collector.endpoint() };
-    assert!(matches!(sender(&strict).send(Bytes::new()).await, Answer::Refused { .. }));
+    assert!(matches!(sender(&strict).send(Bytes::new()).await, ExportOutcome::Refused { .. }));
 }
 
 #[tokio::test]
@@ -150,7 +153,7 @@ async fn a_port_of_the_other_protocol_is_asked_about_where_there_is_no_connectio
     ] {
         let url = format!("http://127.0.0.254:{port}").parse().unwrap();
         let endpoint = Endpoint { protocol, url, ..nobody().await };
-        let Answer::Retry { why, .. } = sender(&endpoint).send(Bytes::new()).await else { panic!("{port}") };
+        let ExportOutcome::Retry { why, .. } = sender(&endpoint).send(Bytes::new()).await else { panic!("{port}") };
         assert!(why.ends_with(question) && why.contains("is it port") != question.is_empty(), "{why}");
     }
 }
@@ -165,7 +168,7 @@ async fn retry_after_is_passed_on() {
         })
         .await;
         let after = Some(Duration::from_secs(seconds));
-        assert_eq!(answer, Answer::Retry { after, why: "answered 429 Too Many Requests".to_owned() });
+        assert_eq!(answer, ExportOutcome::Retry { after, why: "answered 429 Too Many Requests".to_owned() });
     }
 }
 
@@ -181,7 +184,7 @@ async fn a_token_that_the_server_repeats_is_not_passed_on() {
     endpoint.headers = vec![("authorization".parse().unwrap(), "Basic c2VjcmV0".parse().unwrap())];
     let answer = sender(&endpoint).send(Bytes::new()).await;
     let why = "answered 401 Unauthorized: <redacted> <redacted> is not known".to_owned();
-    assert_eq!(answer, Answer::Refused { why });
+    assert_eq!(answer, ExportOutcome::Refused { why });
     assert!(!format!("{:?}", sender(&endpoint)).contains("c2VjcmV0"));
 }
 
@@ -212,5 +215,5 @@ async fn the_timeout_covers_the_answers_body_too() {
     });
     let endpoint = Endpoint { timeout: Duration::from_millis(100), ..endpoint(address) };
     let answer = sender(&endpoint).send(Bytes::new()).await;
-    assert_eq!(answer, Answer::Fault { after: None, why: "no answer within 100ms".to_owned() });
+    assert_eq!(answer, ExportOutcome::Fault { after: None, why: "no answer within 100ms".to_owned() });
 }

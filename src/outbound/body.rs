@@ -9,15 +9,8 @@ use hyper::body::Incoming;
 use hyper::http::HeaderMap;
 use hyper::http::header::CONTENT_ENCODING;
 
-/// Bytes of an answer that are read, and made of it by decompression: an OTLP response is a few hundred at most, unless it lists what
-/// was rejected.
-pub(super) const LONGEST_ANSWER: usize = 1 << 20;
-
-/// The same where answers are read strictly.
-pub(super) const LONGEST_STRICT_ANSWER: usize = 64 << 10;
-
 /// What was read of an answer.
-pub(super) struct Received {
+pub struct Received {
     pub body: Bytes,
     pub trailers: Option<HeaderMap>,
     /// Whether `body` is all of it.
@@ -28,7 +21,7 @@ pub(super) struct Received {
 ///
 /// # Errors
 /// The connection broke.
-pub(super) async fn receive(mut body: Incoming, limit: usize) -> hyper::Result<Received> {
+pub async fn receive(mut body: Incoming, limit: usize) -> hyper::Result<Received> {
     let mut read = BytesMut::new();
     let mut trailers = None;
     while let Some(frame) = body.frame().await {

@@ -1,0 +1,115 @@
+//! The HTTP client of everything that calls a server: one pool of connections per destination, with the destination's TLS, proxy,
+//! time-out and headers. Redirects are not followed.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION, TRANSFER_ENCODING, USER_AGENT};
+use hyper::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::Connect;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+
+use super::connector::{Connector, connector, proxy_authorization};
+use crate::config::{Protocol, Proxy, Tls};
+
+/// How we name ourselves unless the operator's headers say otherwise.
+pub const OUR_USER_AGENT: &str = concat!("smscope/", env!("CARGO_PKG_VERSION"));
+
+/// Servers close idle connections after a minute or more; ours close first.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// One server, and how it is reached.
+pub struct Destination<'a> {
+    pub url: &'a Uri,
+    pub protocol: Protocol,
+    /// There if, and only if, the URL's scheme is https.
+    pub tls: Option<&'a Tls>,
+    pub proxy: Option<&'a Proxy>,
+    /// From a request to the end of its answer.
+    pub timeout: Duration,
+    /// The operator's headers, for each request.
+    pub headers: &'a [(HeaderName, HeaderValue)],
+}
+
+/// Why a request has no answer.
+pub type RequestError = legacy::Error;
+
+/// Connections to one destination: opened when they are needed, kept alive, and replaced when they break.
+#[derive(Clone)]
+pub struct Client<R = GaiResolver> {
+    pool: legacy::Client<Connector<R>, Full<Bytes>>,
+    headers: HeaderMap,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Must be used within a tokio runtime.
+    pub fn new(destination: &Destination<'_>) -> Self {
+        Self::resolving_by(GaiResolver::new(), destination)
+    }
+}
+
+impl<R> Client<R>
+where
+    Connector<R>: Connect + Clone + Send + Sync + 'static,
+{
+    /// The same with names looked up by `resolver`.
+    pub fn resolving_by(resolver: R, destination: &Destination<'_>) -> Self {
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
+        if destination.protocol == Protocol::Grpc {
+            // All requests share one connection, and TCP takes a quarter of an hour to give up one that has gone silent. It is found dead
+            // before the request's time-out, so that the next request opens another. Two pings per request at most: a server
+            // of gRPC closes the connection of a client that sends more without receiving anything.
+            builder
+                .http2_only(true)
+                .timer(TokioTimer::new())
+                .http2_keep_alive_interval(destination.timeout / 2)
+                .http2_keep_alive_timeout(destination.timeout / 3);
+        }
+        let mut headers: HeaderMap = destination.headers.iter().cloned().collect();
+        headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(OUR_USER_AGENT));
+        for framing in [CONTENT_LENGTH, TRANSFER_ENCODING] {
+            headers.remove(framing);
+        }
+        if let Some(authorization) = proxy_authorization(destination.url, destination.protocol, destination.proxy) {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
+        Self { pool: builder.build(connector(resolver, destination)), headers, timeout: destination.timeout }
+    }
+
+    /// Sends a request. Its headers win over the destination's.
+    ///
+    /// # Errors
+    /// There is no connection, or it broke before the head of the answer had come.
+    pub async fn request(&self, request: Request<Bytes>) -> Result<Response<Incoming>, RequestError> {
+        let (mut head, body) = request.into_parts();
+        let own = std::mem::replace(&mut head.headers, self.headers.clone());
+        for (name, value) in &own {
+            head.headers.insert(name, value.clone());
+        }
+        self.pool.request(Request::from_parts(head, Full::new(body))).await
+    }
+
+    /// What `exchange` gives, within the destination's time-out.
+    ///
+    /// # Errors
+    /// As [`within`].
+    pub async fn within<T>(&self, exchange: impl Future<Output = T>) -> Result<T, String> {
+        within(self.timeout, exchange).await
+    }
+}
+
+/// What `exchange` gives within `limit`.
+///
+/// # Errors
+/// One line: there was no answer in time.
+pub async fn within<T>(limit: Duration, exchange: impl Future<Output = T>) -> Result<T, String> {
+    timeout(limit, exchange).await.map_err(|_| format!("no answer within {limit:?}"))
+}
