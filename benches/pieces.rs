@@ -8,7 +8,7 @@ use smscope::ledger::Ledger;
 use smscope::ledger::snapshot::Snapshot;
 use smscope::lifecycle::{self, Sighting};
 use smscope::number;
-use smscope::provider::{Reading, Webhook, smsmode};
+use smscope::provider::{DecodeContext, Webhook, default_provider};
 use smscope::record::{Entry, Kind, Record};
 use smscope::telemetry::logs::LogEncoder;
 use smscope::telemetry::person::{Discretion, NumberHasher};
@@ -24,8 +24,9 @@ fn main() {
 fn decode(bencher: Bencher, webhook: Webhook<'_>) {
     let zone = TimeZone::get("Europe/Paris").expect("compiled in");
     let region = Country::new("FR").expect("a country");
-    let reading = Reading { zone: &zone, region, stop_keywords: &[], start_keywords: &[] };
-    bencher.bench_local(|| smsmode::decode(black_box(&reading), black_box(&webhook)));
+    let provider = default_provider();
+    let context = DecodeContext { zone: &zone, region, stop_keywords: &[], start_keywords: &[] };
+    bencher.bench_local(|| provider.decode(black_box(&context), black_box(&webhook)));
 }
 
 #[divan::bench]

@@ -17,6 +17,7 @@ pub mod environment;
 pub mod event;
 pub mod export;
 pub mod health;
+pub mod inbound;
 pub mod ingest;
 pub mod json;
 pub mod ledger;

@@ -113,10 +113,10 @@ pub const RELAY_DURATION: Meter = seconds(
     "Time of one attempt to deliver by a relay, from the request to the end of its answer.",
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
 );
-pub const GUESSES_LIMITED: Meter = counter(
-    "smscope_guesses_limited_total",
+pub const AUTH_FAILURES_THROTTLED: Meter = counter(
+    "smscope_auth_failures_throttled_total",
     "{request}",
-    "Requests with a wrong token or secret past what their address has free: answered late, connection closed.",
+    "Requests with a wrong token or secret past the limit of their address: response delayed, connection closed.",
 );
 pub const HANDSHAKE_FAILURES: Meter = counter(
     "smscope_tls_handshake_failures_total",
@@ -155,7 +155,7 @@ pub const ALL: [&Meter; 28] = [
     &EXPORT_DROPPED,
     &STORE_COMMIT,
     &LABELS_CAPPED,
-    &GUESSES_LIMITED,
+    &AUTH_FAILURES_THROTTLED,
     &HANDSHAKE_FAILURES,
     &CERTIFICATE_EXPIRY,
     &API_REQUESTS,
@@ -325,8 +325,8 @@ impl SourceMeters {
         self.duration.record(took);
     }
 
-    /// Counts one that was refused before it was read, so that there is no time to tell.
-    pub fn refused_unread(&self, result: WebhookResult) {
+    /// Counts one that was rejected before it was read, so that there is no time to observe.
+    pub fn rejected_unread(&self, result: WebhookResult) {
         self.requests[result as usize].increment(1);
     }
 
@@ -444,9 +444,9 @@ pub fn recipients_flooded(source: &str) -> Counter {
     metrics::counter!(RECIPIENTS_FLOODED.name, "source" => source.to_owned())
 }
 
-/// The counter of guesses past the limit, at 0 from here on.
-pub fn guesses_limited() -> Counter {
-    metrics::counter!(GUESSES_LIMITED.name)
+/// The counter of throttled authentication failures, at 0 from here on.
+pub fn auth_failures_throttled() -> Counter {
+    metrics::counter!(AUTH_FAILURES_THROTTLED.name)
 }
 
 /// The counter of handshakes that failed, at 0 from here on.

@@ -5,12 +5,13 @@
 //! here is the hash of a number.
 
 use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderName;
 use sha2::Sha256;
 
 use crate::event::hex;
 
 /// In the request the nonce, in the answer the proof.
-pub const HEADER: &str = "smscope-probe";
+pub const HEADER: HeaderName = HeaderName::from_static("smscope-probe");
 
 /// What the key is derived for.
 const PURPOSE: &[u8] = b"smscope probe";

@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Source, Text};
+use crate::config::{Config, Source};
 use crate::event::{Event, SourceName};
-use crate::provider::{Decoded, Reading, Webhook, smsmode};
-use crate::store::{Raw, Refusal, Reprocessed, Store, Submission, Unrecognized, Verdict};
+use crate::inbound::{self, InboundRequest, allows_channel, is_recognized};
+use crate::store::{Refusal, Reprocessed, Store, Submission, Unrecognized, Verdict};
 
 /// How long to wait for the writer while it has too much to do, and how often.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -113,8 +112,7 @@ pub fn rehearse(
     next: impl FnMut(i64, i64) -> Result<Option<(Unrecognized, i64)>, ReprocessError>,
 ) -> Result<Tallies, ReprocessError> {
     walk(config, scope, newest, next, |submission| {
-        let is_recognized = submission.events.iter().any(|event| !matches!(event, Event::Unrecognized(_)));
-        Ok(if is_recognized { Verdict::Accepted } else { Verdict::Unrecognized })
+        Ok(if submission.events.iter().any(is_recognized) { Verdict::Accepted } else { Verdict::Unrecognized })
     })
 }
 
@@ -154,32 +152,22 @@ fn read(
     tally: &mut Tally,
     submit: &mut impl FnMut(Submission) -> Result<Verdict, ReprocessError>,
 ) -> Result<(), ReprocessError> {
-    let reading = Reading {
-        zone: &source.zone,
-        region: source.region,
-        stop_keywords: &source.stop_keywords,
-        start_keywords: &source.start_keywords,
+    let request = InboundRequest {
+        method: "",
+        query: found.query.as_str().into(),
+        content_type: found.content_type.as_deref(),
+        body: found.body.clone().into(),
     };
-    let webhook = Webhook { query: &found.query, content_type: found.content_type.as_deref(), body: &found.body };
-    let Decoded { mut events, repaired, .. } = smsmode::decode(&reading, &webhook);
-    let redacted = match source.privacy.text {
-        Text::Dropped => {
-            let (query, body) = smsmode::drop_text(&mut events, &webhook);
-            Some((query.into_owned(), body.into_owned()))
-        }
-        Text::Kept | Text::Exported => None,
-    };
+    let mut decoded = request.decode(source);
+    let redacted = decoded.drop_text();
     // A channel that is not allowed was rejected at ingest: what was stored named none that could be read.
-    let may_be_stored = |event: &Event| {
-        source.channel_ids.is_empty() || event.channel_id().is_none_or(|id| source.channel_ids.contains(id))
-    };
     let (understood, rest): (Vec<Event>, Vec<Event>) =
-        events.into_iter().partition(|event| !matches!(event, Event::Unrecognized(_)) && may_be_stored(event));
+        decoded.events.into_iter().partition(|event| is_recognized(event) && allows_channel(source, event));
     let mut left = rest.len().min(found.events.len());
     let mut to_store = understood;
     // A request that was one event as a whole, and has several now: those that are not understood are events of their own.
     if found.is_whole && !to_store.is_empty() && !rest.is_empty() {
-        to_store.extend(rest.into_iter().filter(|event| matches!(event, Event::Unrecognized(_))));
+        to_store.extend(rest.into_iter().filter(|event| !is_recognized(event)));
         left = 0;
     }
     if to_store.is_empty() || left == found.events.len() {
@@ -202,17 +190,7 @@ fn read(
             redacted: redacted.clone().filter(|_| is_last),
             at: Timestamp::now(),
         };
-        let raw = Raw { method: String::new(), query: String::new(), content_type: None, body: Bytes::new() };
-        let verdict = submit(Submission {
-            source: source.name.clone(),
-            arrived_at: found.received_at,
-            trace: found.trace,
-            reconciled: false,
-            repaired,
-            reprocessed: Some(reprocessed),
-            raw,
-            events: vec![event],
-        })?;
+        let verdict = submit(inbound::reprocessed_event(found, event, decoded.repaired, reprocessed))?;
         match verdict {
             Verdict::Accepted => *tally.understood.entry(label.to_owned()).or_default() += 1,
             Verdict::Duplicate if !label.is_empty() => tally.duplicate += 1,

@@ -4,7 +4,7 @@
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
 use smscope::event::Country;
-use smscope::provider::{Reading, Webhook, smsmode};
+use smscope::provider::{DecodeContext, Webhook, default_provider};
 
 fuzz_target!(|input: &[u8]| {
     let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
@@ -13,9 +13,10 @@ fuzz_target!(|input: &[u8]| {
     let zone = TimeZone::get("Europe/Paris").expect("bundled");
     let region = Country::new("FR").expect("a country");
     let stop_keywords = ["STOP".to_owned()];
-    let reading = Reading { zone: &zone, region, stop_keywords: &stop_keywords, start_keywords: &[] };
+    let provider = default_provider();
+    let context = DecodeContext { zone: &zone, region, stop_keywords: &stop_keywords, start_keywords: &[] };
     let webhook = Webhook { query, content_type: Some("application/x-www-form-urlencoded"), body };
-    let mut decoded = smsmode::decode(&reading, &webhook);
-    assert_eq!(decoded, smsmode::decode(&reading, &webhook), "reading is a function");
-    smsmode::drop_text(&mut decoded.events, &webhook);
+    let mut decoded = provider.decode(&context, &webhook);
+    assert_eq!(decoded, provider.decode(&context, &webhook), "decoding is a function");
+    provider.drop_text(&mut decoded.events, &webhook);
 });

@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 
 use super::{Account, Admin, Api, ListenerTls, OptOuts, Proxy, Reconcile, Relay, SelfProbe};
 use crate::event::{Country, SourceName};
+use crate::provider::Provider;
 use crate::route::ResendRule;
 use crate::secret::{CandidateDigest, Secret};
 
@@ -245,6 +246,7 @@ impl fmt::Debug for Tls {
 #[derive(Clone, Debug)]
 pub struct Source {
     pub name: SourceName,
+    pub provider: Arc<dyn Provider>,
     pub tokens: Tokens,
     /// Empty: any address.
     pub allow: Vec<IpNet>,

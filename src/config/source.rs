@@ -13,7 +13,7 @@ use super::tls::SystemRoots;
 use super::value::{self, TOKEN_EXPECTED};
 use super::{Basic, ConfigError, Environment, Privacy, Recipient, Source, Text, Tokens};
 use crate::event::{Country, SourceName, plain_id};
-use crate::provider::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, fold_keyword};
+use crate::provider::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, default_provider, fold_keyword};
 use crate::secret::Secret;
 
 const DEFAULT_NAME: &str = "smsmode";
@@ -147,6 +147,7 @@ fn source(
     let channel_ids = channel_ids.into_iter().map(plain_id).collect();
     let source = Source {
         name,
+        provider: default_provider(),
         tokens,
         allow,
         trusted_proxies,

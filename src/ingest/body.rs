@@ -9,8 +9,8 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::answer::Answer;
 use super::coding;
+use super::response::Rejection;
 
 /// Bytes that the bodies which are being read and decoded may hold together. Without it, as many bodies as there are connections,
 /// each at its limit, would be two gigabytes.
@@ -49,16 +49,16 @@ impl Bodies {
     ///
     /// # Errors
     /// Too large, too slow, broken off, in an encoding that cannot be read, or beyond the memory for all.
-    pub async fn read(&self, headers: &HeaderMap, body: Incoming) -> Result<Body, Answer> {
+    pub async fn read(&self, headers: &HeaderMap, body: Incoming) -> Result<Body, Rejection> {
         let mut room = Room { memory: self.memory.clone(), held: None };
         if body.size_hint().lower() > self.limit as u64 {
-            return Err(Answer::TooLarge);
+            return Err(Rejection::TooLarge);
         }
         if body.is_end_stream() {
             return Ok(Body { bytes: Bytes::new(), _room: room });
         }
         let collected = tokio::time::timeout(self.timeout, collect(body, self.limit, &mut room)).await;
-        let bytes = collected.map_err(|_elapsed| Answer::TooSlow)??;
+        let bytes = collected.map_err(|_elapsed| Rejection::TooSlow)??;
         let (bytes, limit) = (coding::decoded(headers, bytes, self.limit)?, self.limit);
         debug_assert!(bytes.len() <= limit);
         room.grow_to(bytes.len())?;
@@ -67,13 +67,13 @@ impl Bodies {
 }
 
 /// Copies it out of the connection's read buffer, which could not be used again while the event waits for the disk.
-async fn collect(body: Incoming, limit: usize, room: &mut Room) -> Result<Vec<u8>, Answer> {
+async fn collect(body: Incoming, limit: usize, room: &mut Room) -> Result<Vec<u8>, Rejection> {
     let mut bytes = Vec::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(AT_FIRST).min(AT_FIRST));
     let mut body = Limited::new(body, limit);
     while let Some(frame) = body.frame().await {
         match frame {
-            Err(error) if error.is::<LengthLimitError>() => return Err(Answer::TooLarge),
-            Err(_broken) => return Err(Answer::BrokenBody),
+            Err(error) if error.is::<LengthLimitError>() => return Err(Rejection::TooLarge),
+            Err(_broken) => return Err(Rejection::BrokenBody),
             Ok(frame) => {
                 if let Ok(data) = frame.into_data() {
                     room.grow_to(bytes.len() + data.len())?;
@@ -87,11 +87,11 @@ async fn collect(body: Incoming, limit: usize, room: &mut Room) -> Result<Vec<u8
 
 impl Room {
     /// Holds so many bytes, or more.
-    fn grow_to(&mut self, bytes: usize) -> Result<(), Answer> {
+    fn grow_to(&mut self, bytes: usize) -> Result<(), Rejection> {
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let Some(more) = bytes.checked_sub(held).filter(|more| *more > 0) else { return Ok(()) };
-        let more = u32::try_from(more).map_err(|_| Answer::TooLarge)?;
-        let permit = self.memory.clone().try_acquire_many_owned(more).map_err(|_| Answer::Unavailable)?;
+        let more = u32::try_from(more).map_err(|_| Rejection::TooLarge)?;
+        let permit = self.memory.clone().try_acquire_many_owned(more).map_err(|_| Rejection::Unavailable)?;
         match &mut self.held {
             Some(held) => held.merge(permit),
             None => self.held = Some(permit),
@@ -111,7 +111,7 @@ mod tests {
         let (mut one, mut other) = (room(), room());
         assert!(one.grow_to(40).and_then(|()| one.grow_to(60)).is_ok());
         assert!(one.grow_to(10).is_ok(), "what it holds it holds");
-        assert_eq!(other.grow_to(41), Err(Answer::Unavailable));
+        assert_eq!(other.grow_to(41), Err(Rejection::Unavailable));
         assert_eq!(other.grow_to(40), Ok(()));
         drop(one);
         assert_eq!(other.grow_to(100), Ok(()));

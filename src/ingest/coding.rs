@@ -8,7 +8,7 @@ use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use hyper::header::{CONTENT_ENCODING, HeaderMap};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-use super::answer::Answer;
+use super::response::Rejection;
 
 /// Codings of one body. Nobody has a reason for three.
 const MAX_CODINGS: usize = 4;
@@ -39,12 +39,12 @@ enum Failure {
 /// as it was, and a receipt is worth more than a header.
 ///
 /// # Errors
-/// [`Answer::UnsupportedEncoding`] for a coding that is not known, and for bytes that are not what it says; [`Answer::TooLarge`].
-pub fn decoded(headers: &HeaderMap, body: Vec<u8>, limit: usize) -> Result<Vec<u8>, Answer> {
+/// [`Rejection::UnsupportedEncoding`] for a coding that is not known, and for bytes that are not what it says; [`Rejection::TooLarge`].
+pub fn decoded(headers: &HeaderMap, body: Vec<u8>, limit: usize) -> Result<Vec<u8>, Rejection> {
     if !headers.contains_key(CONTENT_ENCODING) {
         return Ok(body);
     }
-    let codings = codings(headers).ok_or(Answer::UnsupportedEncoding)?;
+    let codings = codings(headers).ok_or(Rejection::UnsupportedEncoding)?;
     let mut bytes = body;
     for coding in codings.into_iter().rev() {
         if bytes.is_empty() {
@@ -52,9 +52,9 @@ pub fn decoded(headers: &HeaderMap, body: Vec<u8>, limit: usize) -> Result<Vec<u
         }
         bytes = match coding.undo(&bytes, limit) {
             Ok(plain) => plain,
-            Err(Failure::TooLarge) => return Err(Answer::TooLarge),
+            Err(Failure::TooLarge) => return Err(Rejection::TooLarge),
             Err(Failure::Broken) if is_plain(&bytes) => break,
-            Err(Failure::Broken) => return Err(Answer::UnsupportedEncoding),
+            Err(Failure::Broken) => return Err(Rejection::UnsupportedEncoding),
         };
     }
     Ok(bytes)
@@ -178,7 +178,7 @@ mod tests {
         [&head.to_le_bytes()[..3], bytes, &[3]].concat()
     }
 
-    fn undone(codings: &[&str], body: &[u8]) -> Result<Vec<u8>, Answer> {
+    fn undone(codings: &[&str], body: &[u8]) -> Result<Vec<u8>, Rejection> {
         let mut headers = HeaderMap::new();
         for coding in codings {
             headers.append(CONTENT_ENCODING, HeaderValue::from_str(coding).unwrap());
@@ -229,7 +229,7 @@ mod tests {
             ("zstd", gzip(PLAIN)),
             ("gzip, br", gzip(PLAIN)),
         ] {
-            assert_eq!(undone(&[coding], &body), Err(Answer::UnsupportedEncoding), "{coding}");
+            assert_eq!(undone(&[coding], &body), Err(Rejection::UnsupportedEncoding), "{coding}");
         }
         for coding in ["gzip", "deflate", "br", "zstd", "deflate, gzip"] {
             for plain in [PLAIN, b"\xef\xbb\xbf [1]", b"statut=11&smsID=a", b"--x\r\n", b""] {
@@ -250,7 +250,7 @@ mod tests {
             ("zstd", zstd(&bomb)),
             ("gzip, deflate", zlib(&vec![0; 1 << 20])),
         ] {
-            assert_eq!(undone(&[coding], &body), Err(Answer::TooLarge), "{coding}");
+            assert_eq!(undone(&[coding], &body), Err(Rejection::TooLarge), "{coding}");
         }
         assert_eq!(undone(&["gzip"], &gzip(&bomb[..LIMIT])).map(|plain| plain.len()), Ok(LIMIT));
     }

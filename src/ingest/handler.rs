@@ -1,4 +1,4 @@
-//! One request, from its head to its answer.
+//! One request, from its head to its response.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -8,31 +8,33 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use jiff::Timestamp;
 
-use super::answer::Answer;
+use super::auth::{Authenticator, Callback};
+use super::auth_throttle::AuthThrottle;
 use super::body::{Bodies, Body};
-use super::gate::{self, Address, Gate};
-use super::guesses::Guesses;
 use super::health::{self, Route};
-use crate::config::{Http, Text};
-use crate::event::{Event, TraceParent};
+use super::response::{Rejection, acknowledged};
+use crate::config::Http;
+use crate::event::TraceParent;
 use crate::health::Health;
+use crate::inbound::{InboundRequest, Origin, is_recognized};
 use crate::proof::{self, ProofKey};
-use crate::provider::{Decoded, Reading, Webhook, smsmode};
-use crate::store::{Raw, Store, Submission, Verdict};
+use crate::provider::{Acknowledgement, SignedRequest, Success};
+use crate::store::{Store, Verdict};
 
-/// How long an answer may wait for the disk before the provider is asked to come back. It then finds a duplicate, if the event was
-/// kept after all.
+/// How long a response may wait for the disk before the provider is told to retry. The retry finds a duplicate, if the event was stored
+/// after all.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One in so many connections may be held for a late answer to a guess.
-const LATE: usize = 8;
+/// One in so many connections may be held for a late response to a failed authentication.
+const DELAYED_SHARE: usize = 8;
 
 pub struct Handler {
-    gate: Gate,
-    guesses: Guesses,
+    authenticator: Authenticator,
+    throttle: AuthThrottle,
     store: Store,
     bodies: Bodies,
     proof: ProofKey,
@@ -40,132 +42,118 @@ pub struct Handler {
 }
 
 impl Handler {
-    pub fn new(gate: Gate, store: Store, limits: Http, proof: ProofKey, health: Health) -> Self {
-        let guesses = Guesses::new(limits.max_connections.div_ceil(LATE));
+    pub fn new(authenticator: Authenticator, store: Store, limits: Http, proof: ProofKey, health: Health) -> Self {
+        let throttle = AuthThrottle::new(limits.max_connections.div_ceil(DELAYED_SHARE));
         let bodies = Bodies::new(limits.max_body, limits.body_timeout);
-        Self { gate, guesses, store, bodies, proof, health }
+        Self { authenticator, throttle, store, bodies, proof, health }
     }
 
     /// Counts what came instead of a request: hyper has answered it.
     pub fn count_malformed(&self) {
-        self.gate.unknown().refused_unread(Answer::BrokenBody.result());
+        self.authenticator.unknown().rejected_unread(Rejection::BrokenBody.into());
     }
 
-    pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        match Route::of(request.uri()) {
-            Route::Hooks => {}
-            route => {
-                return health::answer(route, request.method(), &self.health)
-                    .unwrap_or_else(|| Answer::NotFound.response());
-            }
+    pub async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        let route = Route::of(request.uri());
+        if route != Route::Hooks {
+            return health::response(route, request.method(), &self.health)
+                .unwrap_or_else(|| Rejection::NotFound.response());
         }
         let started = Instant::now();
-        let path = request.uri().path().to_owned();
-        let address = gate::address(&path);
-        let proof = request.headers().get(proof::HEADER).and_then(|nonce| self.proof.of(nonce.to_str().ok()?));
-        let suspect = self.gate.suspect(peer.ip(), request.headers());
-        let answer = match self.take(request, address.as_ref(), peer).await {
-            Ok(answer) | Err(answer) => answer,
-        };
-        self.gate.meters(address.as_ref()).answered(answer.result(), started.elapsed());
-        let mut response = answer.response();
-        // Who has the token may know which smscope this is.
-        if answer == Answer::Probe
-            && let Some(proof) = proof.and_then(|proof| HeaderValue::from_str(&proof).ok())
-        {
-            response.headers_mut().insert(proof::HEADER, proof);
+        let (head, body) = request.into_parts();
+        let callback = self.authenticator.resolve(head.uri.path());
+        let outcome = self.ingest(&head, body, &callback, peer).await;
+        let result = outcome.as_ref().map_or_else(|rejection| (*rejection).into(), |(success, _)| (*success).into());
+        callback.meters().answered(result, started.elapsed());
+        match outcome {
+            Ok((success, acknowledgement)) => {
+                let mut response = acknowledged(acknowledgement);
+                // A client that has the token may know which smscope this is.
+                if success == Success::Probe {
+                    response.headers_mut().extend(self.proof(&head).map(|proof| (proof::HEADER, proof)));
+                }
+                response
+            }
+            Err(rejection) => {
+                let mut response = rejection.response();
+                if rejection.is_failed_authentication()
+                    && self.throttle.failed(self.authenticator.client_ip(peer.ip(), &head.headers)).await
+                {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
+            }
         }
-        if answer.is_to_a_guess() && self.guesses.failed(suspect).await {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
     }
 
-    /// The refusals in their order; then the event, kept.
-    async fn take(
+    fn proof(&self, head: &Parts) -> Option<HeaderValue> {
+        let nonce = head.headers.get(&proof::HEADER)?;
+        HeaderValue::from_str(&self.proof.of(nonce.to_str().ok()?)?).ok()
+    }
+
+    /// The checks in their order; then the events, stored.
+    async fn ingest(
         &self,
-        request: Request<Incoming>,
-        address: Option<&Address<'_>>,
+        head: &Parts,
+        body: Incoming,
+        callback: &Callback<'_>,
         peer: SocketAddr,
-    ) -> Result<Answer, Answer> {
-        let method = request.method().clone();
-        if ![Method::GET, Method::HEAD, Method::POST].contains(&method) {
-            return Err(Answer::MethodNotAllowed);
+    ) -> Result<(Success, Acknowledgement), Rejection> {
+        if ![Method::GET, Method::HEAD, Method::POST].contains(&head.method) {
+            return Err(Rejection::MethodNotAllowed);
         }
-        let entrance = self.gate.admit(address)?;
-        entrance.check(request.headers(), peer.ip())?;
+        let authenticated = callback.authenticate()?;
+        authenticated.check(&head.headers, peer.ip())?;
+        let (source, meters) = (&authenticated.source, &authenticated.meters);
+        let acknowledged = |success| Ok((success, source.provider.acknowledge(success)));
 
         // Whatever stands behind the `?`: HEAD changes nothing, so it carries no event.
-        if method == Method::HEAD {
-            return Ok(Answer::Probe);
+        if head.method == Method::HEAD {
+            return acknowledged(Success::Probe);
         }
 
         let arrived_at = Timestamp::now();
-        let (head, body) = request.into_parts();
-        let (query, query_trace) = split_trace(head.uri.query().unwrap_or_default());
-        let Body { bytes: body, _room } = self
-            .bodies
-            .read(&head.headers, body)
-            .await
-            .inspect_err(|_has_content| entrance.meters.arrived(arrived_at))?;
-        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-
-        let source = &entrance.source;
-        let reading = Reading {
-            zone: &source.zone,
-            region: source.region,
-            stop_keywords: &source.stop_keywords,
-            start_keywords: &source.start_keywords,
+        let Body { bytes: body, _room } =
+            self.bodies.read(&head.headers, body).await.inspect_err(|_has_content| meters.arrived(arrived_at))?;
+        let signed = SignedRequest {
+            method: &head.method,
+            path_and_query: head.uri.path_and_query().map_or("/", |path| path.as_str()),
+            headers: &head.headers,
+            body: &body,
+            received_at: arrived_at,
         };
-        let webhook = Webhook { query: &query, content_type, body: &body };
-        // Read whole, whatever is kept of it: duplicates and opt-outs are told by what came.
-        let Decoded { mut events, repaired, has_unread_receipt } = smsmode::decode(&reading, &webhook);
-        if events.is_empty() {
-            return Ok(Answer::Probe);
+        source.provider.verify(&signed).map_err(|_| authenticated.unauthorized())?;
+
+        let (query, query_trace) = split_trace(head.uri.query().unwrap_or_default());
+        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let decoded = InboundRequest { method: head.method.as_str(), query, content_type, body }.decode(source);
+        if decoded.events.is_empty() {
+            let challenge = source.provider.challenge(&decoded.webhook()).map(|response| (Success::Probe, response));
+            return challenge.map_or_else(|| acknowledged(Success::Probe), Ok);
         }
         // A GET that is no event of the provider's is a monitor's, as far as anyone can say.
-        let is_recognized = |event: &Event| !matches!(event, Event::Unrecognized(_));
-        if method == Method::POST || events.iter().any(is_recognized) {
-            entrance.meters.arrived(arrived_at);
+        if head.method == Method::POST || decoded.events.iter().any(is_recognized) {
+            meters.arrived(arrived_at);
         }
-        if !events.iter().all(|event| entrance.knows_channel(event.channel_id())) {
-            return Err(Answer::ChannelForbidden);
+        if !decoded.is_of_allowed_channels() {
+            return Err(Rejection::ChannelForbidden);
         }
-        if repaired {
-            entrance.meters.repaired.increment(1);
+        if decoded.repaired {
+            meters.repaired.increment(1);
         }
-
-        let (query, body) = match source.privacy.text {
-            Text::Dropped => {
-                let (query, body) = smsmode::drop_text(&mut events, &webhook);
-                (query.into_owned(), Bytes::from(body.into_owned()))
-            }
-            Text::Kept | Text::Exported => (query.into_owned(), body),
-        };
-        let raw =
-            Raw { method: head.method.as_str().to_owned(), content_type: content_type.map(str::to_owned), query, body };
-        let trace = query_trace.or(address.and_then(|address| address.trace));
-        let submission = Submission {
-            source: source.name.clone(),
-            arrived_at,
-            trace,
-            reconciled: false,
-            repaired,
-            reprocessed: None,
-            raw,
-            events,
-        };
+        let has_unread_receipt = decoded.has_unread_receipt;
+        let submission = decoded.into_submission(arrived_at, query_trace.or(callback.trace()), Origin::Webhook);
         let Ok(Ok(verdict)) = tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await else {
-            return Err(Answer::Unavailable);
+            return Err(Rejection::Unavailable);
         };
         // A repetition says nothing that the first one has not.
         if has_unread_receipt && verdict != Verdict::Duplicate {
-            entrance.meters.unread_receipts.increment(1);
+            meters.unread_receipts.increment(1);
         }
-        Ok(match verdict {
-            Verdict::Accepted => Answer::Accepted,
-            Verdict::Duplicate => Answer::Duplicate,
-            Verdict::Unrecognized => Answer::Unrecognized,
+        acknowledged(match verdict {
+            Verdict::Accepted => Success::Accepted,
+            Verdict::Duplicate => Success::Duplicate,
+            Verdict::Unrecognized => Success::Unrecognized,
         })
     }
 }

@@ -42,8 +42,8 @@ impl Route {
     }
 }
 
-/// The answer on one of the three paths; `None` for any other.
-pub fn answer(route: Route, method: &Method, health: &Health) -> Option<Response<Full<Bytes>>> {
+/// The response on one of the three paths; `None` for any other.
+pub fn response(route: Route, method: &Method, health: &Health) -> Option<Response<Full<Bytes>>> {
     let state = match route {
         Route::Hooks | Route::Nothing => return None,
         Route::Root => Ok(()),
@@ -99,12 +99,12 @@ mod tests {
     #[test]
     fn the_reason_of_a_no_stays_inside() {
         let ill = Health { liveness: Arc::new(|| Err("the writer has ended")), ..Health::good() };
-        let status = |route| answer(route, &Method::GET, &ill).map(|response| response.status().as_u16());
+        let status = |route| response(route, &Method::GET, &ill).map(|response| response.status().as_u16());
         assert_eq!(status(Route::Liveness), Some(503));
         assert_eq!(status(Route::Readiness), Some(200));
         assert_eq!(status(Route::Root), Some(200));
         assert_eq!(status(Route::Hooks), None);
-        let response = answer(Route::Liveness, &Method::GET, &ill).unwrap();
+        let response = response(Route::Liveness, &Method::GET, &ill).unwrap();
         assert!(!format!("{response:?}").contains("writer"), "{response:?}");
     }
 }

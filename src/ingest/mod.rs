@@ -22,17 +22,19 @@ use crate::config::Http;
 use crate::places::{Place, Places};
 use crate::tasks::{Task, join_logged};
 
-mod answer;
+mod auth;
+mod auth_throttle;
 mod body;
 mod coding;
 mod forwarded;
-mod gate;
-mod guesses;
 mod handler;
 mod health;
+#[cfg(test)]
+mod provider_tests;
+mod response;
 pub mod tls;
 
-pub use gate::{Entrance, Gate};
+pub use auth::{Authenticator, SourceAuth};
 pub use handler::Handler;
 
 use tls::Handshakes;
@@ -154,7 +156,7 @@ where
         crate::tasks::fault::point(Task::Connection);
         let handler = requests.clone();
         place_of_requests
-            .busy_with(async move { Ok::<_, std::convert::Infallible>(handler.answer(request, peer).await) })
+            .busy_with(async move { Ok::<_, std::convert::Infallible>(handler.respond(request, peer).await) })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -10,7 +10,6 @@ mod walk;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,11 +18,12 @@ use tokio::task::JoinSet;
 use crate::config::{self, Config, Source};
 use crate::diagnostics::LogThrottle;
 use crate::event::{Event, SourceName};
+use crate::inbound::{DecodedRequest, Origin};
 use crate::meters::{ReconcileMeters, RoundResult};
 use crate::smsmode_api::{
     ApiError, MESSAGE_LISTS, MessageList, NotConfigured, Operation, PAGE, SmsmodeApi, pause, rest_apis,
 };
-use crate::store::{MARGIN, Raw, Refusal, Store, Submission, Verdict};
+use crate::store::{MARGIN, Refusal, Store, Verdict};
 use crate::tasks::periodic::{jittered, repeat, stagger};
 
 use walk::Walk;
@@ -170,30 +170,15 @@ impl Reconciler {
         }
     }
 
-    /// Keeps each by itself, all at once: the store takes them in one transaction, and says of each whether it was new.
-    async fn keep(&self, found: Vec<(Event, Bytes)>, tally: &mut Tally) -> Result<(), Refusal> {
+    /// Stores each by itself, all at once: the store takes them in one transaction, and says of each whether it was new.
+    async fn store(&self, found: Vec<DecodedRequest<'_>>, tally: &mut Tally) -> Result<(), Refusal> {
         let mut commits = JoinSet::new();
-        for (event, body) in found {
-            let outcome = match &event {
-                Event::Receipt(receipt) => receipt.status.outcome.label(),
+        for message in found {
+            let outcome = match &message.events[..] {
+                [Event::Receipt(receipt)] => receipt.status.outcome.label(),
                 _ => "reply",
             };
-            let raw = Raw {
-                method: "GET".to_owned(),
-                query: String::new(),
-                content_type: Some("application/json".to_owned()),
-                body,
-            };
-            let submission = Submission {
-                source: self.source.name.clone(),
-                arrived_at: Timestamp::now(),
-                trace: None,
-                reconciled: true,
-                repaired: false,
-                reprocessed: None,
-                raw,
-                events: vec![event],
-            };
+            let submission = message.into_submission(Timestamp::now(), None, Origin::Reconciliation);
             let store = self.store.clone();
             commits.spawn(async move { (outcome, store.commit(submission).await) });
         }

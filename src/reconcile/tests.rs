@@ -5,9 +5,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{Api, ApiMode, Config, Flags};
+use crate::inbound;
 use crate::secret::Secret;
 use crate::smsmode::{API_KEY, Fault, SmsmodeApi as StandIn};
-use crate::smsmode_api::event_of;
 use crate::store::{FloodRule, Settings, StoreThreads};
 
 struct Bench {
@@ -63,20 +63,8 @@ fn message(id: &str, minute: usize, status: &str) -> Value {
 impl Bench {
     /// What a webhook with this would do.
     async fn webhook(&self, message: &Value) -> Verdict {
-        let (event, body) = event_of(&self.reconciler.source, message).unwrap();
-        let raw = Raw { method: "POST".into(), query: String::new(), content_type: None, body };
-        let source = self.reconciler.source.name.clone();
-        let arrived_at = Timestamp::now();
-        let submission = Submission {
-            source,
-            arrived_at,
-            trace: None,
-            reconciled: false,
-            repaired: false,
-            reprocessed: None,
-            raw,
-            events: vec![event],
-        };
+        let message = inbound::api_message(&self.reconciler.source, "POST", message).unwrap();
+        let submission = message.into_submission(Timestamp::now(), None, Origin::Webhook);
         self.store.commit(submission).await.unwrap()
     }
 
@@ -123,8 +111,10 @@ async fn a_receipt_that_did_not_come_is_learnt_counted_once_and_marked() {
 #[tokio::test]
 async fn where_texts_are_dropped_what_is_asked_for_has_none_either() {
     let mut bench = bench(10);
-    let told =
-        |bench: &Bench| format!("{:?}", event_of(&bench.reconciler.source, &message("a", 1, "DELIVERED")).unwrap());
+    let told = |bench: &Bench| {
+        let message = inbound::api_message(&bench.reconciler.source, "GET", &message("a", 1, "DELIVERED")).unwrap();
+        format!("{:?}", message.into_submission(Timestamp::now(), None, Origin::Reconciliation))
+    };
     assert_eq!(told(&bench).matches("Hello").count(), 2, "of the event and of the request");
     bench.reconciler.source.privacy.text = config::Text::Dropped;
     assert!(!told(&bench).contains("Hello"));

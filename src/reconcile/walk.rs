@@ -4,7 +4,8 @@
 //! all that is looked for are skipped, by steps that double and then by halves. So one message from yesterday costs some twenty requests,
 //! however many have been sent since.
 
-use crate::smsmode_api::{Failure, MessageList, PAGE, event_of};
+use crate::inbound::{self, DecodedRequest};
+use crate::smsmode_api::{Failure, MessageList, PAGE};
 
 use super::order::Order;
 use super::{Reconciler, RoundError, Tally, Wanted, time};
@@ -111,11 +112,13 @@ impl<'a> Walk<'a> {
         if items.len() < PAGE {
             self.last = Some(self.last.map_or(page, |last| last.min(page)));
         }
-        let events: Vec<_> = items.iter().filter_map(|item| event_of(&self.reconciler.source, item)).collect();
-        self.order.see(page, events.iter().filter_map(|(event, _)| time(event)));
-        let found: Vec<_> = events.into_iter().filter(|(event, _)| self.wanted.has(event)).collect();
+        let source = &self.reconciler.source;
+        let messages: Vec<_> = items.iter().filter_map(|item| inbound::api_message(source, "GET", item)).collect();
+        self.order.see(page, messages.iter().flat_map(|message| &message.events).filter_map(time));
+        let is_wanted = |message: &DecodedRequest<'_>| message.events.iter().any(|event| self.wanted.has(event));
+        let found: Vec<_> = messages.into_iter().filter(is_wanted).collect();
         self.tally.looked_for += found.len() as u64;
-        self.reconciler.keep(found, self.tally).await?;
+        self.reconciler.store(found, self.tally).await?;
         Ok(!self.wanted.is_satisfied())
     }
 }

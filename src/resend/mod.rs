@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::config::{CALLBACK_URL_MAX, Source};
 use crate::diagnostics::LogThrottle;
 use crate::event::{Event, TraceParent};
-use crate::smsmode_api::{self, ApiError, Operation, Outgoing, SmsmodeApi, pause};
+use crate::inbound::{self, Origin};
+use crate::smsmode_api::{ApiError, Operation, Outgoing, SmsmodeApi, pause};
 use crate::store::resends::{Begun, End, ResendResult, ToSend};
-use crate::store::{Raw, Store, Submission};
+use crate::store::{Store, Submission};
 
 /// Decided in one reading of what is due: the provider is asked for one after the other.
 const AT_A_TIME: usize = 100;
@@ -115,23 +115,10 @@ impl Resender {
 
     /// The provider's answer as the webhook that it looks like, which registers the message as pending.
     fn submission(&self, to_send: &ToSend, message: &Value) -> Option<Submission> {
-        let (event, body): (Event, Bytes) = smsmode_api::event_of(&self.source, message)?;
-        let Event::Receipt(_) = &event else { return None };
-        Some(Submission {
-            source: self.source.name.clone(),
-            arrived_at: Timestamp::now(),
-            trace: to_send.trace.as_deref().and_then(TraceParent::parse),
-            reconciled: false,
-            repaired: false,
-            reprocessed: None,
-            raw: Raw {
-                method: "POST".to_owned(),
-                query: String::new(),
-                content_type: Some("application/json".to_owned()),
-                body,
-            },
-            events: vec![event],
-        })
+        let decoded = inbound::api_message(&self.source, "POST", message)?;
+        let trace = to_send.trace.as_deref().and_then(TraceParent::parse);
+        let is_receipt = matches!(decoded.events[..], [Event::Receipt(_)]);
+        is_receipt.then(|| decoded.into_submission(Timestamp::now(), trace, Origin::Webhook))
     }
 }
 

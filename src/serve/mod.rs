@@ -16,7 +16,7 @@ use crate::config::{Config, Tokens};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
 use crate::health::Health;
-use crate::ingest::{self, Entrance, Gate, Handler};
+use crate::ingest::{self, Authenticator, Handler, SourceAuth};
 use crate::ledger::snapshot::Snapshot;
 use crate::meters::{self, ExportMeters, Signal, SourceMeters};
 use crate::number;
@@ -245,7 +245,7 @@ fn start(
         supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
         handshakes
     });
-    let handler = Handler::new(gate(config, &tokens), store, config.http, proof, health.clone());
+    let handler = Handler::new(authenticator(config, &tokens), store, config.http, proof, health.clone());
     let limits = config.http;
     supervisor.spawn(Task::WebhookListener, |shutdown| {
         ingest::run(listeners.webhook, handler, limits, handshakes, shutdown.wait())
@@ -303,13 +303,13 @@ fn health(store: &Store, phase: watch::Receiver<Phase>) -> Health {
     }
 }
 
-fn gate(config: &Config, tokens: &[Vec<Secret>]) -> Gate {
-    let entrance = |(source, tokens): (&crate::config::Source, &Vec<Secret>)| Entrance {
+fn authenticator(config: &Config, tokens: &[Vec<Secret>]) -> Authenticator {
+    let source_auth = |(source, tokens): (&crate::config::Source, &Vec<Secret>)| SourceAuth {
         source: source.clone(),
         tokens: tokens.clone(),
         meters: SourceMeters::new(source.name.as_str()),
     };
-    Gate::new(config.sources.iter().zip(tokens).map(entrance).collect())
+    Authenticator::new(config.sources.iter().zip(tokens).map(source_auth).collect())
 }
 
 /// The ledger with the gauges of the store and of the export.

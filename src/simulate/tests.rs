@@ -14,7 +14,7 @@ use super::scenario::{SPIKE, Scenario};
 use super::status::{Channel, Dialect, Meaning, Status};
 use super::wire;
 use crate::event::{Event, Reason};
-use crate::provider::{DEFAULT_STOP_KEYWORDS, Reading, Webhook, smsmode};
+use crate::provider::{DEFAULT_STOP_KEYWORDS, DecodeContext, Webhook, default_provider};
 
 fn settings() -> Settings {
     Settings {
@@ -202,7 +202,7 @@ fn everything_that_life_brings_occurs() {
 fn the_sidecar_reads_every_webhook_as_what_it_was_meant_to_be() {
     let zone = paris();
     let keywords: Vec<String> = DEFAULT_STOP_KEYWORDS.iter().map(|word| word.to_string()).collect();
-    let reading = Reading {
+    let context = DecodeContext {
         zone: &zone,
         region: crate::event::Country::new("FR").unwrap(),
         stop_keywords: &keywords,
@@ -218,7 +218,7 @@ fn the_sidecar_reads_every_webhook_as_what_it_was_meant_to_be() {
             let query = query.join("&");
             let body = request.body.unwrap_or_default();
             let webhook = Webhook { query: &query, content_type: None, body: body.as_bytes() };
-            let events = smsmode::decode(&reading, &webhook).events;
+            let events = default_provider().decode(&context, &webhook).events;
             match (&events[..], &step.told) {
                 ([Event::Receipt(receipt)], Told::Receipt { status, .. }) => {
                     assert_eq!(receipt.status.outcome.label(), status.meaning.outcome());

@@ -25,12 +25,10 @@ use crate::outbound::{Backoff, Client, Destination, chain, excerpt, receive, ret
 
 mod configured;
 mod error;
-mod item;
 mod resource;
 
 pub use configured::{NotConfigured, rest_apis};
 pub use error::{ApiError, Failure};
-pub use item::event_of;
 pub use resource::{Callbacks, Channel, Organisation, number};
 
 /// Items of a page: the most that the provider gives.

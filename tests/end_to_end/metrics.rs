@@ -45,7 +45,7 @@ const CONTRACT: &[(&str, &str, &str, &str, &[&str])] = &[
     ("smscope_export_oldest_timestamp_seconds", "gauge", "smscope.export.oldest.timestamp", "s", &["signal"]),
     ("smscope_labels_capped_total", "counter", "smscope.labels.capped", "{event}", &["label"]),
     ("smscope_recipients_flooded_total", "counter", "smscope.recipients.flooded", "{recipient}", &["source"]),
-    ("smscope_guesses_limited_total", "counter", "smscope.guesses.limited", "{request}", &[]),
+    ("smscope_auth_failures_throttled_total", "counter", "smscope.auth.failures.throttled", "{request}", &[]),
     ("smscope_store_commit_duration_seconds", "histogram", "smscope.store.commit.duration", "s", &[]),
     ("smscope_store_events", "gauge", "smscope.store.events", "{event}", &[]),
     ("smscope_store_size_bytes", "gauge", "smscope.store.size", "By", &[]),

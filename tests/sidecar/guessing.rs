@@ -25,7 +25,7 @@ fn go_on(smscope: &Smscope, path: &str, header: &str) {
 }
 
 fn limited(smscope: &Smscope) -> f64 {
-    smscope.metric("smscope_guesses_limited_total", &[])
+    smscope.metric("smscope_auth_failures_throttled_total", &[])
 }
 
 #[test]

@@ -53,7 +53,7 @@ export const METRICS = {
   smscope_labels_capped_total: ["label"],
   smscope_task_failures_total: ["task"],
   smscope_recipients_flooded_total: ["source"],
-  smscope_guesses_limited_total: [],
+  smscope_auth_failures_throttled_total: [],
   smscope_tls_certificate_expiry_timestamp_seconds: [],
   smscope_tls_handshake_failures_total: [],
   smscope_self_probe_certificate_expiry_timestamp_seconds: ["source"],

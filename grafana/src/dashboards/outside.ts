@@ -33,7 +33,7 @@ export const clients: Row = {
             "result",
           )} > 0`,
         },
-        { name: "throttled", expr: sum(increase("smscope_guesses_limited_total", "1h")) },
+        { name: "throttled", expr: sum(increase("smscope_auth_failures_throttled_total", "1h")) },
       ],
       colors: {},
     }),

@@ -8,7 +8,7 @@ use super::text::{self, Pair, Parameters};
 use super::{legacy, multipart, resemblance, status, v1};
 use crate::event::{Event, Unrecognized};
 use crate::json::{self, Documents, Unreadable};
-use crate::provider::{Decoded, Reading, Webhook};
+use crate::provider::{DecodeContext, Decoded, Webhook};
 
 /// Events of one webhook: a body of tiny elements must not become a transaction of a hundred thousand events.
 const MAX_EVENTS: usize = 1_000;
@@ -25,8 +25,8 @@ const WRAPPERS: [&str; 11] =
 const OF_A_CAMPAIGN: [&str; 6] = ["acceptedAt", "campaignId", "channel", "from", "sentDate", "type"];
 
 /// Reads one webhook that has content.
-pub(super) fn read(reading: &Reading<'_>, webhook: &Webhook<'_>, body: &[u8]) -> Decoded {
-    let mut reader = Reader { reading, webhook, decoded: Decoded::default(), recognized: 0, whole: None };
+pub(super) fn read(context: &DecodeContext<'_>, webhook: &Webhook<'_>, body: &[u8]) -> Decoded {
+    let mut reader = Reader { context, webhook, decoded: Decoded::default(), recognized: 0, whole: None };
     let read = reader.request(body);
     let why = match read {
         _ if reader.decoded.events.len() > MAX_EVENTS => {
@@ -49,7 +49,7 @@ pub(super) fn read(reading: &Reading<'_>, webhook: &Webhook<'_>, body: &[u8]) ->
 }
 
 struct Reader<'a> {
-    reading: &'a Reading<'a>,
+    context: &'a DecodeContext<'a>,
     webhook: &'a Webhook<'a>,
     decoded: Decoded,
     recognized: usize,
@@ -101,7 +101,7 @@ impl Reader<'_> {
     /// Parameters: those of the legacy API, else JSON in one of them, or as the name of one.
     fn fields(&mut self, fields: Vec<Pair>, level: usize) -> Found {
         let parameters = Parameters::of(&fields);
-        let why = match legacy::event(self.reading, parameters) {
+        let why = match legacy::event(self.context, parameters) {
             Ok(event) => return self.recognize(event),
             Err(why) => why,
         };
@@ -134,11 +134,11 @@ impl Reader<'_> {
                 }
                 Ok(())
             }
-            Value::Object(members) => match v1::event(self.reading, value) {
+            Value::Object(members) => match v1::event(self.context, value) {
                 // A STOP may be in what is missing, and a reply is known by its id: it would never be one.
                 Ok(Event::Reply(_)) if truncated => Err("JSON ends early"),
                 Ok(event) => self.recognize(event),
-                Err(why) => match legacy::event(self.reading, Parameters::of_members(members)) {
+                Err(why) => match legacy::event(self.context, Parameters::of_members(members)) {
                     Ok(Event::Receipt(receipt)) => self.recognize(Event::Receipt(receipt)),
                     Ok(Event::Reply(reply)) if !truncated => self.recognize(Event::Reply(reply)),
                     _ => self.wrapped(members, truncated, level, why),

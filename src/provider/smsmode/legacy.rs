@@ -7,26 +7,26 @@ use super::text::Parameters;
 use super::{contact, differs, mccmnc, price, status, time};
 use crate::event::{Event, Network, Receipt, Reply, ReplyKind, Status, hex, plain_id};
 use crate::number;
-use crate::provider::{Reading, keyword};
+use crate::provider::{DecodeContext, keyword};
 
 /// A receipt where there is a `statut`, a reply where there is a `responseID` or an `emetteur` with its `message`. The error says
 /// what is lacking.
-pub(super) fn event(reading: &Reading<'_>, parameters: Parameters) -> Result<Event, &'static str> {
+pub(super) fn event(context: &DecodeContext<'_>, parameters: Parameters) -> Result<Event, &'static str> {
     if let Some(code) = parameters.get("statut") {
         let sms_id = parameters.get("smsid").ok_or("no smsID")?;
-        return Ok(receipt(reading, &parameters, sms_id, code));
+        return Ok(receipt(context, &parameters, sms_id, code));
     }
     let written_to_us = parameters.get("emetteur").is_some() && parameters.raw("message").is_some();
     if written_to_us || parameters.get("responseid").is_some() {
-        return Ok(reply(reading, parameters));
+        return Ok(reply(context, parameters));
     }
     Err("neither a receipt nor a reply")
 }
 
-fn receipt(reading: &Reading<'_>, parameters: &Parameters, sms_id: &str, code: &str) -> Event {
+fn receipt(context: &DecodeContext<'_>, parameters: &Parameters, sms_id: &str, code: &str) -> Event {
     let network = network(parameters);
     let numero = parameters.get("numero").unwrap_or_default();
-    let (number, country) = contact(Some(numero).filter(|n| !n.is_empty()), network.mccmnc.as_deref(), reading);
+    let (number, country) = contact(Some(numero).filter(|n| !n.is_empty()), network.mccmnc.as_deref(), context);
     let message_part = number.as_deref().map(number::plain).unwrap_or_default();
     let value = status::legacy_code(code);
     Event::Receipt(Box::new(Receipt {
@@ -45,7 +45,7 @@ fn receipt(reading: &Reading<'_>, parameters: &Parameters, sms_id: &str, code: &
             value_text: differs(code, &value),
             value,
             detail: None,
-            time: received(reading, parameters),
+            time: received(context, parameters),
             time_text: parameters.get("date_reception").unwrap_or_default().to_owned(),
         },
         accepted_at: None,
@@ -61,23 +61,23 @@ fn receipt(reading: &Reading<'_>, parameters: &Parameters, sms_id: &str, code: &
 }
 
 /// In a reply `numero` is the short code and `emetteur` the contact.
-fn reply(reading: &Reading<'_>, parameters: Parameters) -> Event {
+fn reply(context: &DecodeContext<'_>, parameters: Parameters) -> Event {
     let network = network(&parameters);
-    let (number, country) = contact(parameters.get("emetteur"), network.mccmnc.as_deref(), reading);
+    let (number, country) = contact(parameters.get("emetteur"), network.mccmnc.as_deref(), context);
     let text = parameters.raw("message").filter(|text| !text.trim().is_empty());
-    let stops = text.is_some_and(|text| keyword::is_keyword(text, reading.stop_keywords));
+    let stops = text.is_some_and(|text| keyword::is_keyword(text, context.stop_keywords));
     let mut reply = Reply {
         reply_id: parameters.get("responseid").unwrap_or_default().to_owned(),
         former_id: None,
         kind: if stops { ReplyKind::Stop } else { ReplyKind::Reply },
-        opts_in: !stops && text.is_some_and(|text| keyword::is_keyword(text, reading.start_keywords)),
+        opts_in: !stops && text.is_some_and(|text| keyword::is_keyword(text, context.start_keywords)),
         channel: Some("SMS".to_owned()),
         channel_id: None,
         flow: None,
         number,
         country,
         originator: owned(&parameters, "numero"),
-        time: received(reading, &parameters),
+        time: received(context, &parameters),
         network,
         ref_client: owned(&parameters, "refclient"),
         campaign_id: None,
@@ -89,9 +89,9 @@ fn reply(reading: &Reading<'_>, parameters: Parameters) -> Event {
         let former = hash_of_all(&parameters);
         for (name, value) in &mut parameters {
             match name.as_str() {
-                "emetteur" | "numero" => *value = number::plain(&number::read(value, reading.region).number),
+                "emetteur" | "numero" => *value = number::plain(&number::read(value, context.region).number),
                 "date_reception" => {
-                    if let Some(time) = time::parse(value, reading.zone) {
+                    if let Some(time) = time::parse(value, context.zone) {
                         *value = time.to_string();
                     }
                 }
@@ -114,8 +114,8 @@ fn hash_of_all(parameters: &[(String, String)]) -> String {
     hex(&hash.finalize())
 }
 
-fn received(reading: &Reading<'_>, parameters: &Parameters) -> Option<Timestamp> {
-    time::parse(parameters.get("date_reception")?, reading.zone)
+fn received(context: &DecodeContext<'_>, parameters: &Parameters) -> Option<Timestamp> {
+    time::parse(parameters.get("date_reception")?, context.zone)
 }
 
 fn network(parameters: &Parameters) -> Network {

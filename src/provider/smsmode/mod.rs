@@ -4,9 +4,14 @@
 //! type is absent, an unknown one is passed over, and what is no receipt or reply is
 //! [`Unrecognized`](crate::event::Event::Unrecognized), so that it is stored.
 
-use crate::event::{Country, Price};
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::event::{Country, Event, Price};
 use crate::number::{self, Phone, mcc};
-use crate::provider::{Decoded, Reading, Webhook};
+use crate::provider::{Acknowledgement, DecodeContext, Decoded, Provider, Success, Webhook};
 
 mod content;
 mod legacy;
@@ -18,8 +23,6 @@ mod text;
 mod time;
 mod v1;
 
-pub use redact::drop_text;
-
 #[cfg(test)]
 mod shape_tests;
 #[cfg(test)]
@@ -27,15 +30,37 @@ mod tests;
 #[cfg(test)]
 mod wrapped_tests;
 
-/// Reads one webhook; never fails. No event only if there is neither a query nor a body, or nothing in the body but white space or
-/// an empty JSON array: a probe. A JSON array, or a document a line, is one event an element, in its order; one of more than 1,000
-/// elements is a single unrecognized event.
-pub fn decode(reading: &Reading<'_>, webhook: &Webhook<'_>) -> Decoded {
-    let body = trimmed(webhook.body);
-    if webhook.query.is_empty() && is_void(body) {
-        return Decoded::default();
+/// smsmode, which signs nothing and takes any 2xx for a success.
+#[derive(Clone, Copy, Debug)]
+pub struct Smsmode;
+
+impl Provider for Smsmode {
+    /// No event only if there is neither a query nor a body, or nothing in the body but white space or an empty JSON array: a probe.
+    /// A JSON array, or a document a line, is one event an element, in its order; one of more than 1,000 elements is a single
+    /// unrecognized event.
+    fn decode(&self, context: &DecodeContext<'_>, webhook: &Webhook<'_>) -> Decoded {
+        let body = trimmed(webhook.body);
+        if webhook.query.is_empty() && is_void(body) {
+            return Decoded::default();
+        }
+        content::read(context, webhook, body)
     }
-    content::read(reading, webhook, body)
+
+    fn drop_text<'a>(&self, events: &mut [Event], webhook: &Webhook<'a>) -> (Cow<'a, str>, Cow<'a, [u8]>) {
+        events.iter_mut().for_each(Event::drop_text);
+        redact::without_text(webhook)
+    }
+
+    fn acknowledge(&self, success: Success) -> Acknowledgement {
+        let body = match success {
+            Success::Accepted => r#"{"result":"accepted"}"#,
+            Success::Duplicate => r#"{"result":"duplicate"}"#,
+            Success::Unrecognized => r#"{"result":"unrecognized"}"#,
+            Success::Probe => r#"{"result":"probe"}"#,
+        };
+        let body = Bytes::from_static(body.as_bytes());
+        Acknowledgement { status: StatusCode::OK, content_type: Some("application/json"), body }
+    }
 }
 
 /// A body without white space around it and without a byte order mark.
@@ -51,8 +76,12 @@ fn is_void(body: &[u8]) -> bool {
 }
 
 /// A contact's number and country, the country from the network's code where the number has none.
-fn contact(written: Option<&str>, mccmnc: Option<&str>, reading: &Reading<'_>) -> (Option<String>, Option<Country>) {
-    let phone = written.map(|written| number::read(written, reading.region));
+fn contact(
+    written: Option<&str>,
+    mccmnc: Option<&str>,
+    context: &DecodeContext<'_>,
+) -> (Option<String>, Option<Country>) {
+    let phone = written.map(|written| number::read(written, context.region));
     let (number, country) = phone.map_or((None, None), |Phone { number, country }| (Some(number), country));
     (number, country.or_else(|| mccmnc.and_then(mcc::country)))
 }

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::content::MAX_LEVEL;
 use super::{multipart, text};
-use crate::event::Event;
 use crate::json::{self, Documents, Unreadable};
 use crate::provider::Webhook;
 
@@ -20,15 +19,9 @@ const LEGACY_TEXT: &str = "message";
 /// Members that are a text where they hold no message.
 const TEXTS: [&str; 3] = ["body", "text", LEGACY_TEXT];
 
-/// Takes the texts out of events, and gives query and body of the webhook that they were read from without them.
-pub fn drop_text<'a>(events: &mut [Event], webhook: &Webhook<'a>) -> (Cow<'a, str>, Cow<'a, [u8]>) {
-    events.iter_mut().for_each(Event::drop_text);
-    without_text(webhook)
-}
-
-/// Query and body without texts, in each form in which [`decode`](super::decode) finds them; of JSON at any depth, so that a shape
-/// which is not recognized loses them too. What is neither JSON nor parameters cannot be read, so it stays as it is.
-fn without_text<'a>(webhook: &Webhook<'a>) -> (Cow<'a, str>, Cow<'a, [u8]>) {
+/// Query and body without texts, in each form in which the decoder finds them; of JSON at any depth, so that a shape which is not
+/// recognized loses them too. What is neither JSON nor parameters cannot be read, so it stays as it is.
+pub(super) fn without_text<'a>(webhook: &Webhook<'a>) -> (Cow<'a, str>, Cow<'a, [u8]>) {
     let query = match query(webhook.query.as_bytes()) {
         Some(changed) => Cow::Owned(String::from_utf8_lossy(&changed).into_owned()),
         None => webhook.query.into(),

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::decode;
+use super::Smsmode;
 use crate::event::{Country, Event, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Unrecognized};
-use crate::provider::{DEFAULT_STOP_KEYWORDS, Decoded, Events, Reading, Webhook};
+use crate::provider::{DEFAULT_STOP_KEYWORDS, DecodeContext, Decoded, Events, Provider, Webhook};
 
 pub(super) const JSON: Option<&str> = Some("application/json");
 pub(super) const FORM: Option<&str> = Some("application/x-www-form-urlencoded; charset=utf-8");
@@ -18,9 +18,13 @@ pub(super) fn read(query: &str, content_type: Option<&str>, body: &[u8]) -> Even
 pub(super) fn decoded(query: &str, content_type: Option<&str>, body: &[u8]) -> Decoded {
     let zone = TimeZone::get("Europe/Paris").unwrap();
     let keywords: Vec<String> = DEFAULT_STOP_KEYWORDS.iter().map(|word| word.to_string()).collect();
-    let reading =
-        Reading { zone: &zone, region: Country::new("FR").unwrap(), stop_keywords: &keywords, start_keywords: &[] };
-    decode(&reading, &Webhook { query, content_type, body })
+    let context = DecodeContext {
+        zone: &zone,
+        region: Country::new("FR").unwrap(),
+        stop_keywords: &keywords,
+        start_keywords: &[],
+    };
+    Smsmode.decode(&context, &Webhook { query, content_type, body })
 }
 
 #[track_caller]

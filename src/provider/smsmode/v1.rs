@@ -5,13 +5,13 @@ use serde_json::Value;
 use super::{contact, differs, mccmnc, price, status, time};
 use crate::event::{Event, Network, Price, Receipt, Reply, ReplyKind, Status, plain_id};
 use crate::number;
-use crate::provider::{Reading, keyword};
+use crate::provider::{DecodeContext, keyword};
 
 /// A longer message does not exist: a part is numbered by one byte.
 const MOST_PARTS: u64 = 255;
 
 /// One message resource. The error says what it lacks to be a receipt or a reply.
-pub(super) fn event(reading: &Reading<'_>, message: &Value) -> Result<Event, &'static str> {
+pub(super) fn event(context: &DecodeContext<'_>, message: &Value) -> Result<Event, &'static str> {
     if !message.is_object() {
         return Err("not a JSON object");
     }
@@ -19,19 +19,19 @@ pub(super) fn event(reading: &Reading<'_>, message: &Value) -> Result<Event, &'s
     let direction = word(&message["direction"]);
     let is = |known: &str| direction.is_some_and(|direction| direction.eq_ignore_ascii_case(known));
     if is("MO") {
-        return Ok(reply(reading, message, message_id));
+        return Ok(reply(context, message, message_id));
     }
     if let Some(value) = text(&message["status"]["value"]) {
-        return Ok(receipt(reading, message, message_id, value));
+        return Ok(receipt(context, message, message_id, value));
     }
     let origin = &message["originMessageId"];
     let is_reply = message["body"].is_object() && (text(&message["from"]).is_some() || text(origin).is_some());
     // A status as a plain text. A reply may have one too, of its own kind.
     let plain = word(&message["status"]).filter(|status| !is_reply || direction.is_some() || status::is_known(status));
     match (plain, direction) {
-        (Some(status), _) => Ok(receipt(reading, message, message_id, status.to_owned())),
+        (Some(status), _) => Ok(receipt(context, message, message_id, status.to_owned())),
         (None, Some(_)) => Err("no status"),
-        (None, None) if is_reply => Ok(reply(reading, message, message_id)),
+        (None, None) if is_reply => Ok(reply(context, message, message_id)),
         (None, None) => Err("neither a receipt nor a reply"),
     }
 }
@@ -41,16 +41,16 @@ pub(super) fn channel_id(message: &Value) -> Option<String> {
     id(&message["channel"]["channelId"])
 }
 
-fn receipt(reading: &Reading<'_>, message: &Value, message_id: String, value: String) -> Event {
+fn receipt(context: &DecodeContext<'_>, message: &Value, message_id: String, value: String) -> Event {
     let (status, body) = (&message["status"], &message["body"]);
     let network = network(&status["lookup"]);
     let to = text(&message["recipient"]["to"]);
-    let (number, country) = contact(to.as_deref(), network.mccmnc.as_deref(), reading);
+    let (number, country) = contact(to.as_deref(), network.mccmnc.as_deref(), context);
     let detail = text(&status["detail"]);
     let written = value;
     let value = written.to_ascii_uppercase();
     let time_text = text(&status["deliveryDate"]).unwrap_or_default();
-    let time_of = |field: &Value| text(field).and_then(|text| time::parse(&text, reading.zone));
+    let time_of = |field: &Value| text(field).and_then(|text| time::parse(&text, context.zone));
     Event::Receipt(Box::new(Receipt {
         message_id,
         message_part: String::new(),
@@ -67,7 +67,7 @@ fn receipt(reading: &Reading<'_>, message: &Value, message_id: String, value: St
             value_text: differs(&written, &value),
             value,
             detail,
-            time: time::parse(&time_text, reading.zone),
+            time: time::parse(&time_text, context.zone),
             time_text,
         },
         accepted_at: time_of(&message["acceptedAt"]),
@@ -82,22 +82,22 @@ fn receipt(reading: &Reading<'_>, message: &Value, message_id: String, value: St
     }))
 }
 
-fn reply(reading: &Reading<'_>, message: &Value, reply_id: String) -> Event {
+fn reply(context: &DecodeContext<'_>, message: &Value, reply_id: String) -> Event {
     let body = &message["body"];
     let network = network(&message["status"]["lookup"]);
     let (person, originator) = sides(text(&message["from"]), text(&message["recipient"]["to"]));
-    let (number, country) = contact(person.as_deref(), network.mccmnc.as_deref(), reading);
+    let (number, country) = contact(person.as_deref(), network.mccmnc.as_deref(), context);
     let content = content(body);
     let stops = says_yes(&body["stop"])
-        || content.as_deref().is_some_and(|text| keyword::is_keyword(text, reading.stop_keywords));
+        || content.as_deref().is_some_and(|text| keyword::is_keyword(text, context.stop_keywords));
     let time = ["sentDate", "acceptedAt"]
         .iter()
-        .find_map(|field| text(&message[*field]).and_then(|text| time::parse(&text, reading.zone)));
+        .find_map(|field| text(&message[*field]).and_then(|text| time::parse(&text, context.zone)));
     Event::Reply(Box::new(Reply {
         former_id: None,
         reply_id,
         kind: if stops { ReplyKind::Stop } else { ReplyKind::Reply },
-        opts_in: !stops && content.as_deref().is_some_and(|text| keyword::is_keyword(text, reading.start_keywords)),
+        opts_in: !stops && content.as_deref().is_some_and(|text| keyword::is_keyword(text, context.start_keywords)),
         channel: channel(message),
         channel_id: channel_id(message),
         flow: text(&message["channel"]["flow"]).map(upper),

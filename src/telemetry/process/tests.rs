@@ -106,7 +106,7 @@ pub fn exercise() {
     StoreMeters::new().committed(Duration::from_millis(4));
     RelayMeters::new("app").attempted(Duration::from_millis(20));
     meters::labels_capped("network").increment(1);
-    meters::guesses_limited().increment(1);
+    meters::auth_failures_throttled().increment(1);
     meters::handshake_failures().increment(1);
     meters::certificate_expiry("2026-12-24T00:00:00Z".parse().unwrap());
     meters::build_info("0.1.0", "abc", "1.95");
