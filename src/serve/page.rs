@@ -28,7 +28,7 @@ pub fn page(
     };
     let now = {
         let store = store.clone();
-        move || Now { snapshot: snapshot(), process: process.render(), store_is_healthy: store.is_healthy() }
+        move || Now { snapshot: snapshot(), process: process.values(), store_is_healthy: store.is_healthy() }
     };
     let latest = {
         let (store, discretion) = (store.clone(), super::discretion(config));

@@ -21,3 +21,4 @@ pub mod prometheus;
 pub mod recorder;
 pub mod resource;
 pub mod sender;
+pub mod values;

@@ -1,6 +1,7 @@
-//! The metrics of the process by both ways out: the scrape, and the push beside the ledger's.
+//! The metrics of the process for all who want them: the scrape, the push beside the ledger's, and the page.
 //!
-//! Both see every recording through one fan-out: here it is rendered for the scrape, in [`super::process_push`] exported.
+//! Each sees every recording through one fan-out: here it is rendered for the scrape, in [`super::process_push`] exported, in
+//! [`super::values`] read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use metrics_util::layers::{Fanout, FanoutBuilder};
 use opentelemetry_otlp::ExporterBuildError;
 
 use super::recorder::MeterRecorder;
+use super::values::Values;
 use crate::meters;
 use crate::tasks::periodic::repeat;
 
@@ -26,9 +28,10 @@ pub enum InstallError {
     Exporter(#[from] ExporterBuildError),
 }
 
-/// What the process recorded, to be scraped.
+/// What the process recorded, to be scraped and read.
 pub struct ProcessMetrics {
     scrape: PrometheusHandle,
+    values: Values,
     process: metrics_process::Collector,
 }
 
@@ -57,12 +60,13 @@ impl ProcessMetrics {
         }
         let prometheus = builder.build_recorder();
         let scrape = prometheus.handle();
-        let fanout = FanoutBuilder::default().add_recorder(prometheus);
+        let values = Values::default();
+        let fanout = FanoutBuilder::default().add_recorder(prometheus).add_recorder(values.clone());
         let fanout = match push {
             Some(push) => fanout.add_recorder(push),
             None => fanout,
         };
-        Ok((Self { scrape, process: metrics_process::Collector::default() }, fanout.build()))
+        Ok((Self { scrape, values, process: metrics_process::Collector::default() }, fanout.build()))
     }
 
     /// All of it as Prometheus text, by name, `process_*` being of this moment.
@@ -72,6 +76,12 @@ impl ProcessMetrics {
         let mut families: Vec<&str> = text.split_terminator("\n\n").collect();
         families.sort_unstable();
         families.iter().flat_map(|family| [family, "\n"]).collect()
+    }
+
+    /// Its counters and gauges, `process_*` being of this moment.
+    pub fn values(&self) -> Values {
+        self.process.collect();
+        self.values.clone()
     }
 
     /// Keeps observations from piling up, until `shutdown` resolves.

@@ -5,6 +5,8 @@
 //! and log by itself; so its HTTP client is a channel, and the metrics leave like all else that smscope sends. Nothing
 //! but the body of its request is used: what it reads from the environment (OTEL_EXPORTER_OTLP_*), smscope has read before.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +16,8 @@ use opentelemetry::metrics::MeterProvider;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{ExporterBuildError, MetricExporter, Protocol, RetryPolicy, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics};
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream, Temporality};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -56,10 +60,11 @@ impl ProcessPush {
     /// # Errors
     /// None, as long as nothing that the exporter reads from the environment can make it fail.
     pub fn new(resource: &Resource) -> Result<(Self, MeterRecorder), ExporterBuildError> {
-        let (client, requests) = mpsc::unbounded_channel();
+        let (sender, requests) = mpsc::unbounded_channel();
+        let points = Arc::new(AtomicU64::new(0));
         let exporter = MetricExporter::builder()
             .with_http()
-            .with_http_client(HandOver(client))
+            .with_http_client(HandOver { requests: sender, points: points.clone() })
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(NO_URL)
             .with_timeout(NEVER)
@@ -69,7 +74,7 @@ impl ProcessPush {
         let by_country = otlp_name(meters::DELIVERY_DURATION.name, meters::DELIVERY_DURATION.unit);
         let provider = SdkMeterProvider::builder()
             .with_resource(resource.to_sdk())
-            .with_reader(PeriodicReader::builder(exporter).with_interval(NEVER).build())
+            .with_reader(PeriodicReader::builder(Counting { exporter, points }).with_interval(NEVER).build())
             .with_view(move |instrument: &Instrument| {
                 let stream = Stream::builder().with_cardinality_limit(SERIES_BY_COUNTRY);
                 (instrument.name() == by_country).then(|| stream.build().ok()).flatten()
@@ -123,16 +128,63 @@ impl Collected {
     }
 }
 
+/// The exporter, and the data points of what it exports: they can be counted before it encodes them.
+struct Counting {
+    exporter: MetricExporter,
+    points: Arc<AtomicU64>,
+}
+
+impl PushMetricExporter for Counting {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        self.points.store(data_points(metrics), Ordering::Relaxed);
+        self.exporter.export(metrics).await
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.exporter.temporality()
+    }
+}
+
+fn data_points(metrics: &ResourceMetrics) -> u64 {
+    fn count<T>(data: &MetricData<T>) -> usize {
+        match data {
+            MetricData::Gauge(gauge) => gauge.data_points().count(),
+            MetricData::Sum(sum) => sum.data_points().count(),
+            MetricData::Histogram(histogram) => histogram.data_points().count(),
+            MetricData::ExponentialHistogram(histogram) => histogram.data_points().count(),
+        }
+    }
+    let metrics = metrics.scope_metrics().flat_map(ScopeMetrics::metrics);
+    let counts = metrics.map(|metric| match metric.data() {
+        AggregatedMetrics::F64(data) => count(data),
+        AggregatedMetrics::U64(data) => count(data),
+        AggregatedMetrics::I64(data) => count(data),
+    });
+    counts.sum::<usize>() as u64
+}
+
 /// The exporter's HTTP client.
 #[derive(Debug)]
-struct HandOver(mpsc::UnboundedSender<Collected>);
+struct HandOver {
+    requests: mpsc::UnboundedSender<Collected>,
+    /// In the request that comes.
+    points: Arc<AtomicU64>,
+}
 
 #[async_trait]
 impl HttpClient for HandOver {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let request = MetricRequest::read(request.into_body())?;
+        let request = MetricRequest { points: self.points.load(Ordering::Relaxed), body: request.into_body() };
         let (answer, answered) = oneshot::channel();
-        self.0.send(Collected { request, answer })?;
+        self.requests.send(Collected { request, answer })?;
         Ok(Response::builder().status(answered.await?).body(Bytes::new())?)
     }
 }

@@ -38,12 +38,12 @@ use crate::event::SourceName;
 use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
 use crate::tasks::periodic::repeat;
+use crate::telemetry::values::Values;
 
 mod events;
 mod format;
 mod messages;
 mod recent;
-mod scrape;
 mod view;
 
 #[cfg(test)]
@@ -99,8 +99,7 @@ pub struct CallbackUrl {
 /// The state of things.
 pub struct Now {
     pub snapshot: Snapshot,
-    /// The metrics of the process as Prometheus text.
-    pub process: String,
+    pub process: Values,
     pub store_is_healthy: bool,
 }
 

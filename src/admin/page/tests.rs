@@ -7,6 +7,7 @@ use crate::event::Reason;
 use crate::ledger::catalogue::{Metric, gauge};
 use crate::ledger::snapshot::{Family, Sample};
 use crate::ledger::{Ledger, Postings};
+use crate::meters::{ExportMeters, Signal, WEBHOOK_REQUESTS};
 use crate::record::{Kind, Record};
 
 const LOOPBACK: &str = "127.0.0.1:7673";
@@ -42,7 +43,7 @@ pub fn empty_page() -> Page {
 }
 
 fn nothing() -> Now {
-    Now { snapshot: Snapshot::default(), process: String::new(), store_is_healthy: true }
+    Now { snapshot: Snapshot::default(), process: Values::default(), store_is_healthy: true }
 }
 
 fn gauge(description: &'static crate::ledger::catalogue::Description, labels: &[&str], value: i64) -> Family {
@@ -103,14 +104,22 @@ fn trouble_is_said_in_words() {
 
 #[test]
 fn what_waits_and_what_was_lost_on_the_way_out_is_shown() {
-    let on = "smscope_export_records_total{signal=\"logs\"} 1200\nsmscope_export_failures_total{signal=\"logs\"} 1\n\
-              smscope_export_dropped_records_total{signal=\"logs\"} 3\nsmscope_export_records_total{signal=\"metrics\"} 9\n\
-              smscope_export_failures_total{signal=\"metrics\"} 0\n";
+    let on = || {
+        let values = Values::default();
+        metrics::with_local_recorder(&values, || {
+            let logs = ExportMeters::new(Signal::Logs);
+            logs.records.increment(1200);
+            logs.failures.increment(1);
+            logs.dropped.increment(3);
+            ExportMeters::new(Signal::Metrics).records.increment(9);
+        });
+        values
+    };
     let with_backlog = |backlog, oldest: Option<i64>| {
         move || {
             let mut families = vec![gauge(&gauge::EXPORT_BACKLOG, &["logs"], backlog)];
             families.extend(oldest.map(|oldest| gauge(&gauge::EXPORT_OLDEST, &["logs"], oldest)));
-            Now { snapshot: Snapshot { families }, process: on.into(), ..nothing() }
+            Now { snapshot: Snapshot { families }, process: on(), ..nothing() }
         }
     };
     let sent = "1,200 records sent, 1 request failed, 3 dropped";
@@ -141,12 +150,19 @@ fn the_store_is_measured_against_its_limit_and_the_oldest_pending_message_has_an
 
 #[test]
 fn requests_are_told_by_source_and_refusals_by_what_was_wrong() {
-    let process = "smscope_webhook_requests_total{source=\"smsmode\",result=\"accepted\"} 1500\n\
-                   smscope_webhook_requests_total{source=\"smsmode\",result=\"probe\"} 9\n\
-                   smscope_webhook_requests_total{source=\"smsmode\",result=\"too_large\"} 2\n\
-                   smscope_webhook_requests_total{source=\"smsmode\",result=\"overloaded\"} 1\n\
-                   smscope_webhook_requests_total{source=\"unknown\",result=\"unauthorized\"} 4\n";
-    let page = page(move || Now { process: process.into(), ..nothing() }, vec![]);
+    let process = Values::default();
+    metrics::with_local_recorder(&process, || {
+        for (source, result, count) in [
+            ("smsmode", "accepted", 1500),
+            ("smsmode", "probe", 9),
+            ("smsmode", "too_large", 2),
+            ("smsmode", "overloaded", 1),
+            ("unknown", "unauthorized", 4),
+        ] {
+            metrics::counter!(WEBHOOK_REQUESTS.name, "source" => source, "result" => result).increment(count);
+        }
+    });
+    let page = page(move || Now { process: process.clone(), ..nothing() }, vec![]);
     shows(
         &page,
         None,

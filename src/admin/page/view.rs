@@ -8,7 +8,6 @@ use super::events::{EventRow, words};
 use super::format::{Count, Moment, percent, size};
 use super::messages::{Bar, Messages, ReasonRow, reasons};
 use super::recent::RecentRow;
-use super::scrape::{self, Series};
 use super::{About, Now};
 use crate::ledger::catalogue::gauge;
 use crate::ledger::snapshot::Snapshot;
@@ -16,6 +15,7 @@ use crate::meters::{
     EXPORT_DROPPED, EXPORT_FAILURES, EXPORT_RECORDS, LAST_WEBHOOK, Signal, WEBHOOK_REQUESTS, WebhookResult,
 };
 use crate::record::Entry;
+use crate::telemetry::values::Values;
 
 /// The source label of requests that were addressed to no source.
 const NO_SOURCE: &str = "unknown";
@@ -122,8 +122,8 @@ impl View {
     ) -> Self {
         let moment = |at| Moment { at, now: time };
         let private = latest.is_some();
-        let (snapshot, process) = (&now.snapshot, &*now.process);
-        let started = scrape::series(process, "process_start_time_seconds").find_map(|series| unix_time(series.value));
+        let (snapshot, process) = (&now.snapshot, &now.process);
+        let started = process.series("process_start_time_seconds").first().and_then(|series| unix_time(series.value));
         Self {
             version: env!("CARGO_PKG_VERSION"),
             revision: env!("BUILD_REVISION"),
@@ -173,13 +173,13 @@ fn sources(about: &About, snapshot: &Snapshot, private: bool, now: Timestamp) ->
 }
 
 /// One row a source, then one of what was addressed to none, if there was such a thing.
-fn requests(about: &About, process: &str, now: Timestamp) -> Vec<RequestRow> {
+fn requests(about: &About, process: &Values, now: Timestamp) -> Vec<RequestRow> {
     let mut counts: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-    for series in scrape::series(process, WEBHOOK_REQUESTS.name) {
+    for series in process.series(WEBHOOK_REQUESTS.name) {
         let results = counts.entry(series.label("source").to_owned()).or_default();
         *results.entry(series.label("result").to_owned()).or_default() += series.value as i64;
     }
-    let last: Vec<Series> = scrape::series(process, LAST_WEBHOOK.name).collect();
+    let last = process.series(LAST_WEBHOOK.name);
     let row = |source: &str| {
         let count = |result: WebhookResult| {
             Count(counts.get(source).and_then(|results| results.get(result.as_str())).copied().unwrap_or(0))
@@ -213,9 +213,10 @@ fn is_refusal(result: WebhookResult) -> bool {
 }
 
 /// The counters of a signal exist from the start when it is exported, and else not at all.
-fn signal(signal: Signal, process: &str) -> SignalView {
+fn signal(signal: Signal, process: &Values) -> SignalView {
     let count = |metric| {
-        let found = scrape::series(process, metric).find(|series| series.label("signal") == signal.as_str());
+        let series = process.series(metric);
+        let found = series.iter().find(|series| series.label("signal") == signal.as_str());
         found.map(|series| Count(series.value as i64))
     };
     SignalView {
