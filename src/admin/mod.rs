@@ -1,8 +1,8 @@
 //! The admin listener: metrics, health and a page for people. On loopback unless told otherwise; it shows no token, no number and no
 //! text.
 
-use std::convert::Infallible;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,18 +16,13 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio_io_timeout::TimeoutStream;
 
 use crate::health::Health;
-use crate::ingest::tls::Handshakes;
-use crate::places::{Place, Places};
-use crate::tasks::{Task, join_logged};
+use crate::listener::tls::Handshakes;
+use crate::listener::{self, Limits, Service};
+use crate::tasks::Task;
 
 pub mod access;
 pub mod format;
@@ -66,70 +61,25 @@ pub struct Admin {
 
 /// Serves until `shutdown` resolves. Connections that are open then are closed: a Prometheus keeps its own alive between scrapes, and
 /// what it could still ask for is about to go.
-/// With `tls`, that is all that is spoken.
+/// With `tls`, nothing but TLS is accepted.
 pub async fn run(listener: TcpListener, admin: Admin, tls: Option<Handshakes>, shutdown: impl Future<Output = ()>) {
-    let admin = Arc::new(admin);
-    let places = Places::new(MAX_CONNECTIONS);
-    let mut connections = JoinSet::new();
-    tokio::pin!(shutdown);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut shutdown => break,
-            accepted = async {
-                let stream = listener.accept().await?.0;
-                Ok::<_, std::io::Error>((stream, places.take().await))
-            } => accepted,
-        };
-        while let Some(joined) = connections.try_join_next() {
-            join_logged(Task::AdminConnection, joined);
-        }
-        let Ok((stream, place)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(WRITE_TIMEOUT));
-        let (admin, place, stream) = (admin.clone(), Arc::new(place), Box::pin(stream));
-        let tls = tls.clone();
-        connections.spawn(async move {
-            let conversation = async {
-                match tls {
-                    None => converse(stream, &admin, &place).await,
-                    Some(tls) => match tls.begin(stream, HANDSHAKE_TIMEOUT).await {
-                        Some(stream) => converse(stream, &admin, &place).await,
-                        // It has been logged.
-                        None => Ok(()),
-                    },
-                }
-            };
-            tokio::select! {
-                ended = conversation => if let Err(error) = ended {
-                    tracing::debug!(%error, "admin connection ended");
-                },
-                () = place.is_wanted() => tracing::debug!("admin connection closed, its place was wanted"),
-            }
-        });
-    }
-    connections.shutdown().await;
+    let limits = Limits {
+        max_connections: MAX_CONNECTIONS,
+        header_timeout: HEADER_TIMEOUT,
+        handshake_timeout: Some(HANDSHAKE_TIMEOUT),
+        write_timeout: WRITE_TIMEOUT,
+        drain_timeout: Duration::ZERO,
+        http: http1::Builder::new(),
+    };
+    listener::serve(listener, admin, &limits, tls, shutdown).await;
 }
 
-/// One connection from its first request to its end.
-async fn converse<S>(stream: S, admin: &Arc<Admin>, place: &Arc<Place>) -> hyper::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(|request: Request<Incoming>| {
-        #[cfg(test)]
-        crate::tasks::fault::point(Task::AdminConnection);
-        let (request, _) = request.into_parts();
-        let admin = admin.clone();
-        place.busy_with(async move { Ok::<_, Infallible>(admin.answer(&request).await) })
-    });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
+impl Service for Admin {
+    const CONNECTION: Task = Task::AdminConnection;
+
+    async fn respond(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
+        self.answer(&request.into_parts().0).await
+    }
 }
 
 impl Admin {

@@ -21,9 +21,11 @@ use crate::config::Http;
 use crate::event::TraceParent;
 use crate::health::Health;
 use crate::inbound::{InboundRequest, Origin, is_recognized};
+use crate::listener::Service;
 use crate::proof::{self, ProofKey};
 use crate::provider::{Acknowledgement, SignedRequest, Success};
 use crate::store::{Store, Verdict};
+use crate::tasks::Task;
 
 /// How long a response may wait for the disk before the provider is told to retry. The retry finds a duplicate, if the event was stored
 /// after all.
@@ -46,44 +48,6 @@ impl Handler {
         let throttle = AuthThrottle::new(limits.max_connections.div_ceil(DELAYED_SHARE));
         let bodies = Bodies::new(limits.max_body, limits.body_timeout);
         Self { authenticator, throttle, store, bodies, proof, health }
-    }
-
-    /// Counts what came instead of a request: hyper has answered it.
-    pub fn count_malformed(&self) {
-        self.authenticator.unknown().rejected_unread(Rejection::BrokenBody.into());
-    }
-
-    pub async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        let route = Route::of(request.uri());
-        if route != Route::Hooks {
-            return health::response(route, request.method(), &self.health)
-                .unwrap_or_else(|| Rejection::NotFound.response());
-        }
-        let started = Instant::now();
-        let (head, body) = request.into_parts();
-        let callback = self.authenticator.resolve(head.uri.path());
-        let outcome = self.ingest(&head, body, &callback, peer).await;
-        let result = outcome.as_ref().map_or_else(|rejection| (*rejection).into(), |(success, _)| (*success).into());
-        callback.meters().answered(result, started.elapsed());
-        match outcome {
-            Ok((success, acknowledgement)) => {
-                let mut response = acknowledged(acknowledgement);
-                // A client that has the token may know which smscope this is.
-                if success == Success::Probe {
-                    response.headers_mut().extend(self.proof(&head).map(|proof| (proof::HEADER, proof)));
-                }
-                response
-            }
-            Err(rejection) => {
-                let mut response = rejection.response();
-                if rejection.is_failed_authentication()
-                    && self.throttle.failed(self.authenticator.client_ip(peer.ip(), &head.headers)).await
-                {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                response
-            }
-        }
     }
 
     fn proof(&self, head: &Parts) -> Option<HeaderValue> {
@@ -155,6 +119,47 @@ impl Handler {
             Verdict::Duplicate => Success::Duplicate,
             Verdict::Unrecognized => Success::Unrecognized,
         })
+    }
+}
+
+impl Service for Handler {
+    const CONNECTION: Task = Task::Connection;
+
+    async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        let route = Route::of(request.uri());
+        if route != Route::Hooks {
+            return health::response(route, request.method(), &self.health)
+                .unwrap_or_else(|| Rejection::NotFound.response());
+        }
+        let started = Instant::now();
+        let (head, body) = request.into_parts();
+        let callback = self.authenticator.resolve(head.uri.path());
+        let outcome = self.ingest(&head, body, &callback, peer).await;
+        let result = outcome.as_ref().map_or_else(|rejection| (*rejection).into(), |(success, _)| (*success).into());
+        callback.meters().answered(result, started.elapsed());
+        match outcome {
+            Ok((success, acknowledgement)) => {
+                let mut response = acknowledged(acknowledgement);
+                // A client that has the token may know which smscope this is.
+                if success == Success::Probe {
+                    response.headers_mut().extend(self.proof(&head).map(|proof| (proof::HEADER, proof)));
+                }
+                response
+            }
+            Err(rejection) => {
+                let mut response = rejection.response();
+                if rejection.is_failed_authentication()
+                    && self.throttle.failed(self.authenticator.client_ip(peer.ip(), &head.headers)).await
+                {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
+            }
+        }
+    }
+
+    fn malformed(&self) {
+        self.authenticator.unknown().rejected_unread(Rejection::BrokenBody.into());
     }
 }
 

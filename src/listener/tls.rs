@@ -1,8 +1,8 @@
-//! TLS of the listener: handshakes, and a certificate that is renewed while connections come.
+//! TLS of a listener: handshakes, and a certificate that is renewed without a restart.
 //!
-//! The files are looked at every few seconds, by what is in them: that works for a file that is written over, one that is moved into
-//! place, and the links of a Kubernetes volume, and asks for no signal that whoever renews would have to send. New files are used when
-//! two looks have found the same, since a certificate and its key are seldom written at one moment.
+//! The files are checked every few seconds, by their content: that works for a file that is overwritten, one that is moved into
+//! place, and the links of a Kubernetes volume, and needs no signal from the program that renews. New files are used when two checks
+//! have found the same, since a certificate and its key are seldom written at one moment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use tokio_rustls::server::TlsStream;
 use crate::config::{Identity, ListenerTls};
 use crate::meters;
 
-/// Between two looks at the files.
-const LOOK: Duration = Duration::from_secs(2);
+/// Between two checks of the files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Makes connections secure, each with the certificate of the moment.
+/// Does the handshakes of new connections, with the certificate that is in use.
 #[derive(Clone)]
 pub struct Handshakes {
     identity: watch::Receiver<Arc<ServerConfig>>,
-    /// Those of the webhook listener are counted.
+    /// Counts failures; `None`: they are not counted.
     failures: Option<Counter>,
 }
 
@@ -34,38 +34,41 @@ pub struct Renewal {
     tls: Arc<ListenerTls>,
     identity: watch::Sender<Arc<ServerConfig>>,
     is_metered: bool,
-    /// What is in use.
-    used: [u8; 32],
-    /// What the last look found.
+    /// The digest of the files in use.
+    in_use: [u8; 32],
+    /// What the last check found.
     found: Found,
-    /// What has been tried and could not be used.
-    refused: Option<Found>,
+    /// What could not be used.
+    rejected: Option<Found>,
 }
 
 /// The digest of the files, or why they cannot be read.
 type Found = Result<[u8; 32], String>;
 
-/// What the metrics of TLS are about: the listener that the provider calls.
+/// For the webhook listener, which the metrics of TLS are about.
 pub fn new(tls: ListenerTls) -> (Handshakes, Renewal) {
     meters::certificate_expiry(tls.identity.validity.not_after);
     with(tls, Some(meters::handshake_failures()))
 }
 
-/// The same for a listener that is watched by no metric: a scrape that fails says it.
+/// For a listener without metrics of TLS: a failing scrape shows the same.
 pub fn unmetered(tls: ListenerTls) -> (Handshakes, Renewal) {
     with(tls, None)
 }
 
 fn with(tls: ListenerTls, failures: Option<Counter>) -> (Handshakes, Renewal) {
     let is_metered = failures.is_some();
-    let used = tls.identity.digest;
+    let in_use = tls.identity.digest;
     let (sender, identity) = watch::channel(tls.identity.server.clone());
     let handshakes = Handshakes { identity, failures };
-    (handshakes, Renewal { tls: Arc::new(tls), identity: sender, is_metered, used, found: Ok(used), refused: None })
+    (
+        handshakes,
+        Renewal { tls: Arc::new(tls), identity: sender, is_metered, in_use, found: Ok(in_use), rejected: None },
+    )
 }
 
 impl Handshakes {
-    /// One handshake, within `limit`. `None`: it failed, and has been counted.
+    /// One handshake, within `limit`. `None`: it failed, and has been logged and counted.
     pub fn begin<S>(&self, stream: S, limit: Duration) -> impl Future<Output = Option<TlsStream<S>>> + Send + use<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -94,32 +97,31 @@ impl Renewal {
         loop {
             tokio::select! {
                 () = &mut shutdown => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(CHECK_INTERVAL) => {}
             }
-            self.look().await;
+            self.check().await;
         }
     }
 
-    async fn look(&mut self) {
+    async fn check(&mut self) {
         let tls = self.tls.clone();
-        let used = self.used;
+        let in_use = self.in_use;
         let read = move || {
             let files = tls.files().map_err(|error| error.to_string())?;
             let digest = files.digest();
-            // Nothing is made of what is in use.
-            let identity = (digest != used).then(|| files.identity().map_err(|error| error.to_string()));
+            let identity = (digest != in_use).then(|| files.identity().map_err(|error| error.to_string()));
             Ok::<_, String>((digest, identity))
         };
         let Ok(read) = tokio::task::spawn_blocking(read).await else { return };
         let found = read.as_ref().map(|(digest, _)| *digest).map_err(Clone::clone);
         let has_settled = std::mem::replace(&mut self.found, found.clone()) == found;
         match read {
-            Ok((_, None)) => self.refused = None,
-            _ if !has_settled || self.refused.as_ref() == Some(&found) => {}
+            Ok((_, None)) => self.rejected = None,
+            _ if !has_settled || self.rejected.as_ref() == Some(&found) => {}
             Ok((_, Some(Ok(identity)))) => self.renew(identity),
             Ok((_, Some(Err(problem)))) | Err(problem) => {
                 tracing::error!("{problem}; the certificate that was read before stays in use");
-                self.refused = Some(found);
+                self.rejected = Some(found);
             }
         }
     }
@@ -132,9 +134,9 @@ impl Renewal {
         if self.is_metered {
             meters::certificate_expiry(identity.validity.not_after);
         }
-        self.used = identity.digest;
-        self.refused = None;
-        // Sessions are resumed from the configuration that they began with, so a client whose authority is gone begins anew.
+        self.in_use = identity.digest;
+        self.rejected = None;
+        // Sessions are resumed from the configuration that they began with, so a client whose authority is gone begins again.
         let _listener_gone = self.identity.send(identity.server);
     }
 }

@@ -1,8 +1,8 @@
-//! The places that connections take, and who has to give up one.
+//! The limit of connections, and which connection is closed when it is reached.
 //!
-//! There are only so many. Whoever opens connections and says nothing could take them all, time-out after time-out, and lock the
-//! provider out. So when none is left the connection that has waited longest for a request is closed: whoever has something to say
-//! says it soon after he has come in. One on which a request is being answered is never closed for another.
+//! A client that opens connections and sends nothing could hold all slots, time-out after time-out, and lock the provider out. So if
+//! no slot is free, the connection that has waited longest for a request is closed: a client with a request sends it soon after it has
+//! connected. A connection with a request in flight is never closed for another.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-/// What a connection has for its request before another one may have its place: a few round trips to anywhere.
+/// How long a connection may wait for its request before it can be closed for another: a few round trips to anywhere.
 const GRACE: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
-pub struct Places {
+pub struct ConnectionSlots {
     free: Arc<Semaphore>,
     waiting: Arc<Mutex<Waiting>>,
 }
@@ -27,21 +27,21 @@ struct Waiting {
     connections: BTreeMap<u64, (Instant, Arc<Notify>)>,
 }
 
-/// One connection's place, free again when this is dropped.
-pub struct Place {
+/// One connection's slot, free again when this is dropped.
+pub struct Slot {
     waiting: Arc<Mutex<Waiting>>,
     number: Mutex<Option<u64>>,
-    leave: Arc<Notify>,
+    evicted: Arc<Notify>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Places {
+impl ConnectionSlots {
     pub fn new(count: usize) -> Self {
         Self { free: Arc::new(Semaphore::new(count)), waiting: Arc::default() }
     }
 
-    /// Waits for a place, and makes one if it can.
-    pub async fn take(&self) -> Place {
+    /// Waits for a slot; closes the connection that has been idle longest if none is free.
+    pub async fn acquire(&self) -> Slot {
         let permit = loop {
             if let Ok(permit) = self.free.clone().try_acquire_owned() {
                 break permit;
@@ -52,13 +52,13 @@ impl Places {
                 Some(due) => tokio::select! {
                     permit = freed => permit,
                     () = sleep_until(due) => {
-                        if !self.close_oldest() {
+                        if !self.evict_oldest() {
                             continue;
                         }
                         self.free.clone().acquire_owned().await
                     }
                 },
-                // All are busy. One that gets done with its request is seen at the next look.
+                // All are busy. One whose request is done is seen at the next check.
                 None => tokio::select! {
                     permit = freed => permit,
                     () = sleep_until(Instant::now() + GRACE) => continue,
@@ -66,10 +66,10 @@ impl Places {
             };
             break permit.expect("the semaphore is never closed");
         };
-        let place =
-            Place { waiting: self.waiting.clone(), number: Mutex::new(None), leave: Arc::default(), _permit: permit };
-        place.waits();
-        place
+        let slot =
+            Slot { waiting: self.waiting.clone(), number: Mutex::new(None), evicted: Arc::default(), _permit: permit };
+        slot.set_idle();
+        slot
     }
 
     fn oldest(&self) -> Option<Instant> {
@@ -77,8 +77,8 @@ impl Places {
         waiting.connections.first_key_value().map(|(_, (since, _))| *since)
     }
 
-    /// Whether there was one whose time is over.
-    fn close_oldest(&self) -> bool {
+    /// Whether there was one whose grace is over.
+    fn evict_oldest(&self) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let due = waiting.connections.first_entry().filter(|oldest| oldest.get().0.elapsed() >= GRACE);
         let found = due.is_some();
@@ -89,44 +89,44 @@ impl Places {
     }
 }
 
-impl Place {
-    /// Does `work`, which answers a request that has come: until it is done, nobody else may have the place.
+impl Slot {
+    /// Does `work`, which responds to a request: until it is done, the connection is not closed for another.
     pub fn busy_with<F: Future>(self: &Arc<Self>, work: F) -> impl Future<Output = F::Output> + use<F> {
-        self.is_busy();
-        let place = self.clone();
+        self.set_busy();
+        let slot = self.clone();
         async move {
             let done = work.await;
-            place.waits();
+            slot.set_idle();
             done
         }
     }
 
-    /// The connection has nothing to do from now on.
-    fn waits(&self) {
+    /// The connection waits for a request from now on.
+    fn set_idle(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let number = waiting.next;
         waiting.next += 1;
-        waiting.connections.insert(number, (Instant::now(), self.leave.clone()));
+        waiting.connections.insert(number, (Instant::now(), self.evicted.clone()));
         *self.number.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
     }
 
-    /// A request has come.
-    fn is_busy(&self) {
+    /// A request has arrived.
+    fn set_busy(&self) {
         let number = self.number.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(number) = number {
             self.waiting.lock().unwrap_or_else(PoisonError::into_inner).connections.remove(&number);
         }
     }
 
-    /// Resolves when the place is wanted for another.
-    pub async fn is_wanted(&self) {
-        self.leave.notified().await;
+    /// Resolves when the slot is needed for another connection: this one has to be closed.
+    pub async fn evicted(&self) {
+        self.evicted.notified().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.is_busy();
+        self.set_busy();
     }
 }
 
@@ -135,40 +135,40 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_one_that_has_waited_longest_goes_and_never_one_that_is_busy() {
-        let places = Places::new(3);
-        let (busy, old, young) = (places.take().await, places.take().await, places.take().await);
-        busy.is_busy();
+    async fn the_connection_that_has_waited_longest_is_closed_and_never_one_that_is_busy() {
+        let slots = ConnectionSlots::new(3);
+        let (busy, old, young) = (slots.acquire().await, slots.acquire().await, slots.acquire().await);
+        busy.set_busy();
         tokio::time::advance(GRACE).await;
-        young.is_busy();
-        young.waits();
+        young.set_busy();
+        young.set_idle();
         tokio::time::advance(GRACE / 2).await;
         let newcomer = tokio::spawn({
-            let places = places.clone();
-            async move { places.take().await }
+            let slots = slots.clone();
+            async move { slots.acquire().await }
         });
-        old.is_wanted().await;
+        old.evicted().await;
         drop(old);
         let newcomer = newcomer.await.unwrap();
-        newcomer.is_busy();
+        newcomer.set_busy();
 
-        // `young` has its grace, and after that it is the only one to go.
+        // `young` has its grace, and after that it is the only one to close.
         let start = Instant::now();
-        let another = tokio::spawn(async move { places.take().await });
-        young.is_wanted().await;
+        let another = tokio::spawn(async move { slots.acquire().await });
+        young.evicted().await;
         assert_eq!(start.elapsed(), GRACE / 2);
         drop(young);
-        another.await.unwrap().is_busy();
-        assert!(tokio::time::timeout(GRACE * 9, busy.is_wanted()).await.is_err());
+        another.await.unwrap().set_busy();
+        assert!(tokio::time::timeout(GRACE * 9, busy.evicted()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_all_are_busy_newcomers_wait() {
-        let places = Places::new(1);
-        let only = places.take().await;
-        only.is_busy();
-        assert!(tokio::time::timeout(GRACE * 9, places.take()).await.is_err());
+    async fn while_all_are_busy_new_connections_wait() {
+        let slots = ConnectionSlots::new(1);
+        let only = slots.acquire().await;
+        only.set_busy();
+        assert!(tokio::time::timeout(GRACE * 9, slots.acquire()).await.is_err());
         drop(only);
-        places.take().await;
+        slots.acquire().await;
     }
 }
