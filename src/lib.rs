@@ -27,7 +27,7 @@ pub mod meters;
 pub mod number;
 pub mod outbound;
 pub mod probe;
-pub mod proof;
+pub mod probe_challenge;
 pub mod provider;
 pub mod reconcile;
 pub mod record;

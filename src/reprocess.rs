@@ -1,8 +1,8 @@
-//! Stored requests that were not understood, read again by today's decoder.
+//! Stored requests that were not understood, decoded again by today's decoder.
 //!
-//! What they are read as goes the same way as a webhook, under the same duplicate keys: what has come by another way since is a
-//! duplicate. Each event is a submission of its own, a short transaction between those of requests; the last one of a request notes that its
-//! unrecognized events are understood, so a kill at any moment leaves the rest to the next run, and nothing is counted twice.
+//! Their events take the same way as those of a webhook, under the same dedup keys: an event that has arrived by another way since is
+//! a duplicate. Each event is a submission of its own, a short transaction between those of requests; the last one of a request records that
+//! its unrecognized events are understood, so a kill at any moment leaves the rest to the next run, and nothing is counted twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::event::{Event, SourceName};
 use crate::inbound::{self, InboundRequest, allows_channel, is_recognized};
 use crate::store::{Refusal, Reprocessed, Store, Submission, Unrecognized, Verdict};
 
-/// How long to wait for the writer while it has too much to do, and how often.
-const PAUSE: Duration = Duration::from_millis(50);
-const PAUSES: u32 = 200;
+/// How long to wait while the writer's queue is full, and how often at most.
+const QUEUE_PAUSE: Duration = Duration::from_millis(50);
+const MAX_QUEUE_PAUSES: u32 = 200;
 
 /// Which requests are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,9 +91,9 @@ pub fn reprocess(
         let mut attempts = 0;
         loop {
             match store.commit_blocking(submission.clone()) {
-                Err(Refusal::QueueFull) if attempts < PAUSES => {
+                Err(Refusal::QueueFull) if attempts < MAX_QUEUE_PAUSES => {
                     attempts += 1;
-                    std::thread::sleep(PAUSE);
+                    std::thread::sleep(QUEUE_PAUSE);
                 }
                 ended => return Ok(ended?),
             }

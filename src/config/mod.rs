@@ -58,9 +58,6 @@ use proxy::Proxies;
 use setting::Setting;
 use value::{DAY, HOUR};
 
-/// The most that smsmode takes for a callback URL, in characters.
-pub const CALLBACK_URL_MAX: usize = 255;
-
 /// Room that is kept in a callback URL for a token that is yet to be made: 256 bits in base64url.
 pub const GENERATED_TOKEN_MAX: usize = 43;
 
@@ -242,10 +239,11 @@ impl Config {
                 Tokens::Given(tokens) => tokens.iter().map(|token| token.reveal().len()).max().unwrap_or(0),
             };
             let length = self.callback_url(&source.name, "").len() + longest;
-            if length > CALLBACK_URL_MAX {
+            let limit = source.provider.callback_limits().url_length;
+            if length > limit {
                 let problem =
                     format!("the callback URL of source {:?} takes {length} characters", source.name.as_str());
-                let expected = format!("{CALLBACK_URL_MAX} at most, token included");
+                let expected = format!("{limit} at most, token included");
                 return Err(match public_url {
                     Some(setting) => setting.wrong(problem, expected),
                     None => ConfigError::general(format!("{problem}; expected {expected}")),

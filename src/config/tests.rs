@@ -16,6 +16,7 @@ use hyper::http::HeaderValue;
 use tempfile::TempDir;
 
 use super::*;
+use crate::provider::smsmode::CALLBACK_URL_MAX;
 
 type Env<'a> = [(&'a str, &'a str)];
 

@@ -160,7 +160,7 @@ mod tests {
             throttle.count(Ipv4Addr::from_bits(0x0a00_0000 + other).into(), now);
         }
         assert_eq!(throttle.table.lock().unwrap().concat().len(), MAX_ADDRESSES);
-        assert_eq!(throttled(&throttle, "192.0.2.1", 1, now), 1, "it has not been pushed out by those who failed once");
+        assert_eq!(throttled(&throttle, "192.0.2.1", 1, now), 1, "those that failed once have not evicted it");
     }
 
     #[tokio::test(start_paused = true)]

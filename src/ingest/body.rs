@@ -14,13 +14,13 @@ use super::response::Rejection;
 
 /// Bytes that the bodies which are being read and decoded may hold together. Without it, as many bodies as there are connections,
 /// each at its limit, would be two gigabytes.
-const MEMORY: usize = 64 << 20;
+const MAX_TOTAL_BYTES: usize = 64 << 20;
 
-/// Bytes that are made room for before they have arrived.
-const AT_FIRST: usize = 64 << 10;
+/// Bytes that are allocated before they have arrived.
+const INITIAL_CAPACITY: usize = 64 << 10;
 
-/// Reads bodies, within the memory that there is for them.
-pub struct Bodies {
+/// Reads bodies, all together within [`MAX_TOTAL_BYTES`].
+pub struct BodyReader {
     limit: usize,
     timeout: Duration,
     memory: Arc<Semaphore>,
@@ -29,20 +29,20 @@ pub struct Bodies {
 /// A body, decompressed.
 pub struct Body {
     pub bytes: Bytes,
-    /// What it holds of the memory, until it is dropped.
-    pub _room: Room,
+    /// Its bytes of the memory for all bodies, until it is dropped.
+    pub _reservation: Reservation,
 }
 
-/// Bytes of the memory.
-pub struct Room {
+/// Bytes of the memory for all bodies.
+pub struct Reservation {
     memory: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
 }
 
-impl Bodies {
+impl BodyReader {
     /// Bodies of up to `limit` bytes, also when decompressed, that arrive within `timeout`.
     pub fn new(limit: usize, timeout: Duration) -> Self {
-        Self { limit, timeout, memory: Arc::new(Semaphore::new(MEMORY)) }
+        Self { limit, timeout, memory: Arc::new(Semaphore::new(MAX_TOTAL_BYTES)) }
     }
 
     /// The whole body, decompressed.
@@ -50,25 +50,26 @@ impl Bodies {
     /// # Errors
     /// Too large, too slow, broken off, in an encoding that cannot be read, or beyond the memory for all.
     pub async fn read(&self, headers: &HeaderMap, body: Incoming) -> Result<Body, Rejection> {
-        let mut room = Room { memory: self.memory.clone(), held: None };
+        let mut reservation = Reservation { memory: self.memory.clone(), held: None };
         if body.size_hint().lower() > self.limit as u64 {
             return Err(Rejection::TooLarge);
         }
         if body.is_end_stream() {
-            return Ok(Body { bytes: Bytes::new(), _room: room });
+            return Ok(Body { bytes: Bytes::new(), _reservation: reservation });
         }
-        let collected = tokio::time::timeout(self.timeout, collect(body, self.limit, &mut room)).await;
+        let collected = tokio::time::timeout(self.timeout, collect(body, self.limit, &mut reservation)).await;
         let bytes = collected.map_err(|_elapsed| Rejection::TooSlow)??;
         let (bytes, limit) = (coding::decoded(headers, bytes, self.limit)?, self.limit);
         debug_assert!(bytes.len() <= limit);
-        room.grow_to(bytes.len())?;
-        Ok(Body { bytes: bytes.into(), _room: room })
+        reservation.grow_to(bytes.len())?;
+        Ok(Body { bytes: bytes.into(), _reservation: reservation })
     }
 }
 
 /// Copies it out of the connection's read buffer, which could not be used again while the event waits for the disk.
-async fn collect(body: Incoming, limit: usize, room: &mut Room) -> Result<Vec<u8>, Rejection> {
-    let mut bytes = Vec::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(AT_FIRST).min(AT_FIRST));
+async fn collect(body: Incoming, limit: usize, reservation: &mut Reservation) -> Result<Vec<u8>, Rejection> {
+    let mut bytes =
+        Vec::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(INITIAL_CAPACITY).min(INITIAL_CAPACITY));
     let mut body = Limited::new(body, limit);
     while let Some(frame) = body.frame().await {
         match frame {
@@ -76,7 +77,7 @@ async fn collect(body: Incoming, limit: usize, room: &mut Room) -> Result<Vec<u8
             Err(_broken) => return Err(Rejection::BrokenBody),
             Ok(frame) => {
                 if let Ok(data) = frame.into_data() {
-                    room.grow_to(bytes.len() + data.len())?;
+                    reservation.grow_to(bytes.len() + data.len())?;
                     bytes.extend_from_slice(&data);
                 }
             }
@@ -85,8 +86,8 @@ async fn collect(body: Incoming, limit: usize, room: &mut Room) -> Result<Vec<u8
     Ok(bytes)
 }
 
-impl Room {
-    /// Holds so many bytes, or more.
+impl Reservation {
+    /// Reserves so many bytes in all.
     fn grow_to(&mut self, bytes: usize) -> Result<(), Rejection> {
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let Some(more) = bytes.checked_sub(held).filter(|more| *more > 0) else { return Ok(()) };
@@ -107,8 +108,8 @@ mod tests {
     #[test]
     fn all_bodies_together_have_one_memory_and_give_it_back() {
         let memory = Arc::new(Semaphore::new(100));
-        let room = || Room { memory: memory.clone(), held: None };
-        let (mut one, mut other) = (room(), room());
+        let reservation = || Reservation { memory: memory.clone(), held: None };
+        let (mut one, mut other) = (reservation(), reservation());
         assert!(one.grow_to(40).and_then(|()| one.grow_to(60)).is_ok());
         assert!(one.grow_to(10).is_ok(), "what it holds it holds");
         assert_eq!(other.grow_to(41), Err(Rejection::Unavailable));

@@ -10,7 +10,7 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::response::Rejection;
 
-/// Codings of one body. Nobody has a reason for three.
+/// Codings of one body. No sender has a reason for three.
 const MAX_CODINGS: usize = 4;
 
 /// The window of zstd that each decoder has to support (RFC 8878, section 3.1.1.1.2), and that no frame may exceed.
@@ -85,7 +85,7 @@ impl Coding {
     fn undo(self, bytes: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
         match self {
             Coding::Gzip => gunzip(bytes, limit),
-            // zlib by the standard, and without its frame by those who took the name at its word.
+            // zlib by the standard; some senders leave out its frame, as the name suggests.
             Coding::Deflate => match all(ZlibDecoder::new(bytes), limit) {
                 Err(Failure::Broken) => all(DeflateDecoder::new(bytes), limit),
                 read => read,
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_and_what_is_plain_for_all_that_is_said_is_read() {
+    fn what_cannot_be_read_is_rejected_and_what_is_plain_for_all_that_is_said_is_read() {
         let cut = |bytes: Vec<u8>| bytes[..bytes.len() - 9].to_vec();
         for (coding, body) in [
             ("compress", PLAIN.to_vec()),

@@ -1,12 +1,12 @@
-//! Whom a proxy speaks for: X-Forwarded-For, believed as far as it comes from proxies that are trusted.
+//! The client behind a proxy: X-Forwarded-For, believed as far as it comes from trusted proxies.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use hyper::header::HeaderMap;
 use ipnet::IpNet;
 
-/// The address that a request came from: the peer, or, when that is a trusted proxy, what it says of whom it got it from, and so on
-/// from the right. `None` when a trusted proxy says something that is not an address. No other header is believed.
+/// The address of a request's client: the peer, or, if that is a trusted proxy, the address from which the proxy got the request, and
+/// so on from the right. `None` if a trusted proxy writes something that is not an address. No other header is believed.
 pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let mut client = peer.to_canonical();
     // Several headers are one list, in their order (RFC 9110, section 5.3).
@@ -55,8 +55,8 @@ mod tests {
         let trusted = ["10.0.0.0/8", "::1/128", "2001:db8:1::/48"];
         for (what, peer, forwarded, client) in [
             ("nobody is forwarded", "10.0.0.1", &[][..], Some("10.0.0.1")),
-            ("a stranger speaks for another", "203.0.113.9", &["198.51.100.1"], Some("203.0.113.9")),
-            ("a stranger speaks for a proxy", "203.0.113.9", &["10.0.0.1"], Some("203.0.113.9")),
+            ("an untrusted peer names another", "203.0.113.9", &["198.51.100.1"], Some("203.0.113.9")),
+            ("an untrusted peer names a proxy", "203.0.113.9", &["10.0.0.1"], Some("203.0.113.9")),
             ("one proxy", "10.0.0.1", &["198.51.100.1"], Some("198.51.100.1")),
             ("two proxies", "10.0.0.1", &["198.51.100.1, 10.0.0.2"], Some("198.51.100.1")),
             ("only proxies", "10.0.0.1", &["10.0.0.3, 10.0.0.2"], Some("10.0.0.3")),

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::auth::{Authenticator, Callback};
 use super::auth_throttle::AuthThrottle;
-use super::body::{Bodies, Body};
+use super::body::{Body, BodyReader};
 use super::health::{self, Route};
 use super::response::{Rejection, acknowledged};
 use crate::config::Http;
@@ -22,7 +22,7 @@ use crate::event::TraceParent;
 use crate::health::Health;
 use crate::inbound::{InboundRequest, Origin, is_recognized};
 use crate::listener::Service;
-use crate::proof::{self, ProofKey};
+use crate::probe_challenge::{self, ChallengeKey};
 use crate::provider::{Acknowledgement, SignedRequest, Success};
 use crate::store::{Store, Verdict};
 use crate::tasks::Task;
@@ -31,28 +31,34 @@ use crate::tasks::Task;
 /// after all.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One in so many connections may be held for a late response to a failed authentication.
+/// One in so many connections may be held for a delayed response to a failed authentication.
 const DELAYED_SHARE: usize = 8;
 
 pub struct Handler {
     authenticator: Authenticator,
     throttle: AuthThrottle,
     store: Store,
-    bodies: Bodies,
-    proof: ProofKey,
+    bodies: BodyReader,
+    challenge_key: ChallengeKey,
     health: Health,
 }
 
 impl Handler {
-    pub fn new(authenticator: Authenticator, store: Store, limits: Http, proof: ProofKey, health: Health) -> Self {
+    pub fn new(
+        authenticator: Authenticator,
+        store: Store,
+        limits: Http,
+        challenge_key: ChallengeKey,
+        health: Health,
+    ) -> Self {
         let throttle = AuthThrottle::new(limits.max_connections.div_ceil(DELAYED_SHARE));
-        let bodies = Bodies::new(limits.max_body, limits.body_timeout);
-        Self { authenticator, throttle, store, bodies, proof, health }
+        let bodies = BodyReader::new(limits.max_body, limits.body_timeout);
+        Self { authenticator, throttle, store, bodies, challenge_key, health }
     }
 
-    fn proof(&self, head: &Parts) -> Option<HeaderValue> {
-        let nonce = head.headers.get(&proof::HEADER)?;
-        HeaderValue::from_str(&self.proof.of(nonce.to_str().ok()?)?).ok()
+    fn challenge_response(&self, head: &Parts) -> Option<HeaderValue> {
+        let nonce = head.headers.get(&probe_challenge::HEADER)?;
+        HeaderValue::from_str(&self.challenge_key.response(nonce.to_str().ok()?)?).ok()
     }
 
     /// The checks in their order; then the events, stored.
@@ -77,7 +83,7 @@ impl Handler {
         }
 
         let arrived_at = Timestamp::now();
-        let Body { bytes: body, _room } =
+        let Body { bytes: body, _reservation } =
             self.bodies.read(&head.headers, body).await.inspect_err(|_has_content| meters.arrived(arrived_at))?;
         let signed = SignedRequest {
             method: &head.method,
@@ -95,7 +101,7 @@ impl Handler {
             let challenge = source.provider.challenge(&decoded.webhook()).map(|response| (Success::Probe, response));
             return challenge.map_or_else(|| acknowledged(Success::Probe), Ok);
         }
-        // A GET that is no event of the provider's is a monitor's, as far as anyone can say.
+        // A GET that is no event of the provider's may come from a monitor.
         if head.method == Method::POST || decoded.events.iter().any(is_recognized) {
             meters.arrived(arrived_at);
         }
@@ -110,7 +116,7 @@ impl Handler {
         let Ok(Ok(verdict)) = tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await else {
             return Err(Rejection::Unavailable);
         };
-        // A repetition says nothing that the first one has not.
+        // A duplicate says nothing that the first one has not.
         if has_unread_receipt && verdict != Verdict::Duplicate {
             meters.unread_receipts.increment(1);
         }
@@ -142,7 +148,9 @@ impl Service for Handler {
                 let mut response = acknowledged(acknowledgement);
                 // A client that has the token may know which smscope this is.
                 if success == Success::Probe {
-                    response.headers_mut().extend(self.proof(&head).map(|proof| (proof::HEADER, proof)));
+                    response
+                        .headers_mut()
+                        .extend(self.challenge_response(&head).map(|response| (probe_challenge::HEADER, response)));
                 }
                 response
             }
@@ -208,8 +216,8 @@ mod tests {
             ("traceparent=?statut=11".to_owned(), "statut=11", false),
             ("message=what?xtraceparent=1".to_owned(), "message=what?xtraceparent=1", false),
         ] {
-            let (kept, trace) = split_trace(&query);
-            assert_eq!((&*kept, trace.is_some()), (rest, found), "{query}");
+            let (theirs, trace) = split_trace(&query);
+            assert_eq!((&*theirs, trace.is_some()), (rest, found), "{query}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What load balancers and monitors ask of the port that serves: `/`, `/livez`, `/readyz`.
+//! Health checks of load balancers and monitors on the webhook port: `/`, `/livez`, `/readyz`.
 //!
-//! This port is open to the internet, so the answer is yes or no. The reason of a no, and what program this is, are for the admin
-//! listener.
+//! This port is open to the internet, so the response is yes or no. Only the admin listener tells the reason of a no, and which program
+//! this is.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -21,7 +21,7 @@ pub enum Route {
 }
 
 impl Route {
-    /// What names a host is meant for a proxy, so nothing but a webhook is answered on it.
+    /// A request target with a host is meant for a proxy, so only webhooks are served on it.
     pub fn of(uri: &Uri) -> Self {
         match Self::of_path(uri.path()) {
             Route::Hooks => Route::Hooks,
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_of_a_no_stays_inside() {
+    fn the_reason_of_a_no_is_not_in_the_response() {
         let ill = Health { liveness: Arc::new(|| Err("the writer has ended")), ..Health::good() };
         let status = |route| response(route, &Method::GET, &ill).map(|response| response.status().as_u16());
         assert_eq!(status(Route::Liveness), Some(503));

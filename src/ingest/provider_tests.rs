@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -16,9 +17,9 @@ use crate::data_dir::DataDir;
 use crate::event::{Event, Unrecognized};
 use crate::health::Health;
 use crate::meters::SourceMeters;
-use crate::proof::ProofKey;
+use crate::probe_challenge::ChallengeKey;
 use crate::provider::{
-    Acknowledgement, DecodeContext, Decoded, Provider, SignatureError, SignedRequest, Success, Webhook,
+    Acknowledgement, CallbackLimits, DecodeContext, Decoded, Provider, SignatureError, SignedRequest, Success, Webhook,
 };
 use crate::secret::Secret;
 
@@ -27,6 +28,10 @@ use crate::secret::Secret;
 struct Signing;
 
 impl Provider for Signing {
+    fn callback_limits(&self) -> CallbackLimits {
+        CallbackLimits { url_length: 255, response_time: Duration::from_secs(1) }
+    }
+
     fn verify(&self, request: &SignedRequest<'_>) -> Result<(), SignatureError> {
         let signature = request.headers.get("x-signature").ok_or(SignatureError::Missing)?;
         let signed = format!("{} {} [{}]", request.method, request.path_and_query, request.body.escape_ascii());
@@ -84,7 +89,7 @@ async fn a_provider_verifies_what_was_sent_and_responds_in_its_own_form() {
     let source = config.sources[0].clone();
     let auth = SourceAuth { source, tokens: vec![Secret::new("t0ken".into())], meters: SourceMeters::new("smsmode") };
     let authenticator = Authenticator::new(vec![auth]);
-    let handler = Handler::new(authenticator, store, config.http, ProofKey::new(&[0; 32]), Health::good());
+    let handler = Handler::new(authenticator, store, config.http, ChallengeKey::new(&[0; 32]), Health::good());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(super::run(listener, handler, config.http, None, std::future::pending()));

@@ -1,4 +1,4 @@
-//! Calls our own callback URL as the provider would: name, connection, TLS, answer, time, and whether it was this very smscope.
+//! Calls our own callback URL as the provider would: name, connection, TLS, response, time, and whether it was this very smscope.
 //!
 //! Nothing is stored by it: a GET without parameters is a probe. `smscope check --public-url` shows each step, the periodic probe
 //! counts the result.
@@ -13,17 +13,14 @@ use std::time::Duration;
 use hyper::http::Uri;
 use jiff::Timestamp;
 
-use crate::config::Tls;
+use crate::config::{Source, Tls};
 use crate::diagnostics::LogThrottle;
 use crate::event::SourceName;
 use crate::meters::{ProbeMeters, ProbeResult};
-use crate::proof::ProofKey;
+use crate::probe_challenge::ChallengeKey;
 use crate::tasks::periodic::{jittered, repeat, stagger};
 
 pub use step::{Outcome, Step, lines};
-
-/// The provider wants its answer within this time.
-pub const RESPONSE_TARGET: Duration = Duration::from_millis(300);
 
 /// How long each step may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,8 +33,10 @@ pub struct Target {
     port: u16,
     /// There if, and only if, the URL is https.
     tls: Option<Tls>,
-    /// That of the smscope that should answer, where it is known.
-    proof: Option<ProofKey>,
+    /// That of the smscope that should respond, if it is known.
+    challenge_key: Option<ChallengeKey>,
+    /// The provider wants a response within this time.
+    response_time: Duration,
     /// How long each step may take.
     timeout: Duration,
 }
@@ -48,15 +47,15 @@ pub struct Walk {
     /// In their order; after one that failed the others are not there, but for those that need not wait for it.
     pub steps: Vec<Step>,
     pub result: ProbeResult,
-    /// From the call to its answer, of several the middle one.
+    /// From the call to its response, of several the median.
     pub took: Option<Duration>,
     /// The first end of the certificates that were shown.
     pub expires: Option<Timestamp>,
 }
 
 impl Target {
-    /// `None` when `url` is no http or https URL, or there is no `tls` for https.
-    pub fn new(url: &str, tls: Option<Tls>, proof: Option<ProofKey>) -> Option<Self> {
+    /// A callback URL of `source`. `None` when `url` is no http or https URL, or there is no `tls` for https.
+    pub fn new(source: &Source, url: &str, tls: Option<Tls>, challenge_key: Option<ChallengeKey>) -> Option<Self> {
         let url: Uri = url.parse().ok()?;
         let is_secure = match url.scheme_str()? {
             "http" => false,
@@ -66,7 +65,16 @@ impl Target {
         let host = url.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = url.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
         let tls = tls.filter(|_| is_secure);
-        (is_secure == tls.is_some()).then_some(Self { url, host, port, tls, proof, timeout: TIMEOUT })
+        let response_time = source.provider.callback_limits().response_time;
+        (is_secure == tls.is_some()).then_some(Self {
+            url,
+            host,
+            port,
+            tls,
+            challenge_key,
+            response_time,
+            timeout: TIMEOUT,
+        })
     }
 }
 
@@ -106,14 +114,14 @@ async fn along(
             request::open(stream).await?
         }
     };
-    let answers = request::call(target, &mut sender, calls).await?;
+    let replies = request::call(target, &mut sender, calls).await?;
     steps.push(Step::ok("answer", "200 {\"result\":\"probe\"}"));
-    let (is_ours, process) = request::whose(target, &answers);
-    let mut times: Vec<Duration> = answers.iter().map(|answer| answer.took).collect();
+    let (is_ours, process) = request::identify(target, &replies);
+    let mut times: Vec<Duration> = replies.iter().map(|reply| reply.took).collect();
     times.sort_unstable();
     let middle = times[times.len() / 2];
-    let is_quick = middle < RESPONSE_TARGET;
-    steps.push(step::of_time(middle, is_quick));
+    let is_quick = middle < target.response_time;
+    steps.push(step::of_time(middle, target.response_time));
     steps.push(process);
     let result = match (is_ours, is_quick) {
         (false, _) => ProbeResult::Other,

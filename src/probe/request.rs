@@ -1,4 +1,4 @@
-//! The call itself, and who answered it.
+//! The request itself, and which smscope responded.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use tokio::time::Instant;
 use super::{Failed, Step, Target};
 use crate::meters::ProbeResult;
 use crate::outbound::{OUR_USER_AGENT, chain, receive, within};
-use crate::proof;
+use crate::probe_challenge;
 
-/// Bytes of an answer that are read: a probe's is twenty.
-const MAX_ANSWER: usize = 64 << 10;
+/// Bytes of a response that are read: a probe's is twenty.
+const MAX_RESPONSE: usize = 64 << 10;
 
-/// An answer as a probe should get it.
+/// A response as a probe should get it.
 pub(super) struct ProbeReply {
     pub took: Duration,
     nonce: String,
-    proof: Option<String>,
+    challenge_response: Option<String>,
 }
 
 pub(super) async fn open<S>(stream: S) -> Result<SendRequest<Empty<Bytes>>, Failed>
@@ -33,7 +33,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-    // It ends with the sender; what goes wrong is told to the request.
+    // It ends with the sender; the request gets its errors.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }
@@ -44,21 +44,21 @@ pub(super) async fn call(
     sender: &mut SendRequest<Empty<Bytes>>,
     calls: usize,
 ) -> Result<Vec<ProbeReply>, Failed> {
-    let mut answers = Vec::with_capacity(calls);
+    let mut replies = Vec::with_capacity(calls);
     for _ in 0..calls.max(1) {
-        let nonce = proof::nonce().unwrap_or_default();
+        let nonce = probe_challenge::nonce().unwrap_or_default();
         let started = Instant::now();
         let exchange = async {
-            // A server may have closed the connection after the answer before.
+            // A server may have closed the connection after the response before.
             sender.ready().await.map_err(|error| broken(&error))?;
             let response = sender.send_request(request(target, &nonce)).await.map_err(|error| broken(&error))?;
             let (head, body) = response.into_parts();
-            let body = receive(body, MAX_ANSWER).await.map_or_else(|_| Bytes::new(), |received| received.body);
+            let body = receive(body, MAX_RESPONSE).await.map_or_else(|_| Bytes::new(), |received| received.body);
             Ok(Response::from_parts(head, body))
         };
         let response = match within(target.timeout, exchange).await {
             Ok(Ok(response)) => response,
-            Ok(Err(_)) if !answers.is_empty() => break,
+            Ok(Err(_)) if !replies.is_empty() => break,
             Ok(Err(failed)) => return Err(failed),
             Err(late) => {
                 let advice = "expected the proxy to reach smscope: is it running, and does the proxy know its port?";
@@ -67,10 +67,10 @@ pub(super) async fn call(
         };
         let took = started.elapsed();
         check(&response)?;
-        let proof = response.headers().get(proof::HEADER).and_then(|value| value.to_str().ok());
-        answers.push(ProbeReply { took, nonce, proof: proof.map(str::to_owned) });
+        let challenge_response = response.headers().get(probe_challenge::HEADER).and_then(|value| value.to_str().ok());
+        replies.push(ProbeReply { took, nonce, challenge_response: challenge_response.map(str::to_owned) });
     }
-    Ok(answers)
+    Ok(replies)
 }
 
 fn request(target: &Target, nonce: &str) -> Request<Empty<Bytes>> {
@@ -82,7 +82,7 @@ fn request(target: &Target, nonce: &str) -> Request<Empty<Bytes>> {
     headers.extend(host.map(|host| (HOST, host)));
     headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
     if let Ok(nonce) = HeaderValue::from_str(nonce) {
-        headers.insert(proof::HEADER, nonce);
+        headers.insert(probe_challenge::HEADER, nonce);
     }
     request
 }
@@ -92,7 +92,7 @@ fn broken(error: &hyper::Error) -> Failed {
     (ProbeResult::Refused, Step::failed("answer", chain(error), advice))
 }
 
-/// Whether it is what smscope answers to a probe. If not, the answer itself is not shown: it may be anybody's.
+/// Whether it is smscope's response to a probe. If not, the response itself is not shown: it may come from any program.
 fn check(response: &Response<Bytes>) -> Result<(), Failed> {
     let status = response.status();
     let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
@@ -123,18 +123,18 @@ fn check(response: &Response<Bytes>) -> Result<(), Failed> {
     Err((ProbeResult::Refused, Step::failed("answer", format!("answered {status}"), advice)))
 }
 
-/// Whether the smscope that should have answered did, every time.
-pub(super) fn whose(target: &Target, answers: &[ProbeReply]) -> (bool, Step) {
-    let Some(key) = &target.proof else {
+/// Whether the smscope that should have responded did, every time.
+pub(super) fn identify(target: &Target, replies: &[ProbeReply]) -> (bool, Step) {
+    let Some(key) = &target.challenge_key else {
         let why = "cannot tell which smscope answered: its data directory cannot be read here";
         return (true, Step::unknown("process", why));
     };
-    if answers.iter().any(|answer| answer.proof.is_none()) {
+    if replies.iter().any(|reply| reply.challenge_response.is_none()) {
         let advice =
             "expected the header Smscope-Probe in the answer: an older smscope does not know it, or a proxy drops it";
         return (false, Step::failed("process", "it does not say which smscope it is", advice));
     }
-    match answers.iter().all(|answer| answer.proof == key.of(&answer.nonce)) {
+    match replies.iter().all(|reply| reply.challenge_response == key.response(&reply.nonce)) {
         true => (true, Step::ok("process", "the smscope of this data directory")),
         false => {
             let advice = "expected the one with this data directory: does the URL lead to another machine or replica?";

@@ -1,6 +1,6 @@
-//! Stop and start keywords: the words by which a person opts out, and takes that back.
+//! Stop and start keywords: the words by which a person opts out, and in again.
 
-/// What opts out where nothing else is configured, as [`fold_keyword`] writes it: the words of the CTIA handbook and those that
+/// The default keywords that opt out, as [`fold_keyword`] writes it: the words of the CTIA handbook and those that
 /// European and Latin American operators ask for.
 pub const DEFAULT_STOP_KEYWORDS: &[&str] = &[
     "STOP",
@@ -37,7 +37,7 @@ pub const DEFAULT_STOP_KEYWORDS: &[&str] = &[
     "AFMELDEN",
 ];
 
-/// What takes an opt-out back where nothing else is configured.
+/// The default keywords that opt in again.
 pub const DEFAULT_START_KEYWORDS: &[&str] = &[
     "START",
     "UNSTOP",
@@ -58,8 +58,8 @@ pub const DEFAULT_START_KEYWORDS: &[&str] = &[
     "AANMELDEN",
 ];
 
-/// A longer text is no keyword: not worth folding.
-const LONGEST_KEYWORD: usize = 256;
+/// Bytes of a keyword, at most. A longer text is not worth folding.
+const MAX_KEYWORD_LENGTH: usize = 256;
 
 /// Upper case without accents and punctuation, one space between words: ` Arrêt !` is `ARRET`, `S.T.O.P` is `STOP`.
 pub fn fold_keyword(text: &str) -> String {
@@ -84,7 +84,7 @@ pub fn fold_keyword(text: &str) -> String {
 /// Is the whole text one of `keywords`, or a keyword and then digits only (the short code, as in `STOP 36111`)? `keywords` are
 /// as [`fold_keyword`] writes them.
 pub fn is_keyword(text: &str, keywords: &[String]) -> bool {
-    if text.len() > LONGEST_KEYWORD {
+    if text.len() > MAX_KEYWORD_LENGTH {
         return false;
     }
     let folded = fold_keyword(text);

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -20,6 +21,9 @@ pub use keyword::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, fold_keyword};
 
 /// One provider, as one source has it. Called in the order of the methods, which must neither block nor fail on any input.
 pub trait Provider: fmt::Debug + Send + Sync {
+    /// What the provider accepts as a callback.
+    fn callback_limits(&self) -> CallbackLimits;
+
     /// Verifies the signature of a request whose token and address have passed, before anything of it is parsed. The default is
     /// that of a provider that signs nothing.
     ///
@@ -47,6 +51,15 @@ pub trait Provider: fmt::Debug + Send + Sync {
 /// The provider of a source whose configuration names none.
 pub fn default_provider() -> Arc<dyn Provider> {
     Arc::new(smsmode::Smsmode)
+}
+
+/// What a provider accepts as a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallbackLimits {
+    /// The longest callback URL, in characters.
+    pub url_length: usize,
+    /// The provider wants a response within this time.
+    pub response_time: Duration,
 }
 
 /// A request as its provider signed it.

@@ -21,7 +21,7 @@ use crate::event::{Event, SourceName};
 use crate::inbound::{DecodedRequest, Origin};
 use crate::meters::{ReconcileMeters, RoundResult};
 use crate::smsmode_api::{
-    ApiError, MESSAGE_LISTS, MessageList, NotConfigured, Operation, PAGE, SmsmodeApi, pause, rest_apis,
+    ApiError, MESSAGE_LISTS, MessageList, NotConfigured, Operation, PAGE_SIZE, SmsmodeApi, pause, rest_apis,
 };
 use crate::store::{MARGIN, Refusal, Store, Verdict};
 use crate::tasks::periodic::{jittered, repeat, stagger};
@@ -29,12 +29,12 @@ use crate::tasks::periodic::{jittered, repeat, stagger};
 use walk::Walk;
 
 /// Attempts at one page, and the longest wait between two.
-const ATTEMPTS: u32 = 3;
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_ATTEMPTS: u32 = 3;
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// Pages that a round may read of a list, and one more for each message that it looks for: enough to find one in a list of any length
+/// Pages that a round may read of a list, and one more for each message that it searches for: enough to find one in a list of any length
 /// that is newest first. In a list without an order one message is not worth reading all of it every hour.
-const PAGES_A_ROUND: usize = 30;
+const PAGES_PER_ROUND: usize = 30;
 
 /// The provider's API and the store, for one source.
 pub struct Reconciler {
@@ -44,7 +44,7 @@ pub struct Reconciler {
     settings: config::Reconcile,
 }
 
-/// What is looked for.
+/// What a walk searches for.
 enum Wanted {
     /// These messages, by their ids, with the times at which they were accepted.
     Messages(HashMap<String, Timestamp>),
@@ -57,7 +57,7 @@ enum Wanted {
 pub struct Tally {
     /// Messages in the pages that were read.
     pub read: u64,
-    /// Of those, the ones that were looked for.
+    /// Of those, the ones that were searched for.
     pub looked_for: u64,
     /// What was not known here, by outcome: `pending`, `delivered`, `failed`, `read`, `unknown`; `reply` for replies.
     pub missed: BTreeMap<String, u64>,
@@ -71,7 +71,7 @@ impl Tally {
     }
 }
 
-/// Why a round could not be finished; what it found until then is kept.
+/// Why a round could not be finished; what it found until then is stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RoundError {
     #[error(transparent)]
@@ -109,7 +109,7 @@ impl Reconciler {
     /// # Errors
     /// The provider's API or the store does not do its part.
     pub async fn round(&self) -> Result<Tally, RoundError> {
-        let limit = self.settings.max_pages * PAGE;
+        let limit = self.settings.max_pages * PAGE_SIZE;
         let before = Timestamp::now().checked_sub(self.settings.after).unwrap_or(Timestamp::MIN);
         let (store, source) = (self.store.clone(), self.source.name.clone());
         let overdue = tokio::task::spawn_blocking(move || store.overdue(&source, before, limit)).await;
@@ -123,7 +123,7 @@ impl Reconciler {
             by_list.entry(list.channel).or_default().insert(message.message_id, message.accepted_at);
         }
         let wanted = by_list.into_iter().map(|(channel, messages)| {
-            let limit = self.settings.max_pages.min(PAGES_A_ROUND + messages.len());
+            let limit = self.settings.max_pages.min(PAGES_PER_ROUND + messages.len());
             (MessageList::of(channel), Wanted::Messages(messages), limit)
         });
         self.walk(wanted.collect()).await
@@ -160,7 +160,7 @@ impl Reconciler {
                 Ok(items) => return Ok(items),
                 Err(error) => {
                     let wait = pause(&error, attempt);
-                    if attempt == ATTEMPTS || !error.may_pass() || wait > LONGEST_PAUSE {
+                    if attempt == MAX_ATTEMPTS || !error.may_pass() || wait > MAX_PAUSE {
                         return Err(error);
                     }
                     tokio::time::sleep(wait).await;
@@ -182,16 +182,16 @@ impl Reconciler {
             let store = self.store.clone();
             commits.spawn(async move { (outcome, store.commit(submission).await) });
         }
-        let mut refused = None;
+        let mut failed = None;
         while let Some(joined) = commits.join_next().await {
             match joined {
                 Ok((outcome, Ok(Verdict::Accepted))) => *tally.missed.entry(outcome.to_owned()).or_default() += 1,
                 Ok((_, Ok(Verdict::Duplicate | Verdict::Unrecognized))) => {}
-                Ok((_, Err(refusal))) => refused = Some(refusal),
-                Err(_) => refused = Some(Refusal::CannotWrite),
+                Ok((_, Err(error))) => failed = Some(error),
+                Err(_) => failed = Some(Refusal::CannotWrite),
             }
         }
-        refused.map_or(Ok(()), Err)
+        failed.map_or(Ok(()), Err)
     }
 }
 
@@ -211,7 +211,7 @@ impl Wanted {
         matches!(self, Wanted::Messages(messages) if messages.is_empty())
     }
 
-    /// Nothing that is accepted later is looked for.
+    /// Nothing that is accepted later is searched for.
     fn newest(&self) -> Timestamp {
         match self {
             Wanted::Messages(messages) => {
@@ -222,7 +222,7 @@ impl Wanted {
         }
     }
 
-    /// Nothing that is accepted before is looked for.
+    /// Nothing that is accepted before is searched for.
     fn oldest(&self) -> Timestamp {
         match self {
             Wanted::Messages(messages) => {

@@ -1,11 +1,11 @@
-//! How a list is read: page by page, until all that is looked for has been found, the list ends, or it has become older than that.
+//! How a list is read: page by page, until all that is searched for has been found, the list ends, or it has become older than that.
 //!
 //! A list that has been seen to be newest first need not be read from its beginning to what is old in it: pages that are newer than
-//! all that is looked for are skipped, by steps that double and then by halves. So one message from yesterday costs some twenty requests,
+//! all that is searched for are skipped, by steps that double and then by halves. So one message from yesterday costs some twenty requests,
 //! however many have been sent since.
 
 use crate::inbound::{self, DecodedRequest};
-use crate::smsmode_api::{Failure, MessageList, PAGE};
+use crate::smsmode_api::{Failure, MessageList, PAGE_SIZE};
 
 use super::order::Order;
 use super::{Reconciler, RoundError, Tally, Wanted, time};
@@ -60,14 +60,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether nothing that is looked for comes after this page.
+    /// Whether nothing that is searched for comes after this page.
     fn ends_with(&self, page: usize) -> bool {
         self.wanted.is_satisfied()
             || self.last.is_some_and(|last| last <= page)
             || self.order.is_past(page, self.wanted.oldest())
     }
 
-    /// Whether nothing that is looked for is on this page or before it.
+    /// Whether nothing that is searched for is on this page or before it.
     fn is_skipped(&self, page: usize) -> bool {
         self.order.is_newer(page, self.wanted.newest())
     }
@@ -96,7 +96,7 @@ impl<'a> Walk<'a> {
         Ok(if self.ends_with(older) { Step::Done } else { Step::At(older) })
     }
 
-    /// Reads a page and submits what is looked for; `false` when the limit of pages has come first or all has been found.
+    /// Reads a page and submits what is searched for; `false` when the limit of pages has come first or all has been found.
     async fn read(&mut self, page: usize) -> Result<bool, RoundError> {
         if self.left == 0 {
             self.tally.is_incomplete = true;
@@ -109,7 +109,7 @@ impl<'a> Walk<'a> {
             read => read?,
         };
         self.tally.read += items.len() as u64;
-        if items.len() < PAGE {
+        if items.len() < PAGE_SIZE {
             self.last = Some(self.last.map_or(page, |last| last.min(page)));
         }
         let source = &self.reconciler.source;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::config::{CALLBACK_URL_MAX, Source};
+use crate::config::Source;
 use crate::diagnostics::LogThrottle;
 use crate::event::{Event, TraceParent};
 use crate::inbound::{self, Origin};
@@ -14,13 +14,13 @@ use crate::smsmode_api::{ApiError, Operation, Outgoing, SmsmodeApi, pause};
 use crate::store::resends::{Begun, End, ResendResult, ToSend};
 use crate::store::{Store, Submission};
 
-/// Decided in one reading of what is due: the provider is asked for one after the other.
-const AT_A_TIME: usize = 100;
+/// Due messages that are read at once; the provider is asked to send one after the other.
+const BATCH_SIZE: usize = 100;
 
-/// Until the store is asked again that could not answer.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Between two attempts while the store fails.
+const STORE_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What sends again the messages of one source.
+/// Resends the messages of one source.
 pub struct Resender {
     source: Source,
     /// `None`: what there is to do is not the provider's.
@@ -39,8 +39,8 @@ impl Resender {
         Self { source: source.clone(), api, callback_url, store }
     }
 
-    /// Deals with one that is due. Gives how long the provider wants to be left alone.
-    async fn answer(&self, id: i64, health: &mut Health) -> Duration {
+    /// Processes one that is due. Gives how long to wait before the next request to the provider.
+    async fn process(&self, id: i64, health: &mut ApiHealth) -> Duration {
         let source = &self.source.name;
         let to_send = match self.store.begin_resend(id).await {
             Ok(Begun::Send(to_send)) => to_send,
@@ -49,7 +49,7 @@ impl Resender {
                 return Duration::ZERO;
             }
             Ok(Begun::Gone) => return Duration::ZERO,
-            Err(_) => return STORE_PAUSE,
+            Err(_) => return STORE_RETRY_PAUSE,
         };
         let sent = match &self.api {
             Some(api) => api.send(&self.outgoing(&to_send)).await,
@@ -72,12 +72,12 @@ impl Resender {
         };
         // Noted or not: what is not is uncertain at the next start.
         while self.store.end_resend(id, end.clone()).await.is_err() {
-            tokio::time::sleep(STORE_PAUSE).await;
+            tokio::time::sleep(STORE_RETRY_PAUSE).await;
         }
         wait
     }
 
-    fn failed(&self, to_send: &ToSend, error: &ApiError, health: &mut Health) -> (End, Duration) {
+    fn failed(&self, to_send: &ToSend, error: &ApiError, health: &mut ApiHealth) -> (End, Duration) {
         let source = &self.source.name;
         health.failures = health.failures.saturating_add(1);
         let text = error.to_string();
@@ -97,10 +97,11 @@ impl Resender {
     }
 
     fn outgoing(&self, to_send: &ToSend) -> Outgoing {
-        // The trace of the message that failed goes on with the one that stands for it.
+        let longest = self.source.provider.callback_limits().url_length;
+        // The trace of the message that failed continues with the one that replaces it.
         let with_trace = |url: &String| {
             let traced = to_send.trace.as_ref().map(|trace| format!("{url}?traceparent={trace}"));
-            traced.filter(|url| url.len() <= CALLBACK_URL_MAX).unwrap_or_else(|| url.clone())
+            traced.filter(|url| url.len() <= longest).unwrap_or_else(|| url.clone())
         };
         let callback_url = self.callback_url.as_ref().map(with_trace);
         Outgoing {
@@ -113,7 +114,7 @@ impl Resender {
         }
     }
 
-    /// The provider's answer as the webhook that it looks like, which registers the message as pending.
+    /// The API's response as the webhook that it looks like, which registers the message as pending.
     fn submission(&self, to_send: &ToSend, message: &Value) -> Option<Submission> {
         let decoded = inbound::api_message(&self.source, "POST", message)?;
         let trace = to_send.trace.as_deref().and_then(TraceParent::parse);
@@ -122,38 +123,38 @@ impl Resender {
     }
 }
 
-/// How the provider has been answering.
+/// How the provider's API has been responding.
 #[derive(Default)]
-struct Health {
+struct ApiHealth {
     failures: u32,
     throttle: LogThrottle,
 }
 
-/// Sends again what is due, until `stop` resolves; what the provider is being asked then gets `limit` to be answered.
+/// Sends again what is due, until `stop` resolves; the request in flight then gets `limit` for its response.
 pub async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Duration) {
     let mut changed = resender.store.resends_changed();
-    let mut health = Health::default();
+    let mut health = ApiHealth::default();
     tokio::pin!(stop);
     loop {
         // Before the reading: what comes meanwhile is another change.
         changed.mark_unchanged();
         let (store, source) = (resender.store.clone(), resender.source.name.clone());
-        let due = tokio::task::spawn_blocking(move || store.due_resends(&source, store.now(), AT_A_TIME)).await;
+        let due = tokio::task::spawn_blocking(move || store.due_resends(&source, store.now(), BATCH_SIZE)).await;
         let wake = match due.map_err(|error| error.to_string()).flatten() {
             Ok(due) => {
                 let more = !due.ids.is_empty();
                 for id in due.ids {
-                    let answered = resender.answer(id, &mut health);
-                    tokio::pin!(answered);
+                    let processed = resender.process(id, &mut health);
+                    tokio::pin!(processed);
                     let pause = tokio::select! {
-                        pause = &mut answered => pause,
+                        pause = &mut processed => pause,
                         () = &mut stop => {
-                            let _uncertain = tokio::time::timeout(limit, answered).await;
+                            let _uncertain = tokio::time::timeout(limit, processed).await;
                             return;
                         }
                     };
                     if !pause.is_zero() {
-                        // Whatever fails meanwhile: the provider wants to be left alone.
+                        // Before the next request, also for another message.
                         tokio::select! {
                             () = &mut stop => return,
                             () = tokio::time::sleep(pause) => {}
@@ -166,7 +167,7 @@ pub async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Dura
             }
             Err(error) => {
                 tracing::warn!(source = %resender.source.name, error, "failed messages to be sent again cannot be read");
-                Some(STORE_PAUSE)
+                Some(STORE_RETRY_PAUSE)
             }
         };
         // A clock that is set is noticed within the minute.

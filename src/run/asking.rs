@@ -14,7 +14,7 @@ use crate::control::{Line, Request};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
 use crate::probe::{self, Target};
-use crate::proof::ProofKey;
+use crate::probe_challenge::ChallengeKey;
 use crate::reconcile::{Reconciler, Tally};
 use crate::secret::Secret;
 use crate::serve;
@@ -29,11 +29,11 @@ const CALLS: usize = 3;
 /// It is no URL, or a token that should have been made is not there.
 pub fn check_public_url(loaded: &Loaded, url: &str) -> Result<ExitCode, Exit> {
     let (config, tls) = loaded.config.under_public_url("--public-url", url)?;
-    let proof = DataDir::made_hash_key(&config.data_dir).map(|key| ProofKey::new(&key));
+    let challenge_key = DataDir::made_hash_key(&config.data_dir).map(|key| ChallengeKey::new(&key));
     let targets = config.sources.iter().map(|source| {
         let token = token(&config, source)?;
         let url = config.callback_url(&source.name, token.reveal());
-        let target = Target::new(&url, tls.clone(), proof.clone());
+        let target = Target::new(source, &url, tls.clone(), challenge_key.clone());
         let target = target.ok_or_else(|| Exit::Failure("--public-url: not a URL that can be called".to_owned()))?;
         Ok((source.name.clone(), target))
     });

@@ -8,7 +8,7 @@ use crate::account::{self, AccountStatus, Watch};
 use crate::config::{ApiMode, Config};
 use crate::meters::{ProbeMeters, ReconcileMeters};
 use crate::probe::{self, Probe, Target};
-use crate::proof::ProofKey;
+use crate::probe_challenge::ChallengeKey;
 use crate::reconcile::{self, Reconciler};
 use crate::resend::{self, Resender};
 use crate::secret::Secret;
@@ -22,7 +22,7 @@ pub fn start(
     tokens: &[Vec<Secret>],
     store: &Store,
     account: Option<&Arc<AccountStatus>>,
-    proof: &ProofKey,
+    challenge_key: &ChallengeKey,
     supervisor: &mut Supervisor,
 ) {
     for (source, tokens) in config.sources.iter().zip(tokens) {
@@ -49,7 +49,8 @@ pub fn start(
         {
             let url = config.callback_url(&source.name, token.reveal());
             // The loader has seen to it that it is a URL, and that there is TLS for https.
-            let Some(target) = Target::new(&url, config.self_probe.tls.clone(), Some(proof.clone())) else { continue };
+            let (tls, key) = (config.self_probe.tls.clone(), challenge_key.clone());
+            let Some(target) = Target::new(source, &url, tls, Some(key)) else { continue };
             let meters = Arc::new(ProbeMeters::new(source.name.as_str()));
             let probe = Probe { source: source.name.clone(), target, interval: config.self_probe.interval, meters };
             supervisor.spawn(Task::SelfProbe, |shutdown| probe::run(probe, shutdown.wait()));

@@ -21,7 +21,7 @@ use crate::ledger::snapshot::Snapshot;
 use crate::listener::{self, tls};
 use crate::meters::{self, ExportMeters, Signal, SourceMeters};
 use crate::number;
-use crate::proof::ProofKey;
+use crate::probe_challenge::ChallengeKey;
 use crate::relay;
 use crate::secret::Secret;
 use crate::store::{self, Store, StoreThreads};
@@ -183,8 +183,8 @@ fn start(
         let (relay, store) = (relay.clone(), store.clone());
         supervisor.spawn(Task::Relay, |shutdown| relay::run(relay, store, instance, shutdown.wait(), limit));
     }
-    let proof = ProofKey::new(&hash_key);
-    asking::start(config, &tokens, &store, account.as_ref(), &proof, &mut supervisor);
+    let challenge_key = ChallengeKey::new(&hash_key);
+    asking::start(config, &tokens, &store, account.as_ref(), &challenge_key, &mut supervisor);
 
     let health = health(&store, supervisor.phase());
     let admin_listen = listeners.admin.local_addr().unwrap_or(config.admin_listen);
@@ -219,7 +219,7 @@ fn start(
         supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
         handshakes
     });
-    let handler = Handler::new(authenticator(config, &tokens), store, config.http, proof, health.clone());
+    let handler = Handler::new(authenticator(config, &tokens), store, config.http, challenge_key, health.clone());
     let limits = config.http;
     supervisor.spawn(Task::WebhookListener, |shutdown| {
         ingest::run(listeners.webhook, handler, limits, handshakes, shutdown.wait())

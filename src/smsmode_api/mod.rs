@@ -1,7 +1,7 @@
-//! smsmode's own API, as a client: what asks the provider something asks it here.
+//! The client of smsmode's own API, for account watch, reconciliation, resends and `smscope connect`.
 //!
-//! One request at a time is what callers make; there is no retry in here. Redirects are not followed, answers are bounded, and an
-//! error is one line that has neither the key nor anything of the answer but the provider's own words of the error.
+//! Callers make one request at a time, and decide on retries. Redirects are not followed, responses are bounded, and an error is one
+//! line that has neither the key nor anything of the response but the provider's own words for the error.
 //!
 //! Source of paths and fields: REST v1 (header X-Api-Key, lists of `items` with `page` from 1 and `pageSize` 1 to 100), and the
 //! HTTP API 1.6 for the credit. Liberal in what it takes: numbers may be texts, and a field that is missing is not known.
@@ -31,17 +31,17 @@ pub use configured::{NotConfigured, rest_apis};
 pub use error::{ApiError, Failure};
 pub use resource::{Callbacks, Channel, Organisation, number};
 
-/// Items of a page: the most that the provider gives.
-pub const PAGE: usize = 100;
+/// Items of a page, at most.
+pub const PAGE_SIZE: usize = 100;
 
 /// Pages of organisations or channels that are read, at most.
-const MOST_PAGES: usize = 10;
+const MAX_PAGES: usize = 10;
 
-/// Bytes of an answer that are read: a hundred messages are about a tenth of it.
-const MAX_ANSWER: usize = 4 << 20;
+/// Bytes of a response that are read: a hundred messages are about a tenth of it.
+const MAX_RESPONSE: usize = 4 << 20;
 
-/// What an id of the provider's must not be in a path.
-const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+/// What is escaped in a path: all that an id of the provider's does not need.
+const PATH_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// The `result` of what succeeded.
 const OK: &str = "ok";
@@ -184,7 +184,7 @@ impl SmsmodeApi {
         self.read_channel(Operation::SetCallbacks, channel, &value)
     }
 
-    /// One page of a list of messages, from 1, each in the shape of a receipt. Fewer than [`PAGE`] means that it is the last.
+    /// One page of a list of messages, from 1, each in the shape of a receipt. Fewer than [`PAGE_SIZE`] means that it is the last.
     pub async fn messages(&self, list: &MessageList, page: usize) -> Result<Vec<Value>, ApiError> {
         self.page(Operation::Messages, list.path, page).await
     }
@@ -210,7 +210,7 @@ impl SmsmodeApi {
 
     /// The credit by the legacy API, in millionths.
     pub async fn credit(&self) -> Result<i64, ApiError> {
-        let key = utf8_percent_encode(self.settings.key.reveal(), IN_A_PATH);
+        let key = utf8_percent_encode(self.settings.key.reveal(), PATH_SEGMENT);
         let path = format!("http/1.6/credit.do?accessToken={key}");
         let read = |text: &[u8]| {
             let text = std::str::from_utf8(text).ok()?;
@@ -221,9 +221,9 @@ impl SmsmodeApi {
 
     async fn all(&self, operation: Operation, path: &str) -> Result<Vec<Value>, ApiError> {
         let mut items = Vec::new();
-        for page in 1..=MOST_PAGES {
+        for page in 1..=MAX_PAGES {
             let some = self.page(operation, path, page).await?;
-            let is_last = some.len() < PAGE;
+            let is_last = some.len() < PAGE_SIZE;
             items.extend(some);
             if is_last {
                 break;
@@ -233,7 +233,7 @@ impl SmsmodeApi {
     }
 
     async fn page(&self, operation: Operation, path: &str, page: usize) -> Result<Vec<Value>, ApiError> {
-        let path = format!("{path}?page={page}&pageSize={PAGE}");
+        let path = format!("{path}?page={page}&pageSize={PAGE_SIZE}");
         let read = |body: &[u8]| match whole(body)? {
             Value::Object(mut page) => match page.remove("items")? {
                 Value::Array(items) => Some(items),
@@ -317,7 +317,7 @@ impl SmsmodeApi {
 
     async fn read(&self, operation: Operation, response: Response<Incoming>) -> Result<Bytes, ApiError> {
         let (head, body) = response.into_parts();
-        let received = receive(body, MAX_ANSWER).await;
+        let received = receive(body, MAX_RESPONSE).await;
         if head.status.is_success() {
             return match received {
                 Ok(received) if received.is_whole => Ok(received.body),
@@ -355,11 +355,11 @@ fn said(body: &[u8]) -> String {
 }
 
 fn channel_path(organisation: &str, channel: &str) -> String {
-    let segment = |id| utf8_percent_encode(id, IN_A_PATH);
+    let segment = |id| utf8_percent_encode(id, PATH_SEGMENT);
     format!("commons/v1/organisations/{}/channels/{}", segment(organisation), segment(channel))
 }
 
-/// The document of an answer, damaged or not. One that ends early is none: a page without its last items would be taken for the last.
+/// The document of a response, damaged or not. One that ends early is none: a page without its last items would be taken for the last.
 fn whole(body: &[u8]) -> Option<Value> {
     let mut documents = json::read(body).ok()?.documents;
     let document = documents.drain(..).next()?;

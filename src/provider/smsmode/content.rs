@@ -21,8 +21,8 @@ pub(super) const MAX_LEVEL: usize = 6;
 const WRAPPERS: [&str; 11] =
     ["body", "data", "payload", "items", "messages", "message", "event", "events", "results", "records", "recipients"];
 
-/// What the answer to a campaign says once for all of its messages.
-const OF_A_CAMPAIGN: [&str; 6] = ["acceptedAt", "campaignId", "channel", "from", "sentDate", "type"];
+/// Members that the response to a campaign has once for all of its messages.
+const CAMPAIGN_MEMBERS: [&str; 6] = ["acceptedAt", "campaignId", "channel", "from", "sentDate", "type"];
 
 /// Reads one webhook that has content.
 pub(super) fn read(context: &DecodeContext<'_>, webhook: &Webhook<'_>, body: &[u8]) -> Decoded {
@@ -215,11 +215,11 @@ impl Reader<'_> {
         }
     }
 
-    /// What `look` finds, or nothing where all of it is unrecognized.
-    fn any_of(&mut self, why: &'static str, look: impl FnOnce(&mut Self)) -> Found {
+    /// What `search` finds, or nothing if all of it is unrecognized.
+    fn any_of(&mut self, why: &'static str, search: impl FnOnce(&mut Self)) -> Found {
         let (events, recognized, unread) =
             (self.decoded.events.len(), self.recognized, self.decoded.has_unread_receipt);
-        look(self);
+        search(self);
         if self.recognized > recognized || self.decoded.events.len() > MAX_EVENTS {
             return Ok(());
         }
@@ -249,7 +249,7 @@ fn of_campaign(campaign: &Map<String, Value>, element: &Value) -> Value {
     let Some(members) = element.as_object_mut().filter(|members| members.contains_key("messageId")) else {
         return element;
     };
-    for name in OF_A_CAMPAIGN {
+    for name in CAMPAIGN_MEMBERS {
         if let (false, Some(value)) = (members.contains_key(name), campaign.get(name)) {
             members.insert(name.to_owned(), value.clone());
         }

@@ -5,13 +5,14 @@
 //! [`Unrecognized`](crate::event::Event::Unrecognized), so that it is stored.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 
 use crate::event::{Country, Event, Price};
 use crate::number::{self, Phone, mcc};
-use crate::provider::{Acknowledgement, DecodeContext, Decoded, Provider, Success, Webhook};
+use crate::provider::{Acknowledgement, CallbackLimits, DecodeContext, Decoded, Provider, Success, Webhook};
 
 mod content;
 mod legacy;
@@ -30,11 +31,18 @@ mod tests;
 #[cfg(test)]
 mod wrapped_tests;
 
+/// The longest callback URL, in characters.
+pub const CALLBACK_URL_MAX: usize = 255;
+
 /// smsmode, which signs nothing and takes any 2xx for a success.
 #[derive(Clone, Copy, Debug)]
 pub struct Smsmode;
 
 impl Provider for Smsmode {
+    fn callback_limits(&self) -> CallbackLimits {
+        CallbackLimits { url_length: CALLBACK_URL_MAX, response_time: Duration::from_millis(300) }
+    }
+
     /// No event only if there is neither a query nor a body, or nothing in the body but white space or an empty JSON array: a probe.
     /// A JSON array, or a document a line, is one event an element, in its order; one of more than 1,000 elements is a single
     /// unrecognized event.

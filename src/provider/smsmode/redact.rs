@@ -11,7 +11,7 @@ use crate::json::{self, Documents, Unreadable};
 use crate::provider::Webhook;
 
 /// What may stay of a `body` in REST v1: what a message is made of, not what it says.
-const OF_A_BODY: [&str; 6] = ["type", "encoding", "messagePartCount", "length", "stop", "contentType"];
+const BODY_MEMBERS: [&str; 6] = ["type", "encoding", "messagePartCount", "length", "stop", "contentType"];
 
 /// The legacy parameter with the text of a reply.
 const LEGACY_TEXT: &str = "message";
@@ -41,7 +41,7 @@ fn body(webhook: &Webhook<'_>) -> Option<Vec<u8>> {
     }
     match json::read(body) {
         Ok(documents) => documents_without_text(documents, 0),
-        // Whatever texts are in it, they are not looked for.
+        // It is not searched for texts, so nothing of it stays.
         Err(Unreadable::TooManyValues) => Some(Vec::new()),
         Err(Unreadable::NotJson) => form(body, 0),
     }
@@ -96,7 +96,7 @@ fn take_text(name: &str, member: &mut Value, level: usize) -> bool {
         _ if !TEXTS.contains(&name) || holds_message(member) => take_texts(member, level),
         Value::Object(body) if name == "body" => {
             let before = body.len();
-            body.retain(|name, _| OF_A_BODY.contains(&name.as_str()));
+            body.retain(|name, _| BODY_MEMBERS.contains(&name.as_str()));
             body.len() < before
         }
         Value::Object(_) | Value::Array(_) if name != "body" => take_texts(member, level),
@@ -231,8 +231,8 @@ mod tests {
             ("numero=36111&Message=secret+secret&emetteur=33612345678", "numero=36111&Message=&emetteur=33612345678"),
             ("%6dessage=secret&statut=11", "%6dessage=&statut=11"),
         ] {
-            let (_, kept) = redacted("", body);
-            assert_eq!(kept, expected, "{body}");
+            let (_, stored) = redacted("", body);
+            assert_eq!(stored, expected, "{body}");
         }
         for (query, expected) in [
             ("a=1&message=secret", "a=1&message="),
@@ -276,17 +276,17 @@ mod tests {
             "--x\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\nsecret\r\n--x--\r\n".to_owned(),
             format!("--x\r\nContent-Disposition: form-data; name=\"p\"\r\n\r\n{message}\r\n--x--\r\n"),
         ] {
-            let (_, kept) = redacted("", &body);
-            assert!(!kept.contains("secret"), "{body}\n{kept}");
+            let (_, stored) = redacted("", &body);
+            assert!(!stored.contains("secret"), "{body}\n{stored}");
             // All that is not a text is there as before.
             let ids = |text: &str| ["messageId", "smsID", "emetteur"].map(|name| text.matches(name).count());
-            assert_eq!(ids(&kept), ids(&body), "{body}\n{kept}");
-            assert_eq!(redacted("", &kept).1, kept, "nothing is left to be taken out");
+            assert_eq!(ids(&stored), ids(&body), "{body}\n{stored}");
+            assert_eq!(redacted("", &stored).1, stored, "nothing is left to be taken out");
         }
         let (query, _) = redacted(&format!("payload={}", encoded(message)), "");
         assert!(!query.contains("secret") && query.contains("messageId"), "{query}");
         let many = format!("[{}0]", "{},".repeat(60_000));
-        assert_eq!(redacted("", &many).1, "", "what is too much to be looked through is not stored");
+        assert_eq!(redacted("", &many).1, "", "what is too large to be searched is not stored");
     }
 
     #[test]

@@ -21,10 +21,10 @@ const NAMES: [&str; 10] = [
 ];
 
 /// Those whose values are written by machines: an escape that is left in one of them was encoded twice.
-const BY_MACHINES: [&str; 7] = ["numero", "statut", "date_reception", "mcc_mnc", "cost", "emetteur", "responseid"];
+const MACHINE_WRITTEN: [&str; 7] = ["numero", "statut", "date_reception", "mcc_mnc", "cost", "emetteur", "responseid"];
 
 /// How often what has been decoded is decoded again.
-const MOST_ENCODINGS: usize = 3;
+const MAX_ENCODINGS: usize = 3;
 
 /// A decoded parameter: its name and its value.
 pub(super) type Pair = (String, String);
@@ -41,10 +41,11 @@ pub(super) fn query(written: &[u8]) -> Vec<Pair> {
 
 fn decoded_pairs<'a>(pairs: impl Iterator<Item = &'a [u8]>) -> Vec<Pair> {
     let mut parameters: Vec<Pair> = pairs.filter(|pair| !pair.is_empty()).map(decoded_pair).collect();
-    let was_encoded_twice =
-        |(name, value): &Pair| value.contains('%') && BY_MACHINES.contains(&folded(name).as_str()) && has_escape(value);
-    // Who encodes one value twice does so with all of them.
-    for _ in 0..MOST_ENCODINGS {
+    let was_encoded_twice = |(name, value): &Pair| {
+        value.contains('%') && MACHINE_WRITTEN.contains(&folded(name).as_str()) && has_escape(value)
+    };
+    // A sender that encodes one value twice does so with all of them.
+    for _ in 0..MAX_ENCODINGS {
         if !parameters.iter().any(was_encoded_twice) {
             break;
         }

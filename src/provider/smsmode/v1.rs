@@ -8,7 +8,7 @@ use crate::number;
 use crate::provider::{DecodeContext, keyword};
 
 /// A longer message does not exist: a part is numbered by one byte.
-const MOST_PARTS: u64 = 255;
+const MAX_PARTS: u64 = 255;
 
 /// One message resource. The error says what it lacks to be a receipt or a reply.
 pub(super) fn event(context: &DecodeContext<'_>, message: &Value) -> Result<Event, &'static str> {
@@ -142,7 +142,7 @@ fn parts(field: &Value) -> Option<u32> {
         Value::String(text) => text.trim().parse().ok()?,
         other => other.as_u64()?,
     };
-    (count <= MOST_PARTS).then_some(count as u32)
+    (count <= MAX_PARTS).then_some(count as u32)
 }
 
 /// What a body says, by its type: the text, the answer tapped, `latitude,longitude`, or the file's name.

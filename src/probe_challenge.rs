@@ -1,8 +1,8 @@
-//! How a probe of the callback URL learns which smscope answered it: the header `Smscope-Probe` takes a nonce, and the answer has a
-//! keyed digest of it under the same name, which only the smscope with the same data directory can make.
+//! The challenge by which a probe of the callback URL identifies the smscope that responded: the header `Smscope-Probe` of the
+//! request has a nonce, and that of the response a keyed digest of it, which only the smscope with the same data directory can make.
 //!
-//! Only who has the token is answered at all. The key is derived from that of the recipient hashes, so that nothing that is told
-//! here is the hash of a number.
+//! Only a client with the token gets a response at all. The key is derived from that of the recipient hashes, so that no response is
+//! the hash of a number.
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderName;
@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use crate::event::hex;
 
-/// In the request the nonce, in the answer the proof.
+/// In the request the nonce, in the response the digest.
 pub const HEADER: HeaderName = HeaderName::from_static("smscope-probe");
 
 /// What the key is derived for.
@@ -18,9 +18,9 @@ const PURPOSE: &[u8] = b"smscope probe";
 
 /// The key of one data directory.
 #[derive(Clone)]
-pub struct ProofKey(Hmac<Sha256>);
+pub struct ChallengeKey(Hmac<Sha256>);
 
-impl ProofKey {
+impl ChallengeKey {
     /// `hash_key` is that of the data directory.
     pub fn new(hash_key: &[u8; 32]) -> Self {
         let mut derived = keyed(hash_key);
@@ -28,8 +28,8 @@ impl ProofKey {
         Self(keyed(&derived.finalize().into_bytes()))
     }
 
-    /// The proof for a nonce; `None` for what is no nonce of ours.
-    pub fn of(&self, nonce: &str) -> Option<String> {
+    /// The response to a nonce; `None` for what is no nonce of smscope's.
+    pub fn response(&self, nonce: &str) -> Option<String> {
         let is_nonce = nonce.len() == NONCE_LENGTH && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_nonce.then(|| {
             let mut mac = self.0.clone();
@@ -39,9 +39,9 @@ impl ProofKey {
     }
 }
 
-impl std::fmt::Debug for ProofKey {
+impl std::fmt::Debug for ChallengeKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ProofKey")
+        f.write_str("ChallengeKey")
     }
 }
 
@@ -66,19 +66,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proof_is_of_its_nonce_and_of_its_data_directory() {
-        let (ours, theirs) = (ProofKey::new(&[1; 32]), ProofKey::new(&[2; 32]));
+    fn a_response_is_of_its_nonce_and_of_its_data_directory() {
+        let (ours, theirs) = (ChallengeKey::new(&[1; 32]), ChallengeKey::new(&[2; 32]));
         let (one, other) = (nonce().unwrap(), nonce().unwrap());
-        assert_eq!(ours.of(&one), ours.of(&one));
-        assert_ne!(ours.of(&one), ours.of(&other));
-        assert_ne!(ours.of(&one), theirs.of(&one));
+        assert_eq!(ours.response(&one), ours.response(&one));
+        assert_ne!(ours.response(&one), ours.response(&other));
+        assert_ne!(ours.response(&one), theirs.response(&one));
     }
 
     #[test]
-    fn nothing_but_a_nonce_is_answered() {
-        let key = ProofKey::new(&[1; 32]);
+    fn nothing_but_a_nonce_gets_a_response() {
+        let key = ChallengeKey::new(&[1; 32]);
         for text in ["", "33612345678", &"g".repeat(32), &"a".repeat(31), &"a".repeat(33)] {
-            assert_eq!(key.of(text), None, "{text}");
+            assert_eq!(key.response(text), None, "{text}");
         }
     }
 }
