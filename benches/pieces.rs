@@ -63,7 +63,11 @@ fn encode_512_log_records(bencher: Bencher) {
         ..Record::new(Kind::Delivered, source)
     };
     let entries: Vec<Entry> = (1..=512)
-        .map(|position| Entry { position, received_at: Timestamp::UNIX_EPOCH, record: record.clone() })
+        .map(|position| Entry {
+            position: smscope::record::Position(position),
+            received_at: Timestamp::UNIX_EPOCH,
+            record: record.clone(),
+        })
         .collect();
     let config =
         smscope::config::Config::load(&Default::default(), &std::collections::BTreeMap::<String, String>::new());
@@ -81,12 +85,12 @@ fn encode_512_log_records(bencher: Bencher) {
 #[divan::bench]
 fn encode_a_scrape_of_5000_series(bencher: Bencher) {
     let mut ledger = Ledger::default();
-    let mut postings = smscope::ledger::Postings::default();
+    let mut updates = smscope::ledger::CounterUpdates::default();
     for number in 0..5_000 {
         let labels = ["smsmode", "SMS", "OTP", &format!("{number}")];
-        postings.add(smscope::ledger::catalogue::Metric::Messages, &labels, number);
+        updates.add(smscope::ledger::catalogue::Metric::Messages, &labels, number);
     }
-    ledger.apply(postings);
+    ledger.apply(updates);
     let snapshot = Snapshot { families: ledger.reading().families() };
     bencher.bench_local(|| {
         let mut text = String::new();

@@ -211,13 +211,13 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::erase::Doing;
+    use crate::store::erase::Phase;
 
     fn serve(folder: &Path) -> tokio::task::JoinHandle<()> {
         let listener = listen(folder).unwrap();
         let handle = |request, lines: mpsc::Sender<Line>| {
             let Request::Erase { recipients } = request else { panic!("another request") };
-            let progress = Progress { doing: Doing::Overwriting, done: 1, of: 2 };
+            let progress = Progress { phase: Phase::Overwriting, done: 1, of: 2 };
             lines.blocking_send(Line::Progress(progress)).unwrap();
             lines
                 .blocking_send(Line::Erased(Erased { messages: recipients.len() as u64, ..Erased::default() }))

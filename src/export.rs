@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::csv_output::{self, CsvOutput};
-use crate::record::{Entry, Record};
-use crate::store::look::{Message, View, Wanted};
+use crate::record::{Entry, Position, Record};
+use crate::store::StoreError;
+use crate::store::query::{Message, ReadStore, Selection};
 
 /// What is exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -34,7 +35,7 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     #[error("the store cannot be read: {0}")]
-    Store(#[from] rusqlite::Error),
+    Store(#[from] StoreError),
     #[error("standard output: {0}")]
     Write(#[from] io::Error),
 }
@@ -44,19 +45,19 @@ const FIRST: [&str; 4] = ["position", "received_at", "source", "kind"];
 
 #[derive(Serialize)]
 struct Event<'a> {
-    position: i64,
+    position: Position,
     received_at: Timestamp,
     #[serde(flatten)]
     record: &'a Record,
 }
 
-/// Writes what is wanted, and tells how far it is, from 0 to 1. Gives how many rows it wrote.
+/// Writes what is selected, and tells how far it is, from 0 to 1. Gives how many rows it wrote.
 ///
 /// # Errors
 /// The store cannot be read or `out` not written.
 pub fn export(
-    view: &View,
-    wanted: &Wanted,
+    view: &ReadStore,
+    selection: &Selection,
     table: Table,
     format: Format,
     out: &mut impl Write,
@@ -82,9 +83,9 @@ pub fn export(
         Ok(())
     };
     match table {
-        Table::Events => view.events(wanted, |entry, share| row(entry.as_ref().map(event), share))?,
+        Table::Events => view.events(selection, |entry, share| row(entry.as_ref().map(event), share))?,
         Table::Messages => {
-            view.messages(wanted, |message, share| row(message.and_then(|m| serde_json::to_value(m).ok()), share))?;
+            view.messages(selection, |message, share| row(message.and_then(|m| serde_json::to_value(m).ok()), share))?;
         }
     }
     match out {
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn csv_has_a_column_for_everything_that_an_event_can_have_and_gives_it_back() {
-        let whole = event(&Entry { position: 1, received_at: Timestamp::UNIX_EPOCH, record: full() });
+        let whole = event(&Entry { position: Position(1), received_at: Timestamp::UNIX_EPOCH, record: full() });
         let whole = whole.as_object().unwrap();
         let columns = columns(Table::Events);
         assert_eq!(whole.keys().map(String::as_str).collect::<BTreeSet<_>>(), columns.iter().copied().collect());

@@ -273,11 +273,38 @@ impl Record {
     }
 }
 
-/// A record with its place in the journal.
+/// An event's sequence number in the journal: grows by one with each stored event, never used twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub i64);
+
+impl Position {
+    /// The position `events` later.
+    pub fn plus(self, events: usize) -> Self {
+        Self(self.0.saturating_add_unsigned(events as u64))
+    }
+
+    /// The position `events` earlier.
+    pub fn minus(self, events: usize) -> Self {
+        Self(self.0.saturating_sub_unsigned(events as u64))
+    }
+
+    /// How many events are after `earlier`, up to this one; 0 if it is not earlier.
+    pub fn since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0 - earlier.0).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A record with its position in the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// The place: grows by one with each kept event, never used twice.
-    pub position: i64,
+    pub position: Position,
     pub received_at: Timestamp,
     pub record: Record,
 }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, Source};
 use crate::event::{Event, SourceName};
 use crate::inbound::{self, InboundRequest, allows_channel, is_recognized};
-use crate::store::{Refusal, Reprocessed, Store, Submission, Unrecognized, Verdict};
+use crate::record::Position;
+use crate::store::{IngestOutcome, Reprocessed, Store, StoreError, Submission, Unrecognized};
 
 /// How long to wait while the writer's queue is full, and how often at most.
 const QUEUE_PAUSE: Duration = Duration::from_millis(50);
@@ -66,7 +67,7 @@ pub enum ReprocessError {
     #[error("the store cannot be read: {0}")]
     Unreadable(String),
     #[error(transparent)]
-    Store(#[from] Refusal),
+    Store(#[from] StoreError),
     #[error("smscope is ending")]
     Stopped,
 }
@@ -82,7 +83,12 @@ pub fn reprocess(
     scope: &Scope,
     goes_on: impl Fn() -> bool,
 ) -> Result<Tallies, ReprocessError> {
-    let next = |position, newest| store.unrecognized_after(position, newest).map_err(ReprocessError::Unreadable);
+    let next = |position, newest| {
+        store
+            .blocking()
+            .unrecognized_after(position, newest)
+            .map_err(|error| ReprocessError::Unreadable(error.to_string()))
+    };
     let newest = *store.newest().borrow();
     walk(config, scope, newest, next, |submission| {
         if !goes_on() {
@@ -91,7 +97,7 @@ pub fn reprocess(
         let mut attempts = 0;
         loop {
             match store.commit_blocking(submission.clone()) {
-                Err(Refusal::QueueFull) if attempts < MAX_QUEUE_PAUSES => {
+                Err(StoreError::QueueFull) if attempts < MAX_QUEUE_PAUSES => {
                     attempts += 1;
                     std::thread::sleep(QUEUE_PAUSE);
                 }
@@ -108,23 +114,27 @@ pub fn reprocess(
 pub fn rehearse(
     config: &Config,
     scope: &Scope,
-    newest: i64,
-    next: impl FnMut(i64, i64) -> Result<Option<(Unrecognized, i64)>, ReprocessError>,
+    newest: Position,
+    next: impl FnMut(Position, Position) -> Result<Option<(Unrecognized, Position)>, ReprocessError>,
 ) -> Result<Tallies, ReprocessError> {
     walk(config, scope, newest, next, |submission| {
-        Ok(if submission.events.iter().any(is_recognized) { Verdict::Accepted } else { Verdict::Unrecognized })
+        Ok(if submission.events.iter().any(is_recognized) {
+            IngestOutcome::Accepted
+        } else {
+            IngestOutcome::Unrecognized
+        })
     })
 }
 
 fn walk(
     config: &Config,
     scope: &Scope,
-    newest: i64,
-    mut next: impl FnMut(i64, i64) -> Result<Option<(Unrecognized, i64)>, ReprocessError>,
-    mut submit: impl FnMut(Submission) -> Result<Verdict, ReprocessError>,
+    newest: Position,
+    mut next: impl FnMut(Position, Position) -> Result<Option<(Unrecognized, Position)>, ReprocessError>,
+    mut submit: impl FnMut(Submission) -> Result<IngestOutcome, ReprocessError>,
 ) -> Result<Tallies, ReprocessError> {
     let mut tallies = Tallies::new();
-    let mut position = 0;
+    let mut position = Position::default();
     while let Some((found, last)) = next(position, newest)? {
         position = last;
         let is_wanted = scope.since.is_none_or(|since| found.received_at >= since)
@@ -150,7 +160,7 @@ fn read(
     source: &Source,
     found: &Unrecognized,
     tally: &mut Tally,
-    submit: &mut impl FnMut(Submission) -> Result<Verdict, ReprocessError>,
+    submit: &mut impl FnMut(Submission) -> Result<IngestOutcome, ReprocessError>,
 ) -> Result<(), ReprocessError> {
     let request = InboundRequest {
         method: "",
@@ -190,11 +200,11 @@ fn read(
             redacted: redacted.clone().filter(|_| is_last),
             at: Timestamp::now(),
         };
-        let verdict = submit(inbound::reprocessed_event(found, event, decoded.repaired, reprocessed))?;
-        match verdict {
-            Verdict::Accepted => *tally.understood.entry(label.to_owned()).or_default() += 1,
-            Verdict::Duplicate if !label.is_empty() => tally.duplicate += 1,
-            Verdict::Duplicate | Verdict::Unrecognized => tally.unrecognized += 1,
+        let outcome = submit(inbound::reprocessed_event(found, event, decoded.repaired, reprocessed))?;
+        match outcome {
+            IngestOutcome::Accepted => *tally.understood.entry(label.to_owned()).or_default() += 1,
+            IngestOutcome::Duplicate if !label.is_empty() => tally.duplicate += 1,
+            IngestOutcome::Duplicate | IngestOutcome::Unrecognized => tally.unrecognized += 1,
         }
     }
     Ok(())

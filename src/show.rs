@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::number::networks;
 use crate::record::{Entry, Kind, Record};
-use crate::store::look::Message;
+use crate::store::query::Message;
 use crate::telemetry::person::{full, mask, without_numbers};
 
 /// How numbers and texts are shown.
@@ -153,7 +153,7 @@ mod tests {
     fn message() -> Message {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         Message {
-            id: 1,
+            id: crate::store::ids::MessageRowId(1),
             source: "smsmode".into(),
             message_id: "5f0d8b44-9f4c".into(),
             state: "failed".into(),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn entry(received_at: &str, record: Record) -> Entry {
-        Entry { position: 1, received_at: received_at.parse().unwrap(), record }
+        Entry { position: crate::record::Position(1), received_at: received_at.parse().unwrap(), record }
     }
 
     fn record(kind: Kind) -> Record {

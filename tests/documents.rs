@@ -11,7 +11,7 @@ use smscope::config::{Config, Flags, Otlp, Privacy, Recipient, Text, VARIABLES};
 use smscope::event::{Reason, SourceName};
 use smscope::ledger::catalogue::Description;
 use smscope::meters::{self, WebhookResult};
-use smscope::record::{Entry, Kind, Record, Resend, Through};
+use smscope::record::{Entry, Kind, Position, Record, Resend, Through};
 use smscope::store::{FloodRule, Settings, Store};
 use smscope::telemetry::export_logs::ExportStatus;
 use smscope::telemetry::logs::LogEncoder;
@@ -84,11 +84,11 @@ fn durable() -> Vec<&'static Description> {
         flood: FloodRule::silent(20),
     };
     let (store, end) = Store::open(folder.path(), settings).unwrap();
-    let families = store.snapshot().families;
+    let families = store.blocking().snapshot().families;
     drop(store);
     end.wait();
     let account = AccountStatus::new(Duration::from_secs(60)).families(Timestamp::UNIX_EPOCH);
-    let exports = ExportStatus::default().families(0, 0);
+    let exports = ExportStatus::default().families(Position(0), Position(0));
     families.iter().chain(&exports).chain(&account).map(|family| family.description).collect()
 }
 
@@ -202,7 +202,7 @@ fn full_log_record_keys() -> Vec<String> {
         arrived_at: Some(Timestamp::UNIX_EPOCH),
         ..Record::new(Kind::Failed, source)
     };
-    let log = encoder.log_record(&Entry { position: 1, received_at: Timestamp::UNIX_EPOCH, record });
+    let log = encoder.log_record(&Entry { position: Position(1), received_at: Timestamp::UNIX_EPOCH, record });
     log.attributes.into_iter().map(|attribute| attribute.key).collect()
 }
 

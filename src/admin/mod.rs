@@ -50,8 +50,8 @@ const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
 /// What the admin listener shows.
 pub struct Admin {
-    /// All metrics.
-    pub metrics: Box<dyn Fn(Format) -> String + Send + Sync>,
+    /// All metrics. Blocks on the disk.
+    pub metrics: Arc<dyn Fn(Format) -> String + Send + Sync>,
     pub access: Access,
     pub health: Health,
     pub page: Arc<Page>,
@@ -105,16 +105,18 @@ impl Admin {
             _ if !self.access.permits(&request.headers) => self.access.refusal(),
             (None, _) => self.page(Part::Whole, request).await,
             (Some("figures"), None) => self.page(Part::Figures, request).await,
-            (Some("metrics"), None) => self.metrics(&request.headers),
+            (Some("metrics"), None) => self.metrics(&request.headers).await,
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
 
-    fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    async fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
         let format = Format::wanted(headers);
         let mut response = Response::new(Full::default());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
-        let body = packed((self.metrics)(format).into(), headers, response.headers_mut());
+        let metrics = self.metrics.clone();
+        let text = tokio::task::spawn_blocking(move || metrics(format)).await.unwrap_or_default();
+        let body = packed(text.into(), headers, response.headers_mut());
         response.headers_mut().insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
         *response.body_mut() = Full::new(body);
         response
@@ -187,7 +189,7 @@ mod tests {
         let metrics = move |_| format!("held_by {}\n", Arc::strong_count(&held));
         let page = Arc::new(page::tests::empty_page());
         let admin = Admin {
-            metrics: Box::new(metrics),
+            metrics: Arc::new(metrics),
             access: Access::default(),
             health: Health::good(),
             page,
@@ -213,7 +215,7 @@ mod tests {
     fn admin() -> Admin {
         let page = Arc::new(page::tests::empty_page());
         Admin {
-            metrics: Box::new(|_| "up 1\n".repeat(100_000)),
+            metrics: Arc::new(|_| "up 1\n".repeat(100_000)),
             access: Access::default(),
             health: Health::good(),
             page,

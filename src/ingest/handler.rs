@@ -24,7 +24,7 @@ use crate::inbound::{InboundRequest, Origin, is_recognized};
 use crate::listener::Service;
 use crate::probe_challenge::{self, ChallengeKey};
 use crate::provider::{Acknowledgement, SignedRequest, Success};
-use crate::store::{Store, Verdict};
+use crate::store::{IngestOutcome, Store};
 use crate::tasks::Task;
 
 /// How long a response may wait for the disk before the provider is told to retry. The retry finds a duplicate, if the event was stored
@@ -113,17 +113,17 @@ impl Handler {
         }
         let has_unread_receipt = decoded.has_unread_receipt;
         let submission = decoded.into_submission(arrived_at, query_trace.or(callback.trace()), Origin::Webhook);
-        let Ok(Ok(verdict)) = tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await else {
+        let Ok(Ok(outcome)) = tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await else {
             return Err(Rejection::Unavailable);
         };
         // A duplicate says nothing that the first one has not.
-        if has_unread_receipt && verdict != Verdict::Duplicate {
+        if has_unread_receipt && outcome != IngestOutcome::Duplicate {
             meters.unread_receipts.increment(1);
         }
-        acknowledged(match verdict {
-            Verdict::Accepted => Success::Accepted,
-            Verdict::Duplicate => Success::Duplicate,
-            Verdict::Unrecognized => Success::Unrecognized,
+        acknowledged(match outcome {
+            IngestOutcome::Accepted => Success::Accepted,
+            IngestOutcome::Duplicate => Success::Duplicate,
+            IngestOutcome::Unrecognized => Success::Unrecognized,
         })
     }
 }

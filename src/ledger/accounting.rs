@@ -2,7 +2,7 @@
 
 use crate::event::{Outcome, Price, Reason, ReplyKind};
 use crate::ledger::catalogue::Metric;
-use crate::ledger::{Exemplar, Ledger, Postings, Series};
+use crate::ledger::{CounterUpdates, Exemplar, Ledger, Series};
 use crate::lifecycle::{Change, State};
 
 /// The labels of a message: fixed at its first sight and kept with its state.
@@ -41,39 +41,39 @@ const DOCUMENTED_STATUSES: [(&str, &str); 6] = [
     ("READ", "read"),
 ];
 
-/// The open transaction's postings, with the ledger that they will be applied to.
-pub struct Accounts<'a> {
+/// The open transaction's updates, with the ledger that they will be applied to.
+pub struct Counters<'a> {
     pub ledger: &'a Ledger,
-    pub postings: &'a mut Postings,
+    pub updates: &'a mut CounterUpdates,
 }
 
-impl Accounts<'_> {
+impl Counters<'_> {
     /// Counts what changed of one message. `network`: its network, when that is known.
     pub fn message(&mut self, labels: &MessageLabels, network: Option<NetworkLabels<'_>>, changes: &[Change]) {
         for change in changes {
             match *change {
                 Change::FirstSeen => {
                     self.open_label_set(labels);
-                    self.postings.add(Metric::Messages, &labels.set(), 1);
+                    self.updates.add(Metric::Messages, &labels.set(), 1);
                 }
                 Change::PendingEntered(state) => {
-                    self.postings.add(Metric::Pending, &labels.set_and(state.as_str()), 1);
+                    self.updates.add(Metric::Pending, &labels.set_and(state.as_str()), 1);
                 }
                 Change::PendingLeft(state) => {
-                    self.postings.add(Metric::Pending, &labels.set_and(state.as_str()), -1);
+                    self.updates.add(Metric::Pending, &labels.set_and(state.as_str()), -1);
                 }
                 Change::Delivered => {
-                    self.postings.add(Metric::Delivered, &labels.set(), 1);
+                    self.updates.add(Metric::Delivered, &labels.set(), 1);
                     self.network_outcome(labels, network, Outcome::Delivered);
                 }
                 Change::Failed(reason) => {
-                    self.postings.add(Metric::Failed, &labels.set_and(reason.as_str()), 1);
+                    self.updates.add(Metric::Failed, &labels.set_and(reason.as_str()), 1);
                     self.network_outcome(labels, network, Outcome::Failed(reason));
                 }
-                Change::Read => self.postings.add(Metric::Read, &labels.set(), 1),
-                Change::Expired => self.postings.add(Metric::Expired, &labels.set(), 1),
+                Change::Read => self.updates.add(Metric::Read, &labels.set(), 1),
+                Change::Expired => self.updates.add(Metric::Expired, &labels.set(), 1),
                 Change::Corrected { from } => {
-                    self.postings.add(Metric::Corrected, &labels.set_and(from.as_str()), 1);
+                    self.updates.add(Metric::Corrected, &labels.set_and(from.as_str()), 1);
                 }
             }
         }
@@ -83,9 +83,9 @@ impl Accounts<'_> {
     pub fn exemplify(&mut self, labels: &MessageLabels, changes: &[Change], exemplar: Exemplar) {
         for change in changes {
             match *change {
-                Change::Delivered => self.postings.exemplify(Metric::Delivered, &labels.set(), exemplar),
+                Change::Delivered => self.updates.exemplify(Metric::Delivered, &labels.set(), exemplar),
                 Change::Failed(reason) => {
-                    self.postings.exemplify(Metric::Failed, &labels.set_and(reason.as_str()), exemplar);
+                    self.updates.exemplify(Metric::Failed, &labels.set_and(reason.as_str()), exemplar);
                 }
                 _ => {}
             }
@@ -96,62 +96,62 @@ impl Accounts<'_> {
     pub fn receipt(&mut self, source: &str, channel: &str, status: &str, outcome: Outcome) {
         if DOCUMENTED_STATUSES.iter().any(|(documented, _)| *documented == status) {
             for (documented, outcome) in DOCUMENTED_STATUSES {
-                self.postings.add(Metric::Receipts, &[source, channel, documented, outcome], 0);
+                self.updates.add(Metric::Receipts, &[source, channel, documented, outcome], 0);
             }
         }
-        self.postings.add(Metric::Receipts, &[source, channel, status, outcome.label()], 1);
+        self.updates.add(Metric::Receipts, &[source, channel, status, outcome.label()], 1);
     }
 
     /// Counts one reply.
     pub fn reply(&mut self, source: &str, channel: &str, kind: ReplyKind) {
         self.open_reply_kinds(source, channel);
-        self.postings.add(Metric::Replies, &[source, channel, kind.as_str()], 1);
+        self.updates.add(Metric::Replies, &[source, channel, kind.as_str()], 1);
     }
 
     /// Both kinds exist from the start, so that the first STOP of all is an increase.
     pub fn open_reply_kinds(&mut self, source: &str, channel: &str) {
         for kind in ReplyKind::ALL {
-            self.postings.add(Metric::Replies, &[source, channel, kind.as_str()], 0);
+            self.updates.add(Metric::Replies, &[source, channel, kind.as_str()], 0);
         }
     }
 
     /// Counts a message that is seen for the first time, if its recipient had opted out before it was sent.
     pub fn after_opt_out(&mut self, labels: &MessageLabels, is_after: bool) {
-        self.postings.add(Metric::AfterOptOut, &labels.set(), is_after.into());
+        self.updates.add(Metric::AfterOptOut, &labels.set(), is_after.into());
     }
 
     /// Counts one distinct receipt that did not come and was learnt by asking.
     pub fn reconciled(&mut self, source: &str, outcome: Outcome) {
-        self.postings.add(Metric::Reconciled, &[source, outcome.label()], 1);
+        self.updates.add(Metric::Reconciled, &[source, outcome.label()], 1);
     }
 
     /// Every outcome exists from the start, so that the first receipt that did not come is an increase.
     pub fn open_reconciled(&mut self, source: &str) {
         for outcome in ["pending", "delivered", "failed", "read", "unknown"] {
-            self.postings.add(Metric::Reconciled, &[source, outcome], 0);
+            self.updates.add(Metric::Reconciled, &[source, outcome], 0);
         }
     }
 
     pub fn parts(&mut self, labels: &MessageLabels, parts: u32) {
-        self.postings.add(Metric::Parts, &[&labels.source, &labels.channel, &labels.country], parts.into());
+        self.updates.add(Metric::Parts, &[&labels.source, &labels.channel, &labels.country], parts.into());
     }
 
     /// `currency`: the price's, as a label.
     pub fn cost(&mut self, labels: &MessageLabels, price: &Price, currency: &str) {
         let set = [&*labels.source, &*labels.channel, &*labels.country, currency];
-        self.postings.add(Metric::Cost, &set, price.micros);
-        self.postings.add(Metric::FailedCost, &set, 0);
+        self.updates.add(Metric::Cost, &set, price.micros);
+        self.updates.add(Metric::FailedCost, &set, 0);
     }
 
     pub fn failed_cost(&mut self, labels: &MessageLabels, micros: i64, currency: &str) {
         let set = [&*labels.source, &*labels.channel, &*labels.country, currency];
-        self.postings.add(Metric::FailedCost, &set, micros);
+        self.updates.add(Metric::FailedCost, &set, micros);
     }
 
     fn network_outcome(&mut self, labels: &MessageLabels, network: Option<NetworkLabels<'_>>, outcome: Outcome) {
         let Some(NetworkLabels { network, name }) = network else { return };
         for (other, amount) in [(Outcome::Delivered, 0), (Outcome::Failed(Reason::Unknown), 0), (outcome, 1)] {
-            self.postings.add(Metric::NetworkOutcomes, &[&labels.source, network, name, other.label()], amount);
+            self.updates.add(Metric::NetworkOutcomes, &[&labels.source, network, name, other.label()], amount);
         }
     }
 
@@ -161,18 +161,18 @@ impl Accounts<'_> {
             return;
         }
         for metric in [Metric::Messages, Metric::Delivered, Metric::Read, Metric::Expired] {
-            self.postings.add(metric, &labels.set(), 0);
+            self.updates.add(metric, &labels.set(), 0);
         }
         for reason in Reason::ALL {
-            self.postings.add(Metric::Failed, &labels.set_and(reason.as_str()), 0);
+            self.updates.add(Metric::Failed, &labels.set_and(reason.as_str()), 0);
         }
         for from in [State::Failed(Reason::Unknown), State::Expired] {
-            self.postings.add(Metric::Corrected, &labels.set_and(from.as_str()), 0);
+            self.updates.add(Metric::Corrected, &labels.set_and(from.as_str()), 0);
         }
         for state in [State::Scheduled, State::Enroute] {
-            self.postings.add(Metric::Pending, &labels.set_and(state.as_str()), 0);
+            self.updates.add(Metric::Pending, &labels.set_and(state.as_str()), 0);
         }
-        self.postings.add(Metric::Parts, &[&labels.source, &labels.channel, &labels.country], 0);
+        self.updates.add(Metric::Parts, &[&labels.source, &labels.channel, &labels.country], 0);
     }
 }
 
@@ -187,29 +187,29 @@ mod tests {
     #[test]
     fn the_first_message_of_a_label_set_brings_all_its_series() {
         let ledger = Ledger::default();
-        let mut postings = Postings::default();
+        let mut updates = CounterUpdates::default();
         let changes = [Change::FirstSeen, Change::PendingEntered(State::Enroute)];
-        Accounts { ledger: &ledger, postings: &mut postings }.message(&labels(), None, &changes);
-        let count = |metric| postings.iter().filter(|(series, _)| series.metric == metric).count();
+        Counters { ledger: &ledger, updates: &mut updates }.message(&labels(), None, &changes);
+        let count = |metric| updates.iter().filter(|(series, _)| series.metric == metric).count();
         assert_eq!(count(Metric::Failed), 17);
         assert_eq!(count(Metric::Corrected), 2);
         assert_eq!(count(Metric::Pending), 2);
         for metric in [Metric::Messages, Metric::Delivered, Metric::Read, Metric::Expired, Metric::Parts] {
             assert_eq!(count(metric), 1, "{metric:?}");
         }
-        let total: i64 = postings.iter().map(|(_, amount)| amount).sum();
+        let total: i64 = updates.iter().map(|(_, amount)| amount).sum();
         assert_eq!(total, 2, "one message, one pending, all else 0");
     }
 
     #[test]
     fn an_outcome_counts_for_its_network_where_that_is_known() {
         let mut ledger = Ledger::default();
-        let mut postings = Postings::default();
-        let mut accounts = Accounts { ledger: &ledger, postings: &mut postings };
+        let mut updates = CounterUpdates::default();
+        let mut counters = Counters { ledger: &ledger, updates: &mut updates };
         let orange = NetworkLabels { network: "20801", name: "Orange" };
-        accounts.message(&labels(), Some(orange), &[Change::Failed(Reason::Network)]);
-        accounts.message(&labels(), None, &[Change::Delivered]);
-        ledger.apply(postings);
+        counters.message(&labels(), Some(orange), &[Change::Failed(Reason::Network)]);
+        counters.message(&labels(), None, &[Change::Delivered]);
+        ledger.apply(updates);
         let value =
             |outcome| ledger.value(&Series::new(Metric::NetworkOutcomes, &["smsmode", "20801", "Orange", outcome]));
         assert_eq!((value("failed"), value("delivered")), (1, 0));

@@ -57,12 +57,12 @@ impl Label {
 #[derive(Debug)]
 pub struct LabelCaps {
     seen: HashMap<Label, HashSet<String>>,
-    /// Admitted since the last [`LabelCaps::settle`]: to be saved with the transaction, or taken back with it.
-    fresh: Vec<(Label, String)>,
+    /// Admitted since the last [`LabelCaps::commit`]: to be saved with the transaction, or rolled back with it.
+    uncommitted: Vec<(Label, String)>,
     capped: Vec<Label>,
     /// The name of each network that has been counted: the first one stays, so that its series never become two.
     names: HashMap<String, Arc<str>>,
-    /// Networks named since the last [`LabelCaps::settle`].
+    /// Networks named since the last [`LabelCaps::commit`].
     newly_named: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl LabelCaps {
             }
         }
         let names = names.into_iter().collect();
-        Self { seen, fresh: Vec::new(), capped: Vec::new(), names, newly_named: Vec::new() }
+        Self { seen, uncommitted: Vec::new(), capped: Vec::new(), names, newly_named: Vec::new() }
     }
 
     /// The values of the labels `network` and `network_name` for a MCCMNC and the name that the provider `reported`.
@@ -116,25 +116,25 @@ impl LabelCaps {
             return Cow::Borrowed(OTHER);
         }
         seen.insert(value.to_owned());
-        self.fresh.push((label, value.to_owned()));
+        self.uncommitted.push((label, value.to_owned()));
         Cow::Borrowed(value)
     }
 
     /// What the open transaction has to save.
-    pub fn fresh(&self) -> &[(Label, String)] {
-        &self.fresh
+    pub fn uncommitted(&self) -> &[(Label, String)] {
+        &self.uncommitted
     }
 
     /// The transaction committed: what it admitted stays. Gives the labels of values that became `other`, one each time.
-    pub fn settle(&mut self) -> Vec<Label> {
-        self.fresh.clear();
+    pub fn commit(&mut self) -> Vec<Label> {
+        self.uncommitted.clear();
         self.newly_named.clear();
         std::mem::take(&mut self.capped)
     }
 
     /// The transaction did not commit: what it admitted is forgotten.
-    pub fn take_back(&mut self) {
-        for (label, value) in self.fresh.drain(..) {
+    pub fn rollback(&mut self) {
+        for (label, value) in self.uncommitted.drain(..) {
             self.seen.entry(label).or_default().remove(&value);
         }
         for network in self.newly_named.drain(..) {
@@ -160,7 +160,7 @@ mod tests {
             names.iter().map(|name| caps.admit(Label::Network, Some(name)).into_owned()).collect();
         assert_eq!(admitted.len(), 51);
         assert!(admitted.contains(OTHER));
-        assert_eq!(caps.settle(), vec![Label::Network; 10]);
+        assert_eq!(caps.commit(), vec![Label::Network; 10]);
         assert_eq!(caps.admit(Label::Network, Some("20000")), "20000", "one of the first stays");
     }
 
@@ -181,18 +181,18 @@ mod tests {
         assert_eq!(caps.admit(Label::Flow, Some("a\nb")), OTHER);
         assert_eq!(caps.admit(Label::Flow, Some(&"x".repeat(65))), OTHER);
         assert_eq!(caps.admit(Label::Status, Some("OFF +33 6 12 34 56 78")), OTHER);
-        assert!(caps.fresh().is_empty());
+        assert!(caps.uncommitted().is_empty());
     }
 
     #[test]
     fn a_transaction_that_did_not_commit_leaves_nothing() {
         let mut caps = none();
         caps.admit(Label::Channel, Some("PIGEON"));
-        assert_eq!(caps.fresh(), [(Label::Channel, "PIGEON".to_owned())]);
-        caps.take_back();
-        assert!(caps.fresh().is_empty());
+        assert_eq!(caps.uncommitted(), [(Label::Channel, "PIGEON".to_owned())]);
+        caps.rollback();
+        assert!(caps.uncommitted().is_empty());
         caps.admit(Label::Channel, Some("PIGEON"));
-        assert_eq!(caps.fresh().len(), 1, "admitted anew, so it will be saved");
+        assert_eq!(caps.uncommitted().len(), 1, "admitted again, so it will be saved");
     }
 
     #[test]
@@ -208,10 +208,10 @@ mod tests {
         let name = |caps: &mut LabelCaps, code, reported| caps.admit_network(code, reported).1;
         assert_eq!(&*name(&mut caps, "20801", Some("Wanadoo")), "Orange", "as the ledger has it");
         assert_eq!(&*name(&mut caps, "20815", Some("Reglo")), "Reglo");
-        caps.take_back();
+        caps.rollback();
         assert_eq!(&*name(&mut caps, "20815", None), "Free Mobile", "the first was never counted");
-        caps.settle();
-        caps.take_back();
+        caps.commit();
+        caps.rollback();
         assert_eq!(&*name(&mut caps, "20815", Some("Reglo")), "Free Mobile");
     }
 

@@ -1,6 +1,6 @@
 //! The durable counters: plain integers by (metric, label values), changed only together with the events that they count.
 //!
-//! The store reads them at start, posts [`Postings`] of a transaction while it is open, saves what they make of each series in
+//! The store reads them at start, posts [`CounterUpdates`] of a transaction while it is open, saves what they make of each series in
 //! that same transaction, and applies them here once it has committed. So what is shown is always what is on disk.
 
 use std::collections::HashMap;
@@ -57,14 +57,14 @@ impl Exemplar {
 
 /// What one transaction adds to each series it touches; 0 makes a series exist.
 #[derive(Debug, Default)]
-pub struct Postings {
+pub struct CounterUpdates {
     // Found by metric and labels in one text: a batch posts to few series many times, and only a series' first makes anything.
     amounts: HashMap<Box<str>, (Series, i64)>,
     key: String,
     exemplars: Vec<(Series, Exemplar)>,
 }
 
-impl Postings {
+impl CounterUpdates {
     pub fn add(&mut self, metric: Metric, labels: &[&str], amount: i64) {
         self.key.clear();
         self.key.push_str(metric.description().name);
@@ -112,9 +112,9 @@ impl Ledger {
         self.places.get(series).map_or(0, |&place| self.values[place])
     }
 
-    pub fn apply(&mut self, postings: Postings) {
-        self.exemplars.extend(postings.exemplars);
-        for (series, amount) in postings.amounts.into_values() {
+    pub fn apply(&mut self, updates: CounterUpdates) {
+        self.exemplars.extend(updates.exemplars);
+        for (series, amount) in updates.amounts.into_values() {
             match self.places.get(&series) {
                 Some(&place) => self.values[place] += amount,
                 None => {
@@ -132,6 +132,11 @@ impl Ledger {
         networks
             .filter_map(|series| Some((series.label("network")?.to_owned(), series.label("network_name")?.into())))
             .collect()
+    }
+
+    /// The labels of each series of a metric.
+    pub fn series_of(&self, metric: Metric) -> Vec<LabelValues> {
+        self.series.iter().filter(|series| series.metric == metric).map(|series| series.labels.clone()).collect()
     }
 
     pub fn exemplars(&self) -> &HashMap<Series, Exemplar> {
@@ -179,15 +184,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn postings_add_up_and_zero_makes_a_series_exist() {
+    fn updates_add_up_and_zero_makes_a_series_exist() {
         let mut ledger = Ledger::default();
         for amounts in [[1, 2], [3, -1]] {
-            let mut postings = Postings::default();
+            let mut updates = CounterUpdates::default();
             for amount in amounts {
-                postings.add(Metric::Replies, &["smsmode", "SMS", "reply"], amount);
+                updates.add(Metric::Replies, &["smsmode", "SMS", "reply"], amount);
             }
-            postings.add(Metric::Replies, &["smsmode", "SMS", "stop"], 0);
-            ledger.apply(postings);
+            updates.add(Metric::Replies, &["smsmode", "SMS", "stop"], 0);
+            ledger.apply(updates);
         }
         let reply = Series::new(Metric::Replies, &["smsmode", "SMS", "reply"]);
         assert_eq!(ledger.value(&reply), 5);
@@ -206,12 +211,12 @@ mod tests {
         let mut count = |second: i64, flags: &str| {
             let trace =
                 TraceParent::parse(&format!("00-4bf92f3577b34da6a3ce929d0e0e47{second:02}-00f067aa0ba902b7-{flags}"));
-            let mut postings = Postings::default();
-            postings.add(Metric::Delivered, &labels, 1);
+            let mut updates = CounterUpdates::default();
+            updates.add(Metric::Delivered, &labels, 1);
             if let Some(exemplar) = Exemplar::of(trace, Timestamp::from_second(second).unwrap()) {
-                postings.exemplify(Metric::Delivered, &labels, exemplar);
+                updates.exemplify(Metric::Delivered, &labels, exemplar);
             }
-            ledger.apply(postings);
+            ledger.apply(updates);
         };
         count(1, "01");
         count(2, "01");
@@ -228,9 +233,9 @@ mod tests {
     fn a_reading_does_not_move_with_the_ledger() {
         let mut ledger = Ledger::default();
         let post = |ledger: &mut Ledger, channel| {
-            let mut postings = Postings::default();
-            postings.add(Metric::Replies, &["smsmode", channel, "reply"], 1);
-            ledger.apply(postings);
+            let mut updates = CounterUpdates::default();
+            updates.add(Metric::Replies, &["smsmode", channel, "reply"], 1);
+            ledger.apply(updates);
         };
         post(&mut ledger, "SMS");
         let before = ledger.reading();

@@ -23,7 +23,7 @@ use crate::meters::{ReconcileMeters, RoundResult};
 use crate::smsmode_api::{
     ApiError, MESSAGE_LISTS, MessageList, NotConfigured, Operation, PAGE_SIZE, SmsmodeApi, pause, rest_apis,
 };
-use crate::store::{MARGIN, Refusal, Store, Verdict};
+use crate::store::{CLOCK_SKEW, IngestOutcome, Store, StoreError};
 use crate::tasks::periodic::{jittered, repeat, stagger};
 
 use walk::Walk;
@@ -77,7 +77,7 @@ pub enum RoundError {
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error("{0}")]
-    Store(#[from] Refusal),
+    Store(#[from] StoreError),
     #[error("the store cannot be read: {0}")]
     Unreadable(String),
 }
@@ -112,8 +112,9 @@ impl Reconciler {
         let limit = self.settings.max_pages * PAGE_SIZE;
         let before = Timestamp::now().checked_sub(self.settings.after).unwrap_or(Timestamp::MIN);
         let (store, source) = (self.store.clone(), self.source.name.clone());
-        let overdue = tokio::task::spawn_blocking(move || store.overdue(&source, before, limit)).await;
-        let overdue = overdue.map_err(|error| error.to_string()).flatten().map_err(RoundError::Unreadable)?;
+        let overdue = tokio::task::spawn_blocking(move || store.blocking().overdue(&source, before, limit)).await;
+        let overdue = overdue.map_err(|error| RoundError::Unreadable(error.to_string()))?;
+        let overdue = overdue.map_err(|error| RoundError::Unreadable(error.to_string()))?;
         if overdue.is_empty() {
             return Ok(Tally::default());
         }
@@ -171,7 +172,7 @@ impl Reconciler {
     }
 
     /// Stores each by itself, all at once: the store takes them in one transaction, and says of each whether it was new.
-    async fn store(&self, found: Vec<DecodedRequest<'_>>, tally: &mut Tally) -> Result<(), Refusal> {
+    async fn store(&self, found: Vec<DecodedRequest<'_>>, tally: &mut Tally) -> Result<(), StoreError> {
         let mut commits = JoinSet::new();
         for message in found {
             let outcome = match &message.events[..] {
@@ -185,10 +186,10 @@ impl Reconciler {
         let mut failed = None;
         while let Some(joined) = commits.join_next().await {
             match joined {
-                Ok((outcome, Ok(Verdict::Accepted))) => *tally.missed.entry(outcome.to_owned()).or_default() += 1,
-                Ok((_, Ok(Verdict::Duplicate | Verdict::Unrecognized))) => {}
+                Ok((outcome, Ok(IngestOutcome::Accepted))) => *tally.missed.entry(outcome.to_owned()).or_default() += 1,
+                Ok((_, Ok(IngestOutcome::Duplicate | IngestOutcome::Unrecognized))) => {}
                 Ok((_, Err(error))) => failed = Some(error),
-                Err(_) => failed = Some(Refusal::CannotWrite),
+                Err(_) => failed = Some(StoreError::CannotWrite),
             }
         }
         failed.map_or(Ok(()), Err)
@@ -216,7 +217,7 @@ impl Wanted {
         match self {
             Wanted::Messages(messages) => {
                 let newest = messages.values().max().copied().unwrap_or(Timestamp::MIN);
-                newest.checked_add(MARGIN).unwrap_or(Timestamp::MAX)
+                newest.checked_add(CLOCK_SKEW).unwrap_or(Timestamp::MAX)
             }
             Wanted::Period { until, .. } => *until,
         }
@@ -227,7 +228,7 @@ impl Wanted {
         match self {
             Wanted::Messages(messages) => {
                 let oldest = messages.values().min().copied().unwrap_or(Timestamp::MAX);
-                oldest.checked_sub(MARGIN).unwrap_or(Timestamp::MIN)
+                oldest.checked_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN)
             }
             Wanted::Period { since, .. } => *since,
         }

@@ -62,14 +62,14 @@ fn message(id: &str, minute: usize, status: &str) -> Value {
 
 impl Bench {
     /// What a webhook with this would do.
-    async fn webhook(&self, message: &Value) -> Verdict {
+    async fn webhook(&self, message: &Value) -> IngestOutcome {
         let message = inbound::api_message(&self.reconciler.source, "POST", message).unwrap();
         let submission = message.into_submission(Timestamp::now(), None, Origin::Webhook);
         self.store.commit(submission).await.unwrap()
     }
 
     fn counted(&self, name: &str) -> i64 {
-        let snapshot = self.store.snapshot();
+        let snapshot = self.store.blocking().snapshot();
         let family = snapshot.families.iter().find(|family| family.description.name == name).unwrap();
         family.samples.iter().map(|sample| sample.value).sum()
     }
@@ -85,7 +85,7 @@ async fn a_receipt_that_did_not_come_is_learnt_counted_once_and_marked() {
     for (id, minute) in [("a", 1), ("b", 2)] {
         let mut pending = message(id, minute, "ENROUTE");
         pending["status"] = json!({"value": "ENROUTE"});
-        assert_eq!(bench.webhook(&pending).await, Verdict::Accepted);
+        assert_eq!(bench.webhook(&pending).await, IngestOutcome::Accepted);
     }
     bench.stand_in.set_messages(vec![
         message("unknown-here", 9, "DELIVERED"),
@@ -100,10 +100,10 @@ async fn a_receipt_that_did_not_come_is_learnt_counted_once_and_marked() {
     assert_eq!(bench.counted("sms_messages_failed_total"), 1);
     assert_eq!(bench.counted("sms_messages_pending"), 0);
     // The webhook comes after all.
-    assert_eq!(bench.webhook(&message("a", 1, "DELIVERED")).await, Verdict::Duplicate);
+    assert_eq!(bench.webhook(&message("a", 1, "DELIVERED")).await, IngestOutcome::Duplicate);
     assert_eq!(bench.reconciler.round().await.unwrap(), Tally::default());
     assert_eq!(bench.counted("sms_messages_total"), 2);
-    let kept = bench.store.read(0, 10).unwrap();
+    let kept = bench.store.blocking().read(crate::record::Position(0), 10).unwrap();
     let marked: Vec<bool> = kept.iter().map(|entry| entry.record.reconciled).collect();
     assert_eq!(marked, [false, false, true, true]);
 }
@@ -123,7 +123,7 @@ async fn where_texts_are_dropped_what_is_asked_for_has_none_either() {
 #[tokio::test]
 async fn nothing_is_asked_when_nothing_is_overdue() {
     let bench = bench(10);
-    assert_eq!(bench.webhook(&message("a", 1, "DELIVERED")).await, Verdict::Accepted);
+    assert_eq!(bench.webhook(&message("a", 1, "DELIVERED")).await, IngestOutcome::Accepted);
     assert_eq!(bench.reconciler.round().await.unwrap(), Tally::default());
     assert_eq!(bench.pages(), 0);
 }

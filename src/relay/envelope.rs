@@ -8,15 +8,15 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::event::TraceParent;
-use crate::record::Record;
+use crate::record::{Position, Record};
 use crate::route::Format;
-use crate::store::relays::{Delivery, KeptRequest};
+use crate::store::relays::{Delivery, StoredRequest};
 
 /// Structured mode of the HTTP binding of CloudEvents.
 const CLOUD_EVENT: HeaderValue = HeaderValue::from_static("application/cloudevents+json; charset=utf-8");
 
 /// The id of an event: the same as `log.record.uid`, the same at each attempt.
-pub fn id(instance: Uuid, position: i64) -> String {
+pub fn id(instance: Uuid, position: Position) -> String {
     Uuid::new_v5(&instance, position.to_string().as_bytes()).to_string()
 }
 
@@ -41,7 +41,7 @@ pub fn request(delivery: &Delivery, format: Format, url: &Uri, instance: Uuid) -
     }
 }
 
-fn raw(kept: &KeptRequest, url: &Uri) -> Option<Request<Bytes>> {
+fn raw(kept: &StoredRequest, url: &Uri) -> Option<Request<Bytes>> {
     let mut request = Request::new(Bytes::from(kept.body.clone()));
     *request.method_mut() = Method::from_bytes(kept.method.as_bytes()).ok()?;
     *request.uri_mut() = with_query(url, &kept.query)?;
@@ -106,8 +106,8 @@ mod tests {
     use crate::event::SourceName;
     use crate::record::{Entry, Kind};
 
-    fn kept(method: &str, query: &str, content_type: Option<&str>, body: &[u8]) -> KeptRequest {
-        KeptRequest {
+    fn kept(method: &str, query: &str, content_type: Option<&str>, body: &[u8]) -> StoredRequest {
+        StoredRequest {
             method: method.into(),
             query: query.into(),
             content_type: content_type.map(str::to_owned),
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    fn delivery(request: Option<KeptRequest>) -> Delivery {
+    fn delivery(request: Option<StoredRequest>) -> Delivery {
         let record = Record {
             occurred_at: Some("2026-04-01T10:00:00Z".parse().unwrap()),
             message_id: Some("m-1".into()),
@@ -125,7 +125,13 @@ mod tests {
             ..Record::new(Kind::Stop, SourceName::new("smsmode").unwrap())
         };
         let received_at: Timestamp = "2026-04-01T10:00:01Z".parse().unwrap();
-        Delivery { id: 7, attempts: 0, since: received_at, entry: Entry { position: 42, received_at, record }, request }
+        Delivery {
+            id: crate::store::ids::DeliveryId(7),
+            attempts: 0,
+            since: received_at,
+            entry: Entry { position: Position(42), received_at, record },
+            request,
+        }
     }
 
     #[test]

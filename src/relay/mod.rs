@@ -29,7 +29,8 @@ use uuid::Uuid;
 use crate::config::Relay;
 use crate::diagnostics::LogThrottle;
 use crate::store::Store;
-use crate::store::relays::{AttemptResult, Delivery, Due, Next, Settlement};
+use crate::store::ids::DeliveryId;
+use crate::store::relays::{AttemptOutcome, AttemptResult, Delivery, Due, Next};
 use crate::tasks::{Task, join_logged};
 use backoff::{BACKOFF, Health};
 use target::{DeliveryOutcome, Target};
@@ -58,7 +59,7 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
     let mut changed = worker.store.relays_changed();
     let mut running: JoinSet<Settled> = JoinSet::new();
     // Deliveries, by the task that makes the attempt.
-    let mut in_flight: HashMap<Id, i64> = HashMap::new();
+    let mut in_flight: HashMap<Id, DeliveryId> = HashMap::new();
     let mut health = Health::default();
     let throttle = LogThrottle::default();
     tokio::pin!(shutdown);
@@ -103,10 +104,10 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
 }
 
 impl Worker {
-    async fn due(&self, in_flight: Vec<i64>, limit: usize) -> Result<Due, String> {
+    async fn due(&self, in_flight: Vec<DeliveryId>, limit: usize) -> Result<Due, String> {
         let (store, relay) = (self.store.clone(), self.relay.route.relay.clone());
-        let read = tokio::task::spawn_blocking(move || store.due(&relay, store.now(), &in_flight, limit));
-        read.await.map_err(|error| error.to_string())?
+        let read = tokio::task::spawn_blocking(move || store.blocking().due(&relay, store.now(), &in_flight, limit));
+        read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     /// One attempt, and its result written down.
@@ -114,13 +115,13 @@ impl Worker {
         let started = Instant::now();
         let delivery = Arc::new(delivery);
         let outcome = self.clone().deliver(delivery.clone()).await;
-        let settlement = Settlement {
+        let attempt = AttemptOutcome {
             delivery: delivery.id,
             attempt: delivery.attempts + 1,
             result: outcome.result,
             next: self.next(&delivery, &outcome, self.store.now()),
         };
-        while self.store.settle(settlement.clone()).await.is_err() {
+        while self.store.save_attempt(attempt.clone()).await.is_err() {
             tokio::time::sleep(STORE_PAUSE).await;
         }
         Settled { started, outcome }

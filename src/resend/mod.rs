@@ -11,7 +11,8 @@ use crate::diagnostics::LogThrottle;
 use crate::event::{Event, TraceParent};
 use crate::inbound::{self, Origin};
 use crate::smsmode_api::{ApiError, Operation, Outgoing, SmsmodeApi, pause};
-use crate::store::resends::{Begun, End, ResendResult, ToSend};
+use crate::store::ids::ResendId;
+use crate::store::resends::{ResendResult, SendDecision, SendResult, ToSend};
 use crate::store::{Store, Submission};
 
 /// Due messages that are read at once; the provider is asked to send one after the other.
@@ -40,22 +41,22 @@ impl Resender {
     }
 
     /// Processes one that is due. Gives how long to wait before the next request to the provider.
-    async fn process(&self, id: i64, health: &mut ApiHealth) -> Duration {
+    async fn process(&self, id: ResendId, health: &mut ApiHealth) -> Duration {
         let source = &self.source.name;
         let to_send = match self.store.begin_resend(id).await {
-            Ok(Begun::Send(to_send)) => to_send,
-            Ok(Begun::Ended(result)) => {
-                tracing::info!(%source, resend = id, result = result.as_str(), "a failed message was not sent again by smscope");
+            Ok(SendDecision::Send(to_send)) => to_send,
+            Ok(SendDecision::Ended(result)) => {
+                tracing::info!(%source, resend = id.0, result = result.as_str(), "a failed message was not sent again by smscope");
                 return Duration::ZERO;
             }
-            Ok(Begun::Gone) => return Duration::ZERO,
+            Ok(SendDecision::Gone) => return Duration::ZERO,
             Err(_) => return STORE_RETRY_PAUSE,
         };
         let sent = match &self.api {
             Some(api) => api.send(&self.outgoing(&to_send)).await,
             // The rules have been read with the sources: there is one.
             None => {
-                let _uncertain_otherwise = self.store.end_resend(id, End::Refused).await;
+                let _uncertain_otherwise = self.store.end_resend(id, SendResult::Refused).await;
                 return Duration::ZERO;
             }
         };
@@ -66,7 +67,7 @@ impl Resender {
                 }
                 health.failures = 0;
                 tracing::info!(%source, replaces = to_send.message_id, "a failed message was sent again");
-                (End::Sent(self.submission(&to_send, &message).map(Box::new)), Duration::ZERO)
+                (SendResult::Sent(self.submission(&to_send, &message).map(Box::new)), Duration::ZERO)
             }
             Err(error) => self.failed(&to_send, &error, health),
         };
@@ -77,7 +78,7 @@ impl Resender {
         wait
     }
 
-    fn failed(&self, to_send: &ToSend, error: &ApiError, health: &mut ApiHealth) -> (End, Duration) {
+    fn failed(&self, to_send: &ToSend, error: &ApiError, health: &mut ApiHealth) -> (SendResult, Duration) {
         let source = &self.source.name;
         health.failures = health.failures.saturating_add(1);
         let text = error.to_string();
@@ -87,13 +88,13 @@ impl Resender {
         if error.may_have_been_done() {
             let result = ResendResult::Uncertain.as_str();
             tracing::warn!(%source, replaces = to_send.message_id, result, "a failed message may have been sent again");
-            return (End::Uncertain, Duration::ZERO);
+            return (SendResult::Uncertain, Duration::ZERO);
         }
         if !error.may_pass() {
-            return (End::Refused, Duration::ZERO);
+            return (SendResult::Refused, Duration::ZERO);
         }
         let wait = pause(error, health.failures);
-        (End::Again(self.store.now().checked_add(wait).unwrap_or(Timestamp::MAX)), wait)
+        (SendResult::Again(self.store.now().checked_add(wait).unwrap_or(Timestamp::MAX)), wait)
     }
 
     fn outgoing(&self, to_send: &ToSend) -> Outgoing {

@@ -4,15 +4,15 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::kept::{numbers, people, view};
+use super::kept::{numbers, subjects, view};
 use super::{print, termination};
 use crate::cli::{EventsArguments, Exit, HashArguments};
 use crate::config::Loaded;
 use crate::data_dir::DataDir;
 use crate::number;
-use crate::record::Entry;
+use crate::record::{Entry, Position};
 use crate::show::events::EventPrinter;
-use crate::store::look::View;
+use crate::store::query::ReadStore;
 use crate::store::search::EventFilter;
 use crate::telemetry::person::{Discretion, NumberHasher};
 
@@ -24,9 +24,9 @@ const POLL: Duration = Duration::from_millis(300);
 /// # Errors
 /// There is no store, or it cannot be read; a recipient that is no number.
 pub fn events(loaded: &Loaded, arguments: &EventsArguments) -> Result<ExitCode, Exit> {
-    let people = match &arguments.recipient[..] {
+    let subjects = match &arguments.recipient[..] {
         [] => None,
-        recipients => Some(people(&loaded.config, recipients)?),
+        recipients => Some(subjects(&loaded.config, recipients)?),
     };
     let filter = EventFilter {
         since: arguments.since,
@@ -38,14 +38,14 @@ pub fn events(loaded: &Loaded, arguments: &EventsArguments) -> Result<ExitCode, 
         reason: arguments.reason.clone(),
         message_id: arguments.message_id.clone(),
         ref_client: arguments.ref_client.clone(),
-        people,
+        subjects,
     };
     let view = view(&loaded.config)?;
     let sources = loaded.config.sources.iter().map(|source| (source.name.clone(), source.privacy));
     let hasher = DataDir::made_hash_key(&loaded.config.data_dir).map(|key| NumberHasher::new(&key));
     let printer = EventPrinter { discretion: Discretion::from_iter(sources), hasher, json: arguments.json };
     // What arrives while the newest are searched for is followed from here.
-    let position = view.newest_position().map_err(Exit::failure)?;
+    let position = view.newest().map_err(Exit::failure)?;
     let found = view.newest_events(&filter, arguments.limit).map_err(Exit::failure)?;
     let position = found.last().map_or(position, |entry| entry.position.max(position));
     if !write(&printer, &found)? || !arguments.follow {
@@ -63,10 +63,10 @@ pub fn events(loaded: &Loaded, arguments: &EventsArguments) -> Result<ExitCode, 
 
 /// Prints what arrives, until nobody reads it any more.
 async fn follow(
-    view: &View,
+    view: &ReadStore,
     filter: &EventFilter,
     printer: &EventPrinter,
-    mut position: i64,
+    mut position: Position,
 ) -> Result<ExitCode, Exit> {
     loop {
         let (found, reached) = view.events_after(position, filter).map_err(Exit::failure)?;
@@ -102,7 +102,7 @@ pub fn hash(loaded: &Loaded, arguments: &HashArguments) -> Result<ExitCode, Exit
     let config = &loaded.config;
     // Refuses what is no number, with the usual words.
     let written = numbers(&arguments.numbers)?;
-    people(config, &written)?;
+    subjects(config, &written)?;
     let Some(key) = DataDir::made_hash_key(&config.data_dir) else {
         return Err(Exit::Failure(format!(
             "there is no hash key in {:?}: expected the data directory of a smscope that has run (--data-dir)",

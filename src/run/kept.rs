@@ -16,9 +16,9 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::export::{self, ExportError};
 use crate::serve::{self, StartError};
 use crate::show::{self, Shown};
-use crate::store::OpenError;
-use crate::store::erase::{self, Doing, EraseError, Erased, People, Progress};
-use crate::store::look::{View, Wanted};
+use crate::store::erase::{self, EraseError, Erased, Phase, Progress, Subjects};
+use crate::store::query::{ReadStore, Selection};
+use crate::store::{OpenError, StoreError};
 
 /// `smscope show`.
 ///
@@ -47,21 +47,22 @@ pub fn show(loaded: &Loaded, arguments: &ShowArguments) -> Result<ExitCode, Exit
 /// # Errors
 /// There is no store, or it cannot be read; a recipient that is no number.
 pub fn export(loaded: &Loaded, arguments: &ExportArguments) -> Result<ExitCode, Exit> {
-    let people = match &arguments.recipient[..] {
+    let subjects = match &arguments.recipient[..] {
         [] => None,
-        recipients => Some(people(&loaded.config, recipients)?),
+        recipients => Some(subjects(&loaded.config, recipients)?),
     };
-    let wanted = Wanted { since: arguments.since, until: arguments.until, message: arguments.message.clone(), people };
+    let selection =
+        Selection { since: arguments.since, until: arguments.until, message: arguments.message.clone(), subjects };
     let view = view(&loaded.config)?;
     let bar = Bar::new();
     let mut out = BufWriter::new(io::stdout().lock());
-    let written = export::export(&view, &wanted, arguments.table, arguments.format, &mut out, |share| {
+    let written = export::export(&view, &selection, arguments.table, arguments.format, &mut out, |share| {
         bar.show("exporting", share);
     });
     bar.end();
     match written {
         Ok(_) => Ok(ExitCode::SUCCESS),
-        // Who reads no further has what they wanted.
+        // Who reads no further has what they selection.
         Err(ExportError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Exit::failure(error)),
     }
@@ -74,29 +75,29 @@ pub fn export(loaded: &Loaded, arguments: &ExportArguments) -> Result<ExitCode, 
 pub fn erase(loaded: &Loaded, arguments: &EraseArguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
     let recipients = numbers(&arguments.recipient)?;
-    let people = People::new(&recipients, serve::regions(config)).map_err(usage)?;
-    let forms = people.stored_forms();
+    let subjects = Subjects::new(&recipients, serve::regions(config)).map_err(usage)?;
+    let forms = subjects.stored_forms();
     // Where there is nothing nothing is made.
     DataDir::must_have_store(&config.data_dir).map_err(|error| refused(error.into()))?;
     let private = DataDir::private_of(&config.data_dir);
     if arguments.dry_run {
-        return would_erase(config, people);
+        return would_erase(config, subjects);
     }
     if !arguments.yes && !is_confirmed(&recipients)? {
         return Ok(ExitCode::SUCCESS);
     }
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| refused(error.into()))?;
     let bar = Bar::new();
-    let tell = |Progress { doing, done, of }: Progress| {
-        let doing = match doing {
-            Doing::SearchingMessages => "searching messages",
-            Doing::SearchingEvents => "searching events",
-            Doing::Overwriting => "overwriting what is left of rows",
+    let tell = |Progress { phase, done, of }: Progress| {
+        let phase = match phase {
+            Phase::SearchingMessages => "searching messages",
+            Phase::SearchingEvents => "searching events",
+            Phase::Overwriting => "overwriting what is left of rows",
         };
-        bar.show(doing, done as f64 / of.max(1) as f64);
+        bar.show(phase, done as f64 / of.max(1) as f64);
     };
     let erased = match data_dir.lock() {
-        Ok(_lock) => erase::erase_offline(&private, people, |progress| {
+        Ok(_lock) => erase::erase_offline(&private, subjects, |progress| {
             tell(progress);
             true
         })
@@ -119,16 +120,16 @@ fn is_confirmed(recipients: &[String]) -> Result<bool, Exit> {
     asking::confirmed(&question, "nothing is erased")
 }
 
-fn would_erase(config: &Config, people: People) -> Result<ExitCode, Exit> {
+fn would_erase(config: &Config, subjects: Subjects) -> Result<ExitCode, Exit> {
     let view = view(config)?;
-    let wanted = Wanted { people: Some(people), ..Wanted::default() };
+    let selection = Selection { subjects: Some(subjects), ..Selection::default() };
     let (mut messages, mut events) = (0, 0);
-    let counted = |count: &mut u64, is_one: bool| -> rusqlite::Result<()> {
+    let counted = |count: &mut u64, is_one: bool| -> Result<(), StoreError> {
         *count += u64::from(is_one);
         Ok(())
     };
-    view.messages(&wanted, |message, _| counted(&mut messages, message.is_some())).map_err(Exit::failure)?;
-    view.events(&wanted, |event, _| counted(&mut events, event.is_some())).map_err(Exit::failure)?;
+    view.messages(&selection, |message, _| counted(&mut messages, message.is_some())).map_err(Exit::failure)?;
+    view.events(&selection, |event, _| counted(&mut events, event.is_some())).map_err(Exit::failure)?;
     print(&match (messages, events) {
         (0, 0) => nothing_found(config),
         _ => format!("would be erased: of messages: {messages}, of events: {events}; nothing has been erased\n"),
@@ -211,17 +212,17 @@ fn traces(private: &Path, forms: &[String]) -> (usize, usize) {
     (files, found)
 }
 
-pub(super) fn view(config: &Config) -> Result<View, Exit> {
+pub(super) fn view(config: &Config) -> Result<ReadStore, Exit> {
     DataDir::must_have_store(&config.data_dir).map_err(|error| refused(error.into()))?;
-    View::open(&DataDir::private_of(&config.data_dir)).map_err(|error| store_error(config, error))
+    ReadStore::open(&DataDir::private_of(&config.data_dir)).map_err(|error| store_error(config, error))
 }
 
 fn store_error(config: &Config, error: OpenError) -> Exit {
     refused(StartError::Store { path: config.data_dir.clone(), error })
 }
 
-pub(super) fn people(config: &Config, recipients: &[String]) -> Result<People, Exit> {
-    People::new(&numbers(recipients)?, serve::regions(config)).map_err(usage)
+pub(super) fn subjects(config: &Config, recipients: &[String]) -> Result<Subjects, Exit> {
+    Subjects::new(&numbers(recipients)?, serve::regions(config)).map_err(usage)
 }
 
 fn usage(problem: String) -> Exit {
@@ -263,9 +264,9 @@ impl Bar {
         }))
     }
 
-    fn show(&self, doing: &'static str, share: f64) {
+    fn show(&self, phase: &'static str, share: f64) {
         if let Bar(Some(bar)) = self {
-            bar.set_message(doing);
+            bar.set_message(phase);
             bar.set_position((share * WHOLE as f64) as u64);
         }
     }

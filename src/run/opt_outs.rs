@@ -16,6 +16,7 @@ use crate::control::{Line, Request};
 use crate::csv_output::CsvOutput;
 use crate::event::SourceName;
 use crate::number;
+use crate::store::ids::OptOutSeq;
 use crate::store::opt_outs::{OptOut, OptOutChange};
 
 /// Rows that are read at once.
@@ -47,11 +48,11 @@ pub fn opt_outs(loaded: &Loaded, command: &OptOutsCommand) -> Result<ExitCode, E
 /// Who has opted out, the longest first.
 fn listed(config: &Config) -> Result<Vec<OptOut>, Exit> {
     let view = view(config)?;
-    let (mut all, mut place) = (Vec::new(), 0);
+    let (mut all, mut seq) = (Vec::new(), OptOutSeq::default());
     loop {
-        let read = view.opt_outs_after(place, READ).map_err(Exit::failure)?;
+        let read = view.opt_outs_after(seq, READ).map_err(Exit::failure)?;
         let Some(last) = read.last() else { break };
-        place = last.seq;
+        seq = last.seq;
         all.extend(read.into_iter().filter(|word| word.opted_out));
     }
     Ok(all)

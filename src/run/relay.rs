@@ -11,6 +11,7 @@ use super::running::ask;
 use crate::cli::{Exit, RelayCommand, RelayList, RelayRetry};
 use crate::config::Loaded;
 use crate::control::{Line, Request};
+use crate::store::ids::DeliveryId;
 use crate::store::relays::{DeadLetterFilter, Undelivered};
 
 /// `smscope relay`.
@@ -29,7 +30,7 @@ pub fn relay(loaded: &Loaded, command: &RelayCommand) -> Result<ExitCode, Exit> 
             let which = match relay {
                 Some(relay) => DeadLetterFilter::Relay(relay.clone()),
                 None if ids.is_empty() => DeadLetterFilter::All,
-                None => DeadLetterFilter::Ids(ids.clone()),
+                None => DeadLetterFilter::Ids(ids.iter().copied().map(DeliveryId).collect()),
             };
             match ask(&loaded.config, &Request::RetryRelayed { which })? {
                 Line::Retried(1) => print("1 dead letter is tried again\n"),

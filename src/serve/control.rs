@@ -10,7 +10,7 @@ use crate::control::{Line, Request};
 use crate::reconcile::Reconciler;
 use crate::reprocess::{Scope, reprocess};
 use crate::store::Store;
-use crate::store::erase::{People, Regions};
+use crate::store::erase::{Regions, Subjects};
 
 /// Once `shutdown` has begun, a request is given up at its next step.
 pub fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
@@ -18,18 +18,19 @@ pub fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Req
     let config = config.clone();
     move |request, lines| {
         let last = match request {
-            Request::Erase { recipients } => match People::new(&recipients, regions.clone()) {
-                Ok(people) => erase(&store, people, &shutdown, &lines),
+            Request::Erase { recipients } => match Subjects::new(&recipients, regions.clone()) {
+                Ok(subjects) => erase(&store, subjects, &shutdown, &lines),
                 Err(problem) => Line::Failed(problem),
             },
             Request::OptOut { .. } if config.opt_outs.is_none() => {
                 Line::Failed("opt_outs.enabled is false; expected a list of opt-outs that is kept".to_owned())
             }
-            Request::OptOut { changes } => {
-                store.change_opt_outs(changes).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::OptedOut)
-            }
+            Request::OptOut { changes } => store
+                .blocking()
+                .change_opt_outs(changes)
+                .map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::OptedOut),
             Request::RetryRelayed { which } => {
-                store.redrive(which).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::Retried)
+                store.blocking().redrive(&which).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::Retried)
             }
             Request::Reconcile { source, since, until } => {
                 match Handle::current().block_on(async { Reconciler::of(&config, source.as_deref(), &store) }) {
@@ -46,13 +47,13 @@ pub fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Req
     }
 }
 
-fn erase(store: &Store, people: People, shutdown: &Shutdown, lines: &mpsc::Sender<Line>) -> Line {
+fn erase(store: &Store, subjects: Subjects, shutdown: &Shutdown, lines: &mpsc::Sender<Line>) -> Line {
     let tell = |progress| {
         // Nobody may be listening any more: what was asked for is done all the same.
         let _gone = lines.try_send(Line::Progress(progress));
         !shutdown.has_begun()
     };
-    match store.erase(people, tell) {
+    match store.blocking().erase(subjects, tell) {
         Ok(erased) => {
             tracing::info!(messages = erased.messages, events = erased.events, "erased what was asked for");
             Line::Erased(erased)

@@ -2,35 +2,36 @@
 
 use jiff::Timestamp;
 
-use crate::record::Entry;
+use crate::record::{Entry, Position};
 use crate::store::Store;
 use crate::telemetry::export_logs::Journal;
 
 pub struct StoreJournal(pub Store);
 
 impl Journal for StoreJournal {
-    fn newest(&self) -> i64 {
+    fn newest(&self) -> Position {
         *self.0.newest().borrow()
     }
 
-    fn cursor(&self) -> i64 {
+    fn cursor(&self) -> Position {
         self.0.cursor()
     }
 
-    async fn read(&self, after: i64, limit: usize) -> Result<Vec<Entry>, String> {
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, String> {
         let store = self.0.clone();
-        tokio::task::spawn_blocking(move || store.read(after, limit)).await.map_err(|error| error.to_string())?
+        let read = tokio::task::spawn_blocking(move || store.blocking().read(after, limit)).await;
+        read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
-    async fn advance(&self, to: i64) -> Result<(), String> {
-        self.0.advance(to).await.map_err(|refusal| refusal.to_string())
+    async fn advance(&self, to: Position) -> Result<(), String> {
+        self.0.advance(to).await.map_err(|error| error.to_string())
     }
 
     fn now(&self) -> Timestamp {
         self.0.now()
     }
 
-    async fn reached(&self, position: i64) {
+    async fn reached(&self, position: Position) {
         // The writer outlives every handle on the store, so the sender is not gone.
         let mut newest = self.0.newest();
         let _gone = newest.wait_for(|newest| *newest >= position).await;

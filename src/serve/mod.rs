@@ -192,7 +192,7 @@ fn start(
     let admin = Admin {
         opt_outs: opt_outs::shown(config, data_dir, &store)?,
         page: page.clone(),
-        metrics: Box::new({
+        metrics: Arc::new({
             let (store, process) = (store.clone(), process.clone());
             move |format| match format {
                 Format::Text => all_metrics(&snapshot(), &process),
@@ -294,7 +294,7 @@ fn snapshot_of(
 ) -> impl Fn() -> Snapshot + Clone + Send + Sync + use<> {
     let store = store.clone();
     move || {
-        let mut snapshot = store.snapshot();
+        let mut snapshot = store.blocking().snapshot();
         if let Some(status) = &status {
             snapshot.families.extend(status.families(*store.newest().borrow(), store.cursor()));
         }

@@ -10,6 +10,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::event::{Country, SourceName};
 use crate::number;
 use crate::store::Store;
+use crate::store::ids::OptOutSeq;
 use crate::store::opt_outs::OptOut;
 
 /// What is known of one number.
@@ -48,7 +49,11 @@ pub fn shown(config: &Config, data_dir: &DataDir, store: &Store) -> Result<Optio
         let store = store.clone();
         move |seq, limit| {
             let store = store.clone();
-            spawn_blocking(move || lines(&store.opt_outs_after(seq, limit)?))
+            spawn_blocking(move || {
+                let changes =
+                    store.blocking().opt_outs_after(OptOutSeq(seq), limit).map_err(|error| error.to_string())?;
+                lines(&changes)
+            })
         }
     };
     let newest = store.newest_opt_out();
@@ -64,7 +69,7 @@ pub fn shown(config: &Config, data_dir: &DataDir, store: &Store) -> Result<Optio
         }),
         changed: Box::new(move |seq| {
             let mut newest = newest.clone();
-            Box::pin(async move { drop(newest.wait_for(|newest| *newest > seq).await) })
+            Box::pin(async move { drop(newest.wait_for(|newest| newest.0 > seq).await) })
         }),
     }))
 }
@@ -76,7 +81,8 @@ fn look_up(store: &Store, sources: &[(SourceName, Country)], written: &str) -> R
     let mut opt_outs = Vec::new();
     for (source, region) in sources {
         let stored = number::read(written, *region).number;
-        opt_outs.extend(store.opt_outs_of(source, &stored)?.into_iter().map(|word| Word {
+        let said = store.blocking().opt_outs_of(source, &stored).map_err(|error| error.to_string())?;
+        opt_outs.extend(said.into_iter().map(|word| Word {
             source: word.source,
             sender: word.sender,
             opted_out: word.opted_out,

@@ -32,10 +32,10 @@ pub fn page(
     };
     let latest = {
         let (store, discretion) = (store.clone(), super::discretion(config));
-        // Places are given without gaps, so the newest events are those after the place that many before the newest.
+        // Positions have no gaps, so the newest events are those after the position that many before the newest.
         move |limit: usize| {
             let newest = *store.newest().borrow();
-            let mut entries = store.read(newest - limit as i64, limit)?;
+            let mut entries = store.blocking().read(newest.minus(limit), limit).map_err(|error| error.to_string())?;
             for entry in &mut entries {
                 if discretion.of(&entry.record.source).recipient == Recipient::Hashed {
                     entry.record.number = None;

@@ -72,7 +72,7 @@ impl EventPrinter {
             ("why", record.why.clone()),
         ];
         let mut object = Map::new();
-        object.insert("position".to_owned(), (*position).into());
+        object.insert("position".to_owned(), position.0.into());
         object.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
         object.extend(record.delivery_ms.map(|ms| ("delivery_seconds".to_owned(), (ms as f64 / 1e3).into())));
         object

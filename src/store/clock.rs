@@ -18,7 +18,7 @@ const TOLERATED: Duration = Duration::from_secs(3600);
 const BELIEVED_AFTER: Duration = Duration::from_secs(3600);
 
 /// Clocks of provider and sidecar may differ by so much.
-pub const MARGIN: Duration = Duration::from_secs(3600);
+pub const CLOCK_SKEW: Duration = Duration::from_secs(3600);
 
 pub struct SteadyClock {
     /// Wall-clock time that is believed, and when it was read.

@@ -58,6 +58,7 @@ pub struct Flood {
 }
 
 /// A message that has been committed, as far as it matters here.
+#[derive(Debug)]
 pub struct FirstSight {
     pub source: SourceName,
     pub number: String,

@@ -1,112 +1,87 @@
-//! The store: the one place that writes. Journal, message state, counters and cursors change together, in one transaction.
+//! The store: the only writer. Journal, message state, counters and cursors change together, in one transaction.
 //!
-//! # Design
-//!
-//! - One writer thread owns the only writing connection. Requests queue up while a transaction is being synced, and the next
-//!   transaction takes all that has queued (group commit): one fsync serves many answers.
-//! - SQLite in WAL mode with `synchronous=FULL`: a transaction is on disk when `COMMIT` returns, and only then is anyone answered.
-//! - The counters live in memory ([`crate::ledger`]) and are saved, as absolute values, by the transaction that changes them. The
-//!   copy in memory moves after the commit. A kill at any moment leaves events and counters in agreement.
-//! - Checkpoints (WAL to database file) run on a connection and thread of their own, so that they do not delay a commit.
-//! - Housekeeping (expiry, retention) is done by the writer in small transactions, between those of requests.
-//! - Each transaction looks whether the files are where they were: what is written to a deleted file is nowhere after a restart.
-//! - A database that is found damaged takes no more writes, until it has been looked through and is sound.
-//! - Recovery is SQLite's own. Opening reads the ledger, the label values and the cursors: no scan of events or messages.
-//!
-//! Nothing outside this module knows that it is SQLite.
+//! - `core`: the rules, over a small trait; no SQL.
+//! - `sqlite`: the embedded store, which is the default. Nothing outside it knows that there is SQLite.
+//! - This file: the handles, [`Store`] for async code and [`BlockingStore`] for threads that may wait for the disk.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use crate::event::{Event, SourceName, TraceParent};
 use crate::ledger::Exemplar;
+use crate::ledger::catalogue::Metric;
 use crate::ledger::snapshot::{LabelValues, Snapshot};
-use crate::record::Entry;
+use crate::record::{Entry, Position};
 use crate::route::{RelayName, ResendRule, Route};
 use crate::tasks::Thread;
 
 mod backlog;
-mod checkpoint;
 mod clock;
-pub mod cohorts;
-mod connection;
-mod conversations;
-pub mod erase;
-mod failure;
-mod files;
+mod commands;
+mod core;
 mod floods;
-mod housekeeping;
-mod jobs;
-mod journal;
-pub mod look;
-mod lookup;
-mod messages;
-mod network_names;
-pub mod opt_outs;
-mod overdue;
-mod records;
-pub mod relays;
-pub mod resends;
-mod retention;
-mod rows;
-mod schema;
-mod scrub;
-pub mod search;
+mod hash;
+pub mod ids;
 mod shared;
-mod transaction;
-mod unrecognized;
-mod writer;
+mod sqlite;
 
+#[cfg(test)]
+mod suite;
 #[cfg(test)]
 mod tests;
 
-pub use clock::MARGIN;
+pub use clock::CLOCK_SKEW;
+pub use core::{opt_outs, relays, resends};
 pub use floods::{Flood, FloodRule};
-pub use overdue::Overdue;
-pub use unrecognized::{Reprocessed, Unrecognized};
+pub use sqlite::overdue::Overdue;
+pub use sqlite::{cohorts, query, search};
+
+/// Erasing people.
+pub mod erase {
+    pub use super::core::erase::{Regions, Subjects};
+    pub use super::sqlite::erase::{EraseError, Erased, Phase, Progress, ProgressSink, erase_offline};
+}
 
 use backlog::Backlog;
-use connection::{DATABASE, connect};
-use erase::{Changes, EraseError, Erased, Marks, People, Performed, Step, Told};
-use files::Files;
-use jobs::{CursorMove, Erasing, Job, OptingOut, Redriving, Request, Settling};
+use commands::{Alone, Command, Reply};
+use erase::{EraseError, Erased, ProgressSink, Subjects};
+use ids::{DeliveryId, OptOutSeq, ResendId};
 use opt_outs::{OptOut, OptOutChange, Scope};
-use relays::{DeadLetterFilter, Due, RedriveStep, Settlement};
+use relays::{AttemptOutcome, DeadLetterFilter, Due, RedriveStep};
+use resends::{DueResends, ResendStep, SendDecision, SendResult};
 use shared::Shared;
-use writer::Writer;
+use sqlite::{ErasureWork, Readers};
 
-/// How many requests may wait for the writer, whatever else is said of it.
+/// How many requests may wait for the writer, however fast it is.
 const QUEUE: usize = 4096;
 
-/// What the store is told once, when it is opened.
+/// What the store is given once, when it is opened.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long raw events are kept.
+    /// How long events are stored.
     pub retention: Duration,
     /// How long a message may stay pending.
     pub horizon: Duration,
-    /// How long events that were not exported are kept for it.
+    /// How long events that were not exported are stored for it.
     pub export_retention: Duration,
-    /// Bytes in use at which the oldest exported events go early and, when that is not enough, new ones are refused.
+    /// Bytes in use at which the oldest exported events are deleted early and, when that is not enough, new ones are rejected.
     pub size_limit: Option<u64>,
     /// Whose series exist from the start.
     pub sources: Vec<SourceName>,
     /// Whether the events are exported: a cursor exists only then, and first starts at the newest event.
     pub exports_logs: bool,
-    /// Which relays take which events.
+    /// Which relays receive which events.
     pub relays: Vec<Route>,
-    /// Which failed messages are sent again.
+    /// Which failed messages are resent.
     pub resends: Vec<ResendRule>,
-    /// What an opt-out is about; `None`: no list of them is kept.
+    /// What an opt-out is about; `None`: there is no list of them.
     pub opt_outs: Option<Scope>,
     /// How long a number's last message may be answered without being named; `None`: a reply answers what it names, or nothing.
     pub conversations: Option<Duration>,
@@ -114,7 +89,7 @@ pub struct Settings {
     pub flood: FloodRule,
 }
 
-/// One request, decoded, to be kept whole or not at all.
+/// One request, decoded, to be stored whole or not at all.
 #[derive(Clone, Debug)]
 pub struct Submission {
     pub source: SourceName,
@@ -148,7 +123,7 @@ pub struct Raw {
 
 /// What became of a submission that is on disk now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum IngestOutcome {
     /// At least one recognized event was new.
     Accepted,
     /// All events were known.
@@ -157,18 +132,53 @@ pub enum Verdict {
     Unrecognized,
 }
 
-/// Why a submission was not kept. The provider sends it again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+/// A request with one unrecognized event or more, that have not been read again with success.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unrecognized {
+    /// The event that holds the request.
+    pub request: Position,
+    pub received_at: Timestamp,
+    pub source: SourceName,
+    pub trace: Option<TraceParent>,
+    pub query: String,
+    pub content_type: Option<String>,
+    pub body: Vec<u8>,
+    /// The unrecognized events of the request, in its order.
+    pub events: Vec<Position>,
+    /// The request has no other events.
+    pub is_whole: bool,
+    /// Whether the request is there: that of an erased person is not.
+    pub is_there: bool,
+}
+
+/// That a submission reads a stored request again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reprocessed {
+    /// The event that holds the request.
+    pub request: Position,
+    /// The unrecognized events that are understood now.
+    pub resolves: Vec<Position>,
+    /// Query and body without texts, where the source keeps none and they could not be taken out before.
+    pub redacted: Option<(String, Vec<u8>)>,
+    /// When it is read again. It is the place in the journal that follows the clock, not the arrival of the request.
+    pub at: Timestamp,
+}
+
+/// Why the store did not do what was asked. What it did not store the provider sends again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
     #[error("too many requests are waiting")]
     QueueFull,
     #[error("the store has reached its size limit")]
     SizeLimit,
     #[error("the store cannot write")]
     CannotWrite,
+    /// It cannot be read; the database says why.
+    #[error("{0}")]
+    Database(String),
 }
 
-/// Why a store cannot be opened: a person has to look.
+/// Why a store cannot be opened: an operator has to check.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("the database is not one of smscope's")]
@@ -177,23 +187,29 @@ pub enum OpenError {
     Newer { found: i64, newest: i64 },
     #[error("the database has schema {found}; it is brought to {newest} when smscope is started on it")]
     Older { found: i64, newest: i64 },
+    /// The database says why.
     #[error("{0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Database(String),
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
 
-/// A handle on the open store. Clones share it; the writer ends, with a last checkpoint, when the last one is dropped.
+/// A handle on the open store, for async code: nothing here waits for the disk but a future. Clones share it; the writer ends, with a
+/// last checkpoint, when the last one is dropped.
 #[derive(Clone)]
 pub struct Store {
-    jobs: SyncSender<Job>,
+    commands: SyncSender<Command>,
     backlog: Arc<Backlog>,
     shared: Arc<Shared>,
-    reader: Arc<Mutex<Connection>>,
-    path: Arc<Path>,
+    readers: Arc<Readers>,
+    folder: Arc<Path>,
+    settings: Arc<Settings>,
 }
 
-/// The threads of an open store. Both end when the last handle on it is gone and everything is in the database file.
+/// The same store for threads that may wait: each method blocks until the disk has answered.
+pub struct BlockingStore<'a>(&'a Store);
+
+/// The threads of an open store. Both end when the last handle on it is dropped and everything is in the database file.
 pub struct StoreThreads {
     pub writer: Thread,
     pub checkpointer: Thread,
@@ -213,212 +229,105 @@ impl Store {
     /// # Errors
     /// A folder that cannot be written, or a database that is not ours, newer or damaged.
     pub fn open(folder: &Path, settings: Settings) -> Result<(Self, StoreThreads), OpenError> {
-        let path = folder.join(DATABASE);
-        let mut connection = connect(&path)?;
-        schema::migrate(&mut connection)?;
-        // The database file's name has to survive a power cut too.
-        File::open(folder)?.sync_all()?;
-
-        let (shared, state) = rows::load(&connection, &settings)?;
-        let shared = Arc::new(shared);
-        let (jobs, queue) = sync_channel(QUEUE);
-        let (bell, checkpointer) = checkpoint::start(connect(&path)?)?;
-        let reader = Arc::new(Mutex::new(connect(&path)?));
-        let files = Files::of(&path)?;
+        let (commands, queue) = sync_channel(QUEUE);
         let backlog = Arc::new(Backlog::default());
-        let writer = Writer::new(connection, files, settings, shared.clone(), state, bell)?;
-        let taken = backlog.clone();
-        let writer = Thread::spawn("store", move || writer.run(&queue, &taken))?;
-        Ok((Self { jobs, backlog, shared, reader, path: path.into() }, StoreThreads { writer, checkpointer }))
+        let (shared, threads) = sqlite::open(folder, settings.clone(), queue, backlog.clone())?;
+        let readers = Arc::new(Readers::of(folder));
+        Ok((Self { commands, backlog, shared, readers, folder: folder.into(), settings: Arc::new(settings) }, threads))
     }
 
-    /// Keeps a submission. When this returns `Ok`, it is on disk.
+    /// The face of this store for threads that may wait.
+    pub fn blocking(&self) -> BlockingStore<'_> {
+        BlockingStore(self)
+    }
+
+    /// Stores a submission. When this returns `Ok`, it is on disk.
     ///
     /// # Errors
-    /// Nothing of it was kept; or, when the writer is stuck, the caller gave up before knowing.
-    pub async fn commit(&self, submission: Submission) -> Result<Verdict, Refusal> {
-        let (answer, answered) = oneshot::channel();
+    /// Nothing of it was stored; or, when the writer is stuck, the caller gave up before knowing.
+    pub async fn commit(&self, submission: Submission) -> Result<IngestOutcome, StoreError> {
+        self.submit(submission)?.await.unwrap_or(Err(StoreError::CannotWrite))
+    }
+
+    fn submit(
+        &self,
+        submission: Submission,
+    ) -> Result<oneshot::Receiver<Result<IngestOutcome, StoreError>>, StoreError> {
         let weight = submission.weight();
         if !self.backlog.admit(weight) {
-            return Err(Refusal::QueueFull);
+            return Err(StoreError::QueueFull);
         }
-        let job = Job::Keep(Request { submission: Box::new(submission), answer });
-        self.enqueue(job).inspect_err(|_| self.backlog.remove(weight))?;
-        answered.await.unwrap_or(Err(Refusal::CannotWrite))
-    }
-
-    /// As [`Store::commit`]. Blocks: not for async code.
-    ///
-    /// # Errors
-    /// Nothing of it was kept.
-    pub fn commit_blocking(&self, submission: Submission) -> Result<Verdict, Refusal> {
-        let (answer, answered) = oneshot::channel();
-        let weight = submission.weight();
-        if !self.backlog.admit(weight) {
-            return Err(Refusal::QueueFull);
-        }
-        let job = Job::Keep(Request { submission: Box::new(submission), answer });
-        self.enqueue(job).inspect_err(|_| self.backlog.remove(weight))?;
-        answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))
-    }
-
-    /// The next request after the event `position` and up to `newest` that was not understood, and the last of its events that were not.
-    /// Blocks on the disk: not for async code.
-    ///
-    /// # Errors
-    /// The database could not be read; the text says why.
-    pub fn unrecognized_after(&self, position: i64, newest: i64) -> Result<Option<(Unrecognized, i64)>, String> {
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        unrecognized::next(&reader, position, newest).map_err(|error| error.to_string())
+        self.enqueue(|reply| Command::Ingest(Box::new(submission), reply)).inspect_err(|_| self.backlog.remove(weight))
     }
 
     /// Saves how far the export of the journal has come.
     ///
     /// # Errors
     /// It was not saved: what was exported since will be exported again.
-    pub async fn advance(&self, position: i64) -> Result<(), Refusal> {
-        let (answer, answered) = oneshot::channel();
-        self.enqueue(Job::Advance(CursorMove { position, answer }))?;
-        answered.await.unwrap_or(Err(Refusal::CannotWrite))
+    pub async fn advance(&self, position: Position) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Advance(position, reply)).await
     }
 
-    /// Saves what has become of a delivery.
+    /// Saves what an attempt to deliver led to.
     ///
     /// # Errors
     /// It was not saved: what was delivered will be delivered again.
-    pub async fn settle(&self, settlement: Settlement) -> Result<(), Refusal> {
-        let (answer, answered) = oneshot::channel();
-        self.enqueue(Job::Settle(Settling { settlement, answer }))?;
-        answered.await.unwrap_or(Err(Refusal::CannotWrite))
+    pub async fn save_attempt(&self, attempt: AttemptOutcome) -> Result<(), StoreError> {
+        self.ask(|reply| Command::SaveAttempt(attempt, reply)).await
     }
 
-    /// Has dead letters tried again, step by step between the requests of others; gives how many. Blocks: not for async code.
+    /// Decides what becomes of a resend that is due, and notes it: after [`SendDecision::Send`] the provider has to be asked, once.
     ///
     /// # Errors
-    /// It was not done to its end. What was done stays done.
-    pub fn redrive(&self, filter: DeadLetterFilter) -> Result<u64, Refusal> {
-        let (mut redriven, mut after) = (0, 0);
-        loop {
-            let step = self.redrive_step(filter.clone(), after)?;
-            redriven += step.redriven;
-            match step.reached {
-                Some(reached) => after = reached,
-                None => return Ok(redriven),
-            }
-        }
+    /// Nothing was decided.
+    pub async fn begin_resend(&self, id: ResendId) -> Result<SendDecision, StoreError> {
+        self.ask(|reply| Command::Alone(Alone::Resend(ResendStep::Begin(id), reply))).await
     }
 
-    fn redrive_step(&self, filter: DeadLetterFilter, after: i64) -> Result<RedriveStep, Refusal> {
-        let (answer, answered) = oneshot::channel();
-        // Waits for its turn among the requests, which have to be answered in time.
-        self.jobs.send(Job::Redrive(Redriving { filter, after, answer })).map_err(|_| Refusal::CannotWrite)?;
-        answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))
-    }
-
-    /// Changes the list of opt-outs; gives how many of the changes were any. Blocks: not for async code.
+    /// Notes what the provider has answered.
     ///
     /// # Errors
-    /// Nothing was changed.
-    pub fn change_opt_outs(&self, changes: Vec<OptOutChange>) -> Result<u64, Refusal> {
-        let (answer, answered) = oneshot::channel();
-        self.enqueue(Job::OptOut(OptingOut { changes, answer }))?;
-        answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))
+    /// It was not noted.
+    pub async fn end_resend(&self, id: ResendId, result: SendResult) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Alone(Alone::Resend(ResendStep::End(id, result), reply))).await.map(drop)
     }
 
-    /// What a number, as it is stored, has said to senders of a source. Blocks on the disk: not for async code.
-    ///
-    /// # Errors
-    /// The database could not be read; the text says why.
-    pub fn opt_outs_of(&self, source: &SourceName, number: &str) -> Result<Vec<OptOut>, String> {
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = Marks::load(&reader).and_then(|marks| opt_outs::of_number(&reader, &marks, source, number));
-        found.map_err(|error| error.to_string())
-    }
-
-    /// Up to `limit` changes of the list of opt-outs after `seq`, in their order. Blocks on the disk: not for async code.
-    ///
-    /// # Errors
-    /// The database could not be read; the text says why.
-    pub fn opt_outs_after(&self, seq: i64, limit: usize) -> Result<Vec<OptOut>, String> {
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        opt_outs::after(&reader, seq, limit).map_err(|error| error.to_string())
-    }
-
-    /// The place of the latest opt-out, and a way to wait for newer ones.
-    pub fn newest_opt_out(&self) -> watch::Receiver<i64> {
+    /// The latest opt-out, and a way to wait for newer ones.
+    pub fn newest_opt_out(&self) -> watch::Receiver<OptOutSeq> {
         self.shared.opt_outs.subscribe()
     }
 
-    /// Up to `limit` deliveries of a relay that are due at `now`, those aside that are `in_flight`. Blocks on the disk: not for async
-    /// code.
-    ///
-    /// # Errors
-    /// The database could not be read; the text says why.
-    pub fn due(&self, relay: &RelayName, now: Timestamp, in_flight: &[i64], limit: usize) -> Result<Due, String> {
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        relays::due(&reader, relay, now, in_flight, limit).map_err(|error| error.to_string())
-    }
-
-    /// Moves when a relay has something new to do.
+    /// Changes when a relay has something new to do.
     pub fn relays_changed(&self) -> watch::Receiver<u64> {
         self.shared.relays.subscribe()
     }
 
-    /// Up to `limit` entries after `position`, oldest first. Blocks on the disk: not for async code.
-    ///
-    /// # Errors
-    /// The database could not be read; the text says why.
-    pub fn read(&self, position: i64, limit: usize) -> Result<Vec<Entry>, String> {
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        journal::read(&reader, position, limit).map_err(|error| error.to_string())
+    /// Changes when there is another failure to be resent.
+    pub fn resends_changed(&self) -> watch::Receiver<u64> {
+        self.shared.resends.subscribe()
     }
 
-    /// Up to `limit` messages of a source that are pending since `before` or longer, the longest first. Blocks on the disk: not for
-    /// async code.
-    ///
-    /// # Errors
-    /// The database could not be read; the text says why.
-    pub fn overdue(&self, source: &SourceName, before: Timestamp, limit: usize) -> Result<Vec<Overdue>, String> {
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        overdue::overdue(&reader, source, before, limit).map_err(|error| error.to_string())
-    }
-
-    /// Erases people, beside everything else. Blocks for as long as that takes: not for async code.
-    ///
-    /// # Errors
-    /// The database cannot be read or written. What was done stays done.
-    pub fn erase(&self, people: People, tell: impl Told) -> Result<Erased, EraseError> {
-        let reader = connect(&self.path)?;
-        erase::erase(&reader, people, &mut ByTheWriter(self), tell)
-    }
-
-    /// The place of the newest event, and a way to wait for newer ones.
-    pub fn newest(&self) -> watch::Receiver<i64> {
+    /// The position of the newest event, and a way to wait for newer ones.
+    pub fn newest(&self) -> watch::Receiver<Position> {
         self.shared.newest.subscribe()
     }
 
-    /// How far the export has come: the place of the last event that needs no export any more.
-    pub fn cursor(&self) -> i64 {
+    /// How far the export has come: the position of the last event that needs no export any more.
+    pub fn cursor(&self) -> Position {
         self.shared.cursor()
-    }
-
-    /// The durable series and the store's own gauges, as of the last commit.
-    pub fn snapshot(&self) -> Snapshot {
-        self.shared.snapshot()
     }
 
     /// The channels of the messages that a source has had.
     pub fn channels(&self, source: &SourceName) -> BTreeSet<String> {
-        let snapshot = self.snapshot();
-        let messages = snapshot.families.iter().filter(|family| family.description.name == "sms_messages_total");
-        let labels = messages.flat_map(|family| &family.samples).map(|sample| &sample.labels);
-        labels.filter(|labels| *labels[0] == *source.as_str()).map(|labels| labels[1].to_string()).collect()
+        let messages = self.shared.ledger().series_of(Metric::Messages);
+        let of_source = messages.into_iter().filter(|labels| *labels[0] == *source.as_str());
+        of_source.map(|labels| labels[1].to_string()).collect()
     }
 
     /// The traces of deliveries and failures, by the names and label values of their series.
     pub fn exemplars(&self) -> HashMap<(&'static str, LabelValues), Exemplar> {
-        let visible = self.shared.visible();
-        let exemplars = visible.ledger.exemplars().iter();
+        let ledger = self.shared.ledger();
+        let exemplars = ledger.exemplars().iter();
         exemplars.map(|(series, one)| ((series.metric.description().name, series.labels.clone()), *one)).collect()
     }
 
@@ -437,22 +346,156 @@ impl Store {
         self.shared.created_at
     }
 
-    fn enqueue(&self, job: Job) -> Result<(), Refusal> {
-        self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => Refusal::QueueFull,
-            TrySendError::Disconnected(_) => Refusal::CannotWrite,
-        })
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
+        self.enqueue(command)?.await.unwrap_or(Err(StoreError::CannotWrite))
+    }
+
+    fn enqueue<T>(
+        &self,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
+        let (reply, answered) = oneshot::channel();
+        self.commands.try_send(command(reply)).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::QueueFull,
+            TrySendError::Disconnected(_) => StoreError::CannotWrite,
+        })?;
+        Ok(answered)
     }
 }
 
-/// Changes of an erasure, made by the writer.
-struct ByTheWriter<'a>(&'a Store);
+impl BlockingStore<'_> {
+    /// As [`Store::commit`].
+    ///
+    /// # Errors
+    /// Nothing of it was stored.
+    pub fn commit(&self, submission: Submission) -> Result<IngestOutcome, StoreError> {
+        self.0.submit(submission)?.blocking_recv().unwrap_or(Err(StoreError::CannotWrite))
+    }
 
-impl Changes for ByTheWriter<'_> {
-    fn make(&mut self, step: Step) -> Result<Performed, EraseError> {
-        let (answer, answered) = oneshot::channel();
-        // Waits for its turn among the requests, which have to be answered in time.
-        self.0.jobs.send(Job::Erase(Erasing { step, answer })).map_err(|_| Refusal::CannotWrite)?;
-        Ok(answered.blocking_recv().unwrap_or(Err(Refusal::CannotWrite))?)
+    /// Redrives dead letters, step by step between the requests of others; gives how many.
+    ///
+    /// # Errors
+    /// It was not done to its end. What was done stays done.
+    pub fn redrive(&self, filter: &DeadLetterFilter) -> Result<u64, StoreError> {
+        let (mut redriven, mut after) = (0, DeliveryId::default());
+        loop {
+            let step = self.redrive_step(filter, after)?;
+            redriven += step.redriven;
+            match step.reached {
+                Some(reached) => after = reached,
+                None => return Ok(redriven),
+            }
+        }
+    }
+
+    fn redrive_step(&self, filter: &DeadLetterFilter, after: DeliveryId) -> Result<RedriveStep, StoreError> {
+        self.ask(|reply| Command::Alone(Alone::Redrive(filter.clone(), after, reply)))
+    }
+
+    /// Changes the list of opt-outs; gives how many of the changes were any.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub fn change_opt_outs(&self, changes: Vec<OptOutChange>) -> Result<u64, StoreError> {
+        self.ask(|reply| Command::Alone(Alone::ChangeOptOuts(changes, reply)))
+    }
+
+    /// Erases people, beside everything else.
+    ///
+    /// # Errors
+    /// The database cannot be read or written. What was done stays done.
+    pub fn erase(&self, subjects: Subjects, sink: impl ProgressSink) -> Result<Erased, EraseError> {
+        sqlite::erase(&self.0.folder, subjects, &mut ViaWriter(self), sink)
+    }
+
+    /// What a number, as it is stored, has said to senders of a source.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn opt_outs_of(&self, source: &SourceName, number: &str) -> Result<Vec<OptOut>, StoreError> {
+        self.0.readers.read(|connection| {
+            let person = sqlite::meta::pseudonymizer(connection)?.person(number);
+            sqlite::conversations::opt_outs_of(connection, source, &person)
+        })
+    }
+
+    /// Up to `limit` changes of the list of opt-outs after `seq`, in their order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn opt_outs_after(&self, seq: OptOutSeq, limit: usize) -> Result<Vec<OptOut>, StoreError> {
+        self.0.readers.read(|connection| sqlite::conversations::opt_outs_after(connection, seq, limit))
+    }
+
+    /// Up to `limit` deliveries of a relay that are due at `now`, those aside that are `in_flight`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn due(
+        &self,
+        relay: &RelayName,
+        now: Timestamp,
+        in_flight: &[DeliveryId],
+        limit: usize,
+    ) -> Result<Due, StoreError> {
+        self.0.readers.read(|connection| sqlite::outbox::due(connection, relay, now, in_flight, limit))
+    }
+
+    /// Up to `limit` resends of a source that are due at `now`, the longest due first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn due_resends(&self, source: &SourceName, now: Timestamp, limit: usize) -> Result<DueResends, StoreError> {
+        self.0.readers.read(|connection| sqlite::resends::due(connection, source, now, limit))
+    }
+
+    /// Up to `limit` entries after `position`, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn read(&self, position: Position, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.0.readers.read(|connection| sqlite::journal::read(connection, position, limit))
+    }
+
+    /// The next request after the event `position` and up to `newest` that was not understood, and the last of its events that were
+    /// not.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn unrecognized_after(
+        &self,
+        position: Position,
+        newest: Position,
+    ) -> Result<Option<(Unrecognized, Position)>, StoreError> {
+        self.0.readers.read(|connection| sqlite::unrecognized::next(connection, position, newest))
+    }
+
+    /// Up to `limit` messages of a source that are pending since `before` or longer, the longest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn overdue(&self, source: &SourceName, before: Timestamp, limit: usize) -> Result<Vec<Overdue>, StoreError> {
+        self.0.readers.read(|connection| sqlite::overdue::overdue(connection, source, before, limit))
+    }
+
+    /// The durable series, as of the last commit, and the store's own gauges: as last read, where the store cannot be read.
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.shared.snapshot(sqlite::gauges(&self.0.readers, &self.0.settings).ok())
+    }
+
+    /// Waits for its turn among the requests, which have to be answered in time.
+    fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
+        let (reply, answered) = oneshot::channel();
+        self.0.commands.send(command(reply)).map_err(|_| StoreError::CannotWrite)?;
+        answered.blocking_recv().unwrap_or(Err(StoreError::CannotWrite))
+    }
+}
+
+/// Runs the work of an erasure by the writer.
+struct ViaWriter<'a, 'b>(&'a BlockingStore<'b>);
+
+impl sqlite::erase::Driver for ViaWriter<'_, '_> {
+    fn run(&mut self, work: ErasureWork) -> Result<u64, EraseError> {
+        Ok(self.0.ask(|reply| Command::Alone(Alone::Erase(work, reply)))?)
     }
 }

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::clock::SteadyClock;
+use super::ids::OptOutSeq;
 use crate::event::SourceName;
 use crate::ledger::catalogue::{Description, gauge};
 use crate::ledger::snapshot::{Family, Sample, Snapshot};
-use crate::ledger::{Ledger, Postings};
+use crate::ledger::{CounterUpdates, Ledger};
+use crate::record::Position;
 use crate::route::RelayName;
 
 /// `-1` in place of a cursor: nothing is exported.
@@ -19,37 +21,31 @@ const NO_CURSOR: i64 = -1;
 
 pub struct Shared {
     pub created_at: Timestamp,
-    /// The place of the newest event.
-    pub newest: watch::Sender<i64>,
-    /// Moves whenever a relay has something new to do.
+    /// The position of the newest event.
+    pub newest: watch::Sender<Position>,
+    /// Changes whenever a relay has something new to do.
     pub relays: watch::Sender<u64>,
-    /// Moves whenever there is another failure to be answered.
+    /// Changes whenever there is another failure to be resent.
     pub resends: watch::Sender<u64>,
-    /// The place of the latest opt-out.
-    pub opt_outs: watch::Sender<i64>,
+    /// The latest opt-out.
+    pub opt_outs: watch::Sender<OptOutSeq>,
     cursor: AtomicI64,
     healthy: AtomicBool,
     log_size: AtomicU64,
     clock: Mutex<SteadyClock>,
-    // One lock for both: a scrape sees counters and gauges of the same commit. Only the writer changes them, for microseconds; it
-    // holds a read lock while a transaction is open, which no scrape waits for.
-    visible: RwLock<Visible>,
+    // Only the writer changes it, for microseconds; it holds a read lock while a transaction is open, which no scrape waits for.
+    ledger: RwLock<Ledger>,
+    /// As they were read last: what a scrape shows while the database cannot be read.
+    gauges: Mutex<Gauges>,
 }
 
-pub struct Visible {
-    pub ledger: Ledger,
-    pub gauges: Gauges,
-}
-
-/// Read from the database's own indexes after each commit.
+/// Read from the database's own indexes for each scrape.
 #[derive(Clone, Debug, Default)]
 pub struct Gauges {
     /// First arrival, in Unix milliseconds, of the oldest enroute message by source.
     pub oldest_pending: Vec<(SourceName, i64)>,
     /// Since when, in Unix milliseconds, the oldest delivery of each relay waits.
     pub oldest_relayed: Vec<(RelayName, i64)>,
-    /// The place of the newest event.
-    pub newest: i64,
     /// How many events the journal holds.
     pub events: i64,
     pub bytes_in_use: i64,
@@ -57,53 +53,58 @@ pub struct Gauges {
 }
 
 impl Shared {
-    pub fn new(created_at: Timestamp, clock: SteadyClock, cursor: Option<i64>, ledger: Ledger, gauges: Gauges) -> Self {
+    pub fn new(
+        created_at: Timestamp,
+        clock: SteadyClock,
+        cursor: Option<Position>,
+        ledger: Ledger,
+        newest: Position,
+    ) -> Self {
         Self {
             created_at,
-            newest: watch::Sender::new(gauges.newest),
+            newest: watch::Sender::new(newest),
             relays: watch::Sender::new(0),
             resends: watch::Sender::new(0),
-            opt_outs: watch::Sender::new(0),
-            cursor: AtomicI64::new(cursor.unwrap_or(NO_CURSOR)),
+            opt_outs: watch::Sender::new(OptOutSeq::default()),
+            cursor: AtomicI64::new(cursor.map_or(NO_CURSOR, |position| position.0)),
             healthy: AtomicBool::new(true),
             log_size: AtomicU64::new(0),
             clock: Mutex::new(clock),
-            visible: RwLock::new(Visible { ledger, gauges }),
+            ledger: RwLock::new(ledger),
+            gauges: Mutex::default(),
         }
     }
 
-    /// The ledger as it stands. The writer must drop this before it calls [`Shared::show`].
-    pub fn visible(&self) -> RwLockReadGuard<'_, Visible> {
-        self.visible.read().unwrap_or_else(PoisonError::into_inner)
+    /// The ledger as it stands. The writer must drop this before it calls [`Shared::publish`].
+    pub fn ledger(&self) -> RwLockReadGuard<'_, Ledger> {
+        self.ledger.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows what a transaction that has committed has changed.
-    pub fn show(&self, postings: Postings, gauges: Gauges) {
-        let newest = gauges.newest;
-        let mut visible = self.visible.write().unwrap_or_else(PoisonError::into_inner);
-        visible.ledger.apply(postings);
-        visible.gauges = gauges;
-        drop(visible);
-        self.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+    pub fn publish(&self, counters: CounterUpdates, newest: Option<Position>) {
+        self.ledger.write().unwrap_or_else(PoisonError::into_inner).apply(counters);
+        if let Some(newest) = newest {
+            self.newest.send_replace(newest);
+        }
     }
 
     /// Traces of a person may be among them.
     pub fn forget_exemplars(&self) {
-        self.visible.write().unwrap_or_else(PoisonError::into_inner).ledger.forget_exemplars();
+        self.ledger.write().unwrap_or_else(PoisonError::into_inner).forget_exemplars();
     }
 
-    pub fn cursor(&self) -> i64 {
-        self.cursor.load(Ordering::Acquire)
+    pub fn cursor(&self) -> Position {
+        Position(self.cursor.load(Ordering::Acquire))
     }
 
     /// The cursor, where there is one.
-    pub fn export_cursor(&self) -> Option<i64> {
-        Some(self.cursor()).filter(|&cursor| cursor != NO_CURSOR)
+    pub fn export_cursor(&self) -> Option<Position> {
+        Some(self.cursor()).filter(|cursor| cursor.0 != NO_CURSOR)
     }
 
     /// Moves the cursor on; never back.
-    pub fn advance_cursor(&self, position: i64) {
-        self.cursor.fetch_max(position, Ordering::AcqRel);
+    pub fn advance_cursor(&self, position: Position) {
+        self.cursor.fetch_max(position.0, Ordering::AcqRel);
     }
 
     /// The time to measure ages by.
@@ -126,12 +127,16 @@ impl Shared {
         self.log_size.store(bytes, Ordering::Relaxed);
     }
 
-    pub fn snapshot(&self) -> Snapshot {
-        let (reading, gauges) = {
-            let visible = self.visible();
-            (visible.ledger.reading(), visible.gauges.clone())
+    /// All durable series. `gauges`: as just read; `None` where they could not be.
+    pub fn snapshot(&self, gauges: Option<Gauges>) -> Snapshot {
+        let gauges = {
+            let mut last = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(gauges) = gauges {
+                *last = gauges;
+            }
+            last.clone()
         };
-        let mut families = reading.families();
+        let mut families = self.ledger().reading().families();
         let oldest = gauges.oldest_pending.iter().map(|(source, time)| sample(&[source.as_str()], *time)).collect();
         families.push(Family { description: &gauge::PENDING_OLDEST, samples: oldest });
         let waiting = gauges.oldest_relayed.iter().map(|(relay, since)| sample(&[relay.as_str()], *since)).collect();

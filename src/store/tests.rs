@@ -6,6 +6,9 @@ use super::*;
 use crate::event::{Country, Network, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Status, Unrecognized};
 use crate::record::Kind;
 
+mod relays;
+mod resends;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 pub fn settings() -> Settings {
@@ -126,14 +129,14 @@ impl Opened {
         self.store.as_ref().unwrap()
     }
 
-    pub(super) async fn commit(&self, events: Vec<Event>) -> Result<Verdict, Refusal> {
+    pub(super) async fn commit(&self, events: Vec<Event>) -> Result<IngestOutcome, StoreError> {
         self.store().commit(submission(events)).await
     }
 
     /// The series that are not 0: `name{value,value}` to value in the metric's unit.
     fn counts(&self) -> BTreeMap<String, i64> {
         let mut counts = BTreeMap::new();
-        for family in self.store().snapshot().families {
+        for family in self.store().blocking().snapshot().families {
             for sample in family.samples.iter().filter(|sample| sample.value != 0) {
                 counts.insert(format!("{}{{{}}}", family.description.name, sample.labels.join(",")), sample.value);
             }
@@ -170,29 +173,29 @@ async fn an_event_is_accepted_once_and_a_duplicate_ever_after() {
     let folder = TempDir::new().unwrap();
     let opened = Opened::new(&folder, settings());
     for event in [enroute("m1"), delivered("m1"), Event::Reply(Box::new(reply("r1")))] {
-        assert_eq!(opened.commit(vec![event.clone()]).await, Ok(Verdict::Accepted));
-        assert_eq!(opened.commit(vec![event]).await, Ok(Verdict::Duplicate));
+        assert_eq!(opened.commit(vec![event.clone()]).await, Ok(IngestOutcome::Accepted));
+        assert_eq!(opened.commit(vec![event]).await, Ok(IngestOutcome::Duplicate));
     }
-    assert_eq!(opened.commit(vec![junk(1)]).await, Ok(Verdict::Unrecognized));
-    assert_eq!(opened.commit(vec![junk(1)]).await, Ok(Verdict::Duplicate));
+    assert_eq!(opened.commit(vec![junk(1)]).await, Ok(IngestOutcome::Unrecognized));
+    assert_eq!(opened.commit(vec![junk(1)]).await, Ok(IngestOutcome::Duplicate));
     assert_eq!(opened.count("sms_messages_total{smsmode,SMS,OTP,FR}"), 1);
     assert_eq!(opened.count("sms_messages_delivered_total{smsmode,SMS,OTP,FR}"), 1);
     assert_eq!(opened.count("sms_messages_pending{smsmode,SMS,OTP,FR,enroute}"), 0);
     assert_eq!(opened.count("sms_receipts_total{smsmode,SMS,DELIVERED,delivered}"), 1);
     assert_eq!(opened.count("sms_replies_total{smsmode,SMS,reply}"), 1);
-    assert_eq!(opened.store().read(0, 10).unwrap().len(), 4);
+    assert_eq!(opened.store().blocking().read(Position(0), 10).unwrap().len(), 4);
 }
 
 #[tokio::test]
 async fn an_array_is_one_transaction_with_one_verdict() {
     let folder = TempDir::new().unwrap();
     let opened = Opened::new(&folder, settings());
-    let table: [(Vec<Event>, Verdict); 5] = [
-        (vec![enroute("a"), junk(1)], Verdict::Accepted),
-        (vec![enroute("a"), junk(1)], Verdict::Duplicate),
-        (vec![enroute("a"), junk(2)], Verdict::Unrecognized),
-        (vec![enroute("a"), enroute("b"), enroute("b")], Verdict::Accepted),
-        (vec![junk(3), junk(4)], Verdict::Unrecognized),
+    let table: [(Vec<Event>, IngestOutcome); 5] = [
+        (vec![enroute("a"), junk(1)], IngestOutcome::Accepted),
+        (vec![enroute("a"), junk(1)], IngestOutcome::Duplicate),
+        (vec![enroute("a"), junk(2)], IngestOutcome::Unrecognized),
+        (vec![enroute("a"), enroute("b"), enroute("b")], IngestOutcome::Accepted),
+        (vec![junk(3), junk(4)], IngestOutcome::Unrecognized),
     ];
     for (events, verdict) in table {
         assert_eq!(opened.commit(events.clone()).await, Ok(verdict), "{events:?}");
@@ -210,8 +213,8 @@ async fn a_new_detail_or_status_time_makes_a_new_receipt() {
     later.status.time_text = "2025-04-01T16:00:10".into();
     for one in [plain, detailed, later] {
         let event = Event::Receipt(Box::new(one));
-        assert_eq!(opened.commit(vec![event.clone()]).await, Ok(Verdict::Accepted));
-        assert_eq!(opened.commit(vec![event]).await, Ok(Verdict::Duplicate));
+        assert_eq!(opened.commit(vec![event.clone()]).await, Ok(IngestOutcome::Accepted));
+        assert_eq!(opened.commit(vec![event]).await, Ok(IngestOutcome::Duplicate));
     }
     assert_eq!(opened.count("sms_receipts_total{smsmode,SMS,UNDELIVERED,failed}"), 3);
     assert_eq!(opened.count("sms_messages_failed_total{smsmode,SMS,OTP,FR,unknown}"), 1);
@@ -237,9 +240,9 @@ async fn everything_is_still_known_after_a_restart() {
     assert_eq!(without_size(&before), without_size(&after));
     assert_eq!(opened.store().created_at(), created_at);
     for known in [enroute("m1"), delivered("m2"), Event::Reply(Box::new(reply("r1"))), junk(1)] {
-        assert_eq!(opened.commit(vec![known]).await, Ok(Verdict::Duplicate));
+        assert_eq!(opened.commit(vec![known]).await, Ok(IngestOutcome::Duplicate));
     }
-    assert_eq!(opened.commit(vec![delivered("m1")]).await, Ok(Verdict::Accepted));
+    assert_eq!(opened.commit(vec![delivered("m1")]).await, Ok(IngestOutcome::Accepted));
     assert_eq!(opened.count("sms_messages_total{smsmode,SMS,OTP,FR}"), 2);
     assert_eq!(opened.count("sms_messages_delivered_total{smsmode,SMS,OTP,FR}"), 2);
 }
@@ -253,7 +256,7 @@ async fn the_labels_of_a_message_are_those_of_its_first_sight() {
     assert_eq!(opened.count("sms_messages_total{smsmode,unknown,unknown,unknown}"), 1);
     assert_eq!(opened.count("sms_messages_delivered_total{smsmode,unknown,unknown,unknown}"), 1);
     assert_eq!(opened.count("sms_messages_delivered_total{smsmode,SMS,OTP,FR}"), 0);
-    let entries = opened.store().read(0, 10).unwrap();
+    let entries = opened.store().blocking().read(Position(0), 10).unwrap();
     assert_eq!(entries[1].record.channel.as_deref(), Some("unknown"));
 }
 
@@ -298,7 +301,7 @@ async fn a_reply_takes_reference_and_campaign_from_the_message_that_it_answers()
     };
     let answer = Reply { origin_message_id: Some("m".into()), kind: ReplyKind::Stop, ..reply("r") };
     opened.commit(vec![Event::Receipt(Box::new(message)), Event::Reply(Box::new(answer))]).await.unwrap();
-    let entry = &opened.store().read(1, 10).unwrap()[0];
+    let entry = &opened.store().blocking().read(Position(1), 10).unwrap()[0];
     assert_eq!(entry.record.kind, Kind::Stop);
     assert_eq!(entry.record.ref_client.as_deref(), Some("order-7"));
     assert_eq!(entry.record.campaign_id.as_deref(), Some("spring"));
@@ -321,11 +324,11 @@ async fn what_is_pending_past_its_horizon_expires_also_across_a_restart() {
     opened.eventually("450 expired", |o| o.count("sms_messages_expired_total{smsmode,SMS,OTP,FR}") == 450).await;
     assert_eq!(opened.count("sms_messages_pending{smsmode,SMS,OTP,FR,enroute}"), 0);
     assert_eq!(opened.count("sms_messages_pending_oldest_timestamp_seconds{smsmode}"), 0, "no sample");
-    let last = opened.store().read(899, 10).unwrap();
+    let last = opened.store().blocking().read(Position(899), 10).unwrap();
     assert_eq!(last[0].record.kind, Kind::Expired);
     assert_eq!(last[0].record.occurred_at.map(|t| t.as_second()), Some((long_ago + 3 * DAY).as_second()));
 
-    assert_eq!(opened.commit(vec![delivered("m7")]).await, Ok(Verdict::Accepted));
+    assert_eq!(opened.commit(vec![delivered("m7")]).await, Ok(IngestOutcome::Accepted));
     assert_eq!(opened.count("sms_messages_corrected_total{smsmode,SMS,OTP,FR,expired}"), 1);
     assert_eq!(opened.count("sms_messages_delivered_total{smsmode,SMS,OTP,FR}"), 1);
 }
@@ -353,10 +356,13 @@ async fn old_events_go_but_what_is_known_of_their_messages_stays_for_as_long_as_
 
     // The message round starts with the store.
     let opened = Opened::new(&folder, Settings { retention: DAY, ..settings() });
-    assert_eq!(opened.commit(vec![delivered("kept")]).await, Ok(Verdict::Duplicate));
-    assert_eq!(opened.commit(vec![Event::Reply(Box::new(reply("kept")))]).await, Ok(Verdict::Duplicate));
+    assert_eq!(opened.commit(vec![delivered("kept")]).await, Ok(IngestOutcome::Duplicate));
+    assert_eq!(opened.commit(vec![Event::Reply(Box::new(reply("kept")))]).await, Ok(IngestOutcome::Duplicate));
     let rows = |sql: &str| -> i64 {
-        Connection::open(folder.path().join("smscope.db")).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+        rusqlite::Connection::open(folder.path().join("smscope.db"))
+            .unwrap()
+            .query_row(sql, [], |row| row.get(0))
+            .unwrap()
     };
     opened.eventually("the oldest message is pruned", |_| rows("SELECT count(*) FROM messages") == 2).await;
     assert_eq!(rows("SELECT count(*) FROM receipt_keys"), 2);
@@ -374,7 +380,7 @@ async fn what_waits_for_export_is_kept_beyond_its_retention_but_not_for_ever() {
     opened.store().commit(submission_at(at(3), vec![delivered("waits")])).await.unwrap();
     opened.commit(vec![delivered("new")]).await.unwrap();
     opened.eventually("only what was given up is pruned", |o| o.count("smscope_store_events{}") == 2).await;
-    opened.store().advance(2).await.unwrap();
+    opened.store().advance(Position(2)).await.unwrap();
     opened.eventually("what was exported is pruned", |o| o.count("smscope_store_events{}") == 1).await;
 }
 
@@ -388,16 +394,16 @@ async fn the_export_cursor_starts_at_now_survives_and_ends_with_the_export() {
     }
     {
         let opened = Opened::new(&folder, exporting.clone());
-        assert_eq!(opened.store().cursor(), 1);
+        assert_eq!(opened.store().cursor(), Position(1));
         opened.commit(vec![enroute("a"), enroute("b")]).await.unwrap();
-        assert_eq!(opened.store().read(1, 10).unwrap().len(), 2);
-        opened.store().advance(2).await.unwrap();
-        opened.store().advance(1).await.unwrap();
-        assert_eq!(opened.store().cursor(), 2, "never back");
+        assert_eq!(opened.store().blocking().read(Position(1), 10).unwrap().len(), 2);
+        opened.store().advance(Position(2)).await.unwrap();
+        opened.store().advance(Position(1)).await.unwrap();
+        assert_eq!(opened.store().cursor(), Position(2), "never back");
     }
-    assert_eq!(Opened::new(&folder, exporting.clone()).store().cursor(), 2);
+    assert_eq!(Opened::new(&folder, exporting.clone()).store().cursor(), Position(2));
     drop(Opened::new(&folder, settings()));
-    assert_eq!(Opened::new(&folder, exporting).store().cursor(), 3, "a new export starts at now");
+    assert_eq!(Opened::new(&folder, exporting).store().cursor(), Position(3), "a new export starts at now");
 }
 
 #[tokio::test]
@@ -418,11 +424,11 @@ async fn past_its_size_limit_the_store_lets_old_events_go_and_then_refuses() {
         }
     }
     let (kept, refusal) = refused.expect("a refusal before 2 MiB");
-    assert_eq!(refusal, Refusal::SizeLimit);
+    assert_eq!(refusal, StoreError::SizeLimit);
     assert!(kept >= 3, "{kept}");
-    opened.store().advance(kept as i64).await.unwrap();
-    assert_eq!(opened.store().commit(big(99)).await, Ok(Verdict::Accepted), "exported events made room");
-    assert_eq!(opened.commit(vec![enroute("m0")]).await, Ok(Verdict::Duplicate), "keys did not go");
+    opened.store().advance(Position(kept as i64)).await.unwrap();
+    assert_eq!(opened.store().commit(big(99)).await, Ok(IngestOutcome::Accepted), "exported events made room");
+    assert_eq!(opened.commit(vec![enroute("m0")]).await, Ok(IngestOutcome::Duplicate), "keys did not go");
     assert_eq!(opened.count("smscope_store_limit_bytes{}"), 600 << 10);
 }
 
@@ -433,7 +439,7 @@ async fn a_request_is_kept_raw_once_however_many_events_it_holds() {
     opened.commit(vec![enroute("a")]).await.unwrap();
     opened.commit(vec![enroute("a"), enroute("b"), junk(1)]).await.unwrap();
     drop(opened);
-    let connection = Connection::open(folder.path().join("smscope.db")).unwrap();
+    let connection = rusqlite::Connection::open(folder.path().join("smscope.db")).unwrap();
     let rows: Vec<(i64, Option<i64>, bool)> = connection
         .prepare("SELECT id, request, body IS NULL FROM events ORDER BY id")
         .unwrap()

@@ -20,7 +20,7 @@ use crate::ledger::catalogue::gauge;
 use crate::ledger::snapshot::{Family, Sample};
 use crate::meters::ExportMeters;
 use crate::outbound::Backoff;
-use crate::record::Entry;
+use crate::record::{Entry, Position};
 
 mod losses;
 
@@ -32,22 +32,22 @@ pub const BATCH: usize = 512;
 /// Errors are one line for the diagnostics; the exporter waits and tries again.
 pub trait Journal: Send + Sync {
     /// The position of the newest committed entry; 0 when there was never one.
-    fn newest(&self) -> i64;
+    fn newest(&self) -> Position;
 
     /// The position up to which all is dealt with.
-    fn cursor(&self) -> i64;
+    fn cursor(&self) -> Position;
 
     /// Up to `limit` entries with positions above `after`, in their order.
-    fn read(&self, after: i64, limit: usize) -> impl Future<Output = Result<Vec<Entry>, String>> + Send;
+    fn read(&self, after: Position, limit: usize) -> impl Future<Output = Result<Vec<Entry>, String>> + Send;
 
     /// Makes `to` the cursor, durably.
-    fn advance(&self, to: i64) -> impl Future<Output = Result<(), String>> + Send;
+    fn advance(&self, to: Position) -> impl Future<Output = Result<(), String>> + Send;
 
     /// The time by which the age of an entry is measured.
     fn now(&self) -> Timestamp;
 
     /// Resolves once [`Journal::newest`] is `position` or higher; at once if it is already.
-    fn reached(&self, position: i64) -> impl Future<Output = ()> + Send;
+    fn reached(&self, position: Position) -> impl Future<Output = ()> + Send;
 }
 
 /// How long to wait for what.
@@ -86,10 +86,10 @@ impl ExportStatus {
     }
 
     /// The gauges of the backlog, for the snapshot. `newest` and `cursor` are the journal's.
-    pub fn families(&self, newest: i64, cursor: i64) -> [Family; 2] {
+    pub fn families(&self, newest: Position, cursor: Position) -> [Family; 2] {
         let sample = |value| Sample { labels: Arc::new(["logs".into()]), value };
         [
-            Family { description: &gauge::EXPORT_BACKLOG, samples: vec![sample((newest - cursor).max(0))] },
+            Family { description: &gauge::EXPORT_BACKLOG, samples: vec![sample(newest.since(cursor) as i64)] },
             Family {
                 description: &gauge::EXPORT_OLDEST,
                 samples: self.oldest().map(|time| sample(time.as_millisecond())).into_iter().collect(),
@@ -180,11 +180,11 @@ struct Worker<J> {
     export: LogExport<J>,
     stopped: watch::Receiver<bool>,
     /// Dealt with, though the journal may not know it yet.
-    done: i64,
+    done: Position,
     /// Records in one request at present.
     limit: usize,
     /// While the cursor is before this position, one of the entries up to it is known to be bad.
-    suspect: i64,
+    suspect: Position,
     failures: u32,
     /// When the endpoint last took something: it is the right one then, and knows us.
     taken_at: Option<Instant>,
@@ -252,9 +252,9 @@ impl<J: Journal> Worker<J> {
 
     /// Waits for an entry, and then for a full batch of them or until `not_before`.
     async fn news(&mut self, not_before: Instant) {
-        let (journal, done, full) = (self.export.journal.clone(), self.done, self.done + self.limit as i64);
+        let (journal, done, full) = (self.export.journal.clone(), self.done, self.done.plus(self.limit));
         self.unless_stopped(async {
-            journal.reached(done + 1).await;
+            journal.reached(done.plus(1)).await;
             tokio::select! {
                 () = journal.reached(full) => {}
                 () = sleep_until(not_before) => {}
@@ -374,11 +374,11 @@ impl<J: Journal> Worker<J> {
 
     /// Whether the endpoint takes a record from behind the one that it does not take: another one at each call, for there may be
     /// several of the bad kind. It goes again when its turn comes.
-    async fn takes_another(&mut self, position: i64) -> Result<bool, String> {
+    async fn takes_another(&mut self, position: Position) -> Result<bool, String> {
         let doubt = self.doubt.get_or_insert_with(Doubt::begins);
-        let ahead = i64::from(doubt.compared % COMPARED);
+        let ahead = (doubt.compared % COMPARED) as usize;
         doubt.compared += 1;
-        let mut others = self.export.journal.read(position + ahead, 1).await?;
+        let mut others = self.export.journal.read(position.plus(ahead), 1).await?;
         if others.is_empty() {
             others = self.export.journal.read(position, 1).await?;
         }
@@ -397,7 +397,7 @@ impl<J: Journal> Worker<J> {
         }
     }
 
-    async fn drop_one(&mut self, position: i64, why: &str) -> Result<Step, String> {
+    async fn drop_one(&mut self, position: Position, why: &str) -> Result<Step, String> {
         self.export.meters.dropped.increment(1);
         self.losses.add(1, &format!("the OTLP endpoint takes others but not this one: {why}"));
         self.failures = 0;
@@ -423,7 +423,7 @@ impl<J: Journal> Worker<J> {
         self.export.meters.failures.increment(1);
     }
 
-    async fn taken(&mut self, count: usize, position: i64) -> Result<Step, String> {
+    async fn taken(&mut self, count: usize, position: Position) -> Result<Step, String> {
         let all = count < self.limit && position > self.suspect;
         self.failures = 0;
         self.taken_at = Some(Instant::now());
@@ -443,7 +443,7 @@ impl<J: Journal> Worker<J> {
         Ok(if all { Step::Idle } else { Step::More })
     }
 
-    async fn advance(&mut self, position: i64) -> Result<(), String> {
+    async fn advance(&mut self, position: Position) -> Result<(), String> {
         self.done = position;
         self.export.journal.advance(position).await
     }

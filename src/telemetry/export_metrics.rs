@@ -34,7 +34,7 @@ pub struct MetricExport<F> {
 /// Pushes at once, then every interval until `shutdown` resolves, then once more within `flush_limit`.
 pub async fn run<F>(export: MetricExport<F>, shutdown: impl Future<Output = ()>, flush_limit: Duration)
 where
-    F: Fn() -> Snapshot,
+    F: Fn() -> Snapshot + Clone + Send + 'static,
 {
     let mut pusher = Pusher { export, not_before: Instant::now(), throttle: LogThrottle::default() };
     tokio::select! {
@@ -54,7 +54,7 @@ struct Pusher<F> {
     throttle: LogThrottle,
 }
 
-impl<F: Fn() -> Snapshot> Pusher<F> {
+impl<F: Fn() -> Snapshot + Clone + Send + 'static> Pusher<F> {
     async fn push_each_interval(&mut self) {
         let mut clock = interval(self.export.interval);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -68,7 +68,10 @@ impl<F: Fn() -> Snapshot> Pusher<F> {
     /// Stops at the first request after which the server is not to be asked again for now.
     async fn push(&mut self) {
         let mut accepted = true;
-        let ledger = metrics(&(self.export.snapshot)(), self.export.created, Timestamp::now());
+        let snapshot = self.export.snapshot.clone();
+        // It blocks on the disk.
+        let Ok(snapshot) = tokio::task::spawn_blocking(snapshot).await else { return };
+        let ledger = metrics(&snapshot, self.export.created, Timestamp::now());
         for request in requests(&self.export.resource, ledger) {
             let answer = self.send(&request).await;
             if matches!(

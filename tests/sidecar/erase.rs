@@ -372,7 +372,7 @@ fn a_store_of_version_1(path: &Path) {
     let store = rusqlite::Connection::open(path).unwrap();
     store.pragma_update(None, "secure_delete", "OFF").unwrap();
     store.pragma_update(None, "journal_mode", "WAL").unwrap();
-    store.execute_batch(include_str!("../../src/store/schema/v1.sql")).unwrap();
+    store.execute_batch(include_str!("../../src/store/sqlite/schema/v1.sql")).unwrap();
     store.pragma_update(None, "application_id", 0x736d_7363).unwrap();
     store.pragma_update(None, "user_version", 1).unwrap();
     for n in 0..200 {

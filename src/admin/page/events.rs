@@ -120,7 +120,7 @@ mod tests {
 
     fn row(record: Record) -> EventRow {
         let now: Timestamp = "2026-04-01T14:00:10Z".parse().unwrap();
-        EventRow::of(&Entry { position: 1, received_at: now, record }, now)
+        EventRow::of(&Entry { position: crate::record::Position(1), received_at: now, record }, now)
     }
 
     #[test]

@@ -165,15 +165,15 @@ fn sum(snapshot: &Snapshot, metric: Metric, counts: impl Fn(&Labels<'_>) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Ledger, Postings};
+    use crate::ledger::{CounterUpdates, Ledger};
 
     fn snapshot(amounts: &[(Metric, &[&str], i64)]) -> Snapshot {
-        let mut postings = Postings::default();
+        let mut updates = CounterUpdates::default();
         for (metric, labels, amount) in amounts {
-            postings.add(*metric, labels, *amount);
+            updates.add(*metric, labels, *amount);
         }
         let mut ledger = Ledger::default();
-        ledger.apply(postings);
+        ledger.apply(updates);
         Snapshot { families: ledger.reading().families() }
     }
 

@@ -74,6 +74,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 pub struct Page {
     pub about: About,
     /// What `/metrics` is made from as well, so that the two agree.
+    /// Blocks on the disk.
     pub now: Box<dyn Fn() -> Now + Send + Sync>,
     /// Up to so many of the newest entries, oldest first. May block on the disk.
     pub latest: Box<dyn Fn(usize) -> Result<Vec<Entry>, String> + Send + Sync>,
@@ -128,10 +129,14 @@ struct Figures {
 
 impl Page {
     /// Remembers the counters once a minute, until `shutdown` resolves.
-    pub async fn remember(&self, shutdown: impl Future<Output = ()>) {
+    pub async fn remember(self: &Arc<Self>, shutdown: impl Future<Output = ()>) {
         let remember = || async {
-            let snapshot = (self.now)().snapshot;
-            self.history.lock().unwrap_or_else(PoisonError::into_inner).note(Timestamp::now(), &snapshot);
+            let page = self.clone();
+            let noted = tokio::task::spawn_blocking(move || {
+                let snapshot = (page.now)().snapshot;
+                page.history.lock().unwrap_or_else(PoisonError::into_inner).note(Timestamp::now(), &snapshot);
+            });
+            let _panicked = noted.await;
             Duration::from_secs(60)
         };
         repeat(Duration::ZERO, shutdown, remember).await;

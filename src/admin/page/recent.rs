@@ -162,22 +162,22 @@ impl RecentRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Ledger, Postings};
+    use crate::ledger::{CounterUpdates, Ledger};
 
     fn at(minute: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + 60 * minute).unwrap()
     }
 
     fn snapshot(delivered: i64, failed: i64) -> Snapshot {
-        let mut postings = Postings::default();
+        let mut updates = CounterUpdates::default();
         let set = ["smsmode", "SMS", "OTP", "FR"];
-        postings.add(Metric::Messages, &set, delivered + failed);
-        postings.add(Metric::Delivered, &set, delivered);
-        postings.add(Metric::Failed, &["smsmode", "SMS", "OTP", "FR", "network"], failed);
-        postings.add(Metric::NetworkOutcomes, &["smsmode", "20801", "Orange", "delivered"], delivered);
-        postings.add(Metric::NetworkOutcomes, &["smsmode", "20810", "SFR", "failed"], failed);
+        updates.add(Metric::Messages, &set, delivered + failed);
+        updates.add(Metric::Delivered, &set, delivered);
+        updates.add(Metric::Failed, &["smsmode", "SMS", "OTP", "FR", "network"], failed);
+        updates.add(Metric::NetworkOutcomes, &["smsmode", "20801", "Orange", "delivered"], delivered);
+        updates.add(Metric::NetworkOutcomes, &["smsmode", "20810", "SFR", "failed"], failed);
         let mut ledger = Ledger::default();
-        ledger.apply(postings);
+        ledger.apply(updates);
         Snapshot { families: ledger.reading().families() }
     }
 

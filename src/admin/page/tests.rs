@@ -6,7 +6,7 @@ use super::*;
 use crate::event::Reason;
 use crate::ledger::catalogue::{Metric, gauge};
 use crate::ledger::snapshot::{Family, Sample};
-use crate::ledger::{Ledger, Postings};
+use crate::ledger::{CounterUpdates, Ledger};
 use crate::meters::{ExportMeters, Signal, WEBHOOK_REQUESTS};
 use crate::record::{Kind, Record};
 
@@ -20,7 +20,7 @@ fn source() -> SourceName {
 /// A page on loopback of a store that holds `records`.
 fn page(now: impl Fn() -> Now + Send + Sync + 'static, records: Vec<Record>) -> Page {
     let entry = |(position, record): (usize, Record)| Entry {
-        position: position as i64 + 1,
+        position: crate::record::Position(position as i64 + 1),
         received_at: Timestamp::now(),
         record,
     };
@@ -288,12 +288,12 @@ async fn the_page_may_load_nothing_and_be_kept_and_framed_nowhere() {
 #[test]
 fn a_refresh_is_a_few_kilobytes() {
     let now = || {
-        let mut postings = Postings::default();
+        let mut updates = CounterUpdates::default();
         for reason in Reason::ALL {
-            postings.add(Metric::Failed, &["smsmode", "SMS", "OTP", "FR", reason.as_str()], 123_456);
+            updates.add(Metric::Failed, &["smsmode", "SMS", "OTP", "FR", reason.as_str()], 123_456);
         }
         let mut ledger = Ledger::default();
-        ledger.apply(postings);
+        ledger.apply(updates);
         Now { snapshot: Snapshot { families: ledger.reading().families() }, ..nothing() }
     };
     let record = |n: usize| Record {

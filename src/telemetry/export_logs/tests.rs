@@ -36,35 +36,35 @@ impl Memory {
     }
 
     fn add(&self, received_at: Timestamp) {
-        let position = self.newest() + 1;
+        let position = self.newest().plus(1);
         let record: Record = serde_json::from_value(serde_json::json!({
             "kind": Kind::Delivered, "source": SourceName::new("smsmode"), "message_id": position.to_string(),
         }))
         .unwrap();
         self.entries.lock().unwrap().push(Entry { position, received_at, record });
-        self.newest.send_replace(position);
+        self.newest.send_replace(position.0);
     }
 }
 
 impl Journal for Memory {
-    fn newest(&self) -> i64 {
-        *self.newest.borrow()
+    fn newest(&self) -> Position {
+        Position(*self.newest.borrow())
     }
 
-    fn cursor(&self) -> i64 {
-        self.cursor.load(Ordering::SeqCst)
+    fn cursor(&self) -> Position {
+        Position(self.cursor.load(Ordering::SeqCst))
     }
 
-    async fn read(&self, after: i64, limit: usize) -> Result<Vec<Entry>, String> {
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, String> {
         let entries = self.entries.lock().unwrap();
         Ok(entries.iter().filter(|entry| entry.position > after).take(limit).cloned().collect())
     }
 
-    async fn advance(&self, to: i64) -> Result<(), String> {
+    async fn advance(&self, to: Position) -> Result<(), String> {
         if self.broken.load(Ordering::SeqCst) {
             return Err("disk full".to_owned());
         }
-        assert!(to >= self.cursor.swap(to, Ordering::SeqCst), "the cursor went back");
+        assert!(to.0 >= self.cursor.swap(to.0, Ordering::SeqCst), "the cursor went back");
         Ok(())
     }
 
@@ -72,8 +72,8 @@ impl Journal for Memory {
         Timestamp::now()
     }
 
-    async fn reached(&self, position: i64) {
-        let _ = self.newest.subscribe().wait_for(|newest| *newest >= position).await;
+    async fn reached(&self, position: Position) {
+        let _ = self.newest.subscribe().wait_for(|newest| *newest >= position.0).await;
     }
 }
 
@@ -127,7 +127,7 @@ impl Running {
     }
 
     async fn until_at(&self, cursor: i64) {
-        until(&format!("cursor at {cursor}"), || self.journal.cursor() == cursor).await;
+        until(&format!("cursor at {cursor}"), || self.journal.cursor().0 == cursor).await;
     }
 
     async fn stop(self) {
@@ -202,7 +202,7 @@ async fn what_waits_is_seen_from_outside() {
     let families = running.status.families(running.journal.newest(), running.journal.cursor());
     assert_eq!(families[0].samples[0].value, 3);
     assert_eq!(families[1].samples[0].value, arrival.as_millisecond());
-    assert!(ExportStatus::default().families(3, 3)[1].samples.is_empty());
+    assert!(ExportStatus::default().families(Position(3), Position(3))[1].samples.is_empty());
     running.stop().await;
 }
 
@@ -250,7 +250,7 @@ async fn a_record_that_may_be_bad_is_kept_while_nothing_else_shows_that_the_endp
     let collector = tripping_over(&[1]).await;
     let running = Running::start(Memory::with(1), &collector, HURRIED);
     until("many tries", || collector.seen().len() >= 50).await;
-    assert_eq!((running.journal.cursor(), running.count("dropped_records")), (0, 0.0));
+    assert_eq!((running.journal.cursor().0, running.count("dropped_records")), (0, 0.0));
     running.journal.add(Timestamp::now());
     running.until_at(2).await;
     assert_eq!((running.count("records"), running.count("dropped_records")), (1.0, 1.0));
@@ -268,7 +268,7 @@ async fn an_outage_of_any_kind_and_length_drops_nothing() {
         let running = Running::start(Memory::with(600), &collector, HURRIED);
         tokio::time::sleep(6 * HURRIED.doubt).await;
         until("many tries", || collector.seen().len() >= 25).await;
-        assert_eq!((running.journal.cursor(), running.count("dropped_records")), (0, 0.0), "{status}");
+        assert_eq!((running.journal.cursor().0, running.count("dropped_records")), (0, 0.0), "{status}");
         let tried = collector.seen().len();
         down.store(false, Ordering::SeqCst);
         running.until_at(600).await;
@@ -312,7 +312,7 @@ async fn a_refusal_holds_the_cursor_until_it_is_lifted() {
         Collector::start(move |_, _| if door.load(Ordering::SeqCst) { ok() } else { say(401, "", "") }).await;
     let running = Running::start(Memory::with(5), &collector, HURRIED);
     until("three tries", || collector.seen().len() >= 3).await;
-    assert_eq!(running.journal.cursor(), 0);
+    assert_eq!(running.journal.cursor().0, 0);
     assert_eq!(running.count("dropped_records"), 0.0);
     welcome.store(true, Ordering::SeqCst);
     running.until_at(5).await;
@@ -357,7 +357,7 @@ async fn a_store_that_cannot_move_the_cursor_does_not_make_records_go_twice() {
     let running = Running::start(journal, &collector, HURRIED);
     until("sent", || running.count("records") == 3.0).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(running.journal.cursor(), 0);
+    assert_eq!(running.journal.cursor().0, 0);
     running.journal.broken.store(false, Ordering::SeqCst);
     running.until_at(3).await;
     assert_eq!(collector.seen().len(), 1);
@@ -395,7 +395,7 @@ async fn a_shutdown_sends_what_still_waits_without_waiting_for_a_better_moment()
     up.store(true, Ordering::SeqCst);
     let journal = running.journal.clone();
     running.stop().await;
-    assert_eq!(journal.cursor(), 700);
+    assert_eq!(journal.cursor().0, 700);
 }
 
 #[tokio::test]
@@ -407,7 +407,7 @@ async fn a_shutdown_does_not_outlast_its_limit() {
     let journal = running.journal.clone();
     running.stop().await;
     assert!(start.elapsed() < Duration::from_secs(4));
-    assert_eq!(journal.cursor(), 0);
+    assert_eq!(journal.cursor().0, 0);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn exporter<R: FnOnce()>(
     families: Vec<Family>,
     interval: Duration,
     record: R,
-) -> (MetricExport<impl Fn() -> Snapshot + use<R>>, ProcessMetrics) {
+) -> (MetricExport<impl Fn() -> Snapshot + Clone + Send + use<R>>, ProcessMetrics) {
     let resource = Resource::new(&otlp("smscope", &[]), INSTANCE);
     let (push, recorder) = ProcessPush::new(&resource).unwrap();
     let (scrape, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
@@ -40,7 +40,10 @@ fn exporter<R: FnOnce()>(
     });
     let export = MetricExport {
         sender: Sender::new(Signal::Metrics, &collector.endpoint()),
-        snapshot: move || Snapshot { families: families.clone() },
+        snapshot: {
+            let families = families.clone();
+            move || Snapshot { families: families.clone() }
+        },
         process: push,
         resource,
         created: Timestamp::UNIX_EPOCH,

@@ -50,7 +50,11 @@ fn whole(kind: Kind) -> Record {
 }
 
 fn entry(position: i64, record: Record) -> Entry {
-    Entry { position, received_at: "2025-04-01T14:00:12.5Z".parse().unwrap(), record }
+    Entry {
+        position: crate::record::Position(position),
+        received_at: "2025-04-01T14:00:12.5Z".parse().unwrap(),
+        record,
+    }
 }
 
 fn line(record: Record) -> String {

@@ -1,0 +1,30 @@
+//! What the writer is asked to do, and whom it answers.
+
+use tokio::sync::oneshot;
+
+use super::ids::DeliveryId;
+use super::opt_outs::OptOutChange;
+use super::relays::{AttemptOutcome, DeadLetterFilter, RedriveStep};
+use super::resends::{ResendStep, SendDecision};
+use super::sqlite::ErasureWork;
+use super::{IngestOutcome, StoreError, Submission};
+use crate::record::Position;
+
+pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+pub enum Command {
+    Ingest(Box<Submission>, Reply<IngestOutcome>),
+    /// Saves how far the export of the journal has come.
+    Advance(Position, Reply<()>),
+    SaveAttempt(AttemptOutcome, Reply<()>),
+    Alone(Alone),
+}
+
+/// What has a transaction of its own, between two of requests.
+pub enum Alone {
+    Erase(ErasureWork, Reply<u64>),
+    /// Of the dead letters after an id.
+    Redrive(DeadLetterFilter, DeliveryId, Reply<RedriveStep>),
+    ChangeOptOuts(Vec<OptOutChange>, Reply<u64>),
+    Resend(ResendStep, Reply<SendDecision>),
+}

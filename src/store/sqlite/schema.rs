@@ -1,0 +1,156 @@
+//! The schema, its version, and the steps from each earlier version. docs/store.md explains the tables to those who read them.
+
+use std::cmp::Ordering;
+
+use rusqlite::functions::FunctionFlags;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::lookup;
+use super::network_names::add_network_names;
+use crate::event::plain_id;
+use crate::number;
+use crate::store::OpenError;
+use crate::store::hash::short_hash;
+
+/// Marks the file as ours: "smsc" in ASCII (`PRAGMA application_id`).
+const APPLICATION_ID: i32 = 0x736d_7363;
+
+/// `MIGRATIONS[n]` leads from version n to version n + 1 (`PRAGMA user_version`). Only ever appended to.
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/v1.sql"),
+    include_str!("schema/v2.sql"),
+    include_str!("schema/v3.sql"),
+    include_str!("schema/v4.sql"),
+    include_str!("schema/v5.sql"),
+    include_str!("schema/v6.sql"),
+    include_str!("schema/v7.sql"),
+    include_str!("schema/v8.sql"),
+    include_str!("schema/v9.sql"),
+];
+
+type Step = fn(&Connection) -> rusqlite::Result<()>;
+
+/// What a migration does besides, where SQL alone cannot: by the version that it leads to.
+const IN_CODE: &[(usize, Step)] = &[(7, add_network_names)];
+
+/// Brings the database to the present version, each step in a transaction of its own.
+///
+/// # Errors
+/// A database of another program, or one that a newer smscope has written.
+pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let pragma = |connection: &Connection, name: &str| -> rusqlite::Result<i64> {
+        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+    };
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && pragma(connection, "application_id")? != i64::from(APPLICATION_ID) {
+        return Err(OpenError::NotOurs);
+    }
+    let found = pragma(connection, "user_version")?;
+    let newest = MIGRATIONS.len() as i64;
+    if found > newest {
+        return Err(OpenError::Newer { found, newest });
+    }
+    add_functions(connection)?;
+    for (version, step) in MIGRATIONS.iter().enumerate().skip(found as usize) {
+        let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        if let Some((_, run)) = IN_CODE.iter().find(|(to, _)| *to == version + 1) {
+            run(&transaction)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", version as i64 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// What the steps ask of this program: keys are hashes, and spellings have rules.
+fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function("message_key", 3, flags, |context| {
+        let texts: [String; 3] = [context.get(0)?, context.get(1)?, context.get(2)?];
+        Ok(short_hash(&texts.each_ref().map(String::as_str)))
+    })?;
+    connection.create_scalar_function("id_key", 2, flags, |context| {
+        let (source, message_id): (String, String) = (context.get(0)?, context.get(1)?);
+        Ok(lookup::id_key(&source, &message_id))
+    })?;
+    connection.create_scalar_function("plain_id", 1, flags, |context| Ok(plain_id(context.get(0)?)))?;
+    connection.create_scalar_function("plain_number", 1, flags, |context| Ok(number::plain(&context.get::<String>(0)?)))
+}
+
+/// Makes an empty database of an earlier version.
+#[cfg(test)]
+pub fn make_version(connection: &Connection, version: usize) {
+    add_functions(connection).unwrap();
+    connection.execute_batch(&MIGRATIONS[..version].concat()).unwrap();
+    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    connection.pragma_update(None, "user_version", version as i64).unwrap();
+}
+
+/// Whether the database is of the present version, for those who only read.
+///
+/// # Errors
+/// It is not, or not ours.
+pub fn check(connection: &Connection) -> Result<(), OpenError> {
+    let id: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if id != i64::from(APPLICATION_ID) {
+        return Err(OpenError::NotOurs);
+    }
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let newest = MIGRATIONS.len() as i64;
+    match found.cmp(&newest) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(OpenError::Newer { found, newest }),
+        Ordering::Less => Err(OpenError::Older { found, newest }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn migrated() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let mut connection = migrated();
+        migrate(&mut connection).unwrap();
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, MIGRATIONS.len() as i64);
+    }
+
+    #[test]
+    fn a_database_of_each_earlier_version_becomes_what_a_new_one_is() {
+        let made = |connection: &Connection| -> Vec<(String, String)> {
+            let mut statement =
+                connection.prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        let new = made(&migrated());
+        for version in 1..MIGRATIONS.len() {
+            let mut connection = Connection::open_in_memory().unwrap();
+            make_version(&connection, version);
+            migrate(&mut connection).unwrap();
+            assert_eq!(made(&connection), new, "from {version}");
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_left_alone() {
+        let mut connection = migrated();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(migrate(&mut connection), Err(OpenError::Newer { found: 99, .. })));
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_left_alone() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        assert!(matches!(migrate(&mut connection), Err(OpenError::NotOurs)));
+    }
+}

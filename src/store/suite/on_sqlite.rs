@@ -1,0 +1,88 @@
+//! SQLite's store under test: its statements and its lookup, without the writer's thread and files.
+
+use std::cell::RefCell;
+
+use rusqlite::Connection;
+
+use super::Harness;
+use super::actions::{Action, Dump, Reaction};
+use crate::ledger::Ledger;
+use crate::ledger::caps::LabelCaps;
+use crate::store::Settings;
+use crate::store::core::{Pseudonymizer, Tx};
+use crate::store::sqlite::lookup::Lookup;
+use crate::store::sqlite::transaction::SqliteTx;
+use crate::store::sqlite::{ledger, meta, schema};
+
+pub struct OnSqlite {
+    settings: Settings,
+    connection: Connection,
+    state: RefCell<State>,
+}
+
+/// What is in the writer's memory.
+struct State {
+    lookup: Lookup,
+    ledger: Ledger,
+    caps: LabelCaps,
+}
+
+impl State {
+    fn load(connection: &Connection) -> Self {
+        let ledger = ledger::load(connection).unwrap();
+        let caps = LabelCaps::new(ledger::load_label_values(connection).unwrap(), ledger.network_names());
+        Self { lookup: Lookup::load(connection).unwrap(), ledger, caps }
+    }
+}
+
+impl Harness for OnSqlite {
+    fn new(settings: Settings) -> Self {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        // As the other stores have it, so that what is stored is the same.
+        connection.execute("UPDATE meta SET value = ?1 WHERE key = 'erasure_salt'", [b"salt"]).unwrap();
+        let state = RefCell::new(State::load(&connection));
+        let mut new = Self { settings, connection, state };
+        new.run(&Action::Start, true);
+        new
+    }
+
+    fn run(&mut self, action: &Action, commits: bool) -> Reaction {
+        let State { lookup, ledger, caps } = self.state.get_mut();
+        let pseudonymizer: Pseudonymizer = meta::pseudonymizer(&self.connection).unwrap();
+        let transaction = self.connection.transaction().unwrap();
+        let storage = SqliteTx::new(&transaction, lookup, meta::spelled_to(&transaction).unwrap());
+        let mut rules = Tx::new(storage, &self.settings, ledger, caps, &pseudonymizer);
+        let reaction = action.run(&mut rules).unwrap();
+        let (storage, outcome) = rules.finish();
+        let rekeyed = storage.rekeyed;
+        if commits {
+            ledger::save(&transaction, ledger, &outcome.counters).unwrap();
+            ledger::save_label_values(&transaction, caps.uncommitted()).unwrap();
+            transaction.commit().unwrap();
+            caps.commit();
+            lookup.commit(rekeyed);
+            ledger.apply(outcome.counters);
+        } else {
+            drop(transaction);
+            caps.rollback();
+            lookup.rollback();
+        }
+        reaction
+    }
+
+    fn restart(&mut self) {
+        *self.state.get_mut() = State::load(&self.connection);
+        self.run(&Action::Start, true);
+    }
+
+    fn dump(&self) -> Dump {
+        let state = &mut *self.state.borrow_mut();
+        let storage = SqliteTx::new(&self.connection, &mut state.lookup, meta::spelled_to(&self.connection).unwrap());
+        Dump::of(&storage, &state.ledger).unwrap()
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
