@@ -96,7 +96,7 @@ pub fn reprocess(
         }
         let mut attempts = 0;
         loop {
-            match store.commit_blocking(submission.clone()) {
+            match store.blocking().commit(submission.clone()) {
                 Err(StoreError::QueueFull) if attempts < MAX_QUEUE_PAUSES => {
                     attempts += 1;
                     std::thread::sleep(QUEUE_PAUSE);

@@ -140,8 +140,9 @@ pub async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Dura
         // Before the reading: what comes meanwhile is another change.
         changed.mark_unchanged();
         let (store, source) = (resender.store.clone(), resender.source.name.clone());
-        let due = tokio::task::spawn_blocking(move || store.due_resends(&source, store.now(), BATCH_SIZE)).await;
-        let wake = match due.map_err(|error| error.to_string()).flatten() {
+        let due =
+            tokio::task::spawn_blocking(move || store.blocking().due_resends(&source, store.now(), BATCH_SIZE)).await;
+        let wake = match due.map_err(|error| error.to_string()).and_then(|due| due.map_err(|error| error.to_string())) {
             Ok(due) => {
                 let more = !due.ids.is_empty();
                 for id in due.ids {
