@@ -1,8 +1,12 @@
 //! docs/alerts.md says what the files say.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
 
-use crate::files::{RULES, all_rules, is_alert, read, rules, text, yaml};
+use tempfile::TempDir;
+
+use crate::files::{GRAFANA, RULES, all_rules, is_alert, read, root, rules, run, text, yaml};
 
 fn rows(heading: &str) -> Vec<Vec<String>> {
     let document = read("docs/alerts.md");
@@ -62,4 +66,29 @@ fn the_table_of_thresholds_is_that_of_the_rules() {
     let written: Vec<[String; 3]> =
         rows("Thresholds").into_iter().map(|row| [row[0].clone(), row[1].clone(), row[2].clone()]).collect();
     assert_eq!(written, real);
+}
+
+#[test]
+fn the_script_puts_an_address_into_every_link_of_every_form() {
+    let (grafana, runbooks) = ("https://grafana.example.org/team", "https://wiki.example.org/a&b");
+    let folder = TempDir::new().unwrap();
+    let kubernetes = ["", "-extra", "-features"].map(|part| format!("deploy/kubernetes/prometheusrule{part}.yaml"));
+    for file in all_rules().into_iter().chain(GRAFANA).chain(kubernetes.iter().map(String::as_str)) {
+        let copy = folder.path().join("copy.yaml");
+        fs::write(&copy, read(file)).unwrap();
+        // Twice: whoever has put in an address may put in another.
+        for (grafana, runbooks) in [("http://first.example", "http://first.example/runbooks"), (grafana, runbooks)] {
+            let mut command = Command::new(root().join("scripts/alert-links.sh"));
+            let output = run(command.args([grafana, runbooks]).arg(&copy), "");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        let written = fs::read_to_string(&copy).unwrap();
+        let (dashboard, runbook) = (format!("dashboard: {grafana}/d/"), format!("runbook_url: {runbooks}/"));
+        let of = |key: &str| written.lines().filter(|line| line.trim_start().starts_with(key)).count();
+        assert!(of("dashboard:") > 0 && of("runbook_url:") > 0, "{file}");
+        assert_eq!((of("dashboard:"), of("runbook_url:")), (of(&dashboard), of(&runbook)), "{file}");
+        let back = written.replace(grafana, "http://localhost:3000");
+        let back = back.replace(runbooks, "https://git.example.com/smscope/src/branch/main/docs/runbooks");
+        assert!(back == read(file), "{file}: more than the links has changed");
+    }
 }
