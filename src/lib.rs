@@ -6,16 +6,14 @@ pub mod admin;
 #[cfg(test)]
 #[path = "../tests/end_to_end/peers/certificates.rs"]
 mod certificates;
-pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod connect;
 pub mod control;
-pub mod csv_output;
 pub mod data_dir;
 pub mod diagnostics;
 pub mod environment;
 pub mod event;
-pub mod export;
 pub mod health;
 pub mod inbound;
 pub mod ingest;
@@ -32,15 +30,12 @@ pub mod provider;
 pub mod reconcile;
 pub mod record;
 pub mod relay;
-pub mod report;
 pub mod reprocess;
 pub mod resend;
 pub mod route;
-pub mod run;
 pub mod secret;
 pub mod serve;
 pub mod service_manager;
-pub mod show;
 pub mod simulate;
 #[cfg(test)]
 #[path = "../tests/support/smsmode.rs"]

@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use smscope::cli::{self, Line};
+use smscope::commands::check::{Line, lines};
+use smscope::commands::command_line;
 use smscope::config::reference::{Setting, settings};
 use smscope::config::{Config, Environment, Flags, Loaded, LoadedOrigins, VARIABLES};
 use tempfile::TempDir;
@@ -63,7 +64,7 @@ impl Etc {
 
     fn lines(&self, toml: &str, env: &dyn Environment) -> BTreeMap<String, Line> {
         let loaded = self.load(toml, env).unwrap_or_else(|error| panic!("{error}, in\n{toml}"));
-        cli::lines(&loaded).into_iter().map(|line| (line.key.clone(), line)).collect()
+        lines(&loaded).into_iter().map(|line| (line.key.clone(), line)).collect()
     }
 }
 
@@ -322,7 +323,7 @@ fn the_loader_asks_for_exactly_the_variables_that_are_listed() {
 #[test]
 fn the_flags_that_are_listed_are_the_global_ones() {
     let listed: BTreeSet<String> = settings().filter_map(|s| s.flag).map(str::to_owned).collect();
-    let command = cli::command_line();
+    let command = command_line();
     let global = command.get_arguments().filter(|argument| argument.is_global_set());
     let real: BTreeSet<String> = global.filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect();
     assert_eq!(listed, real);
@@ -402,7 +403,7 @@ fn each_example_of_a_variable_is_taken_and_shown_under_its_name() {
             let lines = match name.as_str() {
                 "SMSCOPE_CONFIG" => {
                     let loaded = Config::load(&Flags::default(), &env).unwrap();
-                    cli::lines(&loaded).into_iter().map(|line| (line.key.clone(), line)).collect()
+                    lines(&loaded).into_iter().map(|line| (line.key.clone(), line)).collect()
                 }
                 _ => etc.lines(&toml, &env),
             };

@@ -1,6 +1,6 @@
 //! Telling the provider where to call: the channels' default callback URLs as they are and as they should be.
 //!
-//! Nothing here asks a person or prints; `src/run/connect.rs` does.
+//! Nothing here asks a person or prints; `src/commands/connect.rs` does.
 
 mod shown;
 mod undo;

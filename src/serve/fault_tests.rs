@@ -32,7 +32,7 @@ fn child() {
             fault::arm(Task::ALL.into_iter().find(|task| task.as_str() == line).unwrap());
         }
     });
-    let code = match crate::run::serve(Config::load(&Flags::default(), &Process).unwrap()) {
+    let code = match crate::commands::serve::run(Config::load(&Flags::default(), &Process).unwrap()) {
         Ok(_) => 0,
         Err(exit) => exit.code(),
     };

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use smscope::cli;
+use smscope::commands;
 use smscope::config::reference::settings;
 
 use crate::{files, read, reader, root, text};
@@ -131,8 +131,8 @@ pub fn mounted(compose: &Value, service: &str, path: &str) -> String {
 fn the_commands_that_containers_are_given_are_ones_of_the_program() {
     let Some(compose) = compose() else { return };
     let command = list(&compose["services"]["simulate"]["command"]).iter().map(|word| OsString::from(text(word)));
-    let parsed = cli::parse([OsString::from("smscope")].into_iter().chain(command));
-    assert!(matches!(&parsed, Ok((_, cli::Command::Simulate(run))) if run.is_local()), "{parsed:?}");
+    let parsed = commands::parse([OsString::from("smscope")].into_iter().chain(command));
+    assert!(matches!(&parsed, Ok((_, commands::Command::Simulate(run))) if run.is_local()), "{parsed:?}");
     assert!(read("deploy/Containerfile").ends_with("ENTRYPOINT [\"/usr/local/bin/smscope\"]\n"));
 }
 

@@ -70,7 +70,7 @@ fn systemd_finds_the_unit_well_guarded() {
 #[test]
 fn it_is_started_again_unless_that_would_not_help() {
     assert_eq!(values(&read(UNIT), "Restart"), ["on-failure"]);
-    let never = format!("{} {}", smscope::cli::EXIT_USAGE, smscope::cli::EXIT_CONFIGURATION);
+    let never = format!("{} {}", smscope::commands::EXIT_USAGE, smscope::commands::EXIT_CONFIGURATION);
     assert_eq!(values(&read(UNIT), "RestartPreventExitStatus"), [never]);
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::support::{Launch, needed, on_path};
-use smscope::cli;
+use smscope::commands;
 
 /// What `smscope` prints, with a configuration that it must not care for.
 fn printed(arguments: &[&str]) -> String {
@@ -18,7 +18,7 @@ fn printed(arguments: &[&str]) -> String {
 
 /// The commands there are, whatever they are.
 fn commands() -> Vec<String> {
-    let line = cli::command_line();
+    let line = commands::command_line();
     let names: Vec<String> = line.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     assert!(
         ["serve", "url", "check", "report", "simulate", "man"]

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{time, what};
+use crate::commands::show::{time, what};
 use crate::config::{Recipient, Text};
 use crate::number::networks;
 use crate::record::{Entry, Record};

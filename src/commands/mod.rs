@@ -1,53 +1,44 @@
-//! The command line: what is asked for, and how the process ends when that cannot be had.
+//! The command line, and a file per command: its arguments, what it does, and what it prints. Standard output is for what was asked for,
+//! standard error for diagnostics.
 
-mod asking;
-mod describe;
+pub mod check;
+mod connect;
+mod control_client;
+mod csv_output;
+mod erase;
 mod events;
-mod generated;
-mod kept;
+mod exit;
+mod export;
+mod hash;
+mod health;
+mod man;
 mod opt_outs;
+mod parse;
+mod progress_bar;
+mod reconcile;
 mod relay;
-mod simulate;
+mod report;
+mod reprocess;
+pub mod serve;
+mod show;
+pub mod simulate;
+mod store_view;
+mod table;
+mod terminal;
+mod tokens;
+mod url;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use jiff::tz::TimeZone;
 
-use crate::config::{self, ConfigError, Flags};
-use crate::report::{Dimension, Format, Period};
+use crate::config::{Config, Flags, Process};
 
-pub use asking::{CheckArguments, ConnectArguments, ReconcileArguments, ReprocessArguments};
-pub use describe::{Line, describe, lines};
-pub use events::{EventsArguments, HashArguments};
-pub use generated::{completions, man_page};
-pub use kept::{EraseArguments, ExportArguments, ShowArguments};
-pub use opt_outs::{OptOutFile, OptOutNumber, OptOutsCommand};
-pub use relay::{RelayCommand, RelayList, RelayRetry};
-pub use simulate::Simulate;
-
-/// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
-pub const EXIT_USAGE: u8 = 64;
-
-/// Exit code for an end that nobody asked for (`EX_SOFTWARE` of sysexits.h).
-pub const EXIT_SOFTWARE: u8 = 70;
-
-/// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
-pub const EXIT_CONFIGURATION: u8 = 78;
-
-/// What each exit code means.
-const EXIT_CODES: &[(u8, &str)] = &[
-    (0, "done, or stopped by SIGTERM or SIGINT"),
-    (1, "it could not go on"),
-    (EXIT_USAGE, "the command line makes no sense"),
-    (EXIT_SOFTWARE, "a background task failed; start it again"),
-    (EXIT_CONFIGURATION, "the configuration cannot be used; nothing was started or written"),
-];
+use exit::EXIT_CODES;
+pub use exit::{EXIT_CONFIGURATION, EXIT_SOFTWARE, EXIT_USAGE, Exit};
 
 /// What smscope is asked to do.
 #[derive(Clone, Debug, Default, PartialEq, Subcommand)]
@@ -56,160 +47,74 @@ pub enum Command {
     #[default]
     Serve,
     /// Print the callback URLs to give to the provider, with their tokens
-    Url(UrlArguments),
+    Url(url::Arguments),
     /// Check the configuration and print what it means; or, with --public-url, whether the provider can call. Nothing is started or
     /// written
-    Check(CheckArguments),
+    Check(check::Arguments),
     /// Show, and with --apply set, the callback URLs of the provider's channels; needs an API key
-    Connect(ConnectArguments),
+    Connect(connect::Arguments),
     /// Ask the provider for all that it accepted in a period, and keep what did not come; needs an API key
-    Reconcile(ReconcileArguments),
+    Reconcile(reconcile::Arguments),
     /// Read stored requests again that were not understood when they came, and store what this version understands
-    Reprocess(ReprocessArguments),
+    Reprocess(reprocess::Arguments),
     /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
     /// arrival
-    Report(ReportArguments),
+    Report(report::Arguments),
     /// Print the journey of a message: its events in their order, the time between them, numbers masked
-    Show(ShowArguments),
+    Show(show::Arguments),
     /// Print the newest events, or follow them as they arrive; or find those of a message, a number or a reference. Numbers are shown as
     /// the privacy settings say
-    Events(EventsArguments),
+    Events(events::Arguments),
     /// Print the hash that stands for a phone number in log records (`sms.recipient.hash`), for a search in Loki or a dashboard
-    Hash(HashArguments),
+    Hash(hash::Arguments),
     /// Print events or messages as JSON lines or CSV, numbers and texts in full: for audits, and for those who ask what is kept of
     /// them
-    Export(ExportArguments),
+    Export(export::Arguments),
     /// Erase what is kept of people: numbers, texts, requests and references; counts and duplicate keys stay
-    Erase(EraseArguments),
+    Erase(erase::Arguments),
     /// Look at the list of who opted out, and change it
     #[command(subcommand)]
-    OptOuts(OptOutsCommand),
+    OptOuts(opt_outs::OptOuts),
     /// Look at what relays have not delivered, and have it tried again
     #[command(subcommand)]
-    Relay(RelayCommand),
+    Relay(relay::Relay),
     /// Play the provider against a running smscope: a load and a test, with --verify a proof
-    Simulate(Box<Simulate>),
+    Simulate(Box<simulate::Arguments>),
     /// Ask the smscope that is running whether it accepts webhooks: exit code 0 if it does, else 1
-    Health(HealthArguments),
+    Health(health::Arguments),
     /// Print the completions of a shell, for it to read at its start
     Completions { shell: Shell },
     /// Print the manual page, for man
     Man,
 }
 
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct ReportArguments {
-    /// How far to reach back
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
-    pub since: Duration,
-    /// What to tell rows apart by; several with commas between them [default: hour, unless --per says more]
-    #[arg(long, value_enum, value_delimiter = ',')]
-    pub by: Vec<Dimension>,
-    /// A row for each such period as well
-    #[arg(long, value_enum)]
-    pub per: Option<Period>,
-    /// Where hours and days begin, such as Europe/Paris
-    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
-    pub timezone: TimeZone,
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct UrlArguments {
-    /// Make the data directory and the tokens that are not there yet, before the first start
-    #[arg(long)]
-    pub create: bool,
-}
-
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct HealthArguments {
-    /// Ask instead whether it is alive, whatever it can do at the moment
-    #[arg(long)]
-    pub live: bool,
-}
-
-impl ReportArguments {
-    /// Periods first.
-    pub fn dimensions(&self) -> Vec<Dimension> {
-        let per = self.per.map(|period| match period {
-            Period::Hour => Dimension::Hour,
-            Period::Day => Dimension::Day,
-            Period::Week => Dimension::Week,
-            Period::Month => Dimension::Month,
-        });
-        let mut all: Vec<Dimension> = per.into_iter().chain(self.by.iter().copied()).collect();
-        if all.is_empty() {
-            all.push(Dimension::Hour);
-        }
-        all
-    }
-}
-
-fn time_zone(text: &str) -> Result<TimeZone, String> {
-    TimeZone::get(text).map_err(|_| "expected the name of a time zone such as Europe/Paris or UTC".to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    config::duration(text).ok_or_else(|| "expected a duration such as 90m, 24h or 7d".to_owned())
-}
-
-/// Why the process ends early.
-#[derive(Debug)]
-pub enum Exit {
-    /// Help and version as well as usage errors: clap words them all.
-    CommandLine(clap::Error),
-    /// What was configured cannot be used: a line for each setting, naming it.
-    Configuration(String),
-    /// The machine does not give what is needed.
-    Failure(String),
-    /// A part of smscope has failed: it has ended so that it can be restarted.
-    Software(String),
-}
-
-impl Exit {
-    /// What was asked for makes no sense.
-    pub fn usage(problem: impl std::fmt::Display) -> Self {
-        Exit::CommandLine(clap::Error::raw(ErrorKind::ValueValidation, format!("{problem}\n")))
-    }
-
-    /// What was configured cannot be used.
-    pub fn configuration(error: impl std::error::Error) -> Self {
-        Exit::Configuration(error.to_string())
-    }
-
-    /// The machine does not give what is needed.
-    pub fn failure(error: impl std::error::Error) -> Self {
-        Exit::Failure(error.to_string())
-    }
-
-    /// 0 for help and version, 1 for a failure, else one of the constants above.
-    pub fn code(&self) -> u8 {
-        match self {
-            Exit::CommandLine(error) if error.use_stderr() => EXIT_USAGE,
-            Exit::CommandLine(_) => 0,
-            Exit::Configuration(_) => EXIT_CONFIGURATION,
-            Exit::Failure(_) => 1,
-            Exit::Software(_) => EXIT_SOFTWARE,
-        }
-    }
-
-    /// Tells the operator: help and version on stdout, an error on stderr.
-    pub fn report(&self) -> ExitCode {
-        match self {
-            // A closed stdout or stderr leaves nobody to tell.
-            Exit::CommandLine(error) => drop(error.print()),
-            Exit::Configuration(error) | Exit::Failure(error) | Exit::Software(error) => {
-                error.lines().for_each(|line| eprintln!("smscope: {line}"));
-            }
-        }
-        self.code().into()
-    }
-}
-
-impl From<ConfigError> for Exit {
-    fn from(error: ConfigError) -> Self {
-        Exit::configuration(error)
+/// Does what the command line asks for.
+///
+/// # Errors
+/// It makes no sense, the configuration cannot be used, or the command fails.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
+    let (flags, command) = parse(args)?;
+    let load = || Config::load(&flags, &Process);
+    match command {
+        Command::Serve => serve::run(load()?),
+        Command::Url(arguments) => url::run(&load()?, &arguments),
+        Command::Check(arguments) => check::run(&load()?, &arguments),
+        Command::Connect(arguments) => connect::run(&load()?, &arguments),
+        Command::Reconcile(arguments) => reconcile::run(&load()?, &arguments),
+        Command::Reprocess(arguments) => reprocess::run(&load()?, &arguments),
+        Command::Report(arguments) => report::run(&load()?, &arguments),
+        Command::Events(arguments) => events::run(&load()?, &arguments),
+        Command::Hash(arguments) => hash::run(&load()?, &arguments),
+        Command::Show(arguments) => show::run(&load()?, &arguments),
+        Command::Export(arguments) => export::run(&load()?, &arguments),
+        Command::Erase(arguments) => erase::run(&load()?, &arguments),
+        Command::OptOuts(command) => opt_outs::run(&load()?, &command),
+        Command::Relay(command) => relay::run(&load()?, &command),
+        Command::Simulate(arguments) => simulate::run(&load()?, &arguments),
+        Command::Health(arguments) => health::run(&load()?, &arguments),
+        // A configuration has no say in these, and where smscope is packaged there is none.
+        Command::Completions { shell } => man::completions(shell),
+        Command::Man => man::run(),
     }
 }
 
@@ -306,8 +211,8 @@ mod tests {
             ("smscope", Command::Serve),
             ("smscope serve", Command::Serve),
             ("smscope --listen 127.0.0.1:1", Command::Serve),
-            ("smscope url", Command::Url(UrlArguments::default())),
-            ("smscope check", Command::Check(CheckArguments::default())),
+            ("smscope url", Command::Url(url::Arguments::default())),
+            ("smscope check", Command::Check(check::Arguments::default())),
         ] {
             assert_eq!(parsed(line).unwrap().1, command, "{line}");
         }

@@ -1,24 +1,37 @@
-//! What is made from the command line by clap's own tools: completions of shells, and the manual page.
+//! `smscope man` and `smscope completions`: what clap's own tools make of the command line.
+
+use std::process::ExitCode;
 
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-use super::command_line;
+use super::terminal::print;
+use super::{EXIT_CODES, Exit, command_line};
 use crate::config::reference::{self, Setting};
 
-/// The script that makes `shell` complete smscope's commands and flags.
-pub fn completions(shell: Shell) -> String {
+/// `smscope completions`: the script that makes `shell` complete smscope's commands and flags.
+///
+/// # Errors
+/// None.
+pub fn completions(shell: Shell) -> Result<ExitCode, Exit> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command_line(), "smscope", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    print(&String::from_utf8_lossy(&script));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope man`: the manual page.
+///
+/// # Errors
+/// It cannot be rendered.
+pub fn run() -> Result<ExitCode, Exit> {
+    print(&man_page().map_err(Exit::failure)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// smscope(1), in roff.
-///
-/// # Errors
-/// None in practice: it is written into memory.
-pub fn man_page() -> std::io::Result<String> {
+fn man_page() -> std::io::Result<String> {
     let command = command_line();
     let mut page = Vec::new();
     let man = Man::new(command.clone()).manual("User commands");
@@ -56,7 +69,7 @@ fn commands(command: &clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> 
 fn settings() -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
-    for (code, meaning) in super::EXIT_CODES {
+    for (code, meaning) in EXIT_CODES {
         roff.control("TP", []).text([bold(code.to_string())]).text([roman(*meaning)]);
     }
     roff.control("SH", ["CONFIGURATION FILE"]).text([roman(

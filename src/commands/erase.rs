@@ -1,84 +1,51 @@
-//! The commands that look into the store or take out of it, as the process runs them.
+//! `smscope erase`: what is stored of people, taken out.
 
 use std::fs;
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Read};
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::Args;
 
-use super::running::ask_its_owner;
-use super::{asking, print, refused};
-use crate::cli::{EraseArguments, Exit, ExportArguments, ShowArguments};
+use super::Exit;
+use super::control_client::ask_running_process;
+use super::parse::{numbers, usage};
+use super::progress_bar::ProgressBar;
+use super::store_view::{store_error, view};
+use super::terminal::{confirmed, print};
 use crate::config::{Config, Loaded};
 use crate::control::{Line, Request};
 use crate::data_dir::{DataDir, DataDirError};
-use crate::export::{self, ExportError};
-use crate::serve::{self, StartError};
-use crate::show::{self, Shown};
+use crate::serve;
+use crate::store::StoreError;
 use crate::store::erase::{self, EraseError, Erased, Phase, Progress, Subjects};
-use crate::store::query::{ReadStore, Selection};
-use crate::store::{OpenError, StoreError};
+use crate::store::query::Selection;
 
-/// `smscope show`.
-///
-/// # Errors
-/// There is no store, it cannot be read, or there is no such message in it.
-pub fn show(loaded: &Loaded, arguments: &ShowArguments) -> Result<ExitCode, Exit> {
-    let view = view(&loaded.config)?;
-    let shown = if arguments.full { Shown::Full } else { Shown::Masked };
-    let journeys = view.journeys(&arguments.id).map_err(Exit::failure)?;
-    let mut texts: Vec<String> =
-        journeys.iter().map(|(message, events)| show::journey(message, events, shown)).collect();
-    if texts.is_empty()
-        && let Some(reply) = view.reply(&arguments.id).map_err(Exit::failure)?
-    {
-        texts.push(show::log(&[reply], shown));
-    }
-    if texts.is_empty() {
-        return Err(Exit::Failure("no message with this id or reference is in the store".to_owned()));
-    }
-    print(&texts.join("\n"));
-    Ok(ExitCode::SUCCESS)
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// Phone number, with its country or as it is written in that of the source; several at once take hardly longer. - reads numbers
+    /// from standard input, one a line, so that no list of processes shows them
+    #[arg(long, value_name = "NUMBER", required = true, allow_hyphen_values = true)]
+    pub recipient: Vec<String>,
+    /// Do not ask for confirmation
+    #[arg(long)]
+    pub yes: bool,
+    /// Say what would be erased, and erase nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
 }
 
-/// `smscope export`.
-///
-/// # Errors
-/// There is no store, or it cannot be read; a recipient that is no number.
-pub fn export(loaded: &Loaded, arguments: &ExportArguments) -> Result<ExitCode, Exit> {
-    let subjects = match &arguments.recipient[..] {
-        [] => None,
-        recipients => Some(subjects(&loaded.config, recipients)?),
-    };
-    let selection =
-        Selection { since: arguments.since, until: arguments.until, message: arguments.message.clone(), subjects };
-    let view = view(&loaded.config)?;
-    let bar = Bar::new();
-    let mut out = BufWriter::new(io::stdout().lock());
-    let written = export::export(&view, &selection, arguments.table, arguments.format, &mut out, |share| {
-        bar.show("exporting", share);
-    });
-    bar.end();
-    match written {
-        Ok(_) => Ok(ExitCode::SUCCESS),
-        // Who reads no further has what they selection.
-        Err(ExportError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Exit::failure(error)),
-    }
-}
-
-/// `smscope erase`, by the smscope that is running on the data directory, or by this process where none is.
+/// By the smscope that is running on the data directory, or by this process where none is.
 ///
 /// # Errors
 /// What was given is no number; there is no store; not all was erased.
-pub fn erase(loaded: &Loaded, arguments: &EraseArguments) -> Result<ExitCode, Exit> {
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
     let recipients = numbers(&arguments.recipient)?;
     let subjects = Subjects::new(&recipients, serve::regions(config)).map_err(usage)?;
     let forms = subjects.stored_forms();
     // Where there is nothing nothing is made.
-    DataDir::must_have_store(&config.data_dir).map_err(|error| refused(error.into()))?;
+    DataDir::must_have_store(&config.data_dir)?;
     let private = DataDir::private_of(&config.data_dir);
     if arguments.dry_run {
         return would_erase(config, subjects);
@@ -86,8 +53,8 @@ pub fn erase(loaded: &Loaded, arguments: &EraseArguments) -> Result<ExitCode, Ex
     if !arguments.yes && !is_confirmed(&recipients)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let data_dir = DataDir::open(&config.data_dir).map_err(|error| refused(error.into()))?;
-    let bar = Bar::new();
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let bar = ProgressBar::new();
     let tell = |Progress { phase, done, of }: Progress| {
         let phase = match phase {
             Phase::SearchingMessages => "searching messages",
@@ -105,8 +72,8 @@ pub fn erase(loaded: &Loaded, arguments: &EraseArguments) -> Result<ExitCode, Ex
             EraseError::Open(error) => store_error(config, error),
             other => unfinished(other),
         }),
-        Err(DataDirError::InUse { .. }) => by_the_running_one(config, recipients, tell),
-        Err(other) => Err(refused(other.into())),
+        Err(DataDirError::InUse { .. }) => by_the_running_process(config, recipients, tell),
+        Err(other) => Err(other.into()),
     };
     bar.end();
     print(&said(config, erased?, &private, &forms));
@@ -117,7 +84,7 @@ pub fn erase(loaded: &Loaded, arguments: &EraseArguments) -> Result<ExitCode, Ex
 fn is_confirmed(recipients: &[String]) -> Result<bool, Exit> {
     let of = recipients.len();
     let question = format!("erase what is stored of {of} number{}? [y/N] ", if of == 1 { "" } else { "s" });
-    asking::confirmed(&question, "nothing is erased")
+    confirmed(&question, "nothing is erased")
 }
 
 fn would_erase(config: &Config, subjects: Subjects) -> Result<ExitCode, Exit> {
@@ -141,7 +108,7 @@ fn nothing_found(config: &Config) -> String {
     format!("nothing found: no message or event of it is in {:?}\n", config.data_dir)
 }
 
-fn by_the_running_one(
+fn by_the_running_process(
     config: &Config,
     recipients: Vec<String>,
     mut tell: impl FnMut(Progress),
@@ -151,7 +118,7 @@ fn by_the_running_one(
             tell(progress);
         }
     };
-    match ask_its_owner(config, &Request::Erase { recipients }, tell) {
+    match ask_running_process(config, &Request::Erase { recipients }, tell) {
         Ok(Line::Erased(erased)) => Ok(erased),
         Ok(Line::Failed(why)) => Err(unfinished(why)),
         Ok(_) => Err(unfinished("the answer makes no sense")),
@@ -210,70 +177,4 @@ fn traces(private: &Path, forms: &[String]) -> (usize, usize) {
         }
     }
     (files, found)
-}
-
-pub(super) fn view(config: &Config) -> Result<ReadStore, Exit> {
-    DataDir::must_have_store(&config.data_dir).map_err(|error| refused(error.into()))?;
-    ReadStore::open(&DataDir::private_of(&config.data_dir)).map_err(|error| store_error(config, error))
-}
-
-fn store_error(config: &Config, error: OpenError) -> Exit {
-    refused(StartError::Store { path: config.data_dir.clone(), error })
-}
-
-pub(super) fn subjects(config: &Config, recipients: &[String]) -> Result<Subjects, Exit> {
-    Subjects::new(&numbers(recipients)?, serve::regions(config)).map_err(usage)
-}
-
-fn usage(problem: String) -> Exit {
-    Exit::usage(format_args!("--recipient: {problem}"))
-}
-
-/// The numbers that were given; in the place of `-` those of standard input, one a line.
-pub(super) fn numbers(recipients: &[String]) -> Result<Vec<String>, Exit> {
-    let mut numbers = Vec::new();
-    for recipient in recipients {
-        match recipient.as_str() {
-            "-" => {
-                let lines = io::read_to_string(io::stdin()).map_err(Exit::failure)?;
-                numbers.extend(lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
-            }
-            number => numbers.push(number.to_owned()),
-        }
-    }
-    match numbers.is_empty() {
-        true => Err(usage("no phone number was given".to_owned())),
-        false => Ok(numbers),
-    }
-}
-
-/// How far something is: a bar on standard error where that is a terminal, nothing elsewhere.
-struct Bar(Option<ProgressBar>);
-
-/// Steps of the bar.
-const WHOLE: u64 = 1_000;
-
-impl Bar {
-    fn new() -> Self {
-        Self(io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(WHOLE);
-            if let Ok(style) = ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}") {
-                bar.set_style(style);
-            }
-            bar
-        }))
-    }
-
-    fn show(&self, phase: &'static str, share: f64) {
-        if let Bar(Some(bar)) = self {
-            bar.set_message(phase);
-            bar.set_position((share * WHOLE as f64) as u64);
-        }
-    }
-
-    fn end(&self) {
-        if let Bar(Some(bar)) = self {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -1,6 +1,7 @@
-//! The command line of `smscope simulate`.
+//! `smscope simulate`: the provider, played against a running smscope.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use base64::Engine;
@@ -14,19 +15,20 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustls::ClientConfig;
 
-use super::Exit;
-use crate::config::{Config, Source, authorities};
+use super::terminal::{print, termination};
+use super::{Exit, tokens};
+use crate::config::{Config, Loaded, Source, authorities};
 use crate::outbound::trust;
 use crate::secret::Secret;
-use crate::simulate::Run;
 use crate::simulate::plan::Settings;
 use crate::simulate::scenario::Scenario;
 use crate::simulate::target::Target;
+use crate::simulate::{self, Run};
 
 /// What is to be played, and against whom.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(next_help_heading = "Simulation")]
-pub struct Simulate {
+pub struct Arguments {
     /// Callback URL to call [default: that of the first source of this data directory and configuration]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -85,7 +87,23 @@ enum Start {
 /// The provider's clock where a seed is to give the same bytes each time: 2026-01-01T00:00:00Z.
 const FIXED_START: i64 = 1_767_225_600;
 
-impl Simulate {
+/// Exit code 1 when the sidecar counts something else than what it was told.
+///
+/// # Errors
+/// A URL that cannot be used, a token that cannot be read, a sidecar that does not answer.
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
+    let tokens = if arguments.is_local() { tokens::all(&loaded.config, false)? } else { vec![] };
+    let run = arguments.run(&loaded.config, tokens.first().and_then(|tokens| tokens.first()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
+    let report = runtime.block_on(async {
+        let stop = termination().map_err(Exit::failure)?;
+        simulate::run(run, stop).await.map_err(Exit::failure)
+    })?;
+    print(&report.text);
+    Ok(if report.agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Arguments {
     /// Whether the callback URL is the one of this configuration.
     pub fn is_local(&self) -> bool {
         self.url.is_none()
@@ -95,7 +113,7 @@ impl Simulate {
     ///
     /// # Errors
     /// A URL that cannot be used, or a file.
-    pub fn run(&self, config: &Config, token: Option<&Secret>) -> Result<Run, Exit> {
+    fn run(&self, config: &Config, token: Option<&Secret>) -> Result<Run, Exit> {
         let (mut target, source) = match (&self.url, config.sources.first(), token) {
             (Some(url), _, _) => {
                 let target = Target::parse(url, self.allow_remote).map_err(|error| usage("--url", error))?;

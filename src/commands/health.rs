@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
-use super::print;
-use crate::cli::{Exit, HealthArguments};
+use super::Exit;
+use super::terminal::print;
 use crate::config::{Config, Loaded};
 use crate::outbound::trust;
 
@@ -20,11 +21,18 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of an answer; it is one line.
 const LONGEST: u64 = 4096;
 
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arguments {
+    /// Ask instead whether it is alive, whatever it can do at the moment
+    #[arg(long)]
+    pub live: bool,
+}
+
 /// Asks the admin listener that the configuration names.
 ///
 /// # Errors
 /// Nobody answers there, or the answer is no.
-pub fn health(loaded: &Loaded, arguments: &HealthArguments) -> Result<ExitCode, Exit> {
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
     let path = if arguments.live { "/livez" } else { "/readyz" };
     let (status, said) = ask(config, path).map_err(|error| {

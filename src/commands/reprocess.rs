@@ -1,30 +1,47 @@
-//! `smscope reprocess`, as the process runs it.
+//! `smscope reprocess`: stored requests that were not understood, read again.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use clap::Args;
 use jiff::Timestamp;
 
-use super::kept::view;
-use super::running::ask_its_owner;
-use super::{print, refused};
-use crate::cli::{Exit, ReprocessArguments};
+use super::Exit;
+use super::control_client::ask_running_process;
+use super::parse::duration;
+use super::store_view::view;
+use super::table::{Column, Table};
+use super::terminal::print;
 use crate::config::{Config, Loaded};
 use crate::control::{Line, Request};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::reprocess::{self, ReprocessError, Scope, Tallies, Tally};
 use crate::serve;
 
-/// `smscope reprocess`, by the smscope that is running on the data directory, or by this process where none is. A dry run only reads.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// How far to reach back: what arrived since then is read [default: all that is stored]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub since: Option<Duration>,
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Store nothing; print what the requests are read as
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// By the smscope that is running on the data directory, or by this process where none is. A dry run only reads.
 ///
 /// # Errors
 /// No such source, a store that is not there, or one that cannot be read or written.
-pub fn reprocess(loaded: &Loaded, asked: &ReprocessArguments) -> Result<ExitCode, Exit> {
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
-    let since = asked.since.map(|since| Timestamp::now().checked_sub(since).unwrap_or(Timestamp::MIN));
-    let scope = Scope { source: asked.source.clone(), since };
+    let since = arguments.since.map(|since| Timestamp::now().checked_sub(since).unwrap_or(Timestamp::MIN));
+    let scope = Scope { source: arguments.source.clone(), since };
     scope.check(config).map_err(Exit::Configuration)?;
-    let tallies = if asked.dry_run { rehearsed(config, &scope)? } else { done(config, scope)? };
-    print(&table(&tallies, asked.dry_run));
+    let tallies = if arguments.dry_run { rehearsed(config, &scope)? } else { done(config, scope)? };
+    print(&table(&tallies, arguments.dry_run));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -38,14 +55,14 @@ fn rehearsed(config: &Config, scope: &Scope) -> Result<Tallies, Exit> {
 }
 
 fn done(config: &Config, scope: Scope) -> Result<Tallies, Exit> {
-    DataDir::must_have_store(&config.data_dir).map_err(|error| refused(error.into()))?;
-    let data_dir = DataDir::open(&config.data_dir).map_err(|error| refused(error.into()))?;
+    DataDir::must_have_store(&config.data_dir)?;
+    let data_dir = DataDir::open(&config.data_dir)?;
     let lock = match data_dir.lock() {
         Ok(lock) => lock,
-        Err(DataDirError::InUse { .. }) => return by_its_owner(config, scope),
-        Err(other) => return Err(refused(other.into())),
+        Err(DataDirError::InUse { .. }) => return by_the_running_process(config, scope),
+        Err(other) => return Err(other.into()),
     };
-    let (store, end) = serve::open_store(config, &data_dir).map_err(refused)?;
+    let (store, end) = serve::open_store(config, &data_dir)?;
     let ended = reprocess::reprocess(config, &store, &scope, || true);
     drop(store);
     end.wait();
@@ -53,8 +70,8 @@ fn done(config: &Config, scope: Scope) -> Result<Tallies, Exit> {
     ended.map_err(unfinished)
 }
 
-fn by_its_owner(config: &Config, scope: Scope) -> Result<Tallies, Exit> {
-    match ask_its_owner(config, &Request::Reprocess { scope }, |_| {}) {
+fn by_the_running_process(config: &Config, scope: Scope) -> Result<Tallies, Exit> {
+    match ask_running_process(config, &Request::Reprocess { scope }, |_| {}) {
         Ok(Line::Reprocessed(tallies)) => Ok(tallies),
         Ok(Line::NotConfigured(problem)) => Err(Exit::Configuration(problem)),
         Ok(Line::Failed(why)) => Err(unfinished(why)),
@@ -91,11 +108,12 @@ fn table(tallies: &Tallies, is_dry_run: bool) -> String {
                 .map(|(result, count)| (source.as_str(), result, count)),
         );
     }
-    let width = rows.iter().map(|(source, ..)| source.len()).chain(["source".len()]).max().unwrap_or(0);
-    let mut text = format!("{:<width$}  {:<24}  {:>8}\n", "source", "result", "events");
+    let mut table =
+        Table::new([Column::left("source"), Column::left("result").at_least(24), Column::right("events").at_least(8)]);
     for (source, result, count) in rows {
-        text += &format!("{source:<width$}  {result:<24}  {count:>8}\n");
+        table.row([source.to_owned(), result, count.to_string()]);
     }
+    let mut text = table.to_string();
     if is_dry_run {
         text += "dry run: nothing is stored; what has come by another way since will not be counted again\n";
     }

@@ -1,27 +1,60 @@
 //! `smscope show`: the journey of a message, for a person to read.
 
-pub mod events;
-
 use std::fmt::Write;
+use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use jiff::Timestamp;
 
+use super::Exit;
+use super::store_view::view;
+use super::terminal::print;
+use crate::config::Loaded;
 use crate::number::networks;
 use crate::record::{Entry, Kind, Record};
 use crate::store::query::Message;
 use crate::telemetry::person::{full, mask, without_numbers};
 
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// Id of the message; or your own reference of it
+    #[arg(value_name = "MESSAGE_ID")]
+    pub id: String,
+    /// Show numbers and texts in full
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// # Errors
+/// There is no store, it cannot be read, or there is no such message in it.
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
+    let view = view(&loaded.config)?;
+    let shown = if arguments.full { Shown::Full } else { Shown::Masked };
+    let journeys = view.journeys(&arguments.id).map_err(Exit::failure)?;
+    let mut texts: Vec<String> = journeys.iter().map(|(message, events)| journey(message, events, shown)).collect();
+    if texts.is_empty()
+        && let Some(reply) = view.reply(&arguments.id).map_err(Exit::failure)?
+    {
+        texts.push(log(&[reply], shown));
+    }
+    if texts.is_empty() {
+        return Err(Exit::Failure("no message with this id or reference is in the store".to_owned()));
+    }
+    print(&texts.join("\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
 /// How numbers and texts are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
+enum Shown {
     /// Numbers masked, no text: what may be put into a ticket.
     Masked,
     Full,
 }
 
 /// A message with its events: who and what, then a line an event with the time since the one before.
-pub fn journey(message: &Message, events: &[Entry], shown: Shown) -> String {
+fn journey(message: &Message, events: &[Entry], shown: Shown) -> String {
     let mut text = format!("message {} of {}\n", message.message_id, message.source);
     let known = |word: &str| (word != "unknown").then(|| word.to_owned());
     let recipient = match (&message.number, message.erased_at) {
@@ -54,7 +87,7 @@ pub fn journey(message: &Message, events: &[Entry], shown: Shown) -> String {
 }
 
 /// A line an event.
-pub fn log(events: &[Entry], shown: Shown) -> String {
+fn log(events: &[Entry], shown: Shown) -> String {
     let mut text = String::new();
     let mut before: Option<Timestamp> = None;
     for Entry { received_at, record, .. } in events {
@@ -112,7 +145,7 @@ fn of_a_reply(record: &Record, shown: Shown) -> Vec<String> {
     from.into_iter().chain(text).collect()
 }
 
-fn what(kind: Kind) -> &'static str {
+pub fn what(kind: Kind) -> &'static str {
     match kind {
         Kind::Scheduled => "scheduled",
         Kind::Enroute => "enroute",
@@ -129,7 +162,7 @@ fn what(kind: Kind) -> &'static str {
 }
 
 /// `2026-11-24 08:22:05.221Z`
-fn time(at: Timestamp) -> String {
+pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S%.3fZ").to_string()
 }
 

@@ -43,6 +43,22 @@ impl<W: Write> CsvOutput<W> {
     }
 }
 
+/// A whole CSV of cells that are written as they are.
+pub fn csv_text<C: AsRef<[u8]>>(
+    columns: &[&str],
+    rows: impl IntoIterator<Item = impl IntoIterator<Item = C>>,
+) -> String {
+    let mut text = Vec::new();
+    let write = || -> io::Result<()> {
+        let mut csv = CsvOutput::new(&mut text, columns)?;
+        rows.into_iter().try_for_each(|row| csv.row(row))?;
+        csv.finish()
+    };
+    // Memory takes everything.
+    let _infallible = write();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),

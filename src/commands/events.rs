@@ -1,14 +1,33 @@
-//! The command lines of `smscope events` and `smscope hash`.
+//! `smscope events`: the newest events, and those that arrive.
+
+mod printer;
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
 
-use super::kept::time;
+use super::Exit;
+use super::parse::{subjects, time};
+use super::store_view::view;
+use super::terminal::{runtime, termination};
+use crate::config::Loaded;
+use crate::data_dir::DataDir;
 use crate::event::Reason;
-use crate::record::Kind;
+use crate::record::{Entry, Kind, Position};
+use crate::store::query::ReadStore;
+use crate::store::search::EventFilter;
+use crate::telemetry::person::{Discretion, NumberHasher};
+
+use printer::EventPrinter;
+
+/// How often the journal is asked for what has arrived.
+const POLL: Duration = Duration::from_millis(300);
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct EventsArguments {
+pub struct Arguments {
     /// Go on with what arrives, until Ctrl-C
     #[arg(long, short)]
     pub follow: bool,
@@ -51,12 +70,78 @@ pub struct EventsArguments {
     pub ref_client: Option<String>,
 }
 
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct HashArguments {
-    /// Phone number, with its country or as it is written in that of the first source; - reads numbers from standard input, one a line,
-    /// so that no list of processes shows them
-    #[arg(value_name = "NUMBER", required = true, allow_hyphen_values = true)]
-    pub numbers: Vec<String>,
+/// From the local store, in use or not.
+///
+/// # Errors
+/// There is no store, or it cannot be read; a recipient that is no number.
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
+    let subjects = match &arguments.recipient[..] {
+        [] => None,
+        recipients => Some(subjects(&loaded.config, recipients)?),
+    };
+    let filter = EventFilter {
+        since: arguments.since,
+        until: arguments.until,
+        source: arguments.source.clone(),
+        kinds: arguments.kind.clone(),
+        country: arguments.country.clone(),
+        network: arguments.network.clone(),
+        reason: arguments.reason.clone(),
+        message_id: arguments.message_id.clone(),
+        ref_client: arguments.ref_client.clone(),
+        subjects,
+    };
+    let view = view(&loaded.config)?;
+    let sources = loaded.config.sources.iter().map(|source| (source.name.clone(), source.privacy));
+    let hasher = DataDir::made_hash_key(&loaded.config.data_dir).map(|key| NumberHasher::new(&key));
+    let printer = EventPrinter { discretion: Discretion::from_iter(sources), hasher, json: arguments.json };
+    // What arrives while the newest are searched for is followed from here.
+    let position = view.newest().map_err(Exit::failure)?;
+    let found = view.newest_events(&filter, arguments.limit).map_err(Exit::failure)?;
+    let position = found.last().map_or(position, |entry| entry.position.max(position));
+    if !write(&printer, &found)? || !arguments.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    runtime()?.block_on(async {
+        let stop = termination().map_err(Exit::failure)?;
+        tokio::select! {
+            () = stop => Ok(ExitCode::SUCCESS),
+            ended = follow(&view, &filter, &printer, position) => ended,
+        }
+    })
+}
+
+/// Prints what arrives, until nobody reads it any more.
+async fn follow(
+    view: &ReadStore,
+    filter: &EventFilter,
+    printer: &EventPrinter,
+    mut position: Position,
+) -> Result<ExitCode, Exit> {
+    loop {
+        let (found, reached) = view.events_after(position, filter).map_err(Exit::failure)?;
+        if !write(printer, &found)? {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if reached == position {
+            tokio::time::sleep(POLL).await;
+        } else {
+            // A long backlog leaves room for Ctrl-C.
+            tokio::task::yield_now().await;
+        }
+        position = reached;
+    }
+}
+
+/// Whether somebody still reads.
+fn write(printer: &EventPrinter, entries: &[Entry]) -> Result<bool, Exit> {
+    let mut out = io::stdout().lock();
+    let text: String = entries.iter().map(|entry| printer.line(entry)).collect();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Exit::failure(error)),
+    }
 }
 
 /// `failed`, `message.failed` or `sms.message.failed`.

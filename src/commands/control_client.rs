@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use crate::cli::Exit;
+use super::Exit;
 use crate::config::Config;
 use crate::control::{self, Line, Request};
 use crate::data_dir::DataDir;
@@ -32,7 +32,7 @@ pub fn ask(config: &Config, request: &Request) -> Result<Line, Exit> {
 ///
 /// # Errors
 /// It does not answer, or not to the end.
-pub fn ask_its_owner(config: &Config, request: &Request, mut tell: impl FnMut(Line)) -> io::Result<Line> {
+pub fn ask_running_process(config: &Config, request: &Request, mut tell: impl FnMut(Line)) -> io::Result<Line> {
     let folder = DataDir::private_of(&config.data_dir);
     let given_up = Instant::now() + UNTIL_ANSWERED;
     loop {

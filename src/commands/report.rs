@@ -1,16 +1,42 @@
 //! `smscope report`: what became of the messages that were accepted in each hour, as a table, CSV or JSON.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
 
+use clap::Args;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use crate::csv_output::{CsvOutput, harmless};
-use crate::store::cohorts::{Cohort, Detail};
+use super::csv_output::{csv_text, harmless};
+use super::parse::duration;
+use super::table::{Column, Table};
+use super::terminal::print;
+use super::{Exit, store_view};
+use crate::config::Loaded;
+use crate::data_dir::DataDir;
+use crate::store::cohorts::{self, Cohort, Detail};
 
-pub mod now;
+mod now;
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// How far to reach back
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    pub since: Duration,
+    /// What to tell rows apart by; several with commas between them [default: hour, unless --per says more]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub by: Vec<Dimension>,
+    /// A row for each such period as well
+    #[arg(long, value_enum)]
+    pub per: Option<Period>,
+    /// Where hours and days begin, such as Europe/Paris
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
+    pub timezone: TimeZone,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
 
 /// What the rows are told apart by, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -89,6 +115,51 @@ impl Dimension {
     }
 }
 
+impl Arguments {
+    /// Periods first.
+    fn dimensions(&self) -> Vec<Dimension> {
+        let per = self.per.map(|period| match period {
+            Period::Hour => Dimension::Hour,
+            Period::Day => Dimension::Day,
+            Period::Week => Dimension::Week,
+            Period::Month => Dimension::Month,
+        });
+        let mut all: Vec<Dimension> = per.into_iter().chain(self.by.iter().copied()).collect();
+        if all.is_empty() {
+            all.push(Dimension::Hour);
+        }
+        all
+    }
+}
+
+fn time_zone(text: &str) -> Result<TimeZone, String> {
+    TimeZone::get(text).map_err(|_| "expected the name of a time zone such as Europe/Paris or UTC".to_owned())
+}
+
+/// From the local store, in use or not.
+///
+/// # Errors
+/// There is no store yet, or it cannot be read.
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
+    let path = &loaded.config.data_dir;
+    DataDir::must_have_store(path)?;
+    let read = |since, detail| {
+        cohorts::since(&DataDir::private_of(path), since, detail)
+            .map_err(|error| store_view::store_error(&loaded.config, error))
+    };
+    let (time, dimensions, zone) = (Timestamp::now(), arguments.dimensions(), &arguments.timezone);
+    let cohorts = read(start(time, arguments.since, &dimensions, zone), detail(&dimensions))?;
+    let mut text = render(&cohorts, &dimensions, zone, arguments.format);
+    if arguments.format == Format::Table {
+        let since = time.checked_sub(now::REACH).unwrap_or(Timestamp::UNIX_EPOCH);
+        let latest = read(since, Detail { network: true, ..Default::default() })?;
+        text += "\n";
+        text += &now::now(&latest, time);
+    }
+    print(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
 /// One row's counts. `delivered` includes what was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
@@ -123,12 +194,12 @@ impl Counts {
 }
 
 /// What has to be known of messages to tell them apart by `dimensions`.
-pub fn detail(dimensions: &[Dimension]) -> Detail {
+fn detail(dimensions: &[Dimension]) -> Detail {
     Detail { campaign: dimensions.contains(&Dimension::Campaign), network: dimensions.contains(&Dimension::Network) }
 }
 
 /// Renders the cohorts by `dimensions`, times in `zone`.
-pub fn render(cohorts: &BTreeMap<Cohort, u64>, dimensions: &[Dimension], zone: &TimeZone, format: Format) -> String {
+fn render(cohorts: &BTreeMap<Cohort, u64>, dimensions: &[Dimension], zone: &TimeZone, format: Format) -> String {
     let mut rows: BTreeMap<Vec<String>, Counts> = BTreeMap::new();
     for (cohort, &count) in cohorts {
         if dimensions.contains(&Dimension::Reason) && cohort.reason.is_none() {
@@ -146,7 +217,7 @@ pub fn render(cohorts: &BTreeMap<Cohort, u64>, dimensions: &[Dimension], zone: &
 
 /// The start of a report that reaches back by `age`: on a whole hour, or on the day, week or month that is among the dimensions, so
 /// that its first row is of a whole one too.
-pub fn start(now: Timestamp, age: std::time::Duration, dimensions: &[Dimension], zone: &TimeZone) -> Timestamp {
+fn start(now: Timestamp, age: Duration, dimensions: &[Dimension], zone: &TimeZone) -> Timestamp {
     let start = now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH);
     let longest = [Dimension::Month, Dimension::Week, Dimension::Day].into_iter().find(|one| dimensions.contains(one));
     let local = zone.to_datetime(start);
@@ -179,13 +250,12 @@ fn header(dimensions: &[Dimension]) -> Vec<&'static str> {
 }
 
 fn table(rows: &BTreeMap<Vec<String>, Counts>, dimensions: &[Dimension]) -> String {
-    let mut lines: Vec<Vec<String>> = vec![header(dimensions).into_iter().map(str::to_owned).collect()];
-    if let Some(last) = lines[0].last_mut() {
-        *last = "delivered %".to_owned();
-    }
+    let names = dimensions.iter().map(|dimension| Column::left(dimension.name()));
+    let numbers = Counts::NAMES.into_iter().chain(["delivered %"]).map(Column::right);
+    let mut table = Table::new(names.chain(numbers));
     let mut total = Counts::default();
     for (key, counts) in rows {
-        lines.push(line(key.clone(), *counts));
+        table.row(line(key.clone(), *counts));
         for (sum, value) in total.fields().into_iter().zip(counts.values()) {
             *sum += value;
         }
@@ -194,23 +264,8 @@ fn table(rows: &BTreeMap<Vec<String>, Counts>, dimensions: &[Dimension]) -> Stri
     if let Some(first) = name.first_mut() {
         "all".clone_into(first);
     }
-    lines.push(line(name, total));
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
-    let mut text = String::new();
-    for line in &lines {
-        for (column, cell) in line.iter().enumerate() {
-            let separator = if column == 0 { "" } else { "  " };
-            let width = widths[column];
-            let _infallible = if column < dimensions.len() {
-                write!(text, "{separator}{cell:<width$}")
-            } else {
-                write!(text, "{separator}{cell:>width$}")
-            };
-        }
-        text.push('\n');
-    }
-    text
+    table.row(line(name, total));
+    table.to_string()
 }
 
 impl Counts {
@@ -225,19 +280,14 @@ fn line(key: Vec<String>, counts: Counts) -> Vec<String> {
 }
 
 fn csv(rows: &BTreeMap<Vec<String>, Counts>, dimensions: &[Dimension]) -> String {
-    let mut text = Vec::new();
-    let mut write = || -> std::io::Result<()> {
-        let mut csv = CsvOutput::new(&mut text, &header(dimensions))?;
-        for (key, counts) in rows {
+    csv_text(
+        &header(dimensions),
+        rows.iter().map(|(key, counts)| {
             let cells = key.iter().map(|cell| harmless(cell)).chain(counts.values().map(|value| value.to_string()));
             let ratio = counts.delivered_ratio().map(|ratio| format!("{ratio:.4}"));
-            csv.row(cells.chain([ratio.unwrap_or_default()]))?;
-        }
-        csv.finish()
-    };
-    // Memory takes everything.
-    let _infallible = write();
-    String::from_utf8_lossy(&text).into_owned()
+            cells.chain([ratio.unwrap_or_default()]).collect::<Vec<_>>()
+        }),
+    )
 }
 
 fn json(rows: &BTreeMap<Vec<String>, Counts>, dimensions: &[Dimension]) -> String {
@@ -328,7 +378,7 @@ all                     104         95       5        1        3         91.3
         ] {
             let expected: Timestamp = expected.parse().unwrap();
             let zone = TimeZone::get(zone).unwrap();
-            assert_eq!(start(now, std::time::Duration::from_secs(86_400), &[by], &zone), expected, "{by:?} {zone:?}");
+            assert_eq!(start(now, Duration::from_secs(86_400), &[by], &zone), expected, "{by:?} {zone:?}");
         }
     }
 

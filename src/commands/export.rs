@@ -1,16 +1,68 @@
 //! `smscope export`: events or messages as JSON lines or CSV, for audits and for those who ask what is kept of them (GDPR, article
 //! 15). Row by row, in constant memory.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::process::ExitCode;
 
+use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::csv_output::{self, CsvOutput};
+use super::Exit;
+use super::csv_output::{self, CsvOutput};
+use super::parse::{subjects, time};
+use super::progress_bar::ProgressBar;
+use super::store_view::view;
+use crate::config::Loaded;
 use crate::record::{Entry, Position, Record};
 use crate::store::StoreError;
 use crate::store::query::{Message, ReadStore, Selection};
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// What to export
+    #[arg(long, value_enum, default_value_t)]
+    pub table: Table,
+    /// Only what arrived here, or was first seen, at this time or later: 2026-04-01, 2026-04-01T10:00Z, or 7d ago [default: all]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub since: Option<Timestamp>,
+    /// Only what did so before this time [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub until: Option<Timestamp>,
+    /// Only the message with this id
+    #[arg(long, value_name = "MESSAGE_ID")]
+    pub message: Option<String>,
+    /// Only what is of this phone number; - reads numbers from standard input, one a line, so that no list of processes shows them
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub recipient: Vec<String>,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// # Errors
+/// There is no store, or it cannot be read; a recipient that is no number.
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
+    let subjects = match &arguments.recipient[..] {
+        [] => None,
+        recipients => Some(subjects(&loaded.config, recipients)?),
+    };
+    let selection =
+        Selection { since: arguments.since, until: arguments.until, message: arguments.message.clone(), subjects };
+    let view = view(&loaded.config)?;
+    let bar = ProgressBar::new();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = export(&view, &selection, arguments.table, arguments.format, &mut out, |share| {
+        bar.show("exporting", share);
+    });
+    bar.end();
+    match written {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        // Who reads no further has what they selection.
+        Err(ExportError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Exit::failure(error)),
+    }
+}
 
 /// What is exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -33,7 +85,7 @@ pub enum Format {
 
 /// Why an export ends early.
 #[derive(Debug, thiserror::Error)]
-pub enum ExportError {
+enum ExportError {
     #[error("the store cannot be read: {0}")]
     Store(#[from] StoreError),
     #[error("standard output: {0}")]
@@ -55,7 +107,7 @@ struct Event<'a> {
 ///
 /// # Errors
 /// The store cannot be read or `out` not written.
-pub fn export(
+fn export(
     view: &ReadStore,
     selection: &Selection,
     table: Table,

@@ -1,19 +1,21 @@
-//! `smscope opt-outs`, as the process runs it.
+//! `smscope opt-outs`: the list of opt-outs, printed and changed.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::kept::view;
-use super::print;
-use super::running::ask;
-use crate::cli::{Exit, OptOutFile, OptOutNumber, OptOutsCommand};
+use super::Exit;
+use super::control_client::ask;
+use super::csv_output::csv_text;
+use super::store_view::view;
+use super::table::{Column, Table};
+use super::terminal::{print, second};
 use crate::config::{Config, Loaded, Source};
 use crate::control::{Line, Request};
-use crate::csv_output::CsvOutput;
 use crate::event::SourceName;
 use crate::number;
 use crate::store::ids::OptOutSeq;
@@ -27,20 +29,57 @@ const ASKED: usize = 1_000;
 
 const HEADING: [&str; 4] = ["number", "source", "sender", "since"];
 
-/// `smscope opt-outs`.
-///
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum OptOuts {
+    /// Print who has opted out, with their numbers
+    List,
+    /// Add a number, as if it had written STOP
+    Add(Number),
+    /// Take a number off, as if it had written START
+    Remove(Number),
+    /// Print the list as CSV: number, source, sender, since
+    Export,
+    /// Add all of a CSV, as export prints it; of each line only the number is required
+    Import(File),
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// Phone number, with its country or as it is written in that of the source; - reads numbers from standard input, one a line
+    #[arg(value_name = "NUMBER", allow_hyphen_values = true)]
+    pub number: String,
+    /// Whose messages it does not want [default: those of all sources]
+    #[arg(long, value_name = "NAME", value_parser = source)]
+    pub source: Option<SourceName>,
+    /// Short code or sender that it is about [default: all]
+    #[arg(long, default_value = "")]
+    pub sender: String,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// The CSV; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Source of lines that name none [default: all sources]
+    #[arg(long, value_name = "NAME", value_parser = source)]
+    pub source: Option<SourceName>,
+}
+
+fn source(text: &str) -> Result<SourceName, String> {
+    SourceName::new(text).ok_or_else(|| "expected the name of a source: 1 to 32 of a-z 0-9 - _".to_owned())
+}
+
 /// # Errors
 /// There is no store; no smscope is running that could change the list, or it keeps none; something given is no number.
-pub fn opt_outs(loaded: &Loaded, command: &OptOutsCommand) -> Result<ExitCode, Exit> {
+pub fn run(loaded: &Loaded, command: &OptOuts) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
     match command {
-        OptOutsCommand::List => print(&table(&listed(config)?)),
-        OptOutsCommand::Export => print(&csv(&listed(config)?).map_err(Exit::failure)?),
-        OptOutsCommand::Add(given) => change(config, numbers(config, given, true)?)?,
-        OptOutsCommand::Remove(given) => change(config, numbers(config, given, false)?)?,
-        OptOutsCommand::Import(OptOutFile { file, source }) => {
-            change(config, imported(config, file, source.as_ref())?)?
-        }
+        OptOuts::List => print(&table(&listed(config)?)),
+        OptOuts::Export => print(&csv(&listed(config)?)),
+        OptOuts::Add(given) => change(config, numbers(config, given, true)?)?,
+        OptOuts::Remove(given) => change(config, numbers(config, given, false)?)?,
+        OptOuts::Import(File { file, source }) => change(config, imported(config, file, source.as_ref())?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -62,33 +101,30 @@ fn table(all: &[OptOut]) -> String {
     if all.is_empty() {
         return "nobody has opted out\n".to_owned();
     }
-    let mut text = format!("{:<18}{:<18}{:<14}{:<22}by\n", "number", "source", "sender", "since");
+    let mut table = Table::new([
+        Column::left("number").at_least(16),
+        Column::left("source").at_least(16),
+        Column::left("sender").at_least(12),
+        Column::left("since").at_least(20),
+        Column::left("by"),
+    ]);
     for one in all {
         let number = one.number.as_ref().map_or_else(|| "erased".to_owned(), |number| format!("+{number}"));
-        let since = second(one.since);
-        text += &format!("{number:<18}{:<18}{:<14}{since:<22}{}\n", one.source, one.sender, one.origin);
+        table.row([number, one.source.to_string(), one.sender.clone(), second(one.since), one.origin.to_string()]);
     }
-    text
+    table.to_string()
 }
 
 /// What is erased has no number to be given. Cells stay as they are, `+` included, so that `import` reads them.
-fn csv(all: &[OptOut]) -> io::Result<String> {
-    let mut text = Vec::new();
-    let mut csv = CsvOutput::new(&mut text, &HEADING)?;
-    for one in all {
-        if let Some(number) = &one.number {
-            csv.row([&format!("+{number}"), &one.source, &one.sender, &one.since.to_string()])?;
-        }
-    }
-    csv.finish()?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+fn csv(all: &[OptOut]) -> String {
+    let row = |one: &OptOut| {
+        let number = one.number.as_ref()?;
+        Some([format!("+{number}"), one.source.to_string(), one.sender.clone(), one.since.to_string()])
+    };
+    csv_text(&HEADING, all.iter().filter_map(row))
 }
 
-fn second(time: Timestamp) -> String {
-    time.round(jiff::Unit::Second).unwrap_or(time).to_string()
-}
-
-fn numbers(config: &Config, given: &OptOutNumber, opted_out: bool) -> Result<Vec<OptOutChange>, Exit> {
+fn numbers(config: &Config, given: &Number, opted_out: bool) -> Result<Vec<OptOutChange>, Exit> {
     let text = match given.number.as_str() {
         "-" => io::read_to_string(io::stdin()).map_err(Exit::failure)?,
         number => number.to_owned(),

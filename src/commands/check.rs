@@ -1,0 +1,63 @@
+//! `smscope check`: what the configuration means, or whether the public URL works.
+
+mod describe;
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::terminal::{print, runtime};
+use super::{Exit, tokens};
+use crate::config::Loaded;
+use crate::data_dir::DataDir;
+use crate::probe::{self, Target};
+use crate::probe_challenge::ChallengeKey;
+
+pub use describe::{Line, describe, lines};
+
+/// Calls of each callback URL.
+const CALLS: usize = 3;
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arguments {
+    /// Instead: call the callback URLs under this address as the provider would, and say of each step whether it is well
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+}
+
+/// # Errors
+/// None but those of the public URL: an invalid configuration has been refused when it was loaded.
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
+    if let Some(url) = &arguments.public_url {
+        return check_public_url(loaded, url);
+    }
+    print(&describe(loaded));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `smscope check --public-url`: exit code 1 when a step failed. Nothing is written.
+///
+/// # Errors
+/// It is no URL, or a token that should have been made is not there.
+fn check_public_url(loaded: &Loaded, url: &str) -> Result<ExitCode, Exit> {
+    let (config, tls) = loaded.config.under_public_url("--public-url", url)?;
+    let challenge_key = DataDir::made_hash_key(&config.data_dir).map(|key| ChallengeKey::new(&key));
+    let targets = config.sources.iter().map(|source| {
+        let token = tokens::first(&config, source)?;
+        let url = config.callback_url(&source.name, token.reveal());
+        let target = Target::new(source, &url, tls.clone(), challenge_key.clone());
+        let target = target.ok_or_else(|| Exit::Failure("--public-url: not a URL that can be called".to_owned()))?;
+        Ok((source.name.clone(), target))
+    });
+    let targets = targets.collect::<Result<Vec<_>, Exit>>()?;
+    let all_is_well = runtime()?.block_on(async {
+        let mut all_is_well = true;
+        for (source, target) in &targets {
+            let walk = probe::walk(target, CALLS).await;
+            all_is_well &= walk.steps.iter().all(|step| step.failure().is_none());
+            print(&format!("{}\n{}", config.callback_url(source, "<token>"), probe::lines(&walk.steps)));
+        }
+        all_is_well
+    });
+    Ok(if all_is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

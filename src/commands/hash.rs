@@ -1,0 +1,41 @@
+//! `smscope hash`: the hash that stands for a number in log records, one a line.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Exit;
+use super::parse::{numbers, subjects};
+use super::terminal::print;
+use crate::config::Loaded;
+use crate::data_dir::DataDir;
+use crate::number;
+use crate::telemetry::person::NumberHasher;
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// Phone number, with its country or as it is written in that of the first source; - reads numbers from standard input, one a line,
+    /// so that no list of processes shows them
+    #[arg(value_name = "NUMBER", required = true, allow_hyphen_values = true)]
+    pub numbers: Vec<String>,
+}
+
+/// # Errors
+/// What was given is no number; there is no key, since no smscope has run on the data directory.
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
+    let config = &loaded.config;
+    // Refuses what is no number, with the usual words.
+    let written = numbers(&arguments.numbers)?;
+    subjects(config, &written)?;
+    let Some(key) = DataDir::made_hash_key(&config.data_dir) else {
+        return Err(Exit::Failure(format!(
+            "there is no hash key in {:?}: expected the data directory of a smscope that has run (--data-dir)",
+            config.data_dir
+        )));
+    };
+    let hasher = NumberHasher::new(&key);
+    let region = config.sources[0].region;
+    let hashes = written.iter().map(|number| hasher.hash(&number::read(number, region).number) + "\n");
+    print(&hashes.collect::<String>());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,19 @@
+//! The store as commands read it, in use or not.
+
+use super::Exit;
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::serve::StartError;
+use crate::store::OpenError;
+use crate::store::query::ReadStore;
+
+/// # Errors
+/// There is no store, or it cannot be read.
+pub fn view(config: &Config) -> Result<ReadStore, Exit> {
+    DataDir::must_have_store(&config.data_dir)?;
+    ReadStore::open(&DataDir::private_of(&config.data_dir)).map_err(|error| store_error(config, error))
+}
+
+pub fn store_error(config: &Config, error: OpenError) -> Exit {
+    StartError::Store { path: config.data_dir.clone(), error }.into()
+}
