@@ -31,7 +31,7 @@ pub struct Watch {
 impl Watch {
     /// Must be used within a tokio runtime.
     pub fn new(source: &SourceName, api: SmsmodeApi, interval: Duration, status: Arc<AccountStatus>) -> Self {
-        api.expect(match api.mode() {
+        api.register(match api.mode() {
             ApiMode::Rest => &[Operation::Organisations, Operation::Channels],
             ApiMode::Legacy => &[Operation::Credit],
         });
@@ -58,7 +58,7 @@ pub async fn run(watch: Watch, shutdown: impl Future<Output = ()>) {
                 if throttle.is_due(&text) {
                     tracing::warn!(source = %watch.source, "cannot see the account: {text}");
                 }
-                pause.max(error.after.unwrap_or_default())
+                pause.max(error.retry_after.unwrap_or_default())
             }
         }
     })

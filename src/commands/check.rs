@@ -53,9 +53,9 @@ fn check_public_url(loaded: &Loaded, url: &str) -> Result<ExitCode, Exit> {
     let all_is_well = runtime()?.block_on(async {
         let mut all_is_well = true;
         for (source, target) in &targets {
-            let walk = probe::walk(target, CALLS).await;
-            all_is_well &= walk.steps.iter().all(|step| step.failure().is_none());
-            print(&format!("{}\n{}", config.callback_url(source, "<token>"), probe::lines(&walk.steps)));
+            let report = probe::call(target, CALLS).await;
+            all_is_well &= report.steps.iter().all(|step| step.failure().is_none());
+            print(&format!("{}\n{}", config.callback_url(source, "<token>"), probe::lines(&report.steps)));
         }
         all_is_well
     });

@@ -41,9 +41,9 @@ pub struct Target {
     timeout: Duration,
 }
 
-/// What a walk along a callback URL gave.
+/// The result of calls of a callback URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Walk {
+pub struct Report {
     /// In their order; after one that failed the others are not there, but for those that need not wait for it.
     pub steps: Vec<Step>,
     pub result: ProbeResult,
@@ -79,21 +79,21 @@ impl Target {
 }
 
 /// Calls `target` so many times, one after the other.
-pub async fn walk(target: &Target, calls: usize) -> Walk {
+pub async fn call(target: &Target, calls: usize) -> Report {
     let mut steps = Vec::new();
     let mut expires = None;
-    match along(target, calls, &mut steps, &mut expires).await {
-        Ok((result, took)) => Walk { steps, result, took: Some(took), expires },
+    match try_steps(target, calls, &mut steps, &mut expires).await {
+        Ok((result, took)) => Report { steps, result, took: Some(took), expires },
         Err((result, failed)) => {
             steps.push(failed);
-            Walk { steps, result, took: None, expires }
+            Report { steps, result, took: None, expires }
         }
     }
 }
 
 type Failed = (ProbeResult, Step);
 
-async fn along(
+async fn try_steps(
     target: &Target,
     calls: usize,
     steps: &mut Vec<Step>,
@@ -143,13 +143,13 @@ pub struct Probe {
 pub async fn run(probe: Probe, shutdown: impl Future<Output = ()>) {
     let throttle = LogThrottle::default();
     repeat(stagger(probe.interval), shutdown, || async {
-        let walk = walk(&probe.target, 1).await;
-        probe.meters.probed(walk.result, walk.took, walk.expires);
-        match walk.steps.iter().find_map(Step::failure) {
+        let report = call(&probe.target, 1).await;
+        probe.meters.probed(report.result, report.took, report.expires);
+        match report.steps.iter().find_map(Step::failure) {
             None if throttle.recovered() => tracing::info!(source = %probe.source, "the public URL works again"),
             None => {}
-            Some(failure) if throttle.is_due(walk.result.as_str()) => {
-                tracing::warn!(source = %probe.source, result = walk.result.as_str(), "the public URL does not work: {failure}");
+            Some(failure) if throttle.is_due(report.result.as_str()) => {
+                tracing::warn!(source = %probe.source, result = report.result.as_str(), "the public URL does not work: {failure}");
             }
             Some(_) => {}
         }

@@ -1,4 +1,4 @@
-//! What each step of a walk found.
+//! The steps of a probe, and what each found.
 
 use std::time::Duration;
 

@@ -60,21 +60,21 @@ fn plain(address: SocketAddr) -> Target {
 
 /// The result, and the line of the step that failed.
 async fn walked(target: &Target) -> (ProbeResult, String) {
-    let walk = walk(target, 3).await;
-    let failures: Vec<String> = walk.steps.iter().filter_map(Step::failure).collect();
+    let report = call(target, 3).await;
+    let failures: Vec<String> = report.steps.iter().filter_map(Step::failure).collect();
     assert!(failures.len() <= 1, "{failures:?}");
-    assert!(!lines(&walk.steps).contains("t0ken"), "{}", lines(&walk.steps));
-    (walk.result, failures.into_iter().next().unwrap_or_default())
+    assert!(!lines(&report.steps).contains("t0ken"), "{}", lines(&report.steps));
+    (report.result, failures.into_iter().next().unwrap_or_default())
 }
 
 #[tokio::test]
 async fn a_probe_that_comes_through_is_ok_at_each_step() {
-    let walk = walk(&plain(server(PROBE, Some(key()), Duration::ZERO)), 3).await;
-    assert_eq!(walk.result, ProbeResult::Ok, "{:?}", walk.steps);
-    assert!(walk.took.is_some_and(|took| took < Duration::from_millis(300)));
-    let names: Vec<&str> = walk.steps.iter().map(|step| step.name).collect();
+    let report = call(&plain(server(PROBE, Some(key()), Duration::ZERO)), 3).await;
+    assert_eq!(report.result, ProbeResult::Ok, "{:?}", report.steps);
+    assert!(report.took.is_some_and(|took| took < Duration::from_millis(300)));
+    let names: Vec<&str> = report.steps.iter().map(|step| step.name).collect();
     assert_eq!(names, step::STEPS);
-    assert!(lines(&walk.steps).contains("  process   ok       the smscope of this data directory\n"));
+    assert!(lines(&report.steps).contains("  process   ok       the smscope of this data directory\n"));
 }
 
 #[tokio::test]
@@ -116,8 +116,8 @@ async fn another_smscope_a_silent_one_and_a_slow_one_are_told_apart() {
         assert!(failure.contains(says), "{failure}");
     }
     let unknown = Target { challenge_key: None, ..plain(server(PROBE, None, Duration::ZERO)) };
-    let walk = walk(&unknown, 1).await;
-    assert_eq!((walk.result, walk.steps.iter().find_map(Step::failure)), (ProbeResult::Ok, None));
+    let report = call(&unknown, 1).await;
+    assert_eq!((report.result, report.steps.iter().find_map(Step::failure)), (ProbeResult::Ok, None));
 }
 
 #[tokio::test]
@@ -184,9 +184,11 @@ async fn a_certificate_that_is_not_to_be_trusted_is_told_with_what_to_do() {
     }
     let secure = secure_server(&server(&["localhost"], 2099));
     let url = format!("https://localhost:{}/hooks/smsmode/t0ken", secure.port());
-    let walk = walk(&target(&url, Some(trusting(&ours))), 1).await;
-    assert_eq!(walk.expires, "2099-01-01T00:00:00Z".parse().ok());
-    assert!(lines(&walk.steps).contains("  tls       ok       TLS 1.3, a chain that is trusted here until 2099-01-01"));
+    let report = call(&target(&url, Some(trusting(&ours))), 1).await;
+    assert_eq!(report.expires, "2099-01-01T00:00:00Z".parse().ok());
+    assert!(
+        lines(&report.steps).contains("  tls       ok       TLS 1.3, a chain that is trusted here until 2099-01-01")
+    );
     let port = self::server("HTTP/1.1 400 X\r\n\r\n", None, Duration::ZERO).port();
     let target = target(&format!("https://localhost:{port}/hooks/smsmode/t0ken"), Some(trusting(&ours)));
     let (found, failure) = walked(&target).await;

@@ -1,8 +1,8 @@
-//! Receipts that did not come: the provider gives a webhook up after 30 hours, and so it is asked.
+//! Reconciliation: the provider's API is asked for receipts that did not arrive, since the provider stops its retries after 30 hours.
 //!
-//! What it says of a message goes the same way as a webhook: decoded, stored under the same duplicate keys, counted once. The record
-//! says that it was asked for. Each channel has a list of its own, without a search and without an order that is documented: `walk.rs`
-//! has how it is read, `order.rs` what is taken for evidence of an order.
+//! A message of the API takes the same way as a webhook: decoded, stored under the same dedup keys, counted once. Its record is marked
+//! as reconciled. Each channel has a list of its own, without a search and without a documented order: `walk.rs` reads it, `order.rs`
+//! judges its order.
 
 mod order;
 mod walk;
@@ -45,7 +45,7 @@ pub struct Reconciler {
 }
 
 /// What a walk searches for.
-enum Wanted {
+enum Search {
     /// These messages, by their ids, with the times at which they were accepted.
     Messages(HashMap<String, Timestamp>),
     /// All that was accepted from `since` on and before `until`.
@@ -85,14 +85,14 @@ pub enum RoundError {
 impl Reconciler {
     /// Must be used within a tokio runtime.
     pub fn new(source: &Source, api: SmsmodeApi, store: Store, settings: config::Reconcile) -> Self {
-        api.expect(&[Operation::Messages]);
+        api.register(&[Operation::Messages]);
         Self { source: source.clone(), api, store, settings }
     }
 
-    /// One for the source of this name, or one for each that can be asked. Must be used within a tokio runtime.
+    /// One for the source of this name, or one for each that has an API. Must be used within a tokio runtime.
     ///
     /// # Errors
-    /// There is none that can be asked.
+    /// None has an API.
     pub fn of(config: &Config, name: Option<&str>, store: &Store) -> Result<Vec<Self>, NotConfigured> {
         let reconciler = |(source, api): (&Source, config::Api)| {
             Self::new(source, SmsmodeApi::new(&source.name, api), store.clone(), config.reconcile)
@@ -104,7 +104,7 @@ impl Reconciler {
         &self.source.name
     }
 
-    /// Asks for the messages that have been pending for too long.
+    /// Searches for the messages that have been pending for too long.
     ///
     /// # Errors
     /// The provider's API or the store does not do its part.
@@ -123,33 +123,33 @@ impl Reconciler {
             let list = MessageList::of(&message.channel);
             by_list.entry(list.channel).or_default().insert(message.message_id, message.accepted_at);
         }
-        let wanted = by_list.into_iter().map(|(channel, messages)| {
+        let searches = by_list.into_iter().map(|(channel, messages)| {
             let limit = self.settings.max_pages.min(PAGES_PER_ROUND + messages.len());
-            (MessageList::of(channel), Wanted::Messages(messages), limit)
+            (MessageList::of(channel), Search::Messages(messages), limit)
         });
-        self.walk(wanted.collect()).await
+        self.walk(searches.collect()).await
     }
 
-    /// Asks for all that was accepted from `since` on and before `until`, whether or not it is known here: in the lists of the channels
-    /// that the source has been seen to have.
+    /// Reads all that was accepted from `since` on and before `until`, whether or not it is stored: from the lists of the channels that
+    /// the source is known to have.
     ///
     /// # Errors
     /// As [`Reconciler::round`].
     pub async fn period(&self, since: Timestamp, until: Timestamp) -> Result<Tally, RoundError> {
         let seen: BTreeSet<&str> =
             self.store.channels(&self.source.name).iter().map(|channel| MessageList::of(channel).channel).collect();
-        let is_asked =
+        let is_read =
             |list: &&MessageList| seen.contains(list.channel) || (seen.is_empty() && *list == &MESSAGE_LISTS[0]);
-        let lists = MESSAGE_LISTS.iter().filter(is_asked);
-        self.walk(lists.map(|list| (list, Wanted::Period { since, until }, self.settings.max_pages)).collect()).await
+        let lists = MESSAGE_LISTS.iter().filter(is_read);
+        self.walk(lists.map(|list| (list, Search::Period { since, until }, self.settings.max_pages)).collect()).await
     }
 
     /// Reads each list, also when another one could not be read.
-    async fn walk(&self, lists: Vec<(&'static MessageList, Wanted, usize)>) -> Result<Tally, RoundError> {
+    async fn walk(&self, lists: Vec<(&'static MessageList, Search, usize)>) -> Result<Tally, RoundError> {
         let mut tally = Tally::default();
         let mut failed = None;
-        for (list, wanted, limit) in lists {
-            failed = failed.or(Walk::new(self, list, wanted, &mut tally, limit).run().await.err());
+        for (list, search, limit) in lists {
+            failed = failed.or(Walk::new(self, list, search, &mut tally, limit).run().await.err());
         }
         failed.map_or(Ok(tally), Err)
     }
@@ -161,7 +161,7 @@ impl Reconciler {
                 Ok(items) => return Ok(items),
                 Err(error) => {
                     let wait = pause(&error, attempt);
-                    if attempt == MAX_ATTEMPTS || !error.may_pass() || wait > MAX_PAUSE {
+                    if attempt == MAX_ATTEMPTS || !error.is_transient() || wait > MAX_PAUSE {
                         return Err(error);
                     }
                     tokio::time::sleep(wait).await;
@@ -171,7 +171,7 @@ impl Reconciler {
         }
     }
 
-    /// Stores each by itself, all at once: the store takes them in one transaction, and says of each whether it was new.
+    /// Stores each by itself, all at once: the store commits them in one transaction, and tells of each whether it was new.
     async fn store(&self, found: Vec<DecodedRequest<'_>>, tally: &mut Tally) -> Result<(), StoreError> {
         let mut commits = JoinSet::new();
         for message in found {
@@ -196,41 +196,41 @@ impl Reconciler {
     }
 }
 
-impl Wanted {
-    fn has(&mut self, event: &Event) -> bool {
+impl Search {
+    fn matches(&mut self, event: &Event) -> bool {
         match self {
-            Wanted::Messages(messages) => match event {
+            Search::Messages(messages) => match event {
                 Event::Receipt(receipt) => messages.remove(&receipt.message_id).is_some(),
                 _ => false,
             },
-            // What has no time is taken: it is known, or it is missed.
-            Wanted::Period { since, until } => time(event).is_none_or(|time| *since <= time && time < *until),
+            // One without a time may be of the period: the store tells whether it is new.
+            Search::Period { since, until } => time(event).is_none_or(|time| *since <= time && time < *until),
         }
     }
 
     fn is_satisfied(&self) -> bool {
-        matches!(self, Wanted::Messages(messages) if messages.is_empty())
+        matches!(self, Search::Messages(messages) if messages.is_empty())
     }
 
     /// Nothing that is accepted later is searched for.
     fn newest(&self) -> Timestamp {
         match self {
-            Wanted::Messages(messages) => {
+            Search::Messages(messages) => {
                 let newest = messages.values().max().copied().unwrap_or(Timestamp::MIN);
                 newest.checked_add(CLOCK_SKEW).unwrap_or(Timestamp::MAX)
             }
-            Wanted::Period { until, .. } => *until,
+            Search::Period { until, .. } => *until,
         }
     }
 
     /// Nothing that is accepted before is searched for.
     fn oldest(&self) -> Timestamp {
         match self {
-            Wanted::Messages(messages) => {
+            Search::Messages(messages) => {
                 let oldest = messages.values().min().copied().unwrap_or(Timestamp::MAX);
                 oldest.checked_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN)
             }
-            Wanted::Period { since, .. } => *since,
+            Search::Period { since, .. } => *since,
         }
     }
 }
@@ -249,7 +249,7 @@ pub async fn run(reconciler: Reconciler, meters: ReconcileMeters, shutdown: impl
     let source = &reconciler.source.name;
     let interval = reconciler.settings.interval;
     let throttle = LogThrottle::default();
-    // What has been overdue since before the start is not made to wait for an hour.
+    // What has been overdue since before the start does not wait for an hour.
     repeat(stagger(interval), shutdown, || async {
         let ended = reconciler.round().await;
         meters.ended(match &ended {
@@ -277,7 +277,7 @@ pub async fn run(reconciler: Reconciler, meters: ReconcileMeters, shutdown: impl
                     tracing::warn!(%source, "cannot ask for receipts: {text}");
                 }
                 match error {
-                    RoundError::Api(error) => wait.max(error.after.unwrap_or_default()),
+                    RoundError::Api(error) => wait.max(error.retry_after.unwrap_or_default()),
                     _ => wait,
                 }
             }

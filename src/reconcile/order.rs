@@ -27,8 +27,8 @@ struct Span {
 }
 
 impl Order {
-    /// Takes a page's times, in its order; a message without one says nothing.
-    pub fn see(&mut self, page: usize, times: impl IntoIterator<Item = Timestamp>) {
+    /// Adds a page's times, in its order; messages without a time are no evidence.
+    pub fn add(&mut self, page: usize, times: impl IntoIterator<Item = Timestamp>) {
         let mut span: Option<Span> = None;
         let mut last: Option<Timestamp> = None;
         for time in times {
@@ -81,7 +81,7 @@ mod tests {
     fn order(pages: &[&[i64]]) -> Order {
         let mut order = Order::default();
         for (at, page) in pages.iter().enumerate() {
-            order.see(at + 1, page.iter().copied().map(second));
+            order.add(at + 1, page.iter().copied().map(second));
         }
         order
     }

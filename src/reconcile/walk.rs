@@ -1,4 +1,4 @@
-//! How a list is read: page by page, until all that is searched for has been found, the list ends, or it has become older than that.
+//! Reads a list of messages: page by page, until all that is searched for has been found, the list ends, or it has become older than that.
 //!
 //! A list that has been seen to be newest first need not be read from its beginning to what is old in it: pages that are newer than
 //! all that is searched for are skipped, by steps that double and then by halves. So one message from yesterday costs some twenty requests,
@@ -8,13 +8,13 @@ use crate::inbound::{self, DecodedRequest};
 use crate::smsmode_api::{Failure, MessageList, PAGE_SIZE};
 
 use super::order::Order;
-use super::{Reconciler, RoundError, Tally, Wanted, time};
+use super::{Reconciler, RoundError, Search, Tally, time};
 
-/// One list that is being read.
+/// A list that is being read.
 pub(super) struct Walk<'a> {
     reconciler: &'a Reconciler,
     list: &'static MessageList,
-    wanted: Wanted,
+    search: Search,
     tally: &'a mut Tally,
     order: Order,
     /// Pages that may still be read.
@@ -34,11 +34,11 @@ impl<'a> Walk<'a> {
     pub fn new(
         reconciler: &'a Reconciler,
         list: &'static MessageList,
-        wanted: Wanted,
+        search: Search,
         tally: &'a mut Tally,
         limit: usize,
     ) -> Self {
-        Self { reconciler, list, wanted, tally, order: Order::default(), left: limit, last: None }
+        Self { reconciler, list, search, tally, order: Order::default(), left: limit, last: None }
     }
 
     pub async fn run(mut self) -> Result<(), RoundError> {
@@ -62,14 +62,14 @@ impl<'a> Walk<'a> {
 
     /// Whether nothing that is searched for comes after this page.
     fn ends_with(&self, page: usize) -> bool {
-        self.wanted.is_satisfied()
+        self.search.is_satisfied()
             || self.last.is_some_and(|last| last <= page)
-            || self.order.is_past(page, self.wanted.oldest())
+            || self.order.is_past(page, self.search.oldest())
     }
 
     /// Whether nothing that is searched for is on this page or before it.
     fn is_skipped(&self, page: usize) -> bool {
-        self.order.is_newer(page, self.wanted.newest())
+        self.order.is_newer(page, self.search.newest())
     }
 
     /// From a page that is skipped to the first that is not.
@@ -114,11 +114,11 @@ impl<'a> Walk<'a> {
         }
         let source = &self.reconciler.source;
         let messages: Vec<_> = items.iter().filter_map(|item| inbound::api_message(source, "GET", item)).collect();
-        self.order.see(page, messages.iter().flat_map(|message| &message.events).filter_map(time));
-        let is_wanted = |message: &DecodedRequest<'_>| message.events.iter().any(|event| self.wanted.has(event));
+        self.order.add(page, messages.iter().flat_map(|message| &message.events).filter_map(time));
+        let is_wanted = |message: &DecodedRequest<'_>| message.events.iter().any(|event| self.search.matches(event));
         let found: Vec<_> = messages.into_iter().filter(is_wanted).collect();
         self.tally.looked_for += found.len() as u64;
         self.reconciler.store(found, self.tally).await?;
-        Ok(!self.wanted.is_satisfied())
+        Ok(!self.search.is_satisfied())
     }
 }

@@ -1,5 +1,5 @@
-//! Sends failed messages again, by the provider's API, when the store says that one is due. What becomes of each is decided and noted
-//! in the store, before the provider is asked and after: see `src/store/resends/`.
+//! Resends failed messages by the provider's API when they are due. The store decides what becomes of each, and records it before the
+//! request to the provider and after: see `src/store/resends/`.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ const STORE_RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Resends the messages of one source.
 pub struct Resender {
     source: Source,
-    /// `None`: what there is to do is not the provider's.
+    /// `None`: no rule of the source resends by the API.
     api: Option<SmsmodeApi>,
-    /// Where the provider is to report; `None`: where the channel says.
+    /// The callback URL of what is sent; `None`: that of the channel.
     callback_url: Option<String>,
     store: Store,
 }
@@ -35,7 +35,7 @@ impl Resender {
     /// Must be used within a tokio runtime.
     pub fn new(source: &Source, api: Option<SmsmodeApi>, callback_url: Option<String>, store: Store) -> Self {
         if let Some(api) = &api {
-            api.expect(&[Operation::Send]);
+            api.register(&[Operation::Send]);
         }
         Self { source: source.clone(), api, callback_url, store }
     }
@@ -85,12 +85,12 @@ impl Resender {
         if health.throttle.is_due(&text) {
             tracing::warn!(%source, "cannot send again: {text}");
         }
-        if error.may_have_been_done() {
+        if error.may_have_succeeded() {
             let result = ResendResult::Uncertain.as_str();
             tracing::warn!(%source, replaces = to_send.message_id, result, "a failed message may have been sent again");
             return (SendResult::Uncertain, Duration::ZERO);
         }
-        if !error.may_pass() {
+        if !error.is_transient() {
             return (SendResult::Refused, Duration::ZERO);
         }
         let wait = pause(error, health.failures);

@@ -1,9 +1,9 @@
-//! The sources that a command asks about, and the API of each.
+//! The sources of a command that needs the provider's API, and the API of each.
 
 use crate::config::{Api, ApiMode, Config, Source};
 use crate::event::SourceName;
 
-/// Why the configuration has nothing to ask with: one line, naming what is expected.
+/// Why the configuration has no API for a command: one line, naming what is expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotConfigured {
     #[error("--source: no such source; expected one of {0}")]
@@ -14,7 +14,7 @@ pub enum NotConfigured {
     Legacy(SourceName),
 }
 
-/// The source of this name, or all that can be asked, each with its REST API.
+/// The source of this name, or all that have an API, each with its REST API.
 ///
 /// # Errors
 /// There is none, or one of them has no REST API.

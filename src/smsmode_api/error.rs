@@ -1,10 +1,10 @@
-//! Why the provider's API did not give what was asked for.
+//! Errors of the provider's API.
 
 use std::time::Duration;
 
 use super::Operation;
 
-/// In what way it failed: the `result` label, `ok` aside.
+/// The class of an error: the `result` label, `ok` aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {
     /// 401 or 403: the key.
@@ -14,11 +14,11 @@ pub enum Failure {
     Refused,
     ServerError,
     Timeout,
-    /// No connection, or nobody there who is trusted: nothing was sent.
+    /// No connection, or no trusted certificate: nothing was sent.
     Unreachable,
-    /// The connection broke before the end of the answer.
+    /// The connection broke before the end of the response.
     Broken,
-    /// A whole answer that is not what it should be.
+    /// A whole response that is not what it should be.
     Invalid,
 }
 
@@ -45,17 +45,17 @@ pub struct ApiError {
     pub operation: Operation,
     pub failure: Failure,
     /// How long the provider asks to wait, at most an hour.
-    pub after: Option<Duration>,
+    pub retry_after: Option<Duration>,
     why: String,
 }
 
 impl ApiError {
     pub(super) fn new(operation: Operation, failure: Failure, why: impl Into<String>) -> Self {
-        Self { operation, failure, after: None, why: why.into() }
+        Self { operation, failure, retry_after: None, why: why.into() }
     }
 
     /// Whether the same request may succeed later.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self.failure {
             Failure::RateLimited
             | Failure::ServerError
@@ -67,8 +67,8 @@ impl ApiError {
         }
     }
 
-    /// Whether the provider may have done what it was asked to, all the same.
-    pub fn may_have_been_done(&self) -> bool {
+    /// Whether the provider may have done what was requested all the same.
+    pub fn may_have_succeeded(&self) -> bool {
         matches!(self.failure, Failure::ServerError | Failure::Timeout | Failure::Broken | Failure::Invalid)
     }
 }

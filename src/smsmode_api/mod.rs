@@ -61,7 +61,7 @@ const RESULTS: &[&str] = &[
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What is asked for: the `operation` label.
+/// What is requested: the `operation` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     Organisations,
@@ -143,8 +143,8 @@ impl SmsmodeApi {
         self.settings.mode
     }
 
-    /// The results of these operations exist at 0 from here on.
-    pub fn expect(&self, operations: &[Operation]) {
+    /// Registers the metrics of these operations, at 0.
+    pub fn register(&self, operations: &[Operation]) {
         for operation in operations {
             self.meters.open(operation.as_str());
         }
@@ -153,7 +153,7 @@ impl SmsmodeApi {
     /// The organisations that the key belongs to.
     ///
     /// # Errors
-    /// As every call here: the provider does not answer, not in time, not in full, not with success, or not with what it says.
+    /// As every request here: no response, not in time, not in full, without success, or not of the documented form.
     pub async fn organisations(&self) -> Result<Vec<Organisation>, ApiError> {
         let items = self.all(Operation::Organisations, "commons/v1/organisations").await?;
         Ok(items.iter().map(Organisation::read).collect())
@@ -171,7 +171,7 @@ impl SmsmodeApi {
         self.read_channel(Operation::Channel, channel, &value)
     }
 
-    /// Sets where a channel's receipts and replies go by default; `None` is nowhere. Gives the channel as it is then.
+    /// Sets the default callback URLs of a channel's receipts and replies; `None` is none. Gives the channel as it is then.
     pub async fn set_callbacks(
         &self,
         organisation: &str,
@@ -192,7 +192,7 @@ impl SmsmodeApi {
     /// Sends a message. Gives the message resource, which has the shape of a receipt.
     ///
     /// # Errors
-    /// After one for which [`ApiError::may_have_been_done`] the message may have been sent all the same.
+    /// After one for which [`ApiError::may_have_succeeded`] the message may have been sent all the same.
     pub async fn send(&self, message: &Outgoing) -> Result<Value, ApiError> {
         let mut body = json!({"recipient": {"to": message.to}, "body": {"text": message.text}});
         for (name, value) in [
@@ -260,7 +260,7 @@ impl SmsmodeApi {
         read.ok_or_else(|| ApiError::new(operation, Failure::Invalid, "answered with another channel"))
     }
 
-    /// One request. `read` takes the answer's body, which should be `expected`.
+    /// One request. `read` takes the response's body, which should be `expected`.
     async fn call<T>(
         &self,
         operation: Operation,
@@ -342,7 +342,7 @@ impl SmsmodeApi {
             false => format!("answered {}: {said}", head.status),
         };
         let mut error = ApiError::new(operation, failure, why);
-        error.after = retry_after(&head.headers);
+        error.retry_after = retry_after(&head.headers);
         Err(error)
     }
 }
@@ -370,7 +370,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_sec
 
 /// How long to wait before retrying what failed for the `attempt`th time, from 1: what the provider asks for, else by backoff.
 pub fn pause(error: &ApiError, attempt: u32) -> Duration {
-    error.after.unwrap_or_else(|| BACKOFF.after(attempt))
+    error.retry_after.unwrap_or_else(|| BACKOFF.after(attempt))
 }
 
 #[cfg(test)]

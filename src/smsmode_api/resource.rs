@@ -1,4 +1,4 @@
-//! What the provider's API tells of organisations and channels.
+//! Organisations and channels, as the provider's API has them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub struct Channel {
     pub callbacks: Callbacks,
 }
 
-/// Where a channel's receipts and replies go, unless a message says otherwise.
+/// The callback URLs of a channel's receipts and replies, unless a message has its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callbacks {
     pub status: Option<String>,

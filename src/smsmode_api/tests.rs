@@ -132,7 +132,7 @@ async fn each_way_to_fail_is_told_apart_in_one_line_without_the_key() {
     let mut quick = settings(&stand_in, ApiMode::Rest);
     quick.timeout = Duration::from_millis(300);
     let quick = SmsmodeApi::new(&source(), quick);
-    for (fault, failure, may_pass, may_have_been_done, says) in [
+    for (fault, failure, is_transient, may_have_succeeded, says) in [
         (Fault::Status(401), Failure::Unauthorized, false, false, "answered 401 Unauthorized: no luck; today"),
         (Fault::Status(403), Failure::Unauthorized, false, false, "answered 403"),
         (Fault::Status(404), Failure::Refused, false, false, "answered 404"),
@@ -152,7 +152,7 @@ async fn each_way_to_fail_is_told_apart_in_one_line_without_the_key() {
         let error = api.channels().await.unwrap_err();
         let text = error.to_string();
         assert_eq!(error.failure, failure, "{fault:?}: {text}");
-        assert_eq!((error.may_pass(), error.may_have_been_done()), (may_pass, may_have_been_done), "{fault:?}");
+        assert_eq!((error.is_transient(), error.may_have_succeeded()), (is_transient, may_have_succeeded), "{fault:?}");
         assert!(text.starts_with("smsmode's API (channels): ") && text.contains(says), "{fault:?}: {text}");
         assert!(!text.contains(API_KEY) && text.lines().count() == 1, "{text}");
         let (low, high) = if fault == Fault::TooMany(7) { (7.0, 7.0) } else { (0.5, 1.0) };
@@ -173,7 +173,7 @@ async fn nobody_there_and_a_wrong_key_are_told_apart() {
     assert_eq!(error.failure, Failure::Unauthorized);
     settings.url = format!("http://{closed}/").parse().unwrap();
     let error = SmsmodeApi::new(&source(), settings).channels().await.unwrap_err();
-    assert_eq!((error.failure, error.may_have_been_done()), (Failure::Unreachable, false));
+    assert_eq!((error.failure, error.may_have_succeeded()), (Failure::Unreachable, false));
     assert!(error.to_string().ends_with("Connection refused (os error 111)"), "{error}");
 }
 

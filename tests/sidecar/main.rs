@@ -9,16 +9,16 @@ mod support;
 
 mod admin;
 mod asking;
+mod auth_throttle;
+mod authentication;
 mod backends;
 mod command_line;
 mod damaged;
-mod entrance;
 mod erase;
 mod events;
 mod examples;
 mod floods;
 mod generated;
-mod guessing;
 mod http;
 mod identity;
 mod kept;

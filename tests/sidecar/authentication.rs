@@ -1,4 +1,4 @@
-//! Who may enter, by token, address, channel and credentials, and which refusal comes first.
+//! Authentication by token, address, channel and credentials, and the order of rejections.
 
 use crate::support::{Answer, HOOK, Launch, NUMBER, Smscope, TOKEN, post, receipt, request};
 use base64::Engine;

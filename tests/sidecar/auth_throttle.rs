@@ -1,10 +1,10 @@
-//! What guessing a token costs, and whom it does not cost anything: who has the right one.
+//! Throttling of failed authentications: a client with the right token is never delayed.
 
 use std::time::{Duration, Instant};
 
 use crate::support::{Answer, HOOK, Smscope, TOKEN, eventually, request};
 
-/// Failures that an address has free, and what is past that and held against it for a minute.
+/// Failures of an address before it is throttled, and those past that which count for another minute.
 const FREE: usize = 100;
 const HELD: usize = 30;
 
