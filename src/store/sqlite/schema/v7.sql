@@ -1,1 +1,1 @@
--- `network_name` beside `network`, in the labels of sms_network_outcomes_total: src/store/network_names.rs, which knows the names.
+-- `network_name` beside `network`, in the labels of sms_network_outcomes_total: src/store/sqlite/network_names.rs, which knows the names.
