@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
-use crate::event::{Country, Network, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Status, Unrecognized};
+use crate::event::{Country, Event, Network, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Status, Unrecognized};
 use crate::record::Kind;
 
 mod relays;

@@ -241,7 +241,7 @@ mod tests {
         Add(Vec<i64>, bool),
         /// Another key for one of the messages.
         Rekey(usize, i64),
-        /// One step of housekeeping, whose transaction commits or does not.
+        /// One step of maintenance, whose transaction commits or does not.
         Move(bool),
         Restart,
     }
