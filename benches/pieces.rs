@@ -11,7 +11,7 @@ use smscope::number;
 use smscope::provider::{DecodeContext, Webhook, default_provider};
 use smscope::record::{Entry, Kind, Record};
 use smscope::telemetry::logs::LogEncoder;
-use smscope::telemetry::person::{Discretion, NumberHasher};
+use smscope::telemetry::redaction::{NumberHasher, PrivacyPolicy};
 use smscope::telemetry::{prometheus, resource::Resource};
 
 const RECEIPT: &[u8] = br#"{"messageId":"5f0c6a52-0001-4d3b-8f17-000000000001","acceptedAt":"2026-04-01T16:00:08","sentDate":"2026-04-01T16:00:08","channel":{"channelId":"9a6f0e56-5b0a-4d4c-b0c5-6f5d29f4b6f1","name":"main","type":"SMS","flow":"TRANSACTIONAL"},"type":"SMS","direction":"MT","recipient":{"to":"33612345678"},"from":"ACME","body":{"text":"Your order is ready for pick-up.","encoding":"GSM7","messagePartCount":1,"length":32},"price":{"amount":"0.045","currency":"EUR"},"status":{"deliveryDate":"2026-04-01T16:00:11","value":"DELIVERED","lookup":{"mccMnc":"20801","country":"France","network":"Orange"}},"refClient":"order-1"}"#;
@@ -76,7 +76,7 @@ fn encode_512_log_records(bencher: Bencher) {
     let encoder = LogEncoder::new(
         Resource::new(&config.otlp, instance),
         instance,
-        Discretion::default(),
+        PrivacyPolicy::default(),
         NumberHasher::new(&[7; 32]),
     );
     bencher.bench_local(|| encoder.encode(black_box(&entries)));

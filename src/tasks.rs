@@ -12,7 +12,7 @@ use std::thread::{Builder, JoinHandle};
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
 
-use crate::meters;
+use crate::process_metrics;
 
 #[cfg(test)]
 pub mod fault;
@@ -98,7 +98,7 @@ impl Task {
 
     /// Logs and counts a failure of it.
     pub fn failed(self, how: &str) {
-        meters::task_failures(self.as_str()).increment(1);
+        process_metrics::task_failures(self.as_str()).increment(1);
         let consequence = if self.is_of_the_process() { "smscope ends, to be restarted" } else { "the others go on" };
         tracing::error!(task = self.as_str(), "a background task {how}; {consequence}");
     }

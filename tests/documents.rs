@@ -10,12 +10,12 @@ use smscope::account::AccountStatus;
 use smscope::config::{Config, Flags, Otlp, Privacy, Recipient, Text, VARIABLES};
 use smscope::event::{Reason, SourceName};
 use smscope::ledger::catalogue::Description;
-use smscope::meters::{self, WebhookResult};
+use smscope::process_metrics::{self, WebhookResult};
 use smscope::record::{Entry, Kind, Position, Record, Resend, Through};
 use smscope::store::{FloodRule, Settings, Store};
 use smscope::telemetry::export_logs::ExportStatus;
 use smscope::telemetry::logs::LogEncoder;
-use smscope::telemetry::person::{Discretion, NumberHasher};
+use smscope::telemetry::redaction::{NumberHasher, PrivacyPolicy};
 use smscope::telemetry::resource::Resource;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -101,7 +101,7 @@ fn every_metric_is_in_its_document_with_its_labels_and_no_other_is() {
         .filter(|(name, _)| name.starts_with("sms_") || name.starts_with("smscope_"))
         .collect();
     let durable = durable();
-    let real = durable.iter().map(|metric| metric.name).chain(meters::ALL.iter().map(|meter| meter.name));
+    let real = durable.iter().map(|metric| metric.name).chain(process_metrics::ALL.iter().map(|meter| meter.name));
     assert_eq!(names(documented.keys().copied()), names(real));
     for metric in durable {
         assert_eq!(documented[metric.name], metric.labels.join(" "), "{}", metric.name);
@@ -110,7 +110,8 @@ fn every_metric_is_in_its_document_with_its_labels_and_no_other_is() {
 
 #[test]
 fn every_name_of_a_metric_in_any_document_is_one() {
-    let real = names(durable().iter().map(|metric| metric.name).chain(meters::ALL.iter().map(|meter| meter.name)));
+    let real =
+        names(durable().iter().map(|metric| metric.name).chain(process_metrics::ALL.iter().map(|meter| meter.name)));
     for (path, document) in documents() {
         let words = document.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for word in words.filter(|word| word.starts_with("sms_") || word.starts_with("smscope_")) {
@@ -162,9 +163,9 @@ fn full_log_record_keys() -> Vec<String> {
     };
     let source = SourceName::new("smsmode").unwrap();
     let asked = Privacy { recipient: Recipient::Plain, text: Text::Exported };
-    let discretion = Discretion::from_iter([(source.clone(), asked)]);
+    let policy = PrivacyPolicy::from_iter([(source.clone(), asked)]);
     let instance = Uuid::nil();
-    let encoder = LogEncoder::new(Resource::new(&otlp, instance), instance, discretion, NumberHasher::new(&[0; 32]));
+    let encoder = LogEncoder::new(Resource::new(&otlp, instance), instance, policy, NumberHasher::new(&[0; 32]));
     let some = || Some("1".to_owned());
     let record = Record {
         occurred_at: Some(Timestamp::UNIX_EPOCH),
@@ -344,10 +345,21 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ("ledger", &["event", "number", "lifecycle"]),
         ("provider", &["event", "number", "json"]),
         ("route", &["event", "record", "provider"]),
-        ("tasks", &["meters"]),
+        ("tasks", &["process_metrics"]),
         (
             "store",
-            &["event", "record", "route", "number", "json", "lifecycle", "ledger", "meters", "diagnostics", "tasks"],
+            &[
+                "event",
+                "record",
+                "route",
+                "number",
+                "json",
+                "lifecycle",
+                "ledger",
+                "process_metrics",
+                "diagnostics",
+                "tasks",
+            ],
         ),
         (
             "ingest",
@@ -357,7 +369,7 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
                 "inbound",
                 "store",
                 "config",
-                "meters",
+                "process_metrics",
                 "listener",
                 "secret",
                 "probe_challenge",
@@ -367,19 +379,36 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ),
         ("inbound", &["event", "provider", "store", "config"]),
         ("health", &[]),
-        ("listener", &["config", "meters", "diagnostics", "tasks"]),
+        ("listener", &["config", "process_metrics", "diagnostics", "tasks"]),
         ("outbound", &["config"]),
-        ("smsmode_api", &["event", "json", "config", "secret", "meters", "outbound"]),
+        ("smsmode_api", &["event", "json", "config", "secret", "process_metrics", "outbound"]),
         ("probe_challenge", &["event"]),
-        ("probe", &["event", "config", "meters", "outbound", "probe_challenge", "diagnostics", "tasks"]),
-        ("reconcile", &["event", "inbound", "store", "config", "meters", "smsmode_api", "diagnostics", "tasks"]),
+        ("probe", &["event", "config", "process_metrics", "outbound", "probe_challenge", "diagnostics", "tasks"]),
+        (
+            "reconcile",
+            &["event", "inbound", "store", "config", "process_metrics", "smsmode_api", "diagnostics", "tasks"],
+        ),
         ("resend", &["event", "inbound", "store", "config", "smsmode_api", "diagnostics"]),
-        ("account", &["event", "config", "ledger", "meters", "smsmode_api", "diagnostics", "tasks"]),
+        ("account", &["event", "config", "ledger", "process_metrics", "smsmode_api", "diagnostics", "tasks"]),
         (
             "relay",
-            &["event", "record", "route", "config", "secret", "store", "meters", "outbound", "diagnostics", "tasks"],
+            &[
+                "event",
+                "record",
+                "route",
+                "config",
+                "secret",
+                "store",
+                "process_metrics",
+                "outbound",
+                "diagnostics",
+                "tasks",
+            ],
         ),
-        ("telemetry", &["event", "record", "number", "ledger", "config", "meters", "outbound", "diagnostics", "tasks"]),
+        (
+            "telemetry",
+            &["event", "record", "number", "ledger", "config", "process_metrics", "outbound", "diagnostics", "tasks"],
+        ),
         (
             "admin",
             &[
@@ -387,7 +416,7 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
                 "record",
                 "number",
                 "ledger",
-                "meters",
+                "process_metrics",
                 "listener",
                 "secret",
                 "tasks",

@@ -1,7 +1,7 @@
 //! Account watch: how much credit there is, and how much of each limit has been used, in the provider's own numbers.
 //!
 //! One task a source asks the provider's API now and then. What it learns is kept in memory only and shown as gauges; a provider that
-//! does not answer shows in the counters of [`crate::meters`], and values that have grown old are shown no more.
+//! does not answer shows in the counters of [`crate::process_metrics`], and values that have grown old are shown no more.
 
 mod status;
 
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::config::ApiMode;
 use crate::diagnostics::LogThrottle;
 use crate::event::SourceName;
-use crate::meters::AccountMeters;
+use crate::process_metrics::AccountMetrics;
 use crate::smsmode_api::{ApiError, Operation, Organisation, SmsmodeApi};
 use crate::tasks::periodic::{jittered, repeat, stagger};
 
@@ -24,7 +24,7 @@ pub struct Watch {
     pub source: SourceName,
     pub api: SmsmodeApi,
     pub interval: Duration,
-    pub meters: AccountMeters,
+    pub metrics: AccountMetrics,
     pub status: Arc<AccountStatus>,
 }
 
@@ -35,7 +35,7 @@ impl Watch {
             ApiMode::Rest => &[Operation::Organisations, Operation::Channels],
             ApiMode::Legacy => &[Operation::Credit],
         });
-        Self { source: source.clone(), api, interval, meters: AccountMeters::new(source.as_str()), status }
+        Self { source: source.clone(), api, interval, metrics: AccountMetrics::new(source.as_str()), status }
     }
 }
 
@@ -46,14 +46,14 @@ pub async fn run(watch: Watch, shutdown: impl Future<Output = ()>) {
         let pause = jittered(watch.interval);
         match poll(&watch).await {
             Ok(()) => {
-                watch.meters.seen(Timestamp::now());
+                watch.metrics.seen(Timestamp::now());
                 if throttle.recovered() {
                     tracing::info!(source = %watch.source, "the account can be seen again");
                 }
                 pause
             }
             Err(error) => {
-                watch.meters.not_seen();
+                watch.metrics.not_seen();
                 let text = error.to_string();
                 if throttle.is_due(&text) {
                     tracing::warn!(source = %watch.source, "cannot see the account: {text}");

@@ -19,7 +19,7 @@ use crate::event::Reason;
 use crate::record::{Entry, Kind, Position};
 use crate::store::query::ReadStore;
 use crate::store::search::EventFilter;
-use crate::telemetry::person::{Discretion, NumberHasher};
+use crate::telemetry::redaction::{NumberHasher, PrivacyPolicy};
 
 use printer::EventPrinter;
 
@@ -94,7 +94,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let view = view(&loaded.config)?;
     let sources = loaded.config.sources.iter().map(|source| (source.name.clone(), source.privacy));
     let hasher = DataDir::made_hash_key(&loaded.config.data_dir).map(|key| NumberHasher::new(&key));
-    let printer = EventPrinter { discretion: Discretion::from_iter(sources), hasher, json: arguments.json };
+    let printer = EventPrinter { policy: PrivacyPolicy::from_iter(sources), hasher, json: arguments.json };
     // What arrives while the newest are searched for is followed from here.
     let position = view.newest().map_err(Exit::failure)?;
     let found = view.newest_events(&filter, arguments.limit).map_err(Exit::failure)?;

@@ -10,7 +10,7 @@ use super::terminal::print;
 use crate::config::Loaded;
 use crate::data_dir::DataDir;
 use crate::number;
-use crate::telemetry::person::NumberHasher;
+use crate::telemetry::redaction::NumberHasher;
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {

@@ -14,7 +14,7 @@ use crate::config::Loaded;
 use crate::number::networks;
 use crate::record::{Entry, Kind, Record};
 use crate::store::query::Message;
-use crate::telemetry::person::{full, mask, without_numbers};
+use crate::telemetry::redaction::{full, mask, without_numbers};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {

@@ -12,7 +12,7 @@ use super::forwarded;
 use super::response::Rejection;
 use crate::config::{Basic, Source};
 use crate::event::TraceParent;
-use crate::meters::SourceMeters;
+use crate::process_metrics::SourceMetrics;
 use crate::secret::{CandidateDigest, Secret};
 
 /// One source with what its clients have to present.
@@ -20,13 +20,13 @@ pub struct SourceAuth {
     pub source: Source,
     /// The tokens in force, generated or given.
     pub tokens: Vec<Secret>,
-    pub meters: SourceMeters,
+    pub metrics: SourceMetrics,
 }
 
 pub struct Authenticator {
     sources: HashMap<String, SourceAuth>,
     /// Counts requests to no configured source.
-    unknown: SourceMeters,
+    unknown: SourceMetrics,
     /// Compared with if the source is unknown, so that this takes as long as a wrong token.
     dummy_token: Secret,
     /// The proxies that any source trusts.
@@ -55,7 +55,7 @@ impl Authenticator {
         Self {
             trusted_proxies,
             sources: sources.into_iter().map(|one| (one.source.name.to_string(), one)).collect(),
-            unknown: SourceMeters::new("unknown"),
+            unknown: SourceMetrics::new("unknown"),
             dummy_token: Secret::new(String::new()),
         }
     }
@@ -68,7 +68,7 @@ impl Authenticator {
     }
 
     /// The metrics of requests to no configured source.
-    pub fn unknown(&self) -> &SourceMeters {
+    pub fn unknown(&self) -> &SourceMetrics {
         &self.unknown
     }
 
@@ -81,8 +81,8 @@ impl Authenticator {
 
 impl<'a> Callback<'a> {
     /// The metrics that count the request: those of the source that it names, whatever else is wrong with the request.
-    pub fn meters(&self) -> &'a SourceMeters {
-        self.source.map_or(&self.authenticator.unknown, |source| &source.meters)
+    pub fn metrics(&self) -> &'a SourceMetrics {
+        self.source.map_or(&self.authenticator.unknown, |source| &source.metrics)
     }
 
     pub fn trace(&self) -> Option<TraceParent> {

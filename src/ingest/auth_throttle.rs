@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use metrics::Counter;
 use tokio::sync::Semaphore;
 
-use crate::meters;
+use crate::process_metrics;
 
 /// Failures of one address before it is throttled, and those that are forgiven per minute. A provider that still uses an old token
 /// stays below that or gets its responses late, which does no harm.
@@ -62,7 +62,7 @@ impl AuthThrottle {
             table: Mutex::new(vec![[None; WAYS]; SETS]),
             hasher: RandomState::new(),
             delayed: Semaphore::new(max_delayed),
-            throttled: meters::auth_failures_throttled(),
+            throttled: process_metrics::auth_failures_throttled(),
         }
     }
 

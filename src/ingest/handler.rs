@@ -74,7 +74,7 @@ impl Handler {
         }
         let authenticated = callback.authenticate()?;
         authenticated.check(&head.headers, peer.ip())?;
-        let (source, meters) = (&authenticated.source, &authenticated.meters);
+        let (source, metrics) = (&authenticated.source, &authenticated.metrics);
         let acknowledged = |success| Ok((success, source.provider.acknowledge(success)));
 
         // Whatever stands behind the `?`: HEAD changes nothing, so it carries no event.
@@ -84,7 +84,7 @@ impl Handler {
 
         let arrived_at = Timestamp::now();
         let Body { bytes: body, _reservation } =
-            self.bodies.read(&head.headers, body).await.inspect_err(|_has_content| meters.arrived(arrived_at))?;
+            self.bodies.read(&head.headers, body).await.inspect_err(|_has_content| metrics.arrived(arrived_at))?;
         let signed = SignedRequest {
             method: &head.method,
             path_and_query: head.uri.path_and_query().map_or("/", |path| path.as_str()),
@@ -103,13 +103,13 @@ impl Handler {
         }
         // A GET that is no event of the provider's may come from a monitor.
         if head.method == Method::POST || decoded.events.iter().any(is_recognized) {
-            meters.arrived(arrived_at);
+            metrics.arrived(arrived_at);
         }
         if !decoded.is_of_allowed_channels() {
             return Err(Rejection::ChannelForbidden);
         }
         if decoded.repaired {
-            meters.repaired.increment(1);
+            metrics.repaired.increment(1);
         }
         let has_unread_receipt = decoded.has_unread_receipt;
         let submission = decoded.into_submission(arrived_at, query_trace.or(callback.trace()), Origin::Webhook);
@@ -118,7 +118,7 @@ impl Handler {
         };
         // A duplicate says nothing that the first one has not.
         if has_unread_receipt && outcome != IngestOutcome::Duplicate {
-            meters.unread_receipts.increment(1);
+            metrics.unread_receipts.increment(1);
         }
         acknowledged(match outcome {
             IngestOutcome::Accepted => Success::Accepted,
@@ -142,7 +142,7 @@ impl Service for Handler {
         let callback = self.authenticator.resolve(head.uri.path());
         let outcome = self.ingest(&head, body, &callback, peer).await;
         let result = outcome.as_ref().map_or_else(|rejection| (*rejection).into(), |(success, _)| (*success).into());
-        callback.meters().answered(result, started.elapsed());
+        callback.metrics().answered(result, started.elapsed());
         match outcome {
             Ok((success, acknowledgement)) => {
                 let mut response = acknowledged(acknowledgement);

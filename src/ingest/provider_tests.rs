@@ -16,8 +16,8 @@ use crate::config::{Config, Flags};
 use crate::data_dir::DataDir;
 use crate::event::{Event, Unrecognized};
 use crate::health::Health;
-use crate::meters::SourceMeters;
 use crate::probe_challenge::ChallengeKey;
+use crate::process_metrics::SourceMetrics;
 use crate::provider::{
     Acknowledgement, CallbackLimits, DecodeContext, Decoded, Provider, SignatureError, SignedRequest, Success, Webhook,
 };
@@ -87,7 +87,7 @@ async fn a_provider_verifies_what_was_sent_and_responds_in_its_own_form() {
     let data_dir = DataDir::open(&config.data_dir).unwrap();
     let (store, _threads) = crate::serve::open_store(&config, &data_dir).unwrap();
     let source = config.sources[0].clone();
-    let auth = SourceAuth { source, tokens: vec![Secret::new("t0ken".into())], meters: SourceMeters::new("smsmode") };
+    let auth = SourceAuth { source, tokens: vec![Secret::new("t0ken".into())], metrics: SourceMetrics::new("smsmode") };
     let authenticator = Authenticator::new(vec![auth]);
     let handler = Handler::new(authenticator, store, config.http, ChallengeKey::new(&[0; 32]), Health::good());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -7,7 +7,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use crate::meters::WebhookResult;
+use crate::process_metrics::WebhookResult;
 use crate::provider::{Acknowledgement, Success};
 
 /// Why a request is rejected. Nothing of it is stored.

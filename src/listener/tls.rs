@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::{Identity, ListenerTls};
-use crate::meters;
+use crate::process_metrics;
 
 /// Between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -47,8 +47,8 @@ type Found = Result<[u8; 32], String>;
 
 /// For the webhook listener, which the metrics of TLS are about.
 pub fn new(tls: ListenerTls) -> (Handshakes, Renewal) {
-    meters::certificate_expiry(tls.identity.validity.not_after);
-    with(tls, Some(meters::handshake_failures()))
+    process_metrics::certificate_expiry(tls.identity.validity.not_after);
+    with(tls, Some(process_metrics::handshake_failures()))
 }
 
 /// For a listener without metrics of TLS: a failing scrape shows the same.
@@ -132,7 +132,7 @@ impl Renewal {
             tracing::warn!("{warning}");
         }
         if self.is_metered {
-            meters::certificate_expiry(identity.validity.not_after);
+            process_metrics::certificate_expiry(identity.validity.not_after);
         }
         self.in_use = identity.digest;
         self.rejected = None;

@@ -13,8 +13,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Failed, Step, Target};
 use crate::config::{Tls, Validity};
-use crate::meters::ProbeResult;
 use crate::outbound::within;
+use crate::process_metrics::ProbeResult;
 
 pub(super) async fn resolve(target: &Target, steps: &mut Vec<Step>) -> Result<Vec<SocketAddr>, Failed> {
     let host = target.host.as_str();

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use crate::config::{Source, Tls};
 use crate::diagnostics::LogThrottle;
 use crate::event::SourceName;
-use crate::meters::{ProbeMeters, ProbeResult};
 use crate::probe_challenge::ChallengeKey;
+use crate::process_metrics::{ProbeMetrics, ProbeResult};
 use crate::tasks::periodic::{jittered, repeat, stagger};
 
 pub use step::{Outcome, Step, lines};
@@ -136,7 +136,7 @@ pub struct Probe {
     pub source: SourceName,
     pub target: Target,
     pub interval: Duration,
-    pub meters: Arc<ProbeMeters>,
+    pub metrics: Arc<ProbeMetrics>,
 }
 
 /// Probes until `shutdown` resolves.
@@ -144,7 +144,7 @@ pub async fn run(probe: Probe, shutdown: impl Future<Output = ()>) {
     let throttle = LogThrottle::default();
     repeat(stagger(probe.interval), shutdown, || async {
         let report = call(&probe.target, 1).await;
-        probe.meters.probed(report.result, report.took, report.expires);
+        probe.metrics.probed(report.result, report.took, report.expires);
         match report.steps.iter().find_map(Step::failure) {
             None if throttle.recovered() => tracing::info!(source = %probe.source, "the public URL works again"),
             None => {}

@@ -19,7 +19,7 @@ use crate::config::{self, Config, Source};
 use crate::diagnostics::LogThrottle;
 use crate::event::{Event, SourceName};
 use crate::inbound::{DecodedRequest, Origin};
-use crate::meters::{ReconcileMeters, RoundResult};
+use crate::process_metrics::{ReconcileMetrics, RoundResult};
 use crate::smsmode_api::{
     ApiError, MESSAGE_LISTS, MessageList, NotConfigured, Operation, PAGE_SIZE, SmsmodeApi, pause, rest_apis,
 };
@@ -245,14 +245,14 @@ fn time(event: &Event) -> Option<Timestamp> {
 }
 
 /// Makes a round every interval until `shutdown` resolves. What a round has handed to the store by then is stored.
-pub async fn run(reconciler: Reconciler, meters: ReconcileMeters, shutdown: impl Future<Output = ()>) {
+pub async fn run(reconciler: Reconciler, metrics: ReconcileMetrics, shutdown: impl Future<Output = ()>) {
     let source = &reconciler.source.name;
     let interval = reconciler.settings.interval;
     let throttle = LogThrottle::default();
     // What has been overdue since before the start does not wait for an hour.
     repeat(stagger(interval), shutdown, || async {
         let ended = reconciler.round().await;
-        meters.ended(match &ended {
+        metrics.ended(match &ended {
             Ok(Tally { is_incomplete: false, .. }) => RoundResult::Complete,
             Ok(_) => RoundResult::Incomplete,
             Err(_) => RoundResult::Failed,

@@ -12,8 +12,8 @@ use super::address::{Guarded, is_forbidden};
 use super::envelope;
 use super::signature::Signer;
 use crate::config::{Protocol, Relay};
-use crate::meters::RelayMeters;
 use crate::outbound::{Client, Destination, chain, receive, retry_after};
+use crate::process_metrics::RelayMetrics;
 use crate::route::Format;
 use crate::store::relays::{AttemptResult, Delivery};
 
@@ -31,7 +31,7 @@ pub struct Target {
     format: Format,
     instance: Uuid,
     signer: Option<Signer>,
-    meters: RelayMeters,
+    metrics: RelayMetrics,
 }
 
 /// What became of an attempt.
@@ -61,7 +61,7 @@ impl Target {
             format: relay.route.format,
             instance,
             signer: relay.secret.as_ref().and_then(|secret| Signer::new(secret.reveal())),
-            meters: RelayMeters::new(relay.route.relay.as_str()),
+            metrics: RelayMetrics::new(relay.route.relay.as_str()),
         }
     }
 
@@ -75,7 +75,7 @@ impl Target {
         let started = Instant::now();
         let answered = self.client.within(self.exchange(request)).await;
         let outcome = answered.unwrap_or_else(|late| failed(AttemptResult::Timeout, late));
-        self.meters.attempted(started.elapsed());
+        self.metrics.attempted(started.elapsed());
         outcome
     }
 

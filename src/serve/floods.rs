@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use crate::config::{Config, Recipient};
 use crate::store::{Flood, FloodRule};
-use crate::telemetry::person::{Discretion, mask};
+use crate::telemetry::redaction::{PrivacyPolicy, mask};
 
 pub fn flood_rule(config: &Config) -> FloodRule {
-    let discretion = super::discretion(config);
+    let policy = super::privacy_policy(config);
     let messages = config.recipient_flood;
     let report = Arc::new(move |flood: &Flood| {
         let Flood { source, floods, .. } = flood;
-        let last = shown(&discretion, flood);
+        let last = shown(&policy, flood);
         tracing::warn!(floods, messages, %source, last, "recipients get too many messages within an hour");
     });
     FloodRule { messages, report }
 }
 
-fn shown(discretion: &Discretion, flood: &Flood) -> String {
-    match discretion.of(&flood.source).recipient {
+fn shown(policy: &PrivacyPolicy, flood: &Flood) -> String {
+    match policy.of(&flood.source).recipient {
         Recipient::Hashed => "not shown (privacy.recipient)".to_owned(),
         Recipient::Masked | Recipient::Plain => mask(&flood.number),
     }
@@ -39,9 +39,9 @@ mod tests {
         ] {
             let source = SourceName::new("smsmode").unwrap();
             let privacy = Privacy { recipient, ..Privacy::default() };
-            let discretion = Discretion::from_iter([(source.clone(), privacy)]);
+            let policy = PrivacyPolicy::from_iter([(source.clone(), privacy)]);
             let flood = Flood { source, number: "33612345678".into(), floods: 1 };
-            assert_eq!(shown(&discretion, &flood), expected);
+            assert_eq!(shown(&policy, &flood), expected);
         }
     }
 }

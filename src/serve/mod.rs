@@ -19,9 +19,9 @@ use crate::health::Health;
 use crate::ingest::{self, Authenticator, Handler, SourceAuth};
 use crate::ledger::snapshot::Snapshot;
 use crate::listener::{self, tls};
-use crate::meters::{self, ExportMeters, Signal, SourceMeters};
 use crate::number;
 use crate::probe_challenge::ChallengeKey;
+use crate::process_metrics::{self, ExportMetrics, Signal, SourceMetrics};
 use crate::relay;
 use crate::secret::Secret;
 use crate::store::{self, Store, StoreThreads};
@@ -29,14 +29,14 @@ use crate::tasks::Task;
 use crate::telemetry::export_logs::{self, ExportStatus, LogExport, Pace};
 use crate::telemetry::export_metrics::{self, MetricExport};
 use crate::telemetry::logs::LogEncoder;
-use crate::telemetry::person::{Discretion, NumberHasher};
 use crate::telemetry::process::{InstallError, ProcessMetrics};
 use crate::telemetry::process_push::ProcessPush;
+use crate::telemetry::redaction::{NumberHasher, PrivacyPolicy};
 use crate::telemetry::resource::Resource;
 use crate::telemetry::sender::Sender;
 use crate::telemetry::{openmetrics, prometheus};
 
-mod asking;
+mod background_jobs;
 mod control;
 #[cfg(test)]
 mod fault_tests;
@@ -147,7 +147,7 @@ fn start(
     if let Some(source) = config.sources.first() {
         number::warm_up(source.region);
     }
-    meters::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
+    process_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
     let status = config.otlp.logs.is_some().then(Arc::<ExportStatus>::default);
     let account = config.account.enabled.then(|| Arc::new(AccountStatus::new(config.account.interval)));
@@ -157,9 +157,9 @@ fn start(
         let export = LogExport {
             journal: Arc::new(StoreJournal(store.clone())),
             sender: Sender::new(Signal::Logs, endpoint),
-            encoder: LogEncoder::new(resource.clone(), instance, discretion(config), NumberHasher::new(&hash_key)),
+            encoder: LogEncoder::new(resource.clone(), instance, privacy_policy(config), NumberHasher::new(&hash_key)),
             retention: config.store.export_retention,
-            meters: ExportMeters::new(Signal::Logs),
+            metrics: ExportMetrics::new(Signal::Logs),
             status,
             pace: Pace::default(),
         };
@@ -174,7 +174,7 @@ fn start(
             resource,
             created: store.created_at(),
             interval: config.otlp.metric_interval,
-            meters: ExportMeters::new(Signal::Metrics),
+            metrics: ExportMetrics::new(Signal::Metrics),
         };
         tracing::info!(endpoint = %endpoint.shown_url(), "exporting metrics");
         supervisor.spawn(Task::MetricsExporter, |shutdown| export_metrics::run(export, shutdown.wait(), limit));
@@ -184,7 +184,7 @@ fn start(
         supervisor.spawn(Task::Relay, |shutdown| relay::run(relay, store, instance, shutdown.wait(), limit));
     }
     let challenge_key = ChallengeKey::new(&hash_key);
-    asking::start(config, &tokens, &store, account.as_ref(), &challenge_key, &mut supervisor);
+    background_jobs::start(config, &tokens, &store, account.as_ref(), &challenge_key, &mut supervisor);
 
     let health = health(&store, supervisor.phase());
     let admin_listen = listeners.admin.local_addr().unwrap_or(config.admin_listen);
@@ -259,7 +259,7 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         .map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
 }
 
-fn discretion(config: &Config) -> Discretion {
+fn privacy_policy(config: &Config) -> PrivacyPolicy {
     config.sources.iter().map(|source| (source.name.clone(), source.privacy)).collect()
 }
 
@@ -281,7 +281,7 @@ fn authenticator(config: &Config, tokens: &[Vec<Secret>]) -> Authenticator {
     let source_auth = |(source, tokens): (&crate::config::Source, &Vec<Secret>)| SourceAuth {
         source: source.clone(),
         tokens: tokens.clone(),
-        meters: SourceMeters::new(source.name.as_str()),
+        metrics: SourceMetrics::new(source.name.as_str()),
     };
     Authenticator::new(config.sources.iter().zip(tokens).map(source_auth).collect())
 }

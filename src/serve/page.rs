@@ -31,13 +31,13 @@ pub fn page(
         move || Now { snapshot: snapshot(), process: process.values(), store_is_healthy: store.is_healthy() }
     };
     let latest = {
-        let (store, discretion) = (store.clone(), super::discretion(config));
+        let (store, policy) = (store.clone(), super::privacy_policy(config));
         // Positions have no gaps, so the newest events are those after the position that many before the newest.
         move |limit: usize| {
             let newest = *store.newest().borrow();
             let mut entries = store.blocking().read(newest.minus(limit), limit).map_err(|error| error.to_string())?;
             for entry in &mut entries {
-                if discretion.of(&entry.record.source).recipient == Recipient::Hashed {
+                if policy.of(&entry.record.source).recipient == Recipient::Hashed {
                     entry.record.number = None;
                 }
             }

@@ -66,7 +66,7 @@ pub enum Phase {
     Starting,
     Serving,
     /// It was asked to end.
-    Ending,
+    ShuttingDown,
     /// It ends because a task has failed.
     Failed(Task),
 }
@@ -86,7 +86,7 @@ impl Phase {
     pub fn readiness(self) -> Result<(), &'static str> {
         match self {
             Self::Serving => Ok(()),
-            Self::Starting | Self::Ending => Err("webhooks are not taken"),
+            Self::Starting | Self::ShuttingDown => Err("webhooks are not taken"),
             Self::Failed(_) => Err("a background task has ended"),
         }
     }
@@ -106,7 +106,7 @@ impl Supervisor {
     pub fn new(limit: Duration) -> Self {
         for task in Task::ALL {
             // Exists at 0 from here on.
-            crate::meters::task_failures(task.as_str()).increment(0);
+            crate::process_metrics::task_failures(task.as_str()).increment(0);
         }
         Self {
             tasks: JoinSet::new(),
@@ -164,7 +164,7 @@ impl Supervisor {
         self.phase.send_if_modified(|phase| {
             let asked = *phase == Phase::Serving;
             if asked {
-                *phase = Phase::Ending;
+                *phase = Phase::ShuttingDown;
             }
             asked
         });

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use crate::config::{Api, ApiMode, Protocol};
 use crate::event::SourceName;
 use crate::json;
-use crate::meters::ApiMeters;
 use crate::outbound::{Backoff, Client, Destination, chain, excerpt, receive, retry_after};
+use crate::process_metrics::ApiMetrics;
 
 mod configured;
 mod error;
@@ -122,7 +122,7 @@ pub struct Outgoing {
 pub struct SmsmodeApi {
     client: Client,
     settings: Api,
-    meters: ApiMeters,
+    metrics: ApiMetrics,
 }
 
 impl SmsmodeApi {
@@ -136,7 +136,7 @@ impl SmsmodeApi {
             timeout: settings.timeout,
             headers: &[],
         });
-        Self { client, settings, meters: ApiMeters::new(source.as_str(), RESULTS) }
+        Self { client, settings, metrics: ApiMetrics::new(source.as_str(), RESULTS) }
     }
 
     pub fn mode(&self) -> ApiMode {
@@ -146,7 +146,7 @@ impl SmsmodeApi {
     /// Registers the metrics of these operations, at 0.
     pub fn register(&self, operations: &[Operation]) {
         for operation in operations {
-            self.meters.open(operation.as_str());
+            self.metrics.open(operation.as_str());
         }
     }
 
@@ -283,7 +283,7 @@ impl SmsmodeApi {
             read(&body).ok_or_else(invalid)
         });
         let label = result.as_ref().map_or_else(|error| error.failure.as_str(), |_| OK);
-        self.meters.answered(operation.as_str(), label, started.elapsed());
+        self.metrics.answered(operation.as_str(), label, started.elapsed());
         result
     }
 

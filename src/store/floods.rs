@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use metrics::Counter;
 
 use crate::event::SourceName;
-use crate::meters;
+use crate::process_metrics;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -77,8 +77,10 @@ pub struct Floods {
 
 impl Floods {
     pub fn new(rule: FloodRule, sources: &[SourceName]) -> Self {
-        let counters =
-            sources.iter().map(|source| (source.clone(), meters::recipients_flooded(source.as_str()))).collect();
+        let counters = sources
+            .iter()
+            .map(|source| (source.clone(), process_metrics::recipients_flooded(source.as_str())))
+            .collect();
         let window = Window { limit: rule.messages, most: MOST, seen: VecDeque::new(), counts: HashMap::new() };
         Self { rule, window, hasher: RandomState::new(), counters, unreported: None, report_at: Instant::now() }
     }

@@ -7,8 +7,8 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 
-use crate::meters::Signal;
 use crate::outbound::excerpt;
+use crate::process_metrics::Signal;
 
 pub(super) mod grpc;
 pub(super) mod http;

@@ -158,7 +158,7 @@ pub async fn raw(bytes: &'static [u8]) -> Endpoint {
 }
 
 /// Waits until `done` holds; panics after five seconds.
-pub async fn until(what: &str, done: impl Fn() -> bool) {
+pub async fn eventually(what: &str, done: impl Fn() -> bool) {
     for _ in 0..1000 {
         if done() {
             return;

@@ -18,8 +18,8 @@ use super::sender::{ExportOutcome, Sender};
 use crate::diagnostics::LogThrottle;
 use crate::ledger::catalogue::gauge;
 use crate::ledger::snapshot::{Family, Sample};
-use crate::meters::ExportMeters;
 use crate::outbound::Backoff;
+use crate::process_metrics::ExportMetrics;
 use crate::record::{Entry, Position};
 
 mod losses;
@@ -110,7 +110,7 @@ pub struct LogExport<J> {
     pub encoder: LogEncoder,
     /// Entries that arrived longer ago than this are dropped unsent.
     pub retention: Duration,
-    pub meters: ExportMeters,
+    pub metrics: ExportMetrics,
     pub status: Arc<ExportStatus>,
     pub pace: Pace,
 }
@@ -299,7 +299,7 @@ impl<J: Journal> Worker<J> {
         let old = entries.iter().take_while(expired).count();
         let Some(last) = entries[..old].last() else { return Ok(None) };
         self.losses.add(old as u64, "it had waited for the OTLP endpoint for too long");
-        self.export.meters.dropped.increment(old as u64);
+        self.export.metrics.dropped.increment(old as u64);
         self.advance(last.position).await?;
         Ok(Some(Step::More))
     }
@@ -309,13 +309,13 @@ impl<J: Journal> Worker<J> {
         let count = entries.len() as u64;
         match answer {
             ExportOutcome::Accepted => {
-                self.export.meters.records.increment(count);
+                self.export.metrics.records.increment(count);
                 self.taken(entries.len(), last.position).await
             }
             ExportOutcome::Partial { rejected, message } => {
                 let rejected = rejected.min(count);
-                self.export.meters.records.increment(count - rejected);
-                self.export.meters.dropped.increment(rejected);
+                self.export.metrics.records.increment(count - rejected);
+                self.export.metrics.dropped.increment(rejected);
                 self.losses.add(rejected, &format!("the OTLP endpoint rejected it: {message}"));
                 self.taken(entries.len(), last.position).await
             }
@@ -398,7 +398,7 @@ impl<J: Journal> Worker<J> {
     }
 
     async fn drop_one(&mut self, position: Position, why: &str) -> Result<Step, String> {
-        self.export.meters.dropped.increment(1);
+        self.export.metrics.dropped.increment(1);
         self.losses.add(1, &format!("the OTLP endpoint takes others but not this one: {why}"));
         self.failures = 0;
         if let Some(doubt) = &mut self.doubt {
@@ -420,7 +420,7 @@ impl<J: Journal> Worker<J> {
     }
 
     fn failed(&self) {
-        self.export.meters.failures.increment(1);
+        self.export.metrics.failures.increment(1);
     }
 
     async fn taken(&mut self, count: usize, position: Position) -> Result<Step, String> {

@@ -15,7 +15,7 @@ use super::resource::Resource;
 use super::sender::{ExportOutcome, Sender};
 use crate::diagnostics::LogThrottle;
 use crate::ledger::snapshot::Snapshot;
-use crate::meters::ExportMeters;
+use crate::process_metrics::ExportMetrics;
 
 /// Everything that the metrics exporter is made of.
 pub struct MetricExport<F> {
@@ -28,7 +28,7 @@ pub struct MetricExport<F> {
     /// When the store was made: where the ledger's counters start.
     pub created: Timestamp,
     pub interval: Duration,
-    pub meters: ExportMeters,
+    pub metrics: ExportMetrics,
 }
 
 /// Pushes at once, then every interval until `shutdown` resolves, then once more within `flush_limit`.
@@ -99,13 +99,13 @@ impl<F: Fn() -> Snapshot + Clone + Send + 'static> Pusher<F> {
     }
 
     fn count(&mut self, points: u64, answer: &ExportOutcome) {
-        let meters = &self.export.meters;
+        let metrics = &self.export.metrics;
         let why = match answer {
-            ExportOutcome::Accepted => return meters.records.increment(points),
+            ExportOutcome::Accepted => return metrics.records.increment(points),
             ExportOutcome::Partial { rejected, message } => {
                 let rejected = points.min(*rejected);
-                meters.records.increment(points - rejected);
-                meters.dropped.increment(rejected);
+                metrics.records.increment(points - rejected);
+                metrics.dropped.increment(rejected);
                 if self.throttle.is_due(message) {
                     tracing::warn!("the OTLP endpoint rejected {rejected} of {points} metric data points: {message}");
                 }
@@ -117,7 +117,7 @@ impl<F: Fn() -> Snapshot + Clone + Send + 'static> Pusher<F> {
             }
             ExportOutcome::Refused { why } | ExportOutcome::Bad { why } => why,
         };
-        meters.failures.increment(1);
+        metrics.failures.increment(1);
         if self.throttle.is_due(why) {
             tracing::error!("metrics were not pushed, the next push brings them: {why}");
         }

@@ -11,7 +11,7 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::ledger_metrics::unix_nanos;
-use super::person::{Discretion, NumberHasher, full, mask, without_numbers};
+use super::redaction::{NumberHasher, PrivacyPolicy, full, mask, without_numbers};
 use super::resource::{Resource, attribute, scope};
 use crate::config::{Privacy, Recipient, Text};
 use crate::event::TraceParent;
@@ -23,14 +23,14 @@ use crate::record::{Entry, Kind, Record, Resend};
 pub struct LogEncoder {
     resource: Resource,
     instance: Uuid,
-    discretion: Discretion,
+    policy: PrivacyPolicy,
     hasher: NumberHasher,
 }
 
 impl LogEncoder {
     /// `instance` is the identity kept in the data directory: with an entry's position it makes `log.record.uid`.
-    pub fn new(resource: Resource, instance: Uuid, discretion: Discretion, hasher: NumberHasher) -> Self {
-        Self { resource, instance, discretion, hasher }
+    pub fn new(resource: Resource, instance: Uuid, policy: PrivacyPolicy, hasher: NumberHasher) -> Self {
+        Self { resource, instance, policy, hasher }
     }
 
     /// The encoded request that carries `entries` in their order.
@@ -45,7 +45,7 @@ impl LogEncoder {
     /// The record of one entry. Text and full number are in it only where the source's operator says so.
     pub fn log_record(&self, entry: &Entry) -> LogRecord {
         let record = &entry.record;
-        let privacy = self.discretion.of(&record.source);
+        let privacy = self.policy.of(&record.source);
         let (severity, severity_text) = match record.kind {
             Kind::Failed | Kind::Expired | Kind::Unknown | Kind::Unrecognized => (SeverityNumber::Warn, "WARN"),
             _ => (SeverityNumber::Info, "INFO"),

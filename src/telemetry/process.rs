@@ -12,7 +12,7 @@ use opentelemetry_otlp::ExporterBuildError;
 
 use super::recorder::MeterRecorder;
 use super::values::Values;
-use crate::meters;
+use crate::process_metrics;
 use crate::tasks::periodic::repeat;
 
 /// Observations are folded into their buckets this often when nobody scrapes.
@@ -44,7 +44,7 @@ impl ProcessMetrics {
     pub fn install(push: Option<MeterRecorder>) -> Result<Self, InstallError> {
         let (process, recorder) = Self::build(push)?;
         metrics::set_global_recorder(recorder).map_err(|_| InstallError::Installed)?;
-        meters::describe_all();
+        process_metrics::describe_all();
         process.process.describe();
         Ok(process)
     }
@@ -52,10 +52,10 @@ impl ProcessMetrics {
     /// Builds it with the recorder that feeds it and `push`, and installs nothing.
     ///
     /// # Errors
-    /// None, as long as every histogram of [`meters`] has buckets.
+    /// None, as long as every histogram of [`process_metrics`] has buckets.
     pub fn build(push: Option<MeterRecorder>) -> Result<(Self, Fanout), BuildError> {
         let mut builder = PrometheusBuilder::new();
-        for meter in meters::ALL.into_iter().filter(|meter| meter.kind == meters::Kind::Histogram) {
+        for meter in process_metrics::ALL.into_iter().filter(|meter| meter.kind == process_metrics::Kind::Histogram) {
             builder = builder.set_buckets_for_metric(Matcher::Full(meter.name.to_owned()), meter.buckets)?;
         }
         let prometheus = builder.build_recorder();

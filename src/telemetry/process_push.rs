@@ -26,7 +26,7 @@ use super::metric_requests::MetricRequest;
 use super::recorder::MeterRecorder;
 use super::resource::{Resource, SCOPE};
 use crate::ledger::catalogue::otlp_name;
-use crate::meters;
+use crate::process_metrics;
 
 /// Countries are not capped, so the histogram that has them needs more series than the SDK's 2000.
 const SERIES_BY_COUNTRY: usize = 20_000;
@@ -71,7 +71,7 @@ impl ProcessPush {
             .with_retry_policy(RetryPolicy::disabled())
             .with_temporality(Temporality::Cumulative)
             .build()?;
-        let by_country = otlp_name(meters::DELIVERY_DURATION.name, meters::DELIVERY_DURATION.unit);
+        let by_country = otlp_name(process_metrics::DELIVERY_DURATION.name, process_metrics::DELIVERY_DURATION.unit);
         let provider = SdkMeterProvider::builder()
             .with_resource(resource.to_sdk())
             .with_reader(PeriodicReader::builder(Counting { exporter, points }).with_interval(NEVER).build())

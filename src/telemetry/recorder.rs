@@ -11,11 +11,11 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
 use crate::ledger::catalogue::otlp_name;
-use crate::meters;
+use crate::process_metrics;
 
 /// Records what the facade is told into the instruments of a [`Meter`].
 ///
-/// An instrument has the OTLP name of its metric, its help text and its unit; a histogram the buckets of [`meters`].
+/// An instrument has the OTLP name of its metric, its help text and its unit; a histogram the buckets of [`process_metrics`].
 /// Descriptions count only for what is registered after them. Like the Prometheus exporter, it shows a counter or gauge
 /// as 0 from its registration on.
 pub struct MeterRecorder {
@@ -54,9 +54,9 @@ impl Known {
     fn identity(&self, name: &str) -> (String, String, &'static str) {
         let (unit, description) = match self.described.get(name) {
             Some((unit, description)) => (*unit, description.to_string()),
-            None => (None, meters::find(name).map_or(String::new(), |meter| meter.help.to_owned())),
+            None => (None, process_metrics::find(name).map_or(String::new(), |meter| meter.help.to_owned())),
         };
-        let unit = meters::unit_of(name, unit);
+        let unit = process_metrics::unit_of(name, unit);
         (otlp_name(name, unit), description, unit.ucum())
     }
 }
@@ -119,7 +119,7 @@ impl Recorder for MeterRecorder {
         let (name, description, unit) = known.identity(key.name());
         let instrument = || {
             let builder = self.meter.f64_histogram(name).with_description(description).with_unit(unit);
-            match meters::find(key.name()) {
+            match process_metrics::find(key.name()) {
                 Some(meter) => builder.with_boundaries(meter.buckets.to_vec()).build(),
                 None => builder.build(),
             }

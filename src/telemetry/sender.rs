@@ -13,8 +13,8 @@ use hyper::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue, TE};
 pub use super::answer::ExportOutcome;
 use super::answer::Reader;
 use crate::config::{Endpoint, Protocol};
-use crate::meters::Signal;
 use crate::outbound::{Client, Destination, RequestError, chain};
+use crate::process_metrics::Signal;
 use grpc::Grpc;
 use http::Http;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use regex::Regex;
 use serde_json::Value;
 use smscope::event::Reason;
-use smscope::meters::WebhookResult;
+use smscope::process_metrics::WebhookResult;
 
 use crate::board::{Board, Choice, Filling, Language, Target, list, text};
 use crate::generator::parse;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::format::Moment;
 use crate::number::networks;
 use crate::record::{Entry, Kind, Record};
-use crate::telemetry::person::{mask, without_numbers};
+use crate::telemetry::redaction::{mask, without_numbers};
 
 /// How much is shown of a message id: enough to find it by.
 const ID_SHOWN: usize = 8;

@@ -7,7 +7,7 @@ use crate::event::Reason;
 use crate::ledger::catalogue::{Metric, gauge};
 use crate::ledger::snapshot::{Family, Sample};
 use crate::ledger::{CounterUpdates, Ledger};
-use crate::meters::{ExportMeters, Signal, WEBHOOK_REQUESTS};
+use crate::process_metrics::{ExportMetrics, Signal, WEBHOOK_REQUESTS};
 use crate::record::{Kind, Record};
 
 const LOOPBACK: &str = "127.0.0.1:7673";
@@ -107,11 +107,11 @@ fn what_waits_and_what_was_lost_on_the_way_out_is_shown() {
     let on = || {
         let values = Values::default();
         metrics::with_local_recorder(&values, || {
-            let logs = ExportMeters::new(Signal::Logs);
+            let logs = ExportMetrics::new(Signal::Logs);
             logs.records.increment(1200);
             logs.failures.increment(1);
             logs.dropped.increment(3);
-            ExportMeters::new(Signal::Metrics).records.increment(9);
+            ExportMetrics::new(Signal::Metrics).records.increment(9);
         });
         values
     };

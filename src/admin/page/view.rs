@@ -11,7 +11,7 @@ use super::recent::RecentRow;
 use super::{About, Now};
 use crate::ledger::catalogue::gauge;
 use crate::ledger::snapshot::Snapshot;
-use crate::meters::{
+use crate::process_metrics::{
     EXPORT_DROPPED, EXPORT_FAILURES, EXPORT_RECORDS, LAST_WEBHOOK, Signal, WEBHOOK_REQUESTS, WebhookResult,
 };
 use crate::record::Entry;

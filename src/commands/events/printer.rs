@@ -7,10 +7,10 @@ use crate::commands::show::{time, what};
 use crate::config::{Recipient, Text};
 use crate::number::networks;
 use crate::record::{Entry, Record};
-use crate::telemetry::person::{Discretion, NumberHasher, full, mask, without_numbers};
+use crate::telemetry::redaction::{NumberHasher, PrivacyPolicy, full, mask, without_numbers};
 
 pub struct EventPrinter {
-    pub discretion: Discretion,
+    pub policy: PrivacyPolicy,
     /// `None` where no key has been made.
     pub hasher: Option<NumberHasher>,
     pub json: bool,
@@ -80,7 +80,7 @@ impl EventPrinter {
 
     fn recipient(&self, record: &Record) -> Option<String> {
         let number = record.number.as_deref()?;
-        match self.discretion.of(&record.source).recipient {
+        match self.policy.of(&record.source).recipient {
             Recipient::Masked => Some(mask(number)),
             Recipient::Plain => Some(full(number)),
             Recipient::Hashed => None,
@@ -92,7 +92,7 @@ impl EventPrinter {
     }
 
     fn shown_text<'a>(&self, record: &'a Record) -> Option<&'a str> {
-        let is_exported = self.discretion.of(&record.source).text == Text::Exported;
+        let is_exported = self.policy.of(&record.source).text == Text::Exported;
         record.text.as_deref().filter(|_| is_exported)
     }
 }

@@ -16,7 +16,7 @@ use super::startup::State;
 use super::transaction::SqliteTx;
 use super::{erase, ledger, meta};
 use crate::ledger::caps::LabelCaps;
-use crate::meters::{self, SourceMeters, StoreMeters};
+use crate::process_metrics::{self, SourceMetrics, StoreMetrics};
 use crate::record::Position;
 use crate::store::backlog::Backlog;
 use crate::store::commands::{Alone, Command, Reply};
@@ -58,8 +58,8 @@ pub struct Writer {
     pseudonymizer: Pseudonymizer,
     spelled_to: MessageRowId,
     pub(super) checkpointer: Checkpointer,
-    meters: StoreMeters,
-    source_meters: HashMap<String, SourceMeters>,
+    metrics: StoreMetrics,
+    source_meters: HashMap<String, SourceMetrics>,
     pub(super) floods: Floods,
     /// Committed since the checkpointer was last asked.
     pub(super) uncheckpointed: usize,
@@ -97,7 +97,7 @@ impl Writer {
         checkpointer: Checkpointer,
     ) -> Result<Self, OpenError> {
         let source_meters =
-            settings.sources.iter().map(|name| (name.to_string(), SourceMeters::new(name.as_str()))).collect();
+            settings.sources.iter().map(|name| (name.to_string(), SourceMetrics::new(name.as_str()))).collect();
         let floods = Floods::new(settings.flood.clone(), &settings.sources);
         let mut writer = Self {
             connection,
@@ -114,7 +114,7 @@ impl Writer {
             pseudonymizer: state.pseudonymizer,
             spelled_to: state.spelled_to,
             checkpointer,
-            meters: StoreMeters::new(),
+            metrics: StoreMetrics::new(),
             source_meters,
             floods,
             uncheckpointed: 0,
@@ -284,9 +284,9 @@ impl Writer {
         let committed = if self.damaged.is_some() { Err(Failure::Damaged) } else { self.try_transaction(work) };
         match &committed {
             Ok(_) => {
-                self.meters.committed(started.elapsed());
+                self.metrics.committed(started.elapsed());
                 for label in self.caps.commit() {
-                    meters::labels_capped(label.as_str()).increment(1);
+                    process_metrics::labels_capped(label.as_str()).increment(1);
                 }
             }
             Err(failure) => {
@@ -376,12 +376,12 @@ impl Writer {
         }
         let now = Instant::now();
         for Observation { labels, delivered_in, delayed } in outcome.observations {
-            let Some(meters) = self.source_meters.get(&labels.source) else { continue };
+            let Some(metrics) = self.source_meters.get(&labels.source) else { continue };
             if let Some(took) = delivered_in {
-                meters.delivered_in(&labels.channel, &labels.country, took);
+                metrics.delivered_in(&labels.channel, &labels.country, took);
             }
             if let Some(delay) = delayed {
-                meters.receipt_delayed(delay);
+                metrics.receipt_delayed(delay);
             }
         }
         for message in &outcome.first_sights {

@@ -121,7 +121,7 @@ fn retry_delay(details: &[u8]) -> Option<Duration> {
 #[cfg(test)]
 pub(in crate::telemetry) mod tests {
     use super::*;
-    use crate::meters::Signal;
+    use crate::process_metrics::Signal;
     use crate::telemetry::answer::{Any, class};
     use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 

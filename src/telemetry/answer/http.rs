@@ -7,7 +7,7 @@ use prost::Message;
 use serde_json::Value;
 
 use super::{ExportOutcome, Reader, RpcStatus, Said, explain, response};
-use crate::meters::Signal;
+use crate::process_metrics::Signal;
 
 mod page;
 

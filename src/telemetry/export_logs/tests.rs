@@ -1,10 +1,10 @@
 use super::*;
 use crate::event::SourceName;
-use crate::meters::Signal;
+use crate::process_metrics::Signal;
 use crate::record::{Kind, Record};
-use crate::telemetry::collector::{Collector, Say, Seen, ok, say, until, value_of};
-use crate::telemetry::person::Discretion;
-use crate::telemetry::person::NumberHasher;
+use crate::telemetry::collector::{Collector, Say, Seen, eventually, ok, say, value_of};
+use crate::telemetry::redaction::NumberHasher;
+use crate::telemetry::redaction::PrivacyPolicy;
 use crate::telemetry::resource::Resource;
 use crate::telemetry::resource::tests::{INSTANCE, otlp};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -98,16 +98,16 @@ const DAY: Duration = Duration::from_secs(86_400);
 impl Running {
     fn start(journal: Arc<Memory>, collector: &Collector, pace: Pace) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
-        let meters = metrics::with_local_recorder(&recorder, || ExportMeters::new(Signal::Logs));
+        let metrics = metrics::with_local_recorder(&recorder, || ExportMetrics::new(Signal::Logs));
         let resource = Resource::new(&otlp("smscope", &[]), INSTANCE);
         let hasher = NumberHasher::new(&[0; 32]);
         let status = Arc::new(ExportStatus::default());
         let export = LogExport {
             journal: journal.clone(),
             sender: Sender::new(Signal::Logs, &collector.endpoint()),
-            encoder: LogEncoder::new(resource, INSTANCE, Discretion::default(), hasher),
+            encoder: LogEncoder::new(resource, INSTANCE, PrivacyPolicy::default(), hasher),
             retention: 7 * DAY,
-            meters,
+            metrics,
             status: status.clone(),
             pace,
         };
@@ -127,7 +127,7 @@ impl Running {
     }
 
     async fn until_at(&self, cursor: i64) {
-        until(&format!("cursor at {cursor}"), || self.journal.cursor().0 == cursor).await;
+        eventually(&format!("cursor at {cursor}"), || self.journal.cursor().0 == cursor).await;
     }
 
     async fn stop(self) {
@@ -172,7 +172,7 @@ async fn all_that_waits_and_all_that_comes_is_sent_once_in_order() {
     assert_eq!(sizes, [512, 512, 176, 1]);
     assert_eq!(running.count("records"), 1201.0);
     assert_eq!((running.count("failures"), running.count("dropped_records")), (0.0, 0.0));
-    until("nothing waits", || running.status.oldest().is_none()).await;
+    eventually("nothing waits", || running.status.oldest().is_none()).await;
     running.stop().await;
 }
 
@@ -196,7 +196,7 @@ async fn a_collector_that_is_away_and_comes_back_misses_nothing() {
 async fn what_waits_is_seen_from_outside() {
     let collector = Collector::start(|_, _| say(503, "", "")).await;
     let running = Running::start(Memory::with(3), &collector, HURRIED);
-    until("two tries", || collector.seen().len() >= 2).await;
+    eventually("two tries", || collector.seen().len() >= 2).await;
     let arrival = running.journal.entries.lock().unwrap()[0].received_at;
     assert_eq!(running.status.oldest(), Some(arrival));
     let families = running.status.families(running.journal.newest(), running.journal.cursor());
@@ -249,7 +249,7 @@ async fn records_that_the_endpoint_fails_at_for_ever_hold_up_no_other() {
 async fn a_record_that_may_be_bad_is_kept_while_nothing_else_shows_that_the_endpoint_is_not() {
     let collector = tripping_over(&[1]).await;
     let running = Running::start(Memory::with(1), &collector, HURRIED);
-    until("many tries", || collector.seen().len() >= 50).await;
+    eventually("many tries", || collector.seen().len() >= 50).await;
     assert_eq!((running.journal.cursor().0, running.count("dropped_records")), (0, 0.0));
     running.journal.add(Timestamp::now());
     running.until_at(2).await;
@@ -267,7 +267,7 @@ async fn an_outage_of_any_kind_and_length_drops_nothing() {
             Collector::start(move |_, _| if door.load(Ordering::SeqCst) { say(status, "", "") } else { ok() }).await;
         let running = Running::start(Memory::with(600), &collector, HURRIED);
         tokio::time::sleep(6 * HURRIED.doubt).await;
-        until("many tries", || collector.seen().len() >= 25).await;
+        eventually("many tries", || collector.seen().len() >= 25).await;
         assert_eq!((running.journal.cursor().0, running.count("dropped_records")), (0, 0.0), "{status}");
         let tried = collector.seen().len();
         down.store(false, Ordering::SeqCst);
@@ -311,7 +311,7 @@ async fn a_refusal_holds_the_cursor_until_it_is_lifted() {
     let collector =
         Collector::start(move |_, _| if door.load(Ordering::SeqCst) { ok() } else { say(401, "", "") }).await;
     let running = Running::start(Memory::with(5), &collector, HURRIED);
-    until("three tries", || collector.seen().len() >= 3).await;
+    eventually("three tries", || collector.seen().len() >= 3).await;
     assert_eq!(running.journal.cursor().0, 0);
     assert_eq!(running.count("dropped_records"), 0.0);
     welcome.store(true, Ordering::SeqCst);
@@ -355,7 +355,7 @@ async fn a_store_that_cannot_move_the_cursor_does_not_make_records_go_twice() {
     let journal = Memory::with(3);
     journal.broken.store(true, Ordering::SeqCst);
     let running = Running::start(journal, &collector, HURRIED);
-    until("sent", || running.count("records") == 3.0).await;
+    eventually("sent", || running.count("records") == 3.0).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(running.journal.cursor().0, 0);
     running.journal.broken.store(false, Ordering::SeqCst);
@@ -391,7 +391,7 @@ async fn a_shutdown_sends_what_still_waits_without_waiting_for_a_better_moment()
         Collector::start(move |_, _| if answer.load(Ordering::SeqCst) { ok() } else { say(503, "", "") }).await;
     let patient = Pace { backoff: Backoff::new(DAY, DAY), ..HURRIED };
     let running = Running::start(Memory::with(700), &collector, patient);
-    until("one try", || running.count("failures") == 1.0).await;
+    eventually("one try", || running.count("failures") == 1.0).await;
     up.store(true, Ordering::SeqCst);
     let journal = running.journal.clone();
     running.stop().await;
@@ -402,7 +402,7 @@ async fn a_shutdown_sends_what_still_waits_without_waiting_for_a_better_moment()
 async fn a_shutdown_does_not_outlast_its_limit() {
     let collector = Collector::start(|_, _| Say::Hang).await;
     let running = Running::start(Memory::with(1), &collector, HURRIED);
-    until("one try", || !collector.seen().is_empty()).await;
+    eventually("one try", || !collector.seen().is_empty()).await;
     let start = Instant::now();
     let journal = running.journal.clone();
     running.stop().await;

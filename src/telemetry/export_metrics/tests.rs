@@ -1,9 +1,9 @@
 use super::*;
 use crate::ledger::catalogue::{self, Description, gauge};
 use crate::ledger::snapshot::Family;
-use crate::meters::{Signal, SourceMeters};
 use crate::outbound::OUR_USER_AGENT;
-use crate::telemetry::collector::{Collector, Say, Seen, ok, say, until, value_of};
+use crate::process_metrics::{Signal, SourceMetrics};
+use crate::telemetry::collector::{Collector, Say, Seen, eventually, ok, say, value_of};
 use crate::telemetry::ledger_metrics::tests::family;
 use crate::telemetry::process::ProcessMetrics;
 use crate::telemetry::process::tests::exercise;
@@ -34,9 +34,9 @@ fn exporter<R: FnOnce()>(
     let resource = Resource::new(&otlp("smscope", &[]), INSTANCE);
     let (push, recorder) = ProcessPush::new(&resource).unwrap();
     let (scrape, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
-    let meters = metrics::with_local_recorder(&recorder, || {
+    let metrics = metrics::with_local_recorder(&recorder, || {
         record();
-        ExportMeters::new(Signal::Metrics)
+        ExportMetrics::new(Signal::Metrics)
     });
     let export = MetricExport {
         sender: Sender::new(Signal::Metrics, &collector.endpoint()),
@@ -48,7 +48,7 @@ fn exporter<R: FnOnce()>(
         resource,
         created: Timestamp::UNIX_EPOCH,
         interval,
-        meters,
+        metrics,
     };
     (export, scrape)
 }
@@ -58,7 +58,7 @@ fn one_sample() -> Vec<Family> {
 }
 
 fn one_source() {
-    SourceMeters::new("smsmode");
+    SourceMetrics::new("smsmode");
 }
 
 /// Runs an exporter until `done`, then shuts it down; gives the scrape.
@@ -69,7 +69,7 @@ async fn run_until(collector: &Collector, interval: Duration, done: impl Fn(&str
         let _ = stopped.await;
     };
     let task = tokio::spawn(run(export, stopped, LIMIT));
-    until("done", || done(&scrape.render())).await;
+    eventually("done", || done(&scrape.render())).await;
     shutdown.send(()).unwrap();
     task.await.unwrap();
     scrape.render()
@@ -151,7 +151,7 @@ async fn no_metric_name_is_in_both_requests() {
     run(export, std::future::ready(()), LIMIT).await;
     let [ledger, process] = &collector.seen().iter().map(names).collect::<Vec<_>>()[..] else { panic!("not two") };
     assert_eq!(ledger.len(), of_ledger);
-    assert!(process.len() > crate::meters::ALL.len() && process.iter().any(|name| name == "process.cpu"));
+    assert!(process.len() > crate::process_metrics::ALL.len() && process.iter().any(|name| name == "process.cpu"));
     let distinct: BTreeSet<_> = ledger.iter().chain(process).collect();
     assert_eq!(distinct.len(), ledger.len() + process.len(), "{ledger:#?} {process:#?}");
 }
@@ -218,7 +218,7 @@ async fn a_server_that_asks_to_wait_is_left_alone_until_the_end_whatever_it_was_
             let _ = stopped.await;
         };
         let task = tokio::spawn(run(export, stopped, LIMIT));
-        until("failed", || count(&scrape.render(), "failures") > 0.0).await;
+        eventually("failed", || count(&scrape.render(), "failures") > 0.0).await;
         tokio::time::sleep(Duration::from_millis(30)).await;
         assert_eq!(collector.seen().len(), asked_at + 1, "before the end");
         shutdown.send(()).unwrap();

@@ -6,7 +6,7 @@ const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn encoder(privacy: Privacy) -> LogEncoder {
     let resource = Resource::new(&otlp("smscope", &[]), INSTANCE);
-    LogEncoder::new(resource, INSTANCE, Discretion::from_iter([(source(), privacy)]), NumberHasher::new(&[7; 32]))
+    LogEncoder::new(resource, INSTANCE, PrivacyPolicy::from_iter([(source(), privacy)]), NumberHasher::new(&[7; 32]))
 }
 
 /// All that an operator can ask for.

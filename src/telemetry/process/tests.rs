@@ -1,6 +1,6 @@
 use super::*;
 use crate::ledger::catalogue::{Unit, otlp_name};
-use crate::meters::{ExportMeters, RelayMeters, Signal, SourceMeters, StoreMeters, WebhookResult};
+use crate::process_metrics::{ExportMetrics, RelayMetrics, Signal, SourceMetrics, StoreMetrics, WebhookResult};
 use crate::telemetry::process_push::tests::{collected, pushed};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
@@ -23,7 +23,7 @@ fn labels(attributes: &[KeyValue]) -> Vec<(String, String)> {
 
 /// What a Prometheus that is pushed to would show of a metric.
 fn as_scraped(metric: &Metric) -> Vec<String> {
-    let ours = meters::ALL.into_iter().find(|meter| otlp_name(meter.name, meter.unit) == metric.name);
+    let ours = process_metrics::ALL.into_iter().find(|meter| otlp_name(meter.name, meter.unit) == metric.name);
     let name = ours.map_or(metric.name.as_str(), |meter| meter.name);
     let number = |value: &Option<number_data_point::Value>| match value {
         Some(number_data_point::Value::AsInt(value)) => *value as f64,
@@ -86,7 +86,7 @@ fn of_this_process(series: &str) -> bool {
 
 /// Records something in every metric of the process.
 pub fn exercise() {
-    let source = SourceMeters::new("smsmode");
+    let source = SourceMetrics::new("smsmode");
     for (result, milliseconds) in [
         (WebhookResult::Accepted, 0),
         (WebhookResult::Accepted, 1),
@@ -99,32 +99,32 @@ pub fn exercise() {
     source.receipt_delayed(Duration::from_secs(31));
     source.delivered_in("SMS", "FR", Duration::from_millis(4_250));
     source.delivered_in("SMS", "BE", Duration::from_secs(10));
-    SourceMeters::new("unknown").answered(WebhookResult::Unauthorized, Duration::from_micros(100));
+    SourceMetrics::new("unknown").answered(WebhookResult::Unauthorized, Duration::from_micros(100));
     for signal in [Signal::Logs, Signal::Metrics] {
-        ExportMeters::new(signal).records.increment(512);
+        ExportMetrics::new(signal).records.increment(512);
     }
-    StoreMeters::new().committed(Duration::from_millis(4));
-    RelayMeters::new("app").attempted(Duration::from_millis(20));
-    meters::labels_capped("network").increment(1);
-    meters::auth_failures_throttled().increment(1);
-    meters::handshake_failures().increment(1);
-    meters::certificate_expiry("2026-12-24T00:00:00Z".parse().unwrap());
-    meters::build_info("0.1.0", "abc", "1.95");
+    StoreMetrics::new().committed(Duration::from_millis(4));
+    RelayMetrics::new("app").attempted(Duration::from_millis(20));
+    process_metrics::labels_capped("network").increment(1);
+    process_metrics::auth_failures_throttled().increment(1);
+    process_metrics::handshake_failures().increment(1);
+    process_metrics::certificate_expiry("2026-12-24T00:00:00Z".parse().unwrap());
+    process_metrics::build_info("0.1.0", "abc", "1.95");
     exercise_asking("2026-12-24T00:00:00Z".parse().unwrap());
 }
 
 /// The same of what smscope asks of its own accord.
 fn exercise_asking(time: jiff::Timestamp) {
     let took = Duration::from_millis(70);
-    let api = meters::ApiMeters::new("smsmode", &["ok", "timeout"]);
+    let api = process_metrics::ApiMetrics::new("smsmode", &["ok", "timeout"]);
     api.answered("channels", "timeout", took);
-    let account = meters::AccountMeters::new("smsmode");
+    let account = process_metrics::AccountMetrics::new("smsmode");
     account.seen(time);
     account.not_seen();
-    meters::ProbeMeters::new("smsmode").probed(meters::ProbeResult::Ok, Some(took), Some(time));
-    meters::task_failures("store").increment(1);
-    meters::recipients_flooded("smsmode").increment(1);
-    meters::ReconcileMeters::new("smsmode").ended(meters::RoundResult::Incomplete);
+    process_metrics::ProbeMetrics::new("smsmode").probed(process_metrics::ProbeResult::Ok, Some(took), Some(time));
+    process_metrics::task_failures("store").increment(1);
+    process_metrics::recipients_flooded("smsmode").increment(1);
+    process_metrics::ReconcileMetrics::new("smsmode").ended(process_metrics::RoundResult::Incomplete);
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_scrape_and_a_push_show_the_same_series_and_values() {
     let (mut push, recorder) = pushed();
     let (metrics, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
     let _here = metrics::set_default_local_recorder(&recorder);
-    meters::describe_all();
+    process_metrics::describe_all();
     metrics.process.describe();
     for _ in 0..2 {
         exercise();
@@ -154,13 +154,13 @@ async fn a_pushed_metric_has_its_name_unit_and_help() {
     let (mut push, recorder) = pushed();
     let (metrics, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
     metrics::with_local_recorder(&recorder, || {
-        meters::describe_all();
+        process_metrics::describe_all();
         metrics.process.describe();
         metrics.process.collect();
         exercise();
     });
     let pushed = collected(&mut push).await;
-    for meter in meters::ALL {
+    for meter in process_metrics::ALL {
         let name = otlp_name(meter.name, meter.unit);
         let metric = pushed.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}"));
         assert_eq!((metric.unit.as_str(), metric.description.as_str()), (meter.unit.ucum(), meter.help), "{name}");
@@ -177,7 +177,7 @@ async fn a_pushed_metric_has_its_name_unit_and_help() {
         assert_eq!(metric.unit, unit, "{name}");
         assert!(!metric.description.is_empty(), "{name}");
     }
-    assert_eq!(meters::unit_of("something", None), Unit::Count("{count}"));
+    assert_eq!(process_metrics::unit_of("something", None), Unit::Count("{count}"));
 }
 
 #[tokio::test]
@@ -203,11 +203,11 @@ fn a_histogram_is_never_rendered_as_a_summary() {
     let (metrics, recorder) = ProcessMetrics::build(None).unwrap();
     metrics::with_local_recorder(&recorder, exercise);
     let text = metrics.scrape.render();
-    for meter in meters::ALL {
+    for meter in process_metrics::ALL {
         let kind = match meter.kind {
-            meters::Kind::Counter => "counter",
-            meters::Kind::Gauge => "gauge",
-            meters::Kind::Histogram => "histogram",
+            process_metrics::Kind::Counter => "counter",
+            process_metrics::Kind::Gauge => "gauge",
+            process_metrics::Kind::Histogram => "histogram",
         };
         assert!(text.contains(&format!("# TYPE {} {kind}\n", meter.name)), "{} is not a {kind} in\n{text}", meter.name);
     }
@@ -217,13 +217,13 @@ fn a_histogram_is_never_rendered_as_a_summary() {
 fn a_scrape_is_in_the_order_of_the_names_and_has_no_empty_lines() {
     let (metrics, recorder) = ProcessMetrics::build(None).unwrap();
     let text = metrics::with_local_recorder(&recorder, || {
-        meters::describe_all();
+        process_metrics::describe_all();
         metrics.process.describe();
         exercise();
         metrics.render()
     });
     let families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
-    assert!(families.len() > meters::ALL.len() && families.is_sorted(), "{families:#?}");
+    assert!(families.len() > process_metrics::ALL.len() && families.is_sorted(), "{families:#?}");
     assert!(text.ends_with('\n') && text.lines().all(|line| !line.is_empty()), "{text}");
 }
 

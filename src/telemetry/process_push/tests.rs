@@ -1,5 +1,5 @@
 use super::*;
-use crate::meters::{ExportMeters, Signal, SourceMeters};
+use crate::process_metrics::{ExportMetrics, Signal, SourceMetrics};
 use crate::telemetry::resource::tests::{INSTANCE, otlp};
 use crate::telemetry::resource::{scope, text};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -29,8 +29,8 @@ async fn decoded(push: &mut ProcessPush) -> ExportMetricsServiceRequest {
     request
 }
 
-fn register(recorder: &MeterRecorder) -> ExportMeters {
-    metrics::with_local_recorder(recorder, || ExportMeters::new(Signal::Metrics))
+fn register(recorder: &MeterRecorder) -> ExportMetrics {
+    metrics::with_local_recorder(recorder, || ExportMetrics::new(Signal::Metrics))
 }
 
 #[tokio::test]
@@ -59,8 +59,8 @@ async fn nothing_recorded_is_nothing_to_push() {
 async fn the_points_are_counted() {
     let (mut push, recorder) = pushed();
     metrics::with_local_recorder(&recorder, || {
-        SourceMeters::new("smsmode").receipt_delayed(Duration::from_secs(1));
-        ExportMeters::new(Signal::Metrics)
+        SourceMetrics::new("smsmode").receipt_delayed(Duration::from_secs(1));
+        ExportMetrics::new(Signal::Metrics)
     });
     // ten results of a source, what it repaired and could not read, a histogram, three counters of the export
     assert_eq!(push.collect().await.unwrap().request.points, 16);
@@ -69,8 +69,8 @@ async fn the_points_are_counted() {
 #[tokio::test]
 async fn what_failed_is_not_sent_again_and_the_next_push_is_of_its_own_moment() {
     let (mut push, recorder) = pushed();
-    let meters = register(&recorder);
-    let of_logs = metrics::with_local_recorder(&recorder, || ExportMeters::new(Signal::Logs));
+    let metrics = register(&recorder);
+    let of_logs = metrics::with_local_recorder(&recorder, || ExportMetrics::new(Signal::Logs));
     let total = |metrics: &[Metric]| format!("{metrics:?}").matches("AsInt(7)").count();
 
     push.collect().await.unwrap().settle(false);
@@ -82,7 +82,7 @@ async fn what_failed_is_not_sent_again_and_the_next_push_is_of_its_own_moment() 
         () = std::future::ready(()) => {}
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
-    meters.records.increment(7);
+    metrics.records.increment(7);
     of_logs.failures.increment(7);
     assert_eq!(total(&collected(&mut push).await), 2);
     assert!(push.requests.is_empty());
@@ -140,9 +140,9 @@ async fn the_environment_cannot_disturb_it() {
 
 async fn in_a_disturbing_environment() {
     let (mut push, recorder) = pushed();
-    let meters = register(&recorder);
+    let metrics = register(&recorder);
     for _ in 0..2 {
-        meters.records.increment(1);
+        metrics.records.increment(1);
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(push.requests.is_empty(), "the reader has a clock of its own");
         let request = decoded(&mut push).await;

@@ -19,8 +19,8 @@ use percent_encoding::percent_decode_str;
 
 use super::{Broken, ExportOutcome, MAX_ANSWER};
 use crate::config::{Endpoint, METADATA_BASE64};
-use crate::meters::Signal;
 use crate::outbound::{Client, Received, chain, receive, retry_after};
+use crate::process_metrics::Signal;
 use crate::telemetry::answer::{Reader, grpc, http};
 
 const ENCODING: &str = "grpc-encoding";

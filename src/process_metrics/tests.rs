@@ -6,7 +6,7 @@ fn every_result_of_a_source_exists_at_zero_from_the_start_and_its_clock_only_whe
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
-        let meters = SourceMeters::new("smsmode");
+        let metrics = SourceMetrics::new("smsmode");
         let text = handle.render();
         for result in WebhookResult::ALL {
             let line = format!("smscope_webhook_requests_total{{source=\"smsmode\",result=\"{}\"}} 0", result.as_str());
@@ -14,8 +14,8 @@ fn every_result_of_a_source_exists_at_zero_from_the_start_and_its_clock_only_whe
         }
         assert!(!text.contains("duration") && !text.contains("last_webhook"), "{text}");
 
-        meters.answered(WebhookResult::TooLarge, Duration::from_millis(2));
-        meters.arrived("2025-04-01T16:00:10.5Z".parse().unwrap());
+        metrics.answered(WebhookResult::TooLarge, Duration::from_millis(2));
+        metrics.arrived("2025-04-01T16:00:10.5Z".parse().unwrap());
     });
     let text = handle.render();
     assert!(text.contains("smscope_webhook_requests_total{source=\"smsmode\",result=\"too_large\"} 1"), "{text}");
@@ -31,11 +31,11 @@ fn each_result_counts_under_its_own_label() {
 
 #[test]
 fn names_end_in_what_their_kind_and_unit_ask_for() {
-    for meter in ALL {
-        assert_eq!(meter.name.ends_with("_total"), meter.kind == Kind::Counter, "{}", meter.name);
-        assert_eq!(meter.name.ends_with("_seconds"), meter.unit == Unit::Seconds, "{}", meter.name);
-        assert_eq!(meter.buckets.is_empty(), meter.kind != Kind::Histogram, "{}", meter.name);
-        assert!(meter.buckets.is_sorted(), "{}", meter.name);
-        assert_eq!(find(meter.name), Some(meter));
+    for metric in ALL {
+        assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+        assert_eq!(metric.name.ends_with("_seconds"), metric.unit == Unit::Seconds, "{}", metric.name);
+        assert_eq!(metric.buckets.is_empty(), metric.kind != Kind::Histogram, "{}", metric.name);
+        assert!(metric.buckets.is_sorted(), "{}", metric.name);
+        assert_eq!(find(metric.name), Some(metric));
     }
 }

@@ -13,13 +13,13 @@ use metrics::{Counter, Gauge, Histogram, Label};
 
 use crate::ledger::catalogue::Unit;
 
-mod asking;
+mod provider_metrics;
 #[cfg(test)]
 mod tests;
 
-pub use asking::{
-    ACCOUNT_LAST_SUCCESS, ACCOUNT_POLLS, API_DURATION, API_REQUESTS, AccountMeters, ApiMeters, ProbeMeters,
-    ProbeResult, RECONCILE_ROUNDS, ReconcileMeters, RoundResult, SELF_PROBE_CERTIFICATE, SELF_PROBE_DURATION,
+pub use provider_metrics::{
+    ACCOUNT_LAST_SUCCESS, ACCOUNT_POLLS, API_DURATION, API_REQUESTS, AccountMetrics, ApiMetrics, ProbeMetrics,
+    ProbeResult, RECONCILE_ROUNDS, ReconcileMetrics, RoundResult, SELF_PROBE_CERTIFICATE, SELF_PROBE_DURATION,
     SELF_PROBE_SUCCESS, SELF_PROBES,
 };
 
@@ -32,7 +32,7 @@ pub enum Kind {
 
 /// Everything fixed about one metric of the process.
 #[derive(Debug, PartialEq)]
-pub struct Meter {
+pub struct ProcessMetric {
     pub name: &'static str,
     pub kind: Kind,
     pub unit: Unit,
@@ -41,108 +41,108 @@ pub struct Meter {
     pub buckets: &'static [f64],
 }
 
-const fn counter(name: &'static str, annotation: &'static str, help: &'static str) -> Meter {
-    Meter { name, kind: Kind::Counter, unit: Unit::Count(annotation), help, buckets: &[] }
+const fn counter(name: &'static str, annotation: &'static str, help: &'static str) -> ProcessMetric {
+    ProcessMetric { name, kind: Kind::Counter, unit: Unit::Count(annotation), help, buckets: &[] }
 }
 
-const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Meter {
-    Meter { name, kind: Kind::Gauge, unit, help, buckets: &[] }
+const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> ProcessMetric {
+    ProcessMetric { name, kind: Kind::Gauge, unit, help, buckets: &[] }
 }
 
-const fn seconds(name: &'static str, help: &'static str, buckets: &'static [f64]) -> Meter {
-    Meter { name, kind: Kind::Histogram, unit: Unit::Seconds, help, buckets }
+const fn seconds(name: &'static str, help: &'static str, buckets: &'static [f64]) -> ProcessMetric {
+    ProcessMetric { name, kind: Kind::Histogram, unit: Unit::Seconds, help, buckets }
 }
 
-pub const WEBHOOK_REQUESTS: Meter =
+pub const WEBHOOK_REQUESTS: ProcessMetric =
     counter("smscope_webhook_requests_total", "{request}", "Requests to /hooks by what became of them.");
-pub const WEBHOOK_DURATION: Meter = seconds(
+pub const WEBHOOK_DURATION: ProcessMetric = seconds(
     "smscope_webhook_duration_seconds",
     "Time from a request read to its answer written.",
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0],
 );
-pub const LAST_WEBHOOK: Meter = gauge(
+pub const LAST_WEBHOOK: ProcessMetric = gauge(
     "smscope_last_webhook_timestamp_seconds",
     Unit::Seconds,
     "Arrival of the last webhook, probes aside, as a Unix time; no sample before the first.",
 );
-pub const WEBHOOK_REPAIRED: Meter = counter(
+pub const WEBHOOK_REPAIRED: ProcessMetric = counter(
     "smscope_webhook_repaired_total",
     "{request}",
     "Requests to /hooks whose JSON was damaged and was read leniently.",
 );
-pub const WEBHOOK_UNREAD_RECEIPTS: Meter = counter(
+pub const WEBHOOK_UNREAD_RECEIPTS: ProcessMetric = counter(
     "smscope_webhook_unread_receipts_total",
     "{request}",
     "Requests to /hooks with something unrecognized that has a message id and a status, as a receipt has.",
 );
-pub const DELIVERY_DURATION: Meter = seconds(
+pub const DELIVERY_DURATION: ProcessMetric = seconds(
     "sms_delivery_duration_seconds",
     "Time from sent (else accepted) to delivered, by the provider's clock.",
     &[1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, 86400.0],
 );
 /// Each rung of the provider's retry ladder (30 s, 2 min, 10 min, 1 h, 5 h after one another) has a bucket of its own.
-pub const RECEIPT_DELAY: Meter = seconds(
+pub const RECEIPT_DELAY: ProcessMetric = seconds(
     "sms_receipt_delay_seconds",
     "Time from the provider's status time to the receipt's arrival here.",
     &[1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 90.0, 180.0, 600.0, 900.0, 3600.0, 5400.0, 14400.0, 28800.0, 86400.0],
 );
-pub const EXPORT_RECORDS: Meter = counter(
+pub const EXPORT_RECORDS: ProcessMetric = counter(
     "smscope_export_records_total",
     "{record}",
     "Log records and metric data points that the OTLP endpoint accepted.",
 );
-pub const EXPORT_FAILURES: Meter =
+pub const EXPORT_FAILURES: ProcessMetric =
     counter("smscope_export_failures_total", "{request}", "OTLP requests that failed; most are sent again.");
-pub const EXPORT_DROPPED: Meter = counter(
+pub const EXPORT_DROPPED: ProcessMetric = counter(
     "smscope_export_dropped_records_total",
     "{record}",
     "Log records and metric data points given up: rejected by the OTLP endpoint, or too old.",
 );
-pub const STORE_COMMIT: Meter = seconds(
+pub const STORE_COMMIT: ProcessMetric = seconds(
     "smscope_store_commit_duration_seconds",
     "Time of one durable commit of the store.",
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5],
 );
-pub const LABELS_CAPPED: Meter = counter(
+pub const LABELS_CAPPED: ProcessMetric = counter(
     "smscope_labels_capped_total",
     "{event}",
     "Events whose label value became \"other\" because the label already has its limit of distinct values.",
 );
-pub const RELAY_DURATION: Meter = seconds(
+pub const RELAY_DURATION: ProcessMetric = seconds(
     "sms_relay_duration_seconds",
     "Time of one attempt to deliver by a relay, from the request to the end of its answer.",
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
 );
-pub const AUTH_FAILURES_THROTTLED: Meter = counter(
+pub const AUTH_FAILURES_THROTTLED: ProcessMetric = counter(
     "smscope_auth_failures_throttled_total",
     "{request}",
     "Requests with a wrong token or secret past the limit of their address: response delayed, connection closed.",
 );
-pub const HANDSHAKE_FAILURES: Meter = counter(
+pub const HANDSHAKE_FAILURES: ProcessMetric = counter(
     "smscope_tls_handshake_failures_total",
     "{handshake}",
     "TLS handshakes of the webhook listener that failed; no sample without TLS.",
 );
-pub const CERTIFICATE_EXPIRY: Meter = gauge(
+pub const CERTIFICATE_EXPIRY: ProcessMetric = gauge(
     "smscope_tls_certificate_expiry_timestamp_seconds",
     Unit::Seconds,
     "End of the webhook listener's certificate in use, as a Unix time; no sample without TLS.",
 );
-pub const TASK_FAILURES: Meter = counter(
+pub const TASK_FAILURES: ProcessMetric = counter(
     "smscope_task_failures_total",
     "{failure}",
     "Background tasks, threads and connections of smscope that panicked or ended though nobody asked them to.",
 );
-pub const RECIPIENTS_FLOODED: Meter = counter(
+pub const RECIPIENTS_FLOODED: ProcessMetric = counter(
     "smscope_recipients_flooded_total",
     "{recipient}",
     "Times that a recipient reached the configured number of messages within an hour.",
 );
-pub const BUILD_INFO: Meter =
+pub const BUILD_INFO: ProcessMetric =
     gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
 
 /// Every metric of the process, `process_*` aside.
-pub const ALL: [&Meter; 28] = [
+pub const ALL: [&ProcessMetric; 28] = [
     &WEBHOOK_REQUESTS,
     &WEBHOOK_REPAIRED,
     &WEBHOOK_UNREAD_RECEIPTS,
@@ -179,8 +179,8 @@ const PROCESS_COUNTS: [(&str, &str); 3] =
 
 /// The unit of a metric as OTLP has it: from the tables here, else from what the metric was described with.
 pub fn unit_of(name: &str, described: Option<metrics::Unit>) -> Unit {
-    if let Some(meter) = find(name) {
-        return meter.unit;
+    if let Some(metric) = find(name) {
+        return metric.unit;
     }
     match described {
         Some(metrics::Unit::Seconds) => Unit::Seconds,
@@ -193,22 +193,22 @@ pub fn unit_of(name: &str, described: Option<metrics::Unit>) -> Unit {
 }
 
 /// The metric of this Prometheus name, `None` for one that is not ours.
-pub fn find(name: &str) -> Option<&'static Meter> {
-    ALL.into_iter().find(|meter| meter.name == name)
+pub fn find(name: &str) -> Option<&'static ProcessMetric> {
+    ALL.into_iter().find(|metric| metric.name == name)
 }
 
 /// Tells the installed recorder the help text and unit of every metric in [`ALL`].
 pub fn describe_all() {
-    for meter in ALL {
-        let unit = match meter.unit {
+    for metric in ALL {
+        let unit = match metric.unit {
             Unit::Seconds => metrics::Unit::Seconds,
             Unit::Bytes => metrics::Unit::Bytes,
             Unit::Count(_) => metrics::Unit::Count,
         };
-        match meter.kind {
-            Kind::Counter => metrics::describe_counter!(meter.name, unit, meter.help),
-            Kind::Gauge => metrics::describe_gauge!(meter.name, unit, meter.help),
-            Kind::Histogram => metrics::describe_histogram!(meter.name, unit, meter.help),
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, unit, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, unit, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, unit, metric.help),
         }
     }
 }
@@ -264,19 +264,19 @@ impl WebhookResult {
 /// An OpenTelemetry histogram has no data point before that, so an earlier registration would show by scrape only.
 #[derive(Debug)]
 struct FirstSeen {
-    meter: &'static Meter,
+    metric: &'static ProcessMetric,
     labels: Vec<Label>,
     handle: OnceLock<Histogram>,
 }
 
 impl FirstSeen {
-    fn new(meter: &'static Meter, labels: Vec<Label>) -> Self {
-        Self { meter, labels, handle: OnceLock::new() }
+    fn new(metric: &'static ProcessMetric, labels: Vec<Label>) -> Self {
+        Self { metric, labels, handle: OnceLock::new() }
     }
 
     fn record(&self, took: Duration) {
         self.handle
-            .get_or_init(|| metrics::histogram!(self.meter.name, self.labels.clone()))
+            .get_or_init(|| metrics::histogram!(self.metric.name, self.labels.clone()))
             .record(took.as_secs_f64());
     }
 }
@@ -289,7 +289,7 @@ type ByCountry = HashMap<Box<str>, Histogram>;
 
 /// The handles of one source's requests. Every result exists at 0 from here on.
 #[derive(Debug)]
-pub struct SourceMeters {
+pub struct SourceMetrics {
     source: Arc<str>,
     requests: [Counter; WebhookResult::ALL.len()],
     pub repaired: Counter,
@@ -301,7 +301,7 @@ pub struct SourceMeters {
     last: OnceLock<Gauge>,
 }
 
-impl SourceMeters {
+impl SourceMetrics {
     /// `source` is a configured name, or `unknown`: never what a caller wrote.
     pub fn new(source: &str) -> Self {
         let requests = WebhookResult::ALL.map(|result| {
@@ -377,13 +377,13 @@ impl Signal {
 
 /// The counters of one signal's way out, at 0 from here on.
 #[derive(Clone, Debug)]
-pub struct ExportMeters {
+pub struct ExportMetrics {
     pub records: Counter,
     pub failures: Counter,
     pub dropped: Counter,
 }
 
-impl ExportMeters {
+impl ExportMetrics {
     pub fn new(signal: Signal) -> Self {
         let signal = signal.as_str();
         Self {
@@ -396,17 +396,17 @@ impl ExportMeters {
 
 /// The handles of the store.
 #[derive(Debug)]
-pub struct StoreMeters {
+pub struct StoreMetrics {
     commit: FirstSeen,
 }
 
-impl Default for StoreMeters {
+impl Default for StoreMetrics {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl StoreMeters {
+impl StoreMetrics {
     pub fn new() -> Self {
         Self { commit: FirstSeen::new(&STORE_COMMIT, Vec::new()) }
     }
@@ -419,11 +419,11 @@ impl StoreMeters {
 
 /// The handles of one relay.
 #[derive(Debug)]
-pub struct RelayMeters {
+pub struct RelayMetrics {
     duration: FirstSeen,
 }
 
-impl RelayMeters {
+impl RelayMetrics {
     pub fn new(relay: &str) -> Self {
         Self { duration: FirstSeen::new(&RELAY_DURATION, vec![Label::new("relay", relay.to_owned())]) }
     }

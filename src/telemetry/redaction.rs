@@ -18,16 +18,16 @@ const DIGITS_OF_A_NUMBER: usize = 7;
 
 /// What the operator allows to be said of the people of each source.
 #[derive(Clone, Debug, Default)]
-pub struct Discretion(HashMap<SourceName, Privacy>);
+pub struct PrivacyPolicy(HashMap<SourceName, Privacy>);
 
-impl Discretion {
+impl PrivacyPolicy {
     /// The least that can be asked for where the source is no longer configured.
     pub fn of(&self, source: &SourceName) -> Privacy {
         self.0.get(source).copied().unwrap_or_default()
     }
 }
 
-impl FromIterator<(SourceName, Privacy)> for Discretion {
+impl FromIterator<(SourceName, Privacy)> for PrivacyPolicy {
     fn from_iter<I: IntoIterator<Item = (SourceName, Privacy)>>(sources: I) -> Self {
         Self(HashMap::from_iter(sources))
     }

@@ -6,9 +6,9 @@ use super::flush_limit;
 use super::supervisor::Supervisor;
 use crate::account::{self, AccountStatus, Watch};
 use crate::config::{ApiMode, Config};
-use crate::meters::{ProbeMeters, ReconcileMeters};
 use crate::probe::{self, Probe, Target};
 use crate::probe_challenge::ChallengeKey;
+use crate::process_metrics::{ProbeMetrics, ReconcileMetrics};
 use crate::reconcile::{self, Reconciler};
 use crate::resend::{self, Resender};
 use crate::secret::Secret;
@@ -33,8 +33,8 @@ pub fn start(
         }
         if let (true, Some((api, ApiMode::Rest))) = (config.reconcile.enabled, api()) {
             let reconciler = Reconciler::new(source, api, store.clone(), config.reconcile);
-            let meters = ReconcileMeters::new(source.name.as_str());
-            supervisor.spawn(Task::Reconcile, |shutdown| reconcile::run(reconciler, meters, shutdown.wait()));
+            let metrics = ReconcileMetrics::new(source.name.as_str());
+            supervisor.spawn(Task::Reconcile, |shutdown| reconcile::run(reconciler, metrics, shutdown.wait()));
         }
         if config.resends.iter().any(|rule| rule.filter.takes_source(&source.name)) {
             let api = api().filter(|(_, mode)| *mode == ApiMode::Rest).map(|(api, _)| api);
@@ -51,8 +51,8 @@ pub fn start(
             // The loader has seen to it that it is a URL, and that there is TLS for https.
             let (tls, key) = (config.self_probe.tls.clone(), challenge_key.clone());
             let Some(target) = Target::new(source, &url, tls, Some(key)) else { continue };
-            let meters = Arc::new(ProbeMeters::new(source.name.as_str()));
-            let probe = Probe { source: source.name.clone(), target, interval: config.self_probe.interval, meters };
+            let metrics = Arc::new(ProbeMetrics::new(source.name.as_str()));
+            let probe = Probe { source: source.name.clone(), target, interval: config.self_probe.interval, metrics };
             supervisor.spawn(Task::SelfProbe, |shutdown| probe::run(probe, shutdown.wait()));
         }
     }

@@ -8,40 +8,40 @@ use std::time::Duration;
 use jiff::Timestamp;
 use metrics::{Counter, Gauge, Label};
 
-use super::{FirstSeen, Meter, Unit, counter, gauge, seconds, source_label};
+use super::{FirstSeen, ProcessMetric, Unit, counter, gauge, seconds, source_label};
 
-pub const API_REQUESTS: Meter =
+pub const API_REQUESTS: ProcessMetric =
     counter("smscope_api_requests_total", "{request}", "Requests to the provider's API by what came of them.");
-pub const API_DURATION: Meter = seconds(
+pub const API_DURATION: ProcessMetric = seconds(
     "smscope_api_duration_seconds",
     "Time from a request to the provider's API to the end of its answer, or to giving up.",
     &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
 );
-pub const ACCOUNT_POLLS: Meter =
+pub const ACCOUNT_POLLS: ProcessMetric =
     counter("smscope_account_polls_total", "{poll}", "Looks at the account through the provider's API.");
-pub const ACCOUNT_LAST_SUCCESS: Meter = gauge(
+pub const ACCOUNT_LAST_SUCCESS: ProcessMetric = gauge(
     "smscope_account_last_success_timestamp_seconds",
     Unit::Seconds,
     "When the account was last seen, as a Unix time; no sample before the first.",
 );
-pub const SELF_PROBES: Meter =
+pub const SELF_PROBES: ProcessMetric =
     counter("smscope_self_probes_total", "{probe}", "Calls of our own callback URL under its public address.");
-pub const SELF_PROBE_SUCCESS: Meter = gauge(
+pub const SELF_PROBE_SUCCESS: ProcessMetric = gauge(
     "smscope_self_probe_success",
     Unit::Count("{probe}"),
     "1 when the last call of our own callback URL came through to this process, else 0.",
 );
-pub const SELF_PROBE_DURATION: Meter = seconds(
+pub const SELF_PROBE_DURATION: ProcessMetric = seconds(
     "smscope_self_probe_duration_seconds",
     "Time from a call of our own callback URL to its answer, TLS aside.",
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0],
 );
-pub const SELF_PROBE_CERTIFICATE: Meter = gauge(
+pub const SELF_PROBE_CERTIFICATE: ProcessMetric = gauge(
     "smscope_self_probe_certificate_expiry_timestamp_seconds",
     Unit::Seconds,
     "First end of the certificates that the public URL shows, as a Unix time; no sample without TLS.",
 );
-pub const RECONCILE_ROUNDS: Meter = counter(
+pub const RECONCILE_ROUNDS: ProcessMetric = counter(
     "smscope_reconcile_rounds_total",
     "{round}",
     "Rounds of asking the provider for messages that are pending for too long.",
@@ -49,7 +49,7 @@ pub const RECONCILE_ROUNDS: Meter = counter(
 
 /// The handles of one source's calls of the provider's API.
 #[derive(Debug)]
-pub struct ApiMeters {
+pub struct ApiMetrics {
     source: String,
     known: &'static [&'static str],
     operations: Mutex<HashMap<&'static str, OfOperation>>,
@@ -61,7 +61,7 @@ struct OfOperation {
     duration: FirstSeen,
 }
 
-impl ApiMeters {
+impl ApiMetrics {
     /// `results`: every value of the `result` label.
     pub fn new(source: &str, results: &'static [&'static str]) -> Self {
         Self { source: source.to_owned(), known: results, operations: Mutex::default() }
@@ -102,13 +102,13 @@ impl ApiMeters {
 
 /// The handles of one source's account, at 0 from here on; the time of the last success exists with the first.
 #[derive(Debug)]
-pub struct AccountMeters {
+pub struct AccountMetrics {
     source: String,
     successes: Counter,
     failures: Counter,
 }
 
-impl AccountMeters {
+impl AccountMetrics {
     pub fn new(source: &str) -> Self {
         let polls = |result: &'static str| metrics::counter!(ACCOUNT_POLLS.name, "source" => source.to_owned(), "result" => result);
         Self { source: source.to_owned(), successes: polls("success"), failures: polls("failure") }
@@ -177,14 +177,14 @@ impl ProbeResult {
 
 /// The handles of one source's self-probe: the counts at 0 from here on, the rest from the first probe on.
 #[derive(Debug)]
-pub struct ProbeMeters {
+pub struct ProbeMetrics {
     source: String,
     results: [Counter; ProbeResult::ALL.len()],
     success: std::sync::OnceLock<Gauge>,
     duration: FirstSeen,
 }
 
-impl ProbeMeters {
+impl ProbeMetrics {
     pub fn new(source: &str) -> Self {
         let results = ProbeResult::ALL.map(
             |result| metrics::counter!(SELF_PROBES.name, "source" => source.to_owned(), "result" => result.as_str()),
@@ -232,9 +232,9 @@ impl RoundResult {
 
 /// The handles of one source's rounds of reconciliation, at 0 from here on.
 #[derive(Debug)]
-pub struct ReconcileMeters([Counter; RoundResult::ALL.len()]);
+pub struct ReconcileMetrics([Counter; RoundResult::ALL.len()]);
 
-impl ReconcileMeters {
+impl ReconcileMetrics {
     pub fn new(source: &str) -> Self {
         Self(RoundResult::ALL.map(|result| {
             metrics::counter!(RECONCILE_ROUNDS.name, "source" => source.to_owned(), "result" => result.as_str())
@@ -246,8 +246,8 @@ impl ReconcileMeters {
     }
 }
 
-fn set_time(meter: &'static Meter, source: &str, time: Timestamp) {
-    metrics::gauge!(meter.name, source_label(source)).set(time.as_millisecond() as f64 / 1_000.0);
+fn set_time(metric: &'static ProcessMetric, source: &str, time: Timestamp) {
+    metrics::gauge!(metric.name, source_label(source)).set(time.as_millisecond() as f64 / 1_000.0);
 }
 
 #[cfg(test)]
@@ -271,10 +271,10 @@ mod tests {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
         metrics::with_local_recorder(&recorder, || {
-            let api = ApiMeters::new("smsmode", &["ok", "rate_limited"]);
+            let api = ApiMetrics::new("smsmode", &["ok", "rate_limited"]);
             api.open("channels");
-            let account = AccountMeters::new("smsmode");
-            let probe = ProbeMeters::new("smsmode");
+            let account = AccountMetrics::new("smsmode");
+            let probe = ProbeMetrics::new("smsmode");
             let text = handle.render();
             for line in [
                 "smscope_api_requests_total{source=\"smsmode\",operation=\"channels\",result=\"rate_limited\"} 0",
