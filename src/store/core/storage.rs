@@ -304,7 +304,7 @@ impl DeliveryState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Due => "due",
-            Self::Blocked => "behind",
+            Self::Blocked => "blocked",
             Self::Dead => "dead",
         }
     }
@@ -351,7 +351,7 @@ impl ResendState {
         match self {
             Self::Waiting => "waiting",
             Self::Sending => "sending",
-            Self::Requested => "asked",
+            Self::Requested => "requested",
             Self::Ended => "ended",
         }
     }

@@ -19,7 +19,7 @@ impl Outbox for SqliteTx<'_> {
     fn insert_delivery(&mut self, row: &DeliveryRow) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
-                "INSERT INTO relay_deliveries (relay, event, lane, state, due_at, since, attempts, error) \
+                "INSERT INTO relay_deliveries (relay, event, ordering_key, state, due_at, since, attempts, error) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute(params![
@@ -38,7 +38,7 @@ impl Outbox for SqliteTx<'_> {
     fn delivery(&self, id: DeliveryId) -> rusqlite::Result<Option<DeliveryRow>> {
         self.connection
             .prepare_cached(
-                "SELECT id, relay, event, lane, state, due_at, since, attempts, error FROM relay_deliveries WHERE id = ?1",
+                "SELECT id, relay, event, ordering_key, state, due_at, since, attempts, error FROM relay_deliveries WHERE id = ?1",
             )?
             .query_row([id], |row| read(row).map(|(_, row)| row))
             .optional()
@@ -71,7 +71,9 @@ impl Outbox for SqliteTx<'_> {
         state: DeliveryState,
     ) -> rusqlite::Result<Option<DeliveryId>> {
         self.connection
-            .prepare_cached("SELECT min(id) FROM relay_deliveries WHERE relay = ?1 AND lane = ?2 AND state = ?3")?
+            .prepare_cached(
+                "SELECT min(id) FROM relay_deliveries WHERE relay = ?1 AND ordering_key = ?2 AND state = ?3",
+            )?
             .query_row(params![relay.as_str(), key, state.as_str()], |row| row.get(0))
     }
 
@@ -102,7 +104,7 @@ impl Outbox for SqliteTx<'_> {
     fn dead_letters_after(&self, id: DeliveryId, limit: usize) -> rusqlite::Result<Vec<(DeliveryId, DeliveryRow)>> {
         self.connection
             .prepare_cached(
-                "SELECT id, relay, event, lane, state, due_at, since, attempts, error FROM relay_deliveries \
+                "SELECT id, relay, event, ordering_key, state, due_at, since, attempts, error FROM relay_deliveries \
                  WHERE id > ?1 AND state = 'dead' ORDER BY id LIMIT ?2",
             )?
             .query_map(params![id, limit as i64], read)?

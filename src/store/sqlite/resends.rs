@@ -14,7 +14,7 @@ use crate::store::ids::{KeyedHash, MessageRowId, ResendId};
 use crate::store::resends::{ChainOutcome, DueResends, LONGEST_WAIT};
 
 const COLUMNS: &str =
-    "id, rule, source, message, event, attempt, state, due_at, until, asked_at, expects, replacement, outcome";
+    "id, rule, source, message, event, attempt, state, due_at, deadline, requested_at, expects, replacement, outcome";
 
 impl SqliteTx<'_> {
     fn one_resend(
@@ -33,7 +33,7 @@ impl Resends for SqliteTx<'_> {
     fn insert_resend(&mut self, row: &ResendRow) -> rusqlite::Result<bool> {
         self.connection
             .prepare_cached(
-                "INSERT OR IGNORE INTO resends (rule, source, message, event, attempt, state, due_at, until, asked_at, expects, \
+                "INSERT OR IGNORE INTO resends (rule, source, message, event, attempt, state, due_at, deadline, requested_at, expects, \
                  replacement, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?
             .execute(params![
@@ -60,7 +60,7 @@ impl Resends for SqliteTx<'_> {
     fn put_resend(&mut self, id: ResendId, row: &ResendRow) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
-                "UPDATE resends SET state = ?2, due_at = ?3, until = ?4, asked_at = ?5, expects = ?6, replacement = ?7, \
+                "UPDATE resends SET state = ?2, due_at = ?3, deadline = ?4, requested_at = ?5, expects = ?6, replacement = ?7, \
                  outcome = ?8 WHERE id = ?1",
             )?
             .execute(params![
@@ -83,7 +83,7 @@ impl Resends for SqliteTx<'_> {
     fn resend_expecting(&self, key: KeyedHash, at: Timestamp, skew: Duration) -> rusqlite::Result<Option<ResendId>> {
         self.connection
             .prepare_cached(
-                "SELECT min(id) FROM resends WHERE expects = ?1 AND ?2 BETWEEN asked_at - ?3 AND until + ?3",
+                "SELECT min(id) FROM resends WHERE expects = ?1 AND ?2 BETWEEN requested_at - ?3 AND deadline + ?3",
             )?
             .query_row(params![key, at.as_millisecond(), skew.as_millis() as i64], |row| row.get(0))
     }
@@ -97,7 +97,7 @@ impl Resends for SqliteTx<'_> {
 
     fn resends_requested_after(&self, rule: &RelayName, since: Timestamp) -> rusqlite::Result<u32> {
         self.connection
-            .prepare_cached("SELECT count(*) FROM resends WHERE rule = ?1 AND asked_at > ?2")?
+            .prepare_cached("SELECT count(*) FROM resends WHERE rule = ?1 AND requested_at > ?2")?
             .query_row(params![rule.as_str(), since.as_millisecond()], |row| row.get(0))
     }
 

@@ -140,7 +140,7 @@ pub fn prune_messages(
             }
             connection.prepare_cached("DELETE FROM conversation_keys WHERE message = ?1")?.execute([id])?;
             connection
-                .prepare_cached("DELETE FROM resends WHERE message = ?1 AND state IN ('asked', 'ended')")?
+                .prepare_cached("DELETE FROM resends WHERE message = ?1 AND state IN ('requested', 'ended')")?
                 .execute([id])?;
             connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
         }

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/v7.sql"),
     include_str!("schema/v8.sql"),
     include_str!("schema/v9.sql"),
+    include_str!("schema/v10.sql"),
 ];
 
 type Step = fn(&Connection) -> rusqlite::Result<()>;
@@ -138,6 +139,27 @@ mod tests {
             migrate(&mut connection).unwrap();
             assert_eq!(made(&connection), new, "from {version}");
         }
+    }
+
+    #[test]
+    fn what_waits_in_an_earlier_store_waits_on_under_the_new_words() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        make_version(&connection, 9);
+        connection
+            .execute_batch(
+                "INSERT INTO relay_deliveries (relay, event, lane, state, due_at, since, attempts) \
+                 VALUES ('app', 1, 7, 'due', 1, 1, 0), ('app', 2, 7, 'behind', 1, 1, 0); \
+                 INSERT INTO resends (rule, source, message, event, attempt, state, due_at, until, asked_at) \
+                 VALUES ('absent', 'smsmode', 1, 1, 1, 'asked', 1, 9, 5)",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let delivery = "SELECT state FROM relay_deliveries WHERE ordering_key = 7 ORDER BY id DESC LIMIT 1";
+        let state: String = connection.query_row(delivery, [], |row| row.get(0)).unwrap();
+        let resend = "SELECT state, deadline, requested_at FROM resends";
+        let resend: (String, i64, i64) =
+            connection.query_row(resend, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        assert_eq!((state.as_str(), resend), ("blocked", ("requested".to_owned(), 9, 5)));
     }
 
     #[test]
