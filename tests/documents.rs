@@ -379,7 +379,7 @@ fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
         ),
         ("inbound", &["event", "provider", "store", "config"]),
         ("health", &[]),
-        ("listener", &["config", "process_metrics", "diagnostics", "tasks"]),
+        ("listener", &["config", "secret", "process_metrics", "diagnostics", "tasks"]),
         ("outbound", &["config"]),
         ("smsmode_api", &["event", "json", "config", "secret", "process_metrics", "outbound"]),
         ("probe_challenge", &["event"]),

@@ -1,17 +1,16 @@
-//! Who may look: HTTP basic or a bearer token, where one is configured. Probes need neither.
+//! Authentication of the admin listener: HTTP basic or a bearer token, if one is configured. Health checks need neither.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
-use super::text;
 use crate::config::Basic;
-use crate::secret::{CandidateDigest, Secret};
+use crate::listener::credentials::{basic_matches, bearer_matches};
+use crate::listener::text;
+use crate::secret::Secret;
 
-/// What a client has to present. Nothing of it: everyone may look.
+/// What a client has to present: either one. If neither is configured, there is no authentication.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     pub basic: Option<Basic>,
@@ -19,7 +18,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Whether a request with these headers may see what is shown here.
+    /// Whether a request with these headers is authenticated.
     pub fn permits(&self, headers: &HeaderMap) -> bool {
         if self.basic.is_none() && self.bearer_token.is_none() {
             return true;
@@ -29,7 +28,7 @@ impl Access {
         by_basic || by_token
     }
 
-    pub fn refusal(&self) -> Response<Full<Bytes>> {
+    pub fn rejection(&self) -> Response<Full<Bytes>> {
         let mut response = text(StatusCode::UNAUTHORIZED, "expected the credentials of [admin]\n");
         let headers = response.headers_mut();
         if self.basic.is_some() {
@@ -42,29 +41,12 @@ impl Access {
     }
 }
 
-/// Whether the header has this token as a bearer's.
-pub fn bearer_matches(token: &Secret, headers: &HeaderMap) -> bool {
-    let presented = credentials(headers, "bearer");
-    presented.is_some_and(|presented| token.matches(&CandidateDigest::of(presented)))
-}
-
-fn basic_matches(basic: &Basic, headers: &HeaderMap) -> bool {
-    let Some(decoded) = credentials(headers, "basic").and_then(|encoded| STANDARD.decode(encoded).ok()) else {
-        return false;
-    };
-    basic.matches(&decoded)
-}
-
-/// What stands behind a scheme in the header.
-fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a [u8]> {
-    let value = headers.get(AUTHORIZATION)?.as_bytes();
-    let (found, rest) = value.split_at_checked(scheme.len())?;
-    let rest = rest.strip_prefix(b" ")?;
-    found.eq_ignore_ascii_case(scheme.as_bytes()).then(|| rest.trim_ascii())
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use hyper::header::AUTHORIZATION;
+
     use super::*;
 
     fn presented(value: &str) -> HeaderMap {
@@ -103,12 +85,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_each_way_in() {
+    fn a_rejection_names_each_scheme() {
         let both = Access {
             basic: Some(Basic { user: "a".into(), password: Secret::new("b".into()) }),
             bearer_token: Some(Secret::new("c".into())),
         };
-        let response = both.refusal();
+        let response = both.rejection();
         let schemes: Vec<&[u8]> =
             response.headers().get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(schemes, [&b"Basic realm=\"smscope\", charset=\"UTF-8\""[..], b"Bearer"]);

@@ -11,9 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
-};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,7 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::health::Health;
 use crate::listener::tls::Handshakes;
-use crate::listener::{self, Limits, Service};
+use crate::listener::{self, Limits, Service, text};
 use crate::tasks::Task;
 
 pub mod access;
@@ -45,8 +43,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long an answer may wait to be read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-
-const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -102,7 +98,7 @@ impl Admin {
         match (segments.next(), segments.next()) {
             (Some("livez"), None) => health((self.health.liveness)(), "not alive"),
             (Some("readyz"), None) => health((self.health.readiness)(), "not ready"),
-            _ if !self.access.permits(&request.headers) => self.access.refusal(),
+            _ if !self.access.permits(&request.headers) => self.access.rejection(),
             (None, _) => self.page(Part::Whole, request).await,
             (Some("figures"), None) => self.page(Part::Figures, request).await,
             (Some("metrics"), None) => self.metrics(&request.headers).await,
@@ -164,14 +160,6 @@ fn health(state: Result<(), &'static str>, negated: &str) -> Response<Full<Bytes
         Ok(()) => text(StatusCode::OK, "ok\n"),
         Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{negated}: {why}\n")),
     }
-}
-
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT_TYPE));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 #[cfg(test)]

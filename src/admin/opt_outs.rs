@@ -1,9 +1,9 @@
-//! The list of opt-outs, for the service that sends: it asks before it sends, or follows the changes. Full numbers are in it, so it
-//! asks for a token, which everything else on this listener does not.
+//! The list of opt-outs, for the service that sends: it checks a number before it sends, or follows the changes. It has full numbers,
+//! so it needs a token of its own.
 //!
 //! - `GET /v1/opt-outs/{number}`: what is known of one number.
-//! - `GET /v1/opt-outs?after=0&limit=1000&wait=30`: changes after a place as JSON lines, oldest first. With `wait` it answers when
-//!   there is one, after so many seconds at the latest, then with nothing.
+//! - `GET /v1/opt-outs?after=0&limit=1000&wait=30`: changes after a position as JSON lines, oldest first. With `wait` the response
+//!   comes when there is a change, or empty after so many seconds.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,46 +11,47 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
-use super::{access, text};
+use crate::listener::credentials::bearer_matches;
+use crate::listener::{response, text};
 use crate::secret::Secret;
 
-/// Where the changes are.
+/// The path of the changes.
 pub const PATH: &str = "/v1/opt-outs";
 
-/// What a number stands behind.
+/// The path of a number begins with this.
 pub const OF_NUMBER: &str = "/v1/opt-outs/";
 
-/// Changes of one answer, unless asked for fewer.
-const MOST: usize = 1_000;
+/// Changes of one response, at most and by default.
+const MAX_LIMIT: usize = 1_000;
 
-/// Seconds that an answer may be waited for.
-const LONGEST_WAIT: u64 = 60;
+/// Seconds that a request may wait, at most.
+const MAX_WAIT: u64 = 60;
 
-const LINES_TYPE: HeaderValue = HeaderValue::from_static("application/x-ndjson");
-const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json");
+const LINES_TYPE: &str = "application/x-ndjson";
+const JSON_TYPE: &str = "application/json";
 
-/// What a look-up gives: a document, `None` where what was asked for is no number, or why it cannot be had.
+/// The result of a lookup: a document, `None` for what is no number, or why the store cannot be read.
 type Found = Result<Option<String>, String>;
 type Lines = Result<String, String>;
 type Soon<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The list, as it is shown here.
+/// The list, as this listener reads it.
 pub struct OptOuts {
     pub token: Secret,
     /// A JSON document of one number, as it was written.
     pub of_number: Box<dyn Fn(String) -> Soon<Found> + Send + Sync>,
-    /// JSON lines of the changes after a place, so many at most.
+    /// JSON lines of the changes after a position, so many at most.
     pub after: Box<dyn Fn(i64, usize) -> Soon<Lines> + Send + Sync>,
-    /// Resolves once there is a change after a place.
+    /// Resolves once there is a change after a position.
     pub changed: Box<dyn Fn(i64) -> Soon<()> + Send + Sync>,
 }
 
-/// What a query asks for.
+/// The parameters of a query.
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
     after: i64,
@@ -78,29 +79,29 @@ impl OptOuts {
     }
 
     fn is_authorized(&self, request: &Parts) -> bool {
-        access::bearer_matches(&self.token, &request.headers)
+        bearer_matches(&self.token, &request.headers)
     }
 
     async fn changes(&self, asked: Asked) -> Response<Full<Bytes>> {
         if !asked.wait.is_zero() {
-            // Without one the answer is empty.
+            // Without a change the response is empty.
             let _in_vain = tokio::time::timeout(asked.wait, (self.changed)(asked.after)).await;
         }
         match (self.after)(asked.after, asked.limit).await {
-            Ok(lines) => answer(lines, LINES_TYPE),
+            Ok(lines) => response(StatusCode::OK, Some(LINES_TYPE), lines),
             Err(error) => unreadable(&error),
         }
     }
 }
 
 fn asked(query: &str) -> Option<Asked> {
-    let mut asked = Asked { after: 0, limit: MOST, wait: Duration::ZERO };
+    let mut asked = Asked { after: 0, limit: MAX_LIMIT, wait: Duration::ZERO };
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=')?;
         match name {
             "after" => asked.after = value.parse().ok()?,
-            "limit" => asked.limit = value.parse::<usize>().ok()?.clamp(1, MOST),
-            "wait" => asked.wait = Duration::from_secs(value.parse::<u64>().ok()?.min(LONGEST_WAIT)),
+            "limit" => asked.limit = value.parse::<usize>().ok()?.clamp(1, MAX_LIMIT),
+            "wait" => asked.wait = Duration::from_secs(value.parse::<u64>().ok()?.min(MAX_WAIT)),
             _ => return None,
         }
     }
@@ -109,7 +110,7 @@ fn asked(query: &str) -> Option<Asked> {
 
 fn document(found: Found) -> Response<Full<Bytes>> {
     match found {
-        Ok(Some(document)) => answer(document, JSON_TYPE),
+        Ok(Some(document)) => response(StatusCode::OK, Some(JSON_TYPE), document),
         Ok(None) => no_number(),
         Err(error) => unreadable(&error),
     }
@@ -121,15 +122,8 @@ fn no_number() -> Response<Full<Bytes>> {
 
 fn unreadable(error: &str) -> Response<Full<Bytes>> {
     tracing::warn!(error, "the list of opt-outs cannot be read");
-    // Who asks before sending must not take this for a no.
+    // A sender that checks before it sends must not take this for a no.
     text(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read\n")
-}
-
-fn answer(body: String, content_type: HeaderValue) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 #[cfg(test)]

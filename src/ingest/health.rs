@@ -5,10 +5,11 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode, Uri};
 
 use crate::health::Health;
+use crate::listener::text;
 
 /// What a path of this listener leads to. Repeated slashes, and one at the end, change nothing: proxies and hands add them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +56,8 @@ pub fn response(route: Route, method: &Method, health: &Health) -> Option<Respon
         Ok(()) => (StatusCode::OK, "ok\n"),
         Err(_reason) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable\n"),
     };
-    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
-    *response.status_mut() = status;
+    let mut response = text(status, body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }

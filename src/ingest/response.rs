@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
+use crate::listener::response;
 use crate::process_metrics::WebhookResult;
 use crate::provider::{Acknowledgement, Success};
 
@@ -33,18 +32,7 @@ pub enum Rejection {
 
 /// The response that a provider expects.
 pub fn acknowledged(acknowledgement: Acknowledgement) -> Response<Full<Bytes>> {
-    respond(acknowledgement.status, acknowledgement.content_type, acknowledgement.body)
-}
-
-fn respond(status: StatusCode, content_type: Option<&'static str>, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    if let Some(content_type) = content_type {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    response(acknowledgement.status, acknowledgement.content_type, acknowledgement.body)
 }
 
 impl From<Success> for WebhookResult {
@@ -101,7 +89,7 @@ impl Rejection {
                 (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"cannot keep the event now, send it again later"}"#)
             }
         };
-        let mut response = respond(status, Some("application/json"), Bytes::from_static(body.as_bytes()));
+        let mut response = response(status, Some("application/json"), body);
         let headers = response.headers_mut();
         match self {
             Rejection::MethodNotAllowed => {

@@ -13,9 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,6 +30,7 @@ use crate::tasks::{Task, join_logged};
 
 mod bind;
 mod connection_limit;
+pub mod credentials;
 pub mod tls;
 
 pub use bind::bind;
@@ -65,6 +67,27 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// The limits of HTTP/1.1 itself; time-outs of its own are overwritten.
     pub http: http1::Builder,
+}
+
+/// A response that no cache stores.
+pub fn response(
+    status: StatusCode,
+    content_type: Option<&'static str>,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if let Some(content_type) = content_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A response of plain text.
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    response(status, Some("text/plain; charset=utf-8"), body)
 }
 
 /// A connection on which nothing can be written for longer than the write time-out fails.
