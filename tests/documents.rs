@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use smscope::account::AccountStatus;
-use smscope::config::{Config, Flags, Otlp, Privacy, Recipient, Text, VARIABLES};
+use smscope::config::{Config, Flags, Otlp, Privacy, Recipient, Text, variables};
 use smscope::event::{Reason, SourceName};
 use smscope::ledger::catalogue::Description;
 use smscope::process_metrics::{self, WebhookResult};
@@ -210,7 +210,7 @@ fn full_log_record_keys() -> Vec<String> {
 #[test]
 fn every_variable_is_explained() {
     let text = read("README.md") + &read("docs/configuration.md");
-    for variable in VARIABLES {
+    for variable in variables() {
         assert!(quoted(&text).any(|word| word.starts_with(variable)), "no document explains {variable}");
     }
 }

@@ -1,16 +1,16 @@
 //! docs/configuration.md says of every setting what the program does with it.
 //!
-//! The tables there are rendered here. When a setting was added or changed: put it into src/config/reference.rs, then
+//! The tables there are rendered here, from the declarations in src/config. When one was added or changed,
 //! `UPDATE_DOCS=1 cargo test --test reference` rewrites the document.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use smscope::commands::check::{Line, lines};
+use smscope::commands::check::lines;
 use smscope::commands::command_line;
-use smscope::config::reference::{Setting, settings};
-use smscope::config::{Config, Environment, Flags, Loaded, LoadedOrigins, VARIABLES};
+use smscope::config::reference::{Declaration, settings};
+use smscope::config::{Config, Environment, Flags, Line, Loaded, variables};
 use tempfile::TempDir;
 
 #[path = "end_to_end/peers/certificates.rs"]
@@ -79,7 +79,7 @@ fn of_each_signal(text: &str) -> Vec<String> {
 }
 
 /// A file that gives `value` to a setting, with what the setting cannot be without.
-fn file(setting: &Setting, value: &str) -> String {
+fn file(setting: &Declaration, value: &str) -> String {
     let (table, key) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
     let head = match table {
         "" => String::new(),
@@ -101,7 +101,7 @@ fn file(setting: &Setting, value: &str) -> String {
 }
 
 /// What the loader says to the wrong value. Of the signals the one that is said to stands for both.
-fn refusal(etc: &Etc, setting: &Setting) -> String {
+fn refusal(etc: &Etc, setting: &Declaration) -> String {
     let loaded = match (setting.key, setting.variable) {
         ("", Some((name, _))) => {
             let env = BTreeMap::from([(name, setting.wrong)]);
@@ -119,7 +119,7 @@ fn refusal(etc: &Etc, setting: &Setting) -> String {
 }
 
 /// The keys under which `smscope check` shows a setting.
-fn shown_as(setting: &Setting) -> Vec<String> {
+fn shown_as(setting: &Declaration) -> Vec<String> {
     let key = match setting.key.split_once('.') {
         Some(("source", rest)) => {
             let own = rest.split('.').next().unwrap();
@@ -174,32 +174,32 @@ fn rendered(document: &str) -> String {
     while let Some((before, after)) = rest.split_once("<!-- settings: ") {
         let (section, after) = after.split_once(" -->\n").unwrap();
         let (_, after) = after.split_once("<!-- end -->").expect("an end of each table");
-        let own: Vec<Setting> = settings().filter(|setting| heading(setting) == section).collect();
+        let own: Vec<&Declaration> = settings().filter(|setting| heading(setting) == section).collect();
         text.push_str(&format!("{before}<!-- settings: {section} -->\n{}<!-- end -->", table(&etc, &own)));
         done.insert(section);
         rest = after;
     }
     for setting in settings() {
-        assert!(done.contains(heading(&setting)), "the document has no place for {setting:?}");
+        assert!(done.contains(heading(setting)), "the document has no place for {setting:?}");
     }
     text + rest
 }
 
-fn heading(setting: &Setting) -> &'static str {
+fn heading(setting: &Declaration) -> &'static str {
     if setting.section().is_empty() { "top" } else { setting.section() }
 }
 
 /// Defaults that are no values.
 const WORDS: [&str; 5] = ["", "any", "made once and kept", "none", "off"];
 
-fn table(etc: &Etc, settings: &[Setting]) -> String {
+fn table(etc: &Etc, settings: &[&Declaration]) -> String {
     let quoted = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
     let of_words = |text: &str| if WORDS.contains(&text) { text.to_owned() } else { quoted(text) };
-    let names = |setting: &Setting| {
+    let names = |setting: &&Declaration| {
         let names = setting.variable.map(|(name, _)| name).into_iter().chain(setting.flag);
         names.map(quoted).collect::<Vec<_>>().join(", ")
     };
-    let example = |setting: &Setting| match (setting.key, setting.variable) {
+    let example = |setting: &&Declaration| match (setting.key, setting.variable) {
         ("", Some((_, value))) => quoted(value),
         _ => quoted(setting.example),
     };
@@ -207,7 +207,7 @@ fn table(etc: &Etc, settings: &[Setting]) -> String {
         ("key", settings.iter().map(|setting| quoted(setting.name())).collect()),
         ("variable, flag", settings.iter().map(names).collect()),
         ("type", settings.iter().map(|setting| setting.kind.to_owned()).collect()),
-        ("default", settings.iter().map(|setting| of_words(setting.default)).collect()),
+        ("default", settings.iter().map(|setting| of_words(&setting.default())).collect()),
         ("example", settings.iter().map(example).collect()),
         ("", settings.iter().map(|setting| setting.meaning.to_owned()).collect()),
     ];
@@ -224,70 +224,6 @@ fn table(etc: &Etc, settings: &[Setting]) -> String {
         text.push_str(&format!("\n```text\n{}\n```\n", refused.join("\n")));
     }
     text
-}
-
-#[test]
-fn the_loader_takes_exactly_the_keys_that_are_listed() {
-    let listed: BTreeSet<String> =
-        settings().filter(|s| !s.key.is_empty()).flat_map(|s| of_each_signal(s.key)).collect();
-    let mut taken = BTreeSet::new();
-    keys_of(&Etc::new(), "", &mut taken);
-    let missing: Vec<_> = taken.difference(&listed).collect();
-    let unknown: Vec<_> = listed.difference(&taken).collect();
-    assert!(missing.is_empty(), "not in src/config/reference.rs: {missing:?}");
-    assert!(unknown.is_empty(), "in src/config/reference.rs, and the loader takes no such key: {unknown:?}");
-}
-
-/// Adds the keys of a table, by what the loader expects instead of an unknown one. What is no table is a key itself.
-fn keys_of(etc: &Etc, table: &str, found: &mut BTreeSet<String>) {
-    // What is no table is probed as if it were one, so its sisters that have to be there are given as well.
-    let head = match table {
-        "" => "",
-        "source" => "[[source]]\nname = \"a\"\n",
-        "source.name" => "[[source]]\n[source.name]\n",
-        "relay" => "[[relay]]\nname = \"a\"\nurl = \"http://127.0.0.1:9\"\n",
-        "relay.name" => "[[relay]]\nurl = \"http://127.0.0.1:9\"\n[relay.name]\n",
-        "relay.url" => "[[relay]]\nname = \"a\"\n[relay.url]\n",
-        _ if table.starts_with("relay.") => {
-            &format!("[[relay]]\nname = \"a\"\nurl = \"http://127.0.0.1:9\"\n[{table}]\n")
-        }
-        "resend" => &format!("{RESENDING}[[resend]]\nname = \"a\"\n"),
-        "resend.name" => &format!("{RESENDING}[[resend]]\n[resend.name]\n"),
-        _ if table.starts_with("resend.") => &format!("{RESENDING}[[resend]]\nname = \"a\"\n[{table}]\n"),
-        "source.header" => "[[source]]\nname = \"a\"\n[source.header]\nname = \"a\"\nvalue = \"a\"\n",
-        "admin.basic" => "[admin.basic]\nuser = \"a\"\npassword = \"a\"\n",
-        "admin.basic.user" => "[admin.basic]\npassword = \"a\"\n[admin.basic.user]\n",
-        _ if table.starts_with("admin.basic.") => &format!("[admin.basic]\nuser = \"a\"\n[{table}]\n"),
-        "source.basic" => "[[source]]\nname = \"a\"\n[source.basic]\nuser = \"a\"\npassword = \"a\"\n",
-        _ if table.starts_with("source.header.") || table.starts_with("source.basic.") => {
-            let (parent, key) = table.rsplit_once('.').unwrap();
-            let sisters = ["name = \"a\"", "value = \"a\"", "user = \"a\"", "password = \"a\""];
-            let own = if parent.ends_with("header") { &sisters[..2] } else { &sisters[2..] };
-            let own = own.iter().filter(|sister| !sister.starts_with(&format!("{key} "))).copied();
-            let given = own.collect::<Vec<_>>().join("\n");
-            &format!("[[source]]\nname = \"a\"\n[{parent}]\n{given}\n[{table}]\n")
-        }
-        _ if table.starts_with("source.") => &format!("[[source]]\nname = \"a\"\n[{table}]\n"),
-        _ => &format!("[{table}]\n"),
-    };
-    let line = etc.load(&format!("{head}unheard-of = 1\n"), &no_env()).err();
-    // A value that is not looked at is taken whatever it is; a table never is.
-    let Some(line) = line else {
-        found.insert(table.to_owned());
-        return;
-    };
-    let first = line.lines().next().unwrap();
-    assert!(!first.contains(": missing; "), "give the probe of [{table}] what it requires: {line}");
-    let unknown = line.lines().find(|line| line.contains("unheard-of: unknown key at "));
-    match unknown.and_then(|line| line.split_once("; expected one of ")) {
-        None => drop(found.insert(table.to_owned())),
-        Some((_, keys)) => {
-            for key in keys.split(", ") {
-                let dot = if table.is_empty() { "" } else { "." };
-                keys_of(etc, &format!("{table}{dot}{key}"), found);
-            }
-        }
-    }
 }
 
 /// An environment that remembers what it was asked for.
@@ -314,10 +250,10 @@ fn the_loader_asks_for_exactly_the_variables_that_are_listed() {
         settings().filter_map(|setting| setting.variable).flat_map(|(name, _)| of_each_signal(name)).collect();
     let missing: Vec<_> = asked.difference(&listed).collect();
     let unknown: Vec<_> = listed.difference(&asked).collect();
-    assert!(missing.is_empty(), "not in src/config/reference.rs: {missing:?}");
-    assert!(unknown.is_empty(), "in src/config/reference.rs, and the loader asks for no such variable: {unknown:?}");
+    assert!(missing.is_empty(), "not declared in src/config: {missing:?}");
+    assert!(unknown.is_empty(), "declared in src/config, and the loader asks for no such variable: {unknown:?}");
     let ours: BTreeSet<&str> = listed.iter().map(String::as_str).filter(|name| name.starts_with("SMSCOPE_")).collect();
-    assert_eq!(ours, BTreeSet::from(VARIABLES), "VARIABLES");
+    assert_eq!(ours, BTreeSet::from_iter(variables()), "VARIABLES");
 }
 
 #[test]
@@ -330,36 +266,18 @@ fn the_flags_that_are_listed_are_the_global_ones() {
 }
 
 #[test]
-fn each_default_is_what_holds_when_nothing_is_given() {
+fn each_default_is_shown_when_nothing_is_given() {
     let etc = Etc::new();
     let (bare, with_endpoint) = (etc.lines("", &no_env()), etc.lines(ENDPOINT, &no_env()));
     let with_relay = etc.lines(RELAY, &no_env());
     let with_resend = etc.lines(&format!("{RESENDING}[[resend]]\nname = \"absent\"\n"), &no_env());
-    for setting in settings().filter(|setting| !setting.default.is_empty()) {
-        for key in shown_as(&setting) {
-            let line = bare.get(&key).or_else(|| with_endpoint.get(&key)).or_else(|| with_relay.get(&key));
-            let line = line.or_else(|| with_resend.get(&key));
+    for setting in settings().filter(|setting| !setting.default().is_empty()) {
+        for key in shown_as(setting) {
+            let line = [&bare, &with_endpoint, &with_relay, &with_resend].into_iter().find_map(|lines| lines.get(&key));
             let line = line.unwrap_or_else(|| panic!("smscope check does not show {key}"));
-            assert_eq!((&*line.value, &*line.origin), (setting.default, LoadedOrigins::DEFAULT), "{}", setting.key);
+            assert_eq!((&*line.value, &*line.origin), (&*setting.default(), Line::DEFAULT), "{}", setting.key);
         }
     }
-    let without: BTreeSet<_> =
-        settings().filter(|setting| setting.default.is_empty()).flat_map(|s| shown_as(&s)).collect();
-    let with: BTreeSet<_> =
-        settings().filter(|setting| !setting.default.is_empty()).flat_map(|s| shown_as(&s)).collect();
-    // What is not there unless it is given, and says so in its meaning.
-    let absent = |key: &str| {
-        let of_tls = ["certificate", "client_key"].iter().any(|end| key.ends_with(end))
-            || ["http.tls.", "admin.tls."].iter().any(|table| key.starts_with(table));
-        // What it has from elsewhere is shown too.
-        let inherited = ["source[0].recipient", "source[0].text"].contains(&key);
-        ["source[0].header", "source[0].basic", "admin.basic", "relay[0].name", "relay[0].url", "resend[0].name", ""]
-            .contains(&key)
-            || of_tls
-            || inherited
-    };
-    let unexplained: Vec<_> = without.difference(&with).filter(|key| !absent(key)).collect();
-    assert!(unexplained.is_empty(), "no default of these is in src/config/reference.rs: {unexplained:?}");
 }
 
 #[test]
@@ -367,13 +285,13 @@ fn each_example_is_taken_and_shown_as_the_files() {
     let etc = Etc::new();
     for setting in settings().filter(|setting| !setting.key.is_empty()) {
         for signal in SIGNALS {
-            let mut toml = file(&setting, setting.example).replace("<signal>", signal);
+            let mut toml = file(setting, setting.example).replace("<signal>", signal);
             if setting.section().starts_with("otlp") && !toml.contains("\nendpoint") {
                 let endpoint = "endpoint = \"http://collector:4318\"\n";
                 toml = toml.replacen("]\n", &format!("]\n{endpoint}"), 1);
             }
             let lines = etc.lines(&toml, &no_env());
-            let shown = shown_as(&setting).into_iter().filter(|key| !key.starts_with("otlp.") || key.contains(signal));
+            let shown = shown_as(setting).into_iter().filter(|key| !key.starts_with("otlp.") || key.contains(signal));
             for key in shown {
                 let line = lines.get(&key).unwrap_or_else(|| panic!("{key} is not shown for\n{toml}"));
                 assert!(line.origin.ends_with("/given.toml"), "{line:?} for\n{toml}");
@@ -409,7 +327,7 @@ fn each_example_of_a_variable_is_taken_and_shown_under_its_name() {
             };
             let named: Vec<&Line> = lines.values().filter(|line| line.origin == name).collect();
             assert!(!named.is_empty(), "nothing is shown to come from {name}={value}");
-            let expected = shown_as(&setting);
+            let expected = shown_as(setting);
             for line in named.iter().filter(|_| !setting.key.is_empty()) {
                 let own = expected.iter().any(|key| line.key.starts_with(key.as_str()));
                 assert!(own, "{} is shown to come from {name}", line.key);
@@ -422,7 +340,7 @@ fn each_example_of_a_variable_is_taken_and_shown_under_its_name() {
 fn each_wrong_value_is_one_line_that_names_it() {
     let etc = Etc::new();
     for setting in settings().filter(|setting| !setting.key.is_empty() || !setting.wrong.is_empty()) {
-        let line = refusal(&etc, &setting);
+        let line = refusal(&etc, setting);
         let named = match (setting.key, setting.variable) {
             ("", Some((name, _))) => name.to_owned(),
             (key, _) => key

@@ -13,7 +13,7 @@ use crate::data_dir::DataDir;
 use crate::probe::{self, Target};
 use crate::probe_challenge::ChallengeKey;
 
-pub use describe::{Line, describe, lines};
+pub use describe::{describe, lines};
 
 /// Calls of each callback URL.
 const CALLS: usize = 3;

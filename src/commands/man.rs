@@ -8,7 +8,7 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::terminal::print;
 use super::{EXIT_CODES, Exit, command_line};
-use crate::config::reference::{self, Setting};
+use crate::config::reference::{self, Declaration};
 
 /// `smscope completions`: the script that makes `shell` complete smscope's commands and flags.
 ///
@@ -77,13 +77,14 @@ fn settings() -> Roff {
     )]);
     for setting in reference::settings().filter(|setting| !setting.key.is_empty()) {
         let mut head = vec![bold(setting.key), roman(" = "), italic(setting.kind)];
-        if !setting.default.is_empty() {
-            head.push(roman(format!(" [default: {}]", setting.default)));
+        if !setting.default().is_empty() {
+            head.push(roman(format!(" [default: {}]", setting.default())));
         }
         item(&mut roff, head, setting.meaning);
     }
     roff.control("SH", ["ENVIRONMENT"]);
-    for Setting { key, variable, meaning, .. } in reference::settings() {
+    let (of_keys, others): (Vec<_>, Vec<_>) = reference::settings().partition(|setting| !setting.key.is_empty());
+    for &Declaration { key, variable, meaning, .. } in of_keys.into_iter().chain(others) {
         if let Some((variable, _)) = variable {
             item(&mut roff, vec![bold(variable)], if key.is_empty() { meaning } else { key });
         }

@@ -261,7 +261,7 @@ mod tests {
     fn help_names_every_variable_and_exit_code() {
         let Err(Exit::CommandLine(help)) = parsed("smscope --help") else { panic!("no help") };
         let help = help.to_string();
-        for variable in crate::config::VARIABLES {
+        for variable in crate::config::variables() {
             assert!(help.contains(variable), "{variable}");
         }
         for (code, meaning) in EXIT_CODES {

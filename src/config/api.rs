@@ -1,29 +1,19 @@
-//! `[source.api]`: the provider's own API, for what asks it something. Nothing is asked unless another setting or a command does.
+//! `[source.api]`: the provider's own API, which smscope calls only for another setting or a command.
 
 use std::time::Duration;
 
 use hyper::http::Uri;
 
-use super::file::Table;
-use super::proxy::Proxies;
-use super::setting::Setting;
-use super::tls::{self, SystemRoots};
-use super::value::{self, HOUR};
-use super::{ConfigError, Environment, Proxy, Tls};
-use crate::secret::Secret;
+use super::prelude::*;
 
-const KEY_EXPECTED: &str = "an API key: printable ASCII without spaces";
-const URL: &str = "a base URL without a query, such as https://rest.smsmode.com/";
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How one source's provider account is asked.
+/// How one source's provider account is called.
 #[derive(Clone, Debug)]
 pub struct Api {
     pub key: Secret,
     pub mode: ApiMode,
     /// With a host, without user and query; its path is what the API's paths are added to.
     pub url: Uri,
-    /// From the request to the end of its answer.
+    /// From the request to the end of its response.
     pub timeout: Duration,
     /// There if, and only if, the URL's scheme is https.
     pub tls: Option<Tls>,
@@ -36,7 +26,7 @@ pub struct Api {
 pub enum ApiMode {
     /// REST v1.
     Rest,
-    /// The HTTP API: it tells the credit and nothing else.
+    /// The HTTP API: it reports the credit and nothing else.
     Legacy,
 }
 
@@ -65,86 +55,87 @@ impl Api {
     }
 }
 
-/// A key from the environment, which is for the one source that there is.
-pub(super) struct EnvironmentKey {
-    pub setting: Setting,
-    key: Secret,
+/// A source that has a key, for the documentation of what needs one.
+pub(super) const SOURCE_WITH_KEY: &str = "[[source]]\nname = \"smsmode\"\napi = { key = \"s3cret-key\" }\n";
+
+settings! {
+    KEY: Secret = secret("source.api.key", "secret", |given| given.parse(KEY_EXPECTED, key),
+        "a key of smsmode's API, in `[source.api]`, for what asks smsmode something: `[account]`, `[reconcile]`, \
+         `smscope connect`").absent("none").example(r#""s3cret-key""#).wrong(r#""s3cret key""#)
+        .variable("SMSCOPE_API_KEY", "s3cret-key");
+    KEY_FILE: Secret = secret_file("source.api.key_file", key_file, "the same from a file")
+        .example(r#""/etc/smscope/api-key""#).wrong(r#""/nonexistent/api-key""#)
+        .variable("SMSCOPE_API_KEY_FILE", "/etc/smscope/api-key");
+    MODE: ApiMode = setting("source.api.mode", "word", mode, |mode| mode.as_str().to_owned(),
+        "`rest`, which is the default, or `legacy`: the HTTP API, which tells the credit and nothing else")
+        .example(r#""legacy""#).wrong(r#""soap""#).beside(r#"key = "s3cret-key""#);
+    URL: Uri = setting("source.api.url", "URL", url, Uri::to_string,
+        "where it is; by default `https://rest.smsmode.com/`, legacy `https://api.smsmode.com/`").url()
+        .example(r#""http://127.0.0.1:8080/""#).wrong(r#""rest.smsmode.com""#).beside(r#"key = "s3cret-key""#);
+    TIMEOUT: Duration = duration("source.api.timeout", |given| given.duration(MILLISECOND..=HOUR),
+        "of one request, to the end of its answer; by default `10s`").example(r#""5s""#).wrong("5")
+        .beside(r#"key = "s3cret-key""#);
 }
 
-impl EnvironmentKey {
-    /// SMSCOPE_API_KEY or SMSCOPE_API_KEY_FILE.
-    pub fn read(env: &dyn Environment) -> Result<Option<Self>, ConfigError> {
-        let key = Setting::of_env(env, "SMSCOPE_API_KEY").map(Setting::secret);
-        let file = Setting::of_env(env, "SMSCOPE_API_KEY_FILE");
-        match (key, file) {
-            (Some(key), Some(_)) => Err(key.wrong("SMSCOPE_API_KEY_FILE is set too", "one of the two")),
-            (Some(setting), None) => Ok(Some(Self { key: of_text(&setting)?, setting })),
-            (None, Some(setting)) => Ok(Some(Self { key: of_file(&setting)?, setting })),
-            (None, None) => Ok(None),
-        }
-    }
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A key from SMSCOPE_API_KEY or SMSCOPE_API_KEY_FILE, which is for the one source that there is.
+pub(super) fn environment_key(inputs: &Inputs) -> Result<Option<(Given, Secret)>, ConfigError> {
+    inputs::either((&KEY, inputs.variable(&KEY)), (&KEY_FILE, inputs.variable(&KEY_FILE)))
 }
 
-/// What `table` and the environment say; `None` without either. A key of the file's own wins, which is a warning.
+/// What the table `api` of `source` and the environment say; `None` without either. A key of the file's own wins, which is a warning.
 pub(super) fn read(
-    table: Option<Table>,
-    of_env: Option<&EnvironmentKey>,
+    source: &mut Table,
+    of_env: Option<&(Given, Secret)>,
     system: &SystemRoots,
     proxies: &Proxies,
-    warnings: &mut Vec<String>,
 ) -> Result<Option<Api>, ConfigError> {
+    let table = source.optional_table("api")?;
     if table.is_none() && of_env.is_none() {
+        source.show("api", "none", None);
         return Ok(None);
     }
-    let mut table = table.unwrap_or_default();
-    let own = match (table.take("key").map(Setting::secret), table.take_path("key_file")) {
-        (Some(key), Some(_)) => return Err(key.wrong("key_file is set too", "one of the two")),
-        (Some(key), None) => Some(of_text(&key)?),
-        (None, Some(file)) => Some(of_file(&file)?),
-        (None, None) => None,
-    };
-    let mode = table.take("mode").map_or(Ok(ApiMode::Rest), |setting| {
-        setting.parse("rest or legacy", |text| {
-            [ApiMode::Rest, ApiMode::Legacy].into_iter().find(|mode| mode.as_str() == text.trim())
-        })
-    })?;
-    let url_setting = table.take("url").map(Setting::url);
-    let url_setting = url_setting.unwrap_or_else(|| Setting::of_flag("source.api.url", mode.default_url()));
-    let url = url_setting.parse(URL, |text| value::web_url(text.trim()).filter(|url| url.query().is_none()))?;
-    let timeout = match table.take("timeout") {
-        Some(setting) => setting.duration(Duration::from_millis(1)..=HOUR)?,
-        None => DEFAULT_TIMEOUT,
-    };
-    let missing = table.missing("key", "it or key_file, or SMSCOPE_API_KEY");
+    let mut table = table.unwrap_or_else(|| Table::empty(source.inputs, "source.api.".to_owned()));
+    let own = table.either(&KEY, &KEY_FILE)?;
+    let mode = table.take(&MODE).map_or(Ok(ApiMode::Rest), |given| MODE.read(&given))?;
+    let url_given = table.take(&URL).unwrap_or_else(|| Given::of_flag(URL.declaration.key, mode.default_url()));
+    let url = URL.read(&url_given)?;
+    let timeout = table.take(&TIMEOUT).map_or(Ok(DEFAULT_TIMEOUT), |given| TIMEOUT.read(&given))?;
+    let missing = table.missing(KEY.name(), "it or key_file, or SMSCOPE_API_KEY");
     table.finish()?;
-    let key = match (own, of_env) {
-        (Some(own), Some(of_env)) => {
-            warnings.push(format!("{}: not used, the source has a key of its own", of_env.setting.key));
-            own
-        }
-        (Some(own), None) => own,
-        (None, Some(of_env)) => of_env.key.clone(),
-        (None, None) => return Err(missing),
-    };
-    let none = tls::Given { certificate: None, client_certificate: None, client_key: None };
+    if let (Some(_), Some((unused, _))) = (&own, of_env) {
+        source.warn(format!("{}: not used, the source has a key of its own", unused.key));
+    }
+    let (given, key) = own.or_else(|| of_env.cloned()).ok_or(missing)?;
     let tls = match url.scheme_str() {
-        Some("https") => Some(tls::read(none, &url_setting, system)?),
+        Some("https") => Some(tls::read(tls::Files::default(), &url_given, system)?),
         _ => None,
     };
     let proxy = proxies.of(&url);
-    Ok(Some(Api { key, mode, url, timeout, tls, proxy }))
+    let api = Api { key, mode, url, timeout, tls, proxy };
+    source.show("api", api.shown(), Some(&given));
+    Ok(Some(api))
 }
 
-fn of_text(setting: &Setting) -> Result<Secret, ConfigError> {
-    setting.parse(KEY_EXPECTED, key)
-}
+const KEY_EXPECTED: &str = "an API key: printable ASCII without spaces";
 
-fn of_file(file: &Setting) -> Result<Secret, ConfigError> {
-    let text = file.file("a file with the API key in it")?;
-    key(&text).ok_or_else(|| file.wrong("not a usable key", KEY_EXPECTED))
+fn key_file(given: &Given) -> Result<Secret, ConfigError> {
+    let text = given.file("a file with the API key in it")?;
+    key(&text).ok_or_else(|| given.wrong("not a usable key", KEY_EXPECTED))
 }
 
 fn key(text: &str) -> Option<Secret> {
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| Secret::new(text.to_owned()))
+}
+
+fn mode(given: &Given) -> Result<ApiMode, ConfigError> {
+    given.word("rest or legacy", &[ApiMode::Rest, ApiMode::Legacy], ApiMode::as_str)
+}
+
+fn url(given: &Given) -> Result<Uri, ConfigError> {
+    given.parse("a base URL without a query, such as https://rest.smsmode.com/", |text| {
+        value::web_url(text).filter(|url| url.query().is_none())
+    })
 }

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Environment;
-
 /// Why a configuration cannot be used: a line for each setting that cannot, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .lines.join("\n"))]
@@ -97,20 +95,4 @@ pub(super) fn all_errors<T>(load: impl Fn(&LeftOut) -> Result<T, ConfigError>) -
 /// The table or list that a key stands in.
 fn table_of(key: &str) -> Option<&str> {
     key.rfind(['.', '[']).map(|at| &key[..at])
-}
-
-/// An environment without the variables that are left out.
-pub(super) struct Remaining<'a> {
-    pub env: &'a dyn Environment,
-    pub left_out: &'a LeftOut,
-}
-
-impl Environment for Remaining<'_> {
-    fn get(&self, name: &str) -> Option<String> {
-        if self.left_out.contains(name) { None } else { self.env.get(name) }
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.env.names()
-    }
 }

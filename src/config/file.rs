@@ -1,138 +1,171 @@
-//! The reader of the TOML file: a table whose keys are taken one by one, and that complains of what is left over.
+//! The reader of the TOML file: a table whose keys are taken one by one, and for which a key that is left over is an error.
 
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::fmt::Display;
 
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigError;
-use super::error::LeftOut;
+use super::given::Given;
+use super::inputs::{self, Inputs};
 use super::likely::{likely, likely_key};
-use super::origin::Origins;
 use super::setting::Setting;
 
 /// A table of the file, and the keys that have been asked for so far.
-#[derive(Default)]
-pub(super) struct Table {
+pub(super) struct Table<'a> {
+    pub inputs: &'a Inputs<'a>,
     /// `store.` or `source[0].`; empty at the top.
     prefix: String,
     entries: toml::Table,
     known: Vec<&'static str>,
-    /// What relative paths in the file start from: the file's folder.
-    folder: PathBuf,
-    /// The path of the file and its text.
-    file: Option<Rc<(String, String)>>,
-    left_out: LeftOut,
-    origins: Origins,
+    /// The table itself, if it is given.
+    given: Option<Given>,
 }
 
-impl Table {
-    /// No table of a file, but what is left out all the same.
-    pub fn none(left_out: &LeftOut) -> Self {
-        Self { left_out: left_out.clone(), ..Self::default() }
+impl<'a> Table<'a> {
+    /// The whole file, or no entries where there is none.
+    pub fn root(inputs: &'a Inputs<'a>, entries: toml::Table) -> Self {
+        Self { entries, ..Self::empty(inputs, String::new()) }
     }
 
-    /// Reads the file that `named` names.
-    pub fn read(named: &Setting, path: &Path, left_out: &LeftOut) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| named.wrong(format_args!("cannot be read: {error}"), "a TOML file in UTF-8"))?;
-        let entries = text.parse::<toml::Table>().map_err(|error| {
-            // The error's own form quotes the line, and that may hold a token.
-            let line = error.span().map_or(1, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
-            named.wrong(format_args!("line {line}: {}", error.message().replace('\n', ", ")), "a TOML file")
-        })?;
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let name = path.display().to_string();
-        let origins = Origins::of_file(&name);
-        let (file, left_out) = (Some(Rc::new((name, text))), left_out.clone());
-        Ok(Self { entries, folder, file, left_out, origins, ..Self::default() })
+    /// A table that is not given, whose keys begin with `prefix`.
+    pub fn empty(inputs: &'a Inputs<'a>, prefix: String) -> Self {
+        Self { inputs, prefix, entries: toml::Table::new(), known: Vec::new(), given: None }
     }
 
-    /// A table of one entry.
-    pub fn with(key: &str, value: &str) -> Self {
-        Self { entries: toml::Table::from_iter([(key.to_owned(), value.into())]), ..Self::default() }
+    /// The value of a setting: of its flag, else its variable, else the file, else its default. It is noted for `smscope check`.
+    pub fn get<T>(&mut self, setting: &Setting<T>) -> Result<T, ConfigError> {
+        let given = self.given(setting);
+        self.read(setting, given.as_ref())
     }
 
-    pub fn take(&mut self, key: &'static str) -> Option<Setting> {
+    /// The value that is `given` for a setting, or its default.
+    pub fn read<T>(&self, setting: &Setting<T>, given: Option<&Given>) -> Result<T, ConfigError> {
+        let value = given.map_or_else(|| setting.of_default(), |given| setting.read(given))?;
+        self.show(setting.name(), setting.show(&value), given);
+        Ok(value)
+    }
+
+    /// The same for a setting without a default.
+    pub fn read_optional<T>(&self, setting: &Setting<T>, given: Option<&Given>) -> Result<Option<T>, ConfigError> {
+        let value = given.map(|given| setting.read(given)).transpose()?;
+        let shown = value.as_ref().map_or(setting.declaration.default(), |value| setting.show(value).into());
+        self.show(setting.name(), shown, given);
+        Ok(value)
+    }
+
+    /// What the file has for a setting, and its value.
+    pub fn found<T>(&mut self, setting: &Setting<T>) -> Result<Option<(Given, T)>, ConfigError> {
+        let Some(given) = self.take(setting) else { return Ok(None) };
+        let value = setting.read(&given)?;
+        Ok(Some((given, value)))
+    }
+
+    /// What was found for a setting, or its default.
+    pub fn effective<T>(&self, setting: &Setting<T>, found: Option<(Given, T)>) -> Result<T, ConfigError> {
+        let (given, value) = match found {
+            Some((given, value)) => (Some(given), value),
+            None => (None, setting.of_default()?),
+        };
+        self.show(setting.name(), setting.show(&value), given.as_ref());
+        Ok(value)
+    }
+
+    /// The value of a setting, or of the one that names a file that has it.
+    pub fn either<T>(&mut self, own: &Setting<T>, file: &Setting<T>) -> Result<Option<(Given, T)>, ConfigError> {
+        let (given, in_file) = (self.take(own), self.take(file));
+        inputs::either((own, given), (file, in_file))
+    }
+
+    /// The same, noted for `smscope check`.
+    pub fn find_either<T>(&mut self, own: &Setting<T>, file: &Setting<T>) -> Result<Option<T>, ConfigError> {
+        let (given, value) = self.either(own, file)?.unzip();
+        let shown = value.as_ref().map_or(own.declaration.default(), |value| own.show(value).into());
+        self.show(own.name(), shown, given.as_ref());
+        Ok(value)
+    }
+
+    /// What switches a setting on; `None` when it is off.
+    pub fn switched_on(&mut self, setting: &Setting<bool>) -> Result<Option<Given>, ConfigError> {
+        let given = self.given(setting);
+        let is_on = self.read(setting, given.as_ref())?;
+        Ok(given.filter(|_| is_on))
+    }
+
+    /// What is given for a setting: by its flag, else its variable, else in the file.
+    pub fn given<T>(&mut self, setting: &Setting<T>) -> Option<Given> {
+        let in_file = self.take(setting);
+        self.inputs.outside_the_file(setting).or(in_file)
+    }
+
+    /// What the file has for a setting. Relative paths start from the file's folder.
+    pub fn take<T>(&mut self, setting: &Setting<T>) -> Option<Given> {
+        let given = self.take_key(setting.name())?.declared(&setting.declaration);
+        match &self.inputs.file {
+            Some(file) if ["path", "list of paths"].contains(&setting.declaration.kind) => {
+                Some(given.relative_to(&file.folder))
+            }
+            _ => Some(given),
+        }
+    }
+
+    fn take_key(&mut self, key: &'static str) -> Option<Given> {
         self.known.push(key);
         let value = self.entries.remove(key);
         let key = format!("{}{key}", self.prefix);
-        if self.left_out.contains(&key) {
-            return stand_in(&key).map(|text| Setting::of_file(key, text.into()));
+        if self.inputs.left_out.contains(&key) {
+            return stand_in(&key).map(|text| Given::of_flag(&key, &text));
         }
-        let value = value?;
-        self.origins.note_file(&key);
-        Some(Setting::of_file(key, value).without(&self.left_out))
+        Some(self.of_file(key, value?))
     }
 
-    /// The path, or the list of paths, under `key`; relative ones start from the file's folder.
-    pub fn take_path(&mut self, key: &'static str) -> Option<Setting> {
-        let setting = self.take(key)?;
-        Some(setting.relative_to(&self.folder))
+    fn of_file(&self, key: String, value: toml::Value) -> Given {
+        Given::of_file(key, value, self.inputs.file.as_ref().map(|file| &file.name), self.inputs.left_out)
     }
 
-    /// Where values came from, for noting what is not from the file.
-    pub fn origins(&self) -> Origins {
-        self.origins.clone()
+    /// Notes for `smscope check` what is in effect for `name` of this table, and where it came from.
+    pub fn show(&self, name: &str, value: impl Display, given: Option<&Given>) {
+        self.inputs.line(format!("{}{name}", self.prefix), value, given);
     }
 
-    /// `setting`, a variable or a flag, is what counts for `key` of this table.
-    pub fn note(&self, key: &str, setting: &Setting) {
-        self.origins.note(&format!("{}{key}", self.prefix), setting);
+    /// Where this table is given.
+    pub fn origin(&self) -> Option<&Given> {
+        self.given.as_ref()
+    }
+
+    pub fn warn(&self, warning: impl Into<String>) {
+        self.inputs.warn(warning);
     }
 
     /// The table under `key`, empty when there is none.
-    pub fn table(&mut self, key: &'static str) -> Result<Table, ConfigError> {
-        let empty = Table {
-            prefix: format!("{}{key}.", self.prefix),
-            entries: toml::Table::new(),
-            known: Vec::new(),
-            ..self.beside()
-        };
-        Ok(self.optional_table(key)?.unwrap_or(empty))
+    pub fn table(&mut self, key: &'static str) -> Result<Table<'a>, ConfigError> {
+        let table = self.optional_table(key)?;
+        Ok(table.unwrap_or_else(|| Table::empty(self.inputs, format!("{}{key}.", self.prefix))))
     }
 
-    pub fn optional_table(&mut self, key: &'static str) -> Result<Option<Table>, ConfigError> {
-        let setting = self.take(key);
-        setting.map(|setting| self.inner(setting)).transpose()
+    pub fn optional_table(&mut self, key: &'static str) -> Result<Option<Table<'a>>, ConfigError> {
+        let given = self.take_key(key);
+        given.map(|given| self.inner(given)).transpose()
     }
 
     /// The tables under `key`, each written as `[[key]]`.
-    pub fn tables(&mut self, key: &'static str) -> Result<Vec<Table>, ConfigError> {
-        let Some(setting) = self.take(key) else { return Ok(Vec::new()) };
-        setting.secret().items("tables")?.into_iter().map(|setting| self.inner(setting)).collect()
+    pub fn tables(&mut self, key: &'static str) -> Result<Vec<Table<'a>>, ConfigError> {
+        let Some(given) = self.take_key(key) else { return Ok(Vec::new()) };
+        given.secret().items("tables")?.into_iter().map(|given| self.inner(given)).collect()
     }
 
-    fn inner(&self, setting: Setting) -> Result<Table, ConfigError> {
-        let prefix = format!("{}.", setting.key);
-        Ok(Table { prefix, entries: setting.into_table()?, ..self.beside() })
-    }
-
-    /// An empty table of the same file.
-    fn beside(&self) -> Self {
-        Self {
-            folder: self.folder.clone(),
-            file: self.file.clone(),
-            left_out: self.left_out.clone(),
-            origins: self.origins.clone(),
-            ..Self::default()
-        }
+    fn inner(&self, given: Given) -> Result<Table<'a>, ConfigError> {
+        let prefix = format!("{}.", given.key);
+        Ok(Table { prefix, given: Some(given.clone()), ..Table::root(self.inputs, given.into_table()?) })
     }
 
     /// Every entry, for a table whose keys are the operator's own.
-    pub fn into_entries(self) -> Vec<(String, Setting)> {
-        let entry = |(key, value)| {
+    pub fn into_entries(mut self) -> Vec<(String, Given)> {
+        let entries = std::mem::take(&mut self.entries).into_iter();
+        let given = entries.map(|(key, value)| {
             let named = format!("{}{key}", self.prefix);
-            self.origins.note_file(&named);
-            (key, Setting::of_file(named, value))
-        };
-        let is_left = |(key, _): &(String, _)| !self.left_out.contains(&format!("{}{key}", self.prefix));
-        self.entries.into_iter().filter(is_left).map(entry).collect()
-    }
-
-    /// Something in the file is what counts for `key` of this table.
-    pub fn note_file(&self, key: &str) {
-        self.origins.note_file(&format!("{}{key}", self.prefix));
+            (key, self.of_file(named, value))
+        });
+        given.filter(|(_, given)| !self.inputs.left_out.contains(&given.key)).collect()
     }
 
     /// The error for a key that has to be there.
@@ -145,13 +178,15 @@ impl Table {
         }
         let error = ConfigError::of(&named, format!("{named}: missing; expected {expected}"));
         // The file that should have it is reported already.
-        if self.left_out.contains(&format!("{named}_file")) { error.beside_others() } else { error }
+        if self.inputs.left_out.contains(&format!("{named}_file")) { error.beside_others() } else { error }
     }
 
     /// An error if a key is left that nobody asked for.
-    pub fn finish(self) -> Result<(), ConfigError> {
+    pub fn finish(&self) -> Result<(), ConfigError> {
         let named = |key: &str| format!("{}{key}", self.prefix);
-        let Some(key) = self.entries.keys().find(|key| !self.left_out.contains(&named(key))) else { return Ok(()) };
+        let Some(key) = self.entries.keys().find(|key| !self.inputs.left_out.contains(&named(key))) else {
+            return Ok(());
+        };
         let meant = likely(key, self.known.iter().copied()).map(str::to_owned).or_else(|| likely_key(key));
         let expected = format!("one of {}", self.known.join(", "));
         Err(ConfigError::of(&named(key), self.unknown(key, meant, &expected)))
@@ -159,10 +194,9 @@ impl Table {
 
     /// `store.retension: unknown key at /etc/smscope.toml:3 (did you mean retention?); expected one of …`.
     fn unknown(&self, key: &str, meant: Option<String>, expected: &str) -> String {
-        let place = self
-            .file
-            .as_deref()
-            .map_or(String::new(), |(path, text)| format!(" at {path}:{}", line(text, &self.prefix, key).unwrap_or(1)));
+        let place = self.inputs.file.as_ref().map_or(String::new(), |file| {
+            format!(" at {}:{}", file.name, line(&file.text, &self.prefix, key).unwrap_or(1))
+        });
         let question = meant.map_or(String::new(), |meant| format!(" (did you mean {meant}?)"));
         format!("{}{key}: unknown key{place}{question}; expected {expected}", self.prefix)
     }

@@ -8,27 +8,24 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hyper::http::{HeaderName, HeaderValue};
 
-use super::ConfigError;
-use super::file::Table;
-use super::setting::Setting;
-use super::value;
+use super::prelude::*;
 
 /// One header and where it was given.
 pub(super) struct Header {
-    setting: Setting,
+    given: Given,
     pub name: HeaderName,
     /// Marked sensitive.
     pub value: HeaderValue,
 }
 
 /// Headers as `key=value,key2=value2`, percent-encoded. Of those with one name the last counts.
-pub(super) fn of_text(setting: Setting) -> Result<Vec<Header>, ConfigError> {
+pub(super) fn of_text(given: Given) -> Result<Vec<Header>, ConfigError> {
     const EXPECTED: &str = "key=value,key2=value2, percent-encoded";
-    let setting = setting.secret();
+    let given = given.secret();
     let mut headers = Vec::new();
-    for (name, value) in setting.parse(EXPECTED, value::pairs)? {
-        let (name, value) = header(&name, &value).ok_or_else(|| setting.bad(EXPECTED))?;
-        replace(&mut headers, Header { setting: setting.clone(), name, value });
+    for (name, value) in given.parse(EXPECTED, value::pairs)? {
+        let (name, value) = header(&name, &value).ok_or_else(|| given.bad(EXPECTED))?;
+        replace(&mut headers, Header { given: given.clone(), name, value });
     }
     Ok(headers)
 }
@@ -37,12 +34,30 @@ pub(super) fn of_text(setting: Setting) -> Result<Vec<Header>, ConfigError> {
 pub(super) fn of_table(table: Table) -> Result<Vec<Header>, ConfigError> {
     const EXPECTED: &str = "a header's name and value, of printable characters";
     let mut headers = Vec::new();
-    for (name, setting) in table.into_entries() {
-        let setting = setting.secret();
-        let (name, value) = setting.parse(EXPECTED, |value| header(&name, value))?;
-        replace(&mut headers, Header { setting, name, value });
+    for (name, given) in table.into_entries() {
+        let given = given.secret();
+        let (name, value) = given.parse(EXPECTED, |value| header(&name, value))?;
+        replace(&mut headers, Header { given, name, value });
     }
     Ok(headers)
+}
+
+/// Headers of a relay, from a table of its own.
+pub(super) fn of_relay(
+    relay: &mut Table,
+    setting: &Setting<()>,
+) -> Result<Vec<(HeaderName, HeaderValue)>, ConfigError> {
+    let table = relay.table(setting.name())?;
+    let given = table.origin().cloned();
+    let headers = of_table(table)?;
+    relay.show(setting.name(), shown(&headers), given.as_ref());
+    Ok(headers.into_iter().map(|header| (header.name, header.value)).collect())
+}
+
+/// For people, without values.
+pub(super) fn shown(headers: &[Header]) -> String {
+    let shown: Vec<String> = headers.iter().map(|header| format!("{}: <token>", header.name)).collect();
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
 }
 
 fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
@@ -71,7 +86,7 @@ impl Header {
     pub fn check_as_metadata(&self) -> Result<(), ConfigError> {
         let (name, value) = (self.name.as_str(), self.value.as_bytes());
         let not_metadata =
-            |what: &str, expected| Err(self.setting.wrong(format!("{what} cannot go over gRPC"), expected));
+            |what: &str, expected| Err(self.given.wrong(format!("{what} cannot go over gRPC"), expected));
         if name.starts_with("grpc-") || OF_CONNECTIONS.contains(&name) {
             return not_metadata(&format!("header {name}"), "a name that gRPC does not use itself");
         }

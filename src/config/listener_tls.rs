@@ -5,7 +5,7 @@
 //! Cryptography is ring's, versions are TLS 1.2 and 1.3, the protocol inside is HTTP/1.1 alone.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,14 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use sha2::{Digest, Sha256};
 
-use super::ConfigError;
 use super::certificate::Validity;
-use super::file::Table;
-use super::setting::Setting;
-use super::tls::{self, AUTHORITIES, CERTIFICATES, KEY};
-use super::value::{DAY, show_duration};
+use super::prelude::*;
+use super::tls::{AUTHORITIES, CERTIFICATES, KEY};
+
+/// What each of the other files needs beside it, for the documentation.
+pub(super) const CERTIFICATE_AND_KEY: &str = "certificate = \"/etc/smscope/tls.pem\"\nkey = \"/etc/smscope/tls.key\"";
+pub(super) const WITH_AUTHORITIES: &str = "certificate = \"/etc/smscope/tls.pem\"\nkey = \"/etc/smscope/tls.key\"\n\
+    client_authorities = \"/etc/smscope/ca.pem\"";
 
 /// How long before its end a certificate is warned about: renewal is due 30 days before it where it is automatic.
 const SOON: Duration = DAY.saturating_mul(14);
@@ -34,25 +36,37 @@ pub enum ClientCertificates {
     Required,
 }
 
+impl ClientCertificates {
+    /// As the configuration has it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAskedFor => "not asked for",
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+}
+
 /// How the listener is to speak TLS.
 #[derive(Clone)]
 pub struct ListenerTls {
-    given: Given,
+    named: Named,
     /// Of the files as they were when the configuration was loaded.
     pub identity: Identity,
 }
 
+/// The files as the operator names them.
 #[derive(Clone)]
-struct Given {
-    certificate: Setting,
-    key: Setting,
-    authorities: Option<Setting>,
+struct Named {
+    certificate: Given,
+    key: Given,
+    authorities: Option<Given>,
     client_certificates: ClientCertificates,
 }
 
 /// The files as they were at one time.
 pub struct Files<'a> {
-    given: &'a Given,
+    named: &'a Named,
     certificate: Vec<u8>,
     key: Vec<u8>,
     authorities: Option<Vec<u8>>,
@@ -69,12 +83,23 @@ pub struct Identity {
     pub digest: [u8; 32],
 }
 
-/// Reads such a table; `None` when it is empty.
-pub(super) fn read(mut table: Table) -> Result<Option<ListenerTls>, ConfigError> {
-    let certificate = table.take_path("certificate");
-    let key = table.take_path("key");
-    let authorities = table.take_path("client_authorities");
-    let asked = table.take("client_certificates");
+/// Declares `client_certificates` of such a table.
+pub(super) const fn client_certificates(key: &'static str, meaning: &'static str) -> Setting<ClientCertificates> {
+    let read = |given: &Given| {
+        let all = [ClientCertificates::Required, ClientCertificates::Optional];
+        given.word("required or optional", &all, ClientCertificates::as_str)
+    };
+    setting(key, "word", read, |asked| asked.as_str().to_owned(), meaning)
+}
+
+/// Reads such a table; `None` when it is empty. The files are those of the certificate, its key and the authorities of clients.
+pub(super) fn read(
+    mut table: Table,
+    files: [&Setting<PathBuf>; 3],
+    clients: &Setting<ClientCertificates>,
+) -> Result<Option<ListenerTls>, ConfigError> {
+    let [certificate, key, authorities] = files.map(|file| table.take(file));
+    let asked = table.take(clients);
     table.finish()?;
     let (certificate, key) = match (certificate, key) {
         (Some(certificate), Some(key)) => (certificate, key),
@@ -85,7 +110,10 @@ pub(super) fn read(mut table: Table) -> Result<Option<ListenerTls>, ConfigError>
             return Err(key.wrong("a key without a certificate", beside(&key, "certificate")).beside_others());
         }
         (None, None) => {
-            let Some(alone) = authorities.or(asked) else { return Ok(None) };
+            let Some(alone) = authorities.or(asked) else {
+                table.show("certificate", "none", None);
+                return Ok(None);
+            };
             let table = table_of(&alone);
             let expected = format!("{table}.certificate and {table}.key as well");
             return Err(alone.wrong("not used without TLS", expected).beside_others());
@@ -98,44 +126,48 @@ pub(super) fn read(mut table: Table) -> Result<Option<ListenerTls>, ConfigError>
             let expected = beside(asked, "client_authorities");
             return Err(asked.wrong("nobody to vouch for clients", expected).beside_others());
         }
-        (Some(asked), Some(_)) => asked.parse("required or optional", |text| match text {
-            "required" => Some(ClientCertificates::Required),
-            "optional" => Some(ClientCertificates::Optional),
-            _ => None,
-        })?,
+        (Some(asked), Some(_)) => clients.read(asked)?,
     };
-    let given = Given { certificate, key, authorities, client_certificates };
-    let identity = given.files()?.identity()?;
-    Ok(Some(ListenerTls { given, identity }))
+    let named = Named { certificate, key, authorities, client_certificates };
+    let identity = named.files()?.identity()?;
+    let tls = ListenerTls { named, identity };
+    let (file, until) = (tls.certificate_file().display(), tls.identity.validity.not_after);
+    table.show("certificate", format_args!("{file}, valid until {until}"), Some(&tls.named.certificate));
+    table.show("key", "given", Some(&tls.named.key));
+    if let Some(file) = tls.authorities_file() {
+        table.show("client_authorities", file.display(), tls.named.authorities.as_ref());
+    }
+    table.show("client_certificates", client_certificates.as_str(), asked.as_ref());
+    Ok(Some(tls))
 }
 
 /// The table in which a setting stands, such as `http.tls`.
-fn table_of(setting: &Setting) -> &str {
+fn table_of(setting: &Given) -> &str {
     setting.key.rsplit_once('.').map_or("", |(table, _)| table)
 }
 
-fn beside(setting: &Setting, key: &str) -> String {
+fn beside(setting: &Given, key: &str) -> String {
     format!("{}.{key} as well", table_of(setting))
 }
 
 impl ListenerTls {
     /// The path of the certificate's file.
     pub fn certificate_file(&self) -> &Path {
-        Path::new(self.given.certificate.text("").unwrap_or_default())
+        Path::new(self.named.certificate.text("").unwrap_or_default())
     }
 
     /// The path of the file with the authorities of clients, if there is one.
     pub fn authorities_file(&self) -> Option<&Path> {
-        self.given.authorities.as_ref().and_then(|setting| setting.text("").ok()).map(Path::new)
+        self.named.authorities.as_ref().and_then(|setting| setting.text("").ok()).map(Path::new)
     }
 
     pub fn client_certificates(&self) -> ClientCertificates {
-        self.given.client_certificates
+        self.named.client_certificates
     }
 
     /// Reads the files as they are now.
     pub fn files(&self) -> Result<Files<'_>, ConfigError> {
-        self.given.files()
+        self.named.files()
     }
 
     /// What the operator has to be told of the certificate at `now`, in one line.
@@ -151,15 +183,15 @@ impl ListenerTls {
             return None;
         };
         let expected = format!("one that is valid for {} more", show_duration(SOON));
-        Some(self.given.certificate.wrong(problem, expected).to_string())
+        Some(self.named.certificate.wrong(problem, expected).to_string())
     }
 }
 
-impl Given {
+impl Named {
     fn files(&self) -> Result<Files<'_>, ConfigError> {
         let authorities = self.authorities.as_ref().map(|setting| tls::contents(setting, AUTHORITIES));
         Ok(Files {
-            given: self,
+            named: self,
             certificate: tls::contents(&self.certificate, CERTIFICATES)?,
             key: tls::contents(&self.key, KEY)?,
             authorities: authorities.transpose()?,
@@ -182,7 +214,7 @@ impl Files<'_> {
     /// # Errors
     /// They cannot be used, each for itself or together.
     pub fn identity(&self) -> Result<Identity, ConfigError> {
-        let Given { certificate, key, authorities, client_certificates } = self.given;
+        let Named { certificate, key, authorities, client_certificates } = self.named;
         let chain = tls::certificates(certificate, &self.certificate, CERTIFICATES)?;
         let private = tls::private_key(key, &self.key)?;
         let validity = chain.iter().map(|one| Validity::of(one)).reduce(|all, one| Some(all?.and(one?))).flatten();

@@ -10,8 +10,8 @@ use hyper::http::uri::Scheme;
 use hyper::http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::Environment;
-use super::setting::Setting;
+use super::prelude::*;
+use crate::environment::Environment;
 
 const EXPECTED: &str = "the URL of an HTTP proxy such as http://proxy:3128";
 
@@ -38,23 +38,43 @@ impl fmt::Display for Proxy {
     }
 }
 
+settings! {
+    HTTPS: Given = raw("HTTPS_PROXY", "URL",
+        "an HTTP proxy for what is sent to `https://` URLs: OTLP, relays, the provider's API; never for this machine \
+         itself ([which way](running.md#proxies))");
+    HTTPS_IN_SMALL: Given = raw("https_proxy", "URL", SAME);
+    HTTP: Given = raw("HTTP_PROXY", "URL", "the same for `http://` URLs");
+    HTTP_IN_SMALL: Given = raw("http_proxy", "URL", SAME);
+    DIRECT: Given = raw("NO_PROXY", "list",
+        "hosts that are reached directly: names with all below them, addresses, networks, each with a port or without, \
+         or `*`");
+    DIRECT_IN_SMALL: Given = raw("no_proxy", "list", SAME);
+}
+
+const SAME: &str = "the same, where the one in capitals is not set";
+
+/// A URL with what it is reached by, for people.
+pub(super) fn by_way_of(url: String, proxy: Option<&Proxy>) -> String {
+    proxy.map_or(url.clone(), |proxy| format!("{url}, by way of {proxy}"))
+}
+
 /// What the environment says of proxies.
 #[derive(Clone, Default)]
 pub(super) struct Proxies {
-    https: Option<Setting>,
-    http: Option<Setting>,
+    https: Option<Given>,
+    http: Option<Given>,
     /// The entries of NO_PROXY.
     direct: Vec<String>,
 }
 
 impl Proxies {
     pub fn of_env(env: &dyn Environment, warnings: &mut Vec<String>) -> Self {
-        let variable = |upper: &str| {
-            let lower = upper.to_ascii_lowercase();
-            Setting::of_env(env, upper).or_else(|| Setting::of_env(env, &lower)).map(Setting::url)
+        let first = |names: [&Setting<Given>; 2]| {
+            let mut given = names.iter().filter_map(|setting| Given::of_env(env, setting.variable_name()));
+            given.next().map(Given::url)
         };
-        let mut proxy = |name, target| {
-            let setting = variable(name)?;
+        let mut proxy = |names, target| {
+            let setting = first(names)?;
             let usable = setting.parse(EXPECTED, |text| proxy_of(text, "", target).map(drop));
             match usable {
                 Ok(()) => Some(setting),
@@ -64,9 +84,10 @@ impl Proxies {
                 }
             }
         };
-        let (https, http) =
-            (proxy("HTTPS_PROXY", "https://target.invalid/"), proxy("HTTP_PROXY", "http://target.invalid/"));
-        let direct = variable("NO_PROXY").and_then(|setting| setting.text("a list of hosts").map(str::to_owned).ok());
+        let https = proxy([&HTTPS, &HTTPS_IN_SMALL], "https://target.invalid/");
+        let http = proxy([&HTTP, &HTTP_IN_SMALL], "http://target.invalid/");
+        let direct = first([&DIRECT, &DIRECT_IN_SMALL])
+            .and_then(|setting| setting.text("a list of hosts").map(str::to_owned).ok());
         let entries = direct.unwrap_or_default();
         let entries = entries.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty());
         Self { https, http, direct: entries.map(str::to_owned).collect() }

@@ -2,20 +2,54 @@
 
 use std::time::Duration;
 
-use super::file::Table;
+use super::prelude::*;
 use super::relay;
-use super::source;
-use super::value::{DAY, HOUR};
-use super::{ApiMode, ConfigError, OptOuts, Relay, Source, Text};
-use crate::event::Reason;
+use super::{ApiMode, OptOuts, Relay, Source, Text, source};
+use crate::event::{Reason, SourceName};
 use crate::record::{Kind, Through};
 use crate::route::{Filter, Format, RelayName, ResendRule};
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+// A relay that requests to resend are delivered to, for the documentation.
+const TO_RESEND: &str = r#"[[relay]]
+name = "sender"
+url = "http://127.0.0.1:8080/"
+events = ["resend.requested"]
+"#;
 
-/// What may pass by itself.
-const TEMPORARY: [Reason; 2] = [Reason::HandsetAbsent, Reason::Network];
+settings! {
+    NAME: RelayName = setting("resend.name", "name", |given| source::name(given, RelayName::new), RelayName::to_string,
+        "what metrics and log records call it: 1 to 32 of `a-z 0-9 - _`").example(r#""absent""#).wrong(r#""Absent""#);
+    REASONS: Vec<Reason> = setting("resend.reasons", "list", reasons, |reasons| relay::names(reasons, Reason::as_str),
+        "failures of these reasons, not `blacklisted`, `invalid_number` or `spam_filtered`. Receipts of the REST API \
+         tell no more than `unknown` of an absent handset").default_list(&["handset_absent", "network"])
+        .example(r#"["handset_absent"]"#).wrong(r#"["blacklisted"]"#);
+    SOURCES: Vec<SourceName> = list("resend.sources", "list", relay::sources, "of these sources only").absent("any")
+        .example(r#"["smsmode"]"#).wrong(r#"["nobody"]"#);
+    CHANNELS: Vec<String> = list("resend.channels", "list", channels, "of these channels only, in any case")
+        .default_list(&["SMS"]).example(r#"["SMS"]"#).wrong(r#""SMS""#);
+    FLOWS: Vec<String> = list("resend.flows", "list", |given| given.texts("texts"), "of these flows only, in any case")
+        .absent("any").example(r#"["TRANSACTIONAL"]"#).wrong(r#""OTP""#);
+    COUNTRIES: Vec<String> = list("resend.countries", "list", |given| given.texts("texts"), "of these countries only")
+        .absent("any").example(r#"["FR", "BE"]"#).wrong(r#""FR""#);
+    CAMPAIGNS: Vec<String> = list("resend.campaigns", "list", |given| given.texts("texts"),
+        "of campaigns with these ids only").absent("any").example(r#"["spring"]"#).wrong(r#"[""]"#);
+    THROUGH: Through = setting("resend.through", "word", through, |through| through.as_str().to_owned(),
+        "`api`: smscope sends, by `[source.api]`; `relay`: relays with `resend.requested` among their `events` are \
+         told").default("api").example(r#""relay""#).wrong(r#""sms""#).elsewhere(TO_RESEND);
+    DELAY: Duration = duration("resend.delay", |given| given.duration(SECOND..=DAY),
+        "from the arrival of the failure to the next message").default("5m").example(r#""15m""#).wrong(r#""2d""#);
+    ATTEMPTS: u32 = number("resend.attempts", |given| given.number(1..=10),
+        "messages at most that stand for the first one, one after the other").default("1").example("2").wrong("0");
+    USEFUL_FOR: Duration = duration("resend.useful_for", |given| given.duration(SECOND..=DAY),
+        "from when the first message was sent: nothing is sent for it later").default("1h").example(r#""6h""#)
+        .wrong(r#""2d""#);
+    BUDGET: u32 = number("resend.budget", |given| given.number(1..=1_000_000),
+        "messages at most within any hour; what is beyond is given up").default("100").example("20").wrong("0");
+    DRY_RUN: bool = switch("resend.dry_run", "nothing is sent; log records and metrics tell what would have been")
+        .example("true").wrong(r#""yes""#);
+}
+
+const OF_MESSAGES: [&Setting<Vec<String>>; 4] = [&CHANNELS, &FLOWS, &COUNTRIES, &CAMPAIGNS];
 
 /// What is the same the second time, or is a person's will.
 const FINAL: [Reason; 3] = [Reason::Blacklisted, Reason::InvalidNumber, Reason::SpamFiltered];
@@ -29,13 +63,15 @@ pub(super) fn read(
     sources: &[Source],
     relays: &[Relay],
     opt_outs: Option<&OptOuts>,
-    warnings: &mut Vec<String>,
+    inputs: &Inputs,
 ) -> Result<Vec<ResendRule>, ConfigError> {
     let mut rules: Vec<ResendRule> = Vec::with_capacity(tables.len());
     for table in tables {
         let rule = rule(table, sources, relays, opt_outs, &rules)?;
         if rule.acts_through() == Through::Api {
-            warnings.extend(warnings_of(&rule, &format!("resend[{}]", rules.len()), sources));
+            for warning in warnings_of(&rule, &format!("resend[{}]", rules.len()), sources) {
+                inputs.warn(warning);
+            }
         }
         rules.push(rule);
     }
@@ -49,35 +85,19 @@ fn rule(
     opt_outs: Option<&OptOuts>,
     others: &[ResendRule],
 ) -> Result<ResendRule, ConfigError> {
-    let (given, name) = source::own_name(&mut table, "resend", RelayName::new, others.iter().map(|other| &other.name))?;
+    let (given, name) = source::own_name(&mut table, &NAME, "resend", others.iter().map(|other| &other.name))?;
     if opt_outs.is_none() {
         let expected = "opt_outs.enabled = true: who opted out is not written to";
         return Err(given.wrong("nobody keeps the opt-outs", expected).beside_others());
     }
-    let reasons = table.take("reasons");
-    let mut filter = Filter { kinds: vec![Kind::Failed], ..Filter::default() };
-    filter.reasons = match &reasons {
-        Some(setting) => {
-            let reason = |text: &str| Reason::from_name(text).filter(|reason| !FINAL.contains(reason));
-            let expected =
-                "a reason that may pass, such as handset_absent: not blacklisted, invalid_number or spam_filtered";
-            relay::list(setting.clone(), expected, reason)?
-        }
-        None => TEMPORARY.to_vec(),
+    let reasons = table.get(&REASONS)?;
+    let filter = Filter {
+        kinds: vec![Kind::Failed],
+        reasons,
+        ..relay::filter_of_messages(&mut table, sources, &SOURCES, OF_MESSAGES)?
     };
-    if let (Some(setting), true) = (&reasons, filter.reasons.is_empty()) {
-        return Err(setting.wrong("empty", "at least one reason").beside_others());
-    }
-    relay::filter_of_messages(&mut table, sources, &mut filter)?;
-    if filter.channels.is_empty() {
-        filter.channels = vec!["SMS".to_owned()];
-    }
-    let through_given = table.take("through");
-    let through = through_given.as_ref().map_or(Ok(Through::Api), |setting| {
-        setting.parse("api or relay", |text| {
-            [Through::Api, Through::Relay].into_iter().find(|through| through.as_str() == text.trim())
-        })
-    })?;
+    let through_given = table.take(&THROUGH);
+    let through = table.read(&THROUGH, through_given.as_ref())?;
     let named = through_given.as_ref().unwrap_or(&given);
     let mut meant = sources.iter().filter(|source| filter.takes_source(&source.name));
     match through {
@@ -103,33 +123,40 @@ fn rule(
             }
         }
     }
-    let mut duration = |key, default, range| match table.take(key) {
-        Some(setting) => setting.duration(range).map(|value| (value, Some(setting))),
-        None => Ok((default, None)),
-    };
-    let (delay, delay_given) = duration("delay", 5 * MINUTE, SECOND..=DAY)?;
-    let (useful_for, useful_given) = duration("useful_for", HOUR, SECOND..=DAY)?;
+    let (delay_given, useful_given) = (table.take(&DELAY), table.take(&USEFUL_FOR));
+    let delay = table.read(&DELAY, delay_given.as_ref())?;
+    let attempts = table.get(&ATTEMPTS)?;
+    let useful_for = table.read(&USEFUL_FOR, useful_given.as_ref())?;
     if delay >= useful_for {
         let culprit = delay_given.or(useful_given).unwrap_or(given);
         let problem = "nothing would be sent: delay is not shorter than useful_for";
         return Err(culprit.wrong(problem, "a shorter delay").beside_others());
     }
-    let mut number = |key, default, range| table.take(key).map_or(Ok(default), |setting| setting.number(range));
-    let attempts = number("attempts", 1, 1..=10)?;
-    let budget = number("budget", 100, 1..=1_000_000)?;
-    let is_dry_run = table.take("dry_run").map_or(Ok(false), |setting| setting.boolean())?;
+    let (budget, is_dry_run) = (table.get(&BUDGET)?, table.get(&DRY_RUN)?);
     table.finish()?;
-    let as_u32 = |number| u32::try_from(number).unwrap_or(u32::MAX);
-    Ok(ResendRule {
-        name,
-        filter,
-        through,
-        is_dry_run,
-        delay,
-        attempts: as_u32(attempts),
-        useful_for,
-        budget: as_u32(budget),
-    })
+    Ok(ResendRule { name, filter, through, is_dry_run, delay, attempts, useful_for, budget })
+}
+
+/// Reasons that may pass by themselves.
+fn reasons(given: &Given) -> Result<Vec<Reason>, ConfigError> {
+    const EXPECTED: &str =
+        "a reason that may pass, such as handset_absent: not blacklisted, invalid_number or spam_filtered";
+    let reason = |text: &str| Reason::from_name(text).filter(|reason| !FINAL.contains(reason));
+    let reasons = given.list(EXPECTED, EXPECTED, reason)?;
+    if reasons.is_empty() {
+        return Err(given.wrong("empty", "at least one reason").beside_others());
+    }
+    Ok(reasons)
+}
+
+/// Not each of them: a list that is empty is that of the default.
+fn channels(given: &Given) -> Result<Vec<String>, ConfigError> {
+    let channels = given.texts("texts")?;
+    Ok(if channels.is_empty() { vec!["SMS".to_owned()] } else { channels })
+}
+
+fn through(given: &Given) -> Result<Through, ConfigError> {
+    given.word("api or relay", &[Through::Api, Through::Relay], Through::as_str)
 }
 
 /// What works, and will not do what is wanted, or more.

@@ -1,220 +1,292 @@
-//! One setting as it was given, with the name it was given under: so that an error can say both.
+//! A setting, declared once: what reads it, its default, the variable and the flag that give it, its line in `smscope check`, and its
+//! row in docs/configuration.md and the manual page.
+//!
+//! A new setting is one entry in the `settings!` of its table's file, and the place that reads it: `table.get(&RETENTION)?`.
 
+use std::borrow::Cow;
 use std::fmt::Display;
-use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Value;
 
-use super::error::LeftOut;
-use super::value::{self, show_duration, show_size};
-use super::{ConfigError, Environment};
+use super::ConfigError;
+use super::given::Given;
+use super::value::{show_duration, show_size};
 
-/// A value and where it came from: a key of the file, an environment variable or a flag.
-///
-/// Secrets and files that an orchestrator mounts end in a line break more often than not, so white space around a text is no part of
-/// it: every reader here gives it without.
-#[derive(Clone)]
-pub(super) struct Setting {
-    /// `store.retention`, `SMSCOPE_LISTEN`, `--listen`.
-    pub key: String,
-    value: Value,
-    show: Show,
-    left_out: LeftOut,
+/// Declares settings, and `SETTINGS`, the list of them in the order of the documentation.
+macro_rules! settings {
+    ($($name:ident: $type:ty = $setting:expr;)*) => {
+        $(pub(super) static $name: Setting<$type> = $setting;)*
+
+        pub(super) static SETTINGS: &[&Declaration] = &[$(&$name.declaration),*];
+    };
+}
+pub(super) use settings;
+
+/// What is said of a setting, whatever its type.
+#[derive(Clone, Copy, Debug)]
+pub struct Declaration {
+    /// Its key in the file, `store.retention`; `<signal>` is `logs` or `metrics`. Empty when only a variable has it.
+    pub key: &'static str,
+    /// What kind of value it is.
+    pub kind: &'static str,
+    default: Default,
+    /// A value that is accepted, in TOML.
+    pub example: &'static str,
+    /// A value that is not, in TOML; one of the variable when there is no key.
+    pub wrong: &'static str,
+    /// The sister settings that it requires, in TOML.
+    pub beside: &'static str,
+    /// What it requires of other tables, in TOML.
+    pub elsewhere: &'static str,
+    /// The environment variable and a value for it; `<SIGNAL>` is `LOGS` or `METRICS`.
+    pub variable: Option<(&'static str, &'static str)>,
+    pub flag: Option<&'static str>,
+    /// In one phrase.
+    pub meaning: &'static str,
+    pub(super) exposure: Exposure,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Show {
+/// What errors show of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exposure {
     Plain,
-    /// Without what may be secret in a URL.
+    /// Without what may be secret in a URL: user, password and query.
     Url,
-    /// Not at all.
-    Nothing,
+    Secret,
 }
 
-impl Setting {
-    pub fn of_file(key: String, value: Value) -> Self {
-        Self { key, value, show: Show::Plain, left_out: LeftOut::default() }
-    }
+#[derive(Clone, Copy, Debug)]
+enum Default {
+    None,
+    /// A word for the absence of a value, such as `none`.
+    Word(&'static str),
+    /// A value, read as if it were given.
+    Value(&'static str),
+    List(&'static [&'static str]),
+}
 
-    pub fn of_flag(flag: &str, value: &str) -> Self {
-        Self::of_file(flag.to_owned(), Value::String(value.to_owned()))
-    }
-
-    /// The same without those of its items that are left out.
-    pub fn without(self, left_out: &LeftOut) -> Self {
-        Self { left_out: left_out.clone(), ..self }
-    }
-
-    /// `None` when the variable is unset or empty, which the OpenTelemetry specification takes to be the same.
-    pub fn of_env(env: &dyn Environment, variable: &str) -> Option<Self> {
-        let value = env.get(variable).filter(|value| !trimmed(value).is_empty())?;
-        Some(Self::of_file(variable.to_owned(), Value::String(value)))
-    }
-
-    /// The same, with a value that no error shows.
-    pub fn secret(self) -> Self {
-        Self { show: Show::Nothing, ..self }
-    }
-
-    /// The same, with a value that errors show without user, password and query.
-    pub fn url(self) -> Self {
-        Self { show: Show::Url, ..self }
-    }
-
-    /// The same, with a path or a list of paths that start from `folder` when they are relative.
-    pub fn relative_to(self, folder: &Path) -> Self {
-        let joined = |value: Value| match value {
-            // An empty one stays so, and is refused.
-            Value::String(path) if !trimmed(&path).is_empty() => match folder.join(trimmed(&path)).to_str() {
-                Some(joined) => Value::String(joined.to_owned()),
-                None => Value::String(path),
-            },
-            other => other,
-        };
-        let value = match self.value {
-            Value::Array(paths) => Value::Array(paths.into_iter().map(joined).collect()),
-            value => joined(value),
-        };
-        Self { value, ..self }
-    }
-
-    /// `listen = "foo": expected an address`.
-    pub fn bad(&self, expected: impl Display) -> ConfigError {
-        ConfigError::of(&self.key, format!("{}: expected {expected}", self.named()))
-    }
-
-    /// `source[0].name = "unknown": reserved; expected another name`.
-    pub fn wrong(&self, problem: impl Display, expected: impl Display) -> ConfigError {
-        ConfigError::of(&self.key, format!("{}: {problem}; expected {expected}", self.named()))
-    }
-
-    /// `listen = "foo": text`, which is no error.
-    pub fn remark(&self, text: impl Display) -> String {
-        format!("{}: {text}", self.named())
-    }
-
-    fn named(&self) -> String {
-        match (self.show, &self.value) {
-            (Show::Nothing, _) => self.key.clone(),
-            (Show::Url, Value::String(text)) => format!("{} = {:?}", self.key, shortened(&value::show_url(text))),
-            (_, Value::String(text)) => format!("{} = {:?}", self.key, shortened(text)),
-            (_, Value::Integer(number)) => format!("{} = {number}", self.key),
-            (_, Value::Float(number)) => format!("{} = {number}", self.key),
-            (_, Value::Boolean(truth)) => format!("{} = {truth}", self.key),
-            (_, Value::Datetime(time)) => format!("{} = {time}", self.key),
-            (_, Value::Array(_)) => format!("{} = […]", self.key),
-            (_, Value::Table(_)) => format!("{} = {{…}}", self.key),
+impl Declaration {
+    /// What `smscope check` shows when nobody gives it; empty when nothing stands in for it.
+    pub fn default(&self) -> Cow<'static, str> {
+        match self.default {
+            Default::None => "".into(),
+            Default::Word(text) | Default::Value(text) => text.into(),
+            Default::List(items) => items.join(", ").into(),
         }
     }
 
-    /// The text on its one line, without white space around it.
-    pub fn text(&self, expected: impl Display) -> Result<&str, ConfigError> {
-        match self.value.as_str().map(trimmed) {
-            Some(text) if text.contains(|c: char| c.is_control() && c != '\t') => {
-                Err(self.wrong("a line break or another control character in it", expected))
-            }
-            Some(text) => Ok(text),
-            None => Err(self.bad(expected)),
+    /// The heading that it stands under: its table in the file, empty at the top, or `variables`.
+    pub fn section(&self) -> &'static str {
+        match self.key.split_once('.') {
+            _ if self.key.is_empty() => "variables",
+            None => "",
+            Some(("otlp", rest)) if rest.starts_with("<signal>.") => "otlp.<signal>",
+            Some((table, _)) => table,
         }
     }
 
-    /// The text with the spaces around it and all that is in it, but for line breaks at its end: of a password, of a pattern.
-    pub fn verbatim(&self, expected: impl Display) -> Result<&str, ConfigError> {
-        self.value.as_str().map(without_line_end).ok_or_else(|| self.bad(expected))
+    /// Its key below that heading.
+    pub fn name(&self) -> &'static str {
+        self.key.strip_prefix(self.section()).unwrap_or(self.key).trim_start_matches('.')
+    }
+}
+
+/// A setting whose value is a `T`.
+pub(super) struct Setting<T: 'static> {
+    pub declaration: Declaration,
+    read: fn(&Given) -> Result<T, ConfigError>,
+    show: fn(&T) -> String,
+}
+
+impl<T> Setting<T> {
+    /// Its key within its own table of the file.
+    pub fn name(&self) -> &'static str {
+        self.declaration.key.rsplit('.').next().unwrap_or_default()
     }
 
-    /// The text of the file that is named, without white space around it.
-    pub fn file(&self, expected: &str) -> Result<String, ConfigError> {
-        Ok(trimmed(&self.file_verbatim(expected)?).to_owned())
+    /// The name of its environment variable; empty without one.
+    pub fn variable_name(&self) -> &'static str {
+        self.declaration.variable.map_or("", |(name, _)| name)
     }
 
-    /// The same, but for nothing else than line breaks at its end.
-    pub fn file_verbatim(&self, expected: &str) -> Result<String, ConfigError> {
-        let text = std::fs::read_to_string(self.text("a path")?)
-            .map_err(|error| self.wrong(format_args!("cannot be read: {error}"), expected))?;
-        Ok(without_line_end(&text).trim_start_matches(BYTE_ORDER_MARK).to_owned())
+    /// # Errors
+    /// The setting cannot have this value.
+    pub fn read(&self, given: &Given) -> Result<T, ConfigError> {
+        (self.read)(given)
     }
 
-    /// The text as `read` takes it; `None` from it is an error.
-    pub fn parse<T>(&self, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
-        read(self.text(expected)?).ok_or_else(|| self.bad(expected))
-    }
-
-    pub fn boolean(&self) -> Result<bool, ConfigError> {
-        self.value.as_bool().ok_or_else(|| self.bad("true or false"))
-    }
-
-    pub fn number(&self, range: RangeInclusive<usize>) -> Result<usize, ConfigError> {
-        let number = self.value.as_integer().and_then(|number| usize::try_from(number).ok());
-        let fits = number.filter(|number| range.contains(number));
-        fits.ok_or_else(|| self.bad(format_args!("a number from {} to {}", range.start(), range.end())))
-    }
-
-    pub fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
-        let duration =
-            self.value.as_str().map(trimmed).and_then(value::duration).filter(|duration| range.contains(duration));
-        let (start, end) = (show_duration(*range.start()), show_duration(*range.end()));
-        duration.ok_or_else(|| self.bad(format_args!("a duration such as 500ms, 15s or 72h, from {start} to {end}")))
-    }
-
-    /// A whole number of milliseconds, as the OpenTelemetry variables have it.
-    pub fn millis(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
-        let duration = self.value.as_str().and_then(|text| trimmed(text).parse().ok()).map(Duration::from_millis);
-        let (start, end) = (range.start().as_millis(), range.end().as_millis());
-        let fits = duration.filter(|duration| range.contains(duration));
-        fits.ok_or_else(|| self.bad(format_args!("a number of milliseconds from {start} to {end}")))
-    }
-
-    pub fn size(&self, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
-        let size = match &self.value {
-            Value::Integer(number) => u64::try_from(*number).ok(),
-            Value::String(text) => value::size(trimmed(text)),
-            _ => None,
+    /// What holds when nobody gives it.
+    ///
+    /// # Errors
+    /// The declared default is no value, or there is none.
+    pub fn of_default(&self) -> Result<T, ConfigError> {
+        let Declaration { key, kind, default, .. } = self.declaration;
+        let value = match (default, kind) {
+            (Default::List(items), _) => Value::Array(items.iter().map(|item| (*item).into()).collect()),
+            (Default::Value(text), "number") => text.parse().map_or_else(|_| text.into(), Value::Integer),
+            (Default::Value(text), "true or false") => Value::Boolean(text == "true"),
+            (Default::None | Default::Word(_), kind) if kind.starts_with("list") => Value::Array(Vec::new()),
+            (Default::Value(text) | Default::Word(text), _) => text.into(),
+            (Default::None, _) => "".into(),
         };
-        let (start, end) = (show_size(*range.start()), show_size(*range.end()));
-        let fits = size.filter(|size| range.contains(size));
-        fits.ok_or_else(|| self.bad(format_args!("a size such as 262144, 256KiB or 10GiB, from {start} to {end}")))
+        self.read(&Given::of_default(key, value))
     }
 
-    /// The items of a list, each under its own name (`source[0].allow[1]`).
-    pub fn items(self, expected: &str) -> Result<Vec<Setting>, ConfigError> {
-        let Value::Array(values) = self.value else {
-            return Err(self.bad(format_args!("a list of {expected}")));
-        };
-        let name = |at| format!("{}[{at}]", self.key);
-        let items = values.into_iter().enumerate().map(|(at, value)| (name(at), value));
-        let items = items.filter(|(key, _)| !self.left_out.contains(key));
-        let item = |(key, value)| Setting { key, value, show: self.show, left_out: self.left_out.clone() };
-        Ok(items.map(item).collect())
-    }
-
-    pub fn into_table(self) -> Result<toml::Table, ConfigError> {
-        match self.value {
-            Value::Table(table) => Ok(table),
-            // What stands in a table's place may be what should stand inside it, a password for example.
-            _ => Err(self.secret().bad("a table")),
+    /// For people, without secrets. An empty list shows as the word for its absence.
+    pub fn show(&self, value: &T) -> String {
+        match ((self.show)(value), self.declaration.default) {
+            (shown, Default::Word(word)) if shown.is_empty() => word.to_owned(),
+            (shown, _) if shown.is_empty() => "none".to_owned(),
+            (shown, _) => shown,
         }
     }
 }
 
-/// What Windows' editors put before a text.
-const BYTE_ORDER_MARK: char = '\u{feff}';
-
-fn trimmed(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK)
+pub(super) const fn setting<T>(
+    key: &'static str,
+    kind: &'static str,
+    read: fn(&Given) -> Result<T, ConfigError>,
+    show: fn(&T) -> String,
+    meaning: &'static str,
+) -> Setting<T> {
+    let declaration = Declaration {
+        key,
+        kind,
+        default: Default::None,
+        example: "",
+        wrong: "",
+        beside: "",
+        elsewhere: "",
+        variable: None,
+        flag: None,
+        meaning,
+        exposure: Exposure::Plain,
+    };
+    Setting { declaration, read, show }
 }
 
-fn without_line_end(text: &str) -> &str {
-    text.trim_end_matches(['\r', '\n'])
+type Read<T> = fn(&Given) -> Result<T, ConfigError>;
+
+pub(super) const fn duration(key: &'static str, read: Read<Duration>, meaning: &'static str) -> Setting<Duration> {
+    setting(key, "duration", read, |duration| show_duration(*duration), meaning)
 }
 
-/// One line has to stay readable whatever was pasted into it.
-fn shortened(text: &str) -> String {
-    const MAX: usize = 120;
-    match text.char_indices().nth(MAX) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
+pub(super) const fn size(key: &'static str, read: Read<u64>, meaning: &'static str) -> Setting<u64> {
+    setting(key, "size", read, |size| show_size(*size), meaning)
+}
+
+pub(super) const fn number<T: Display>(key: &'static str, read: Read<T>, meaning: &'static str) -> Setting<T> {
+    setting(key, "number", read, T::to_string, meaning)
+}
+
+/// A switch, off unless it is given.
+pub(super) const fn switch(key: &'static str, meaning: &'static str) -> Setting<bool> {
+    setting(key, "true or false", Given::boolean, bool::to_string, meaning).default("false")
+}
+
+pub(super) const fn list<T: Display>(
+    key: &'static str,
+    kind: &'static str,
+    read: Read<Vec<T>>,
+    meaning: &'static str,
+) -> Setting<Vec<T>> {
+    setting(key, kind, read, |items| items.iter().map(T::to_string).collect::<Vec<_>>().join(", "), meaning)
+}
+
+/// A secret, or several.
+pub(super) const fn secret<T>(
+    key: &'static str,
+    kind: &'static str,
+    read: Read<T>,
+    meaning: &'static str,
+) -> Setting<T> {
+    setting(key, kind, read, |_| "<token>".to_owned(), meaning).exposed(Exposure::Secret)
+}
+
+/// The path of a file that has the secret.
+pub(super) const fn secret_file<T>(key: &'static str, read: Read<T>, meaning: &'static str) -> Setting<T> {
+    setting(key, "path", read, |_| "<token>".to_owned(), meaning)
+}
+
+/// The path of a file that is read with others, once all of them are known.
+pub(super) const fn file(key: &'static str, meaning: &'static str) -> Setting<PathBuf> {
+    setting(key, "path", |given| given.text("a path").map(PathBuf::from), |path| path.display().to_string(), meaning)
+}
+
+/// A table whose keys are the operator's own.
+pub(super) const fn texts(key: &'static str, meaning: &'static str) -> Setting<()> {
+    setting(key, "table of texts", |_| Ok(()), |()| String::new(), meaning)
+}
+
+/// A setting that only an environment variable has, of which `value` is an example.
+pub(super) const fn variable<T>(
+    name: &'static str,
+    value: &'static str,
+    kind: &'static str,
+    read: Read<T>,
+    meaning: &'static str,
+) -> Setting<T> {
+    setting("", kind, read, |_| String::new(), meaning).variable(name, value)
+}
+
+/// A variable that is read by rules of its own.
+pub(super) const fn raw(name: &'static str, kind: &'static str, meaning: &'static str) -> Setting<Given> {
+    variable(name, "", kind, |given| Ok(given.clone()), meaning)
+}
+
+impl<T> Setting<T> {
+    const fn exposed(mut self, exposure: Exposure) -> Self {
+        self.declaration.exposure = exposure;
+        self
+    }
+
+    /// Errors show it without user, password and query.
+    pub const fn url(self) -> Self {
+        self.exposed(Exposure::Url)
+    }
+
+    /// Errors do not show it.
+    pub const fn secret(self) -> Self {
+        self.exposed(Exposure::Secret)
+    }
+
+    pub const fn default(mut self, value: &'static str) -> Self {
+        self.declaration.default = Default::Value(value);
+        self
+    }
+
+    pub const fn default_list(mut self, items: &'static [&'static str]) -> Self {
+        self.declaration.default = Default::List(items);
+        self
+    }
+
+    /// `word` says in its place that it is not given.
+    pub const fn absent(mut self, word: &'static str) -> Self {
+        self.declaration.default = Default::Word(word);
+        self
+    }
+
+    pub const fn variable(mut self, name: &'static str, value: &'static str) -> Self {
+        self.declaration.variable = Some((name, value));
+        self
+    }
+
+    pub const fn flag(mut self, flag: &'static str) -> Self {
+        self.declaration.flag = Some(flag);
+        self
     }
 }
+
+macro_rules! described_by {
+    ($($field:ident)*) => {
+        impl<T> Setting<T> {
+            $(pub const fn $field(mut self, text: &'static str) -> Self {
+                self.declaration.$field = text;
+                self
+            })*
+        }
+    };
+}
+described_by! { example wrong beside elsewhere }

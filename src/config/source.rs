@@ -1,151 +1,181 @@
 //! The sources: `[[source]]` of the file, or the default source and its token from the environment.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use hyper::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use super::api::{self, EnvironmentKey};
-use super::file::Table;
-use super::origin::Origins;
-use super::proxy::Proxies;
-use super::setting::Setting;
-use super::tls::SystemRoots;
-use super::value::{self, TOKEN_EXPECTED};
-use super::{Basic, ConfigError, Environment, Privacy, Recipient, Source, Text, Tokens};
+use super::api::{self, Api};
+use super::credentials::{self, Basic};
+use super::prelude::*;
+use super::privacy::{self, ForAll, Privacy, Recipient, Text};
 use crate::event::{Country, SourceName, plain_id};
-use crate::provider::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, default_provider, fold_keyword};
-use crate::secret::Secret;
+use crate::provider::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, Provider, default_provider, fold_keyword};
 
-const DEFAULT_NAME: &str = "smsmode";
-const DEFAULT_ZONE: &str = "Europe/Paris";
-const DEFAULT_REGION: &str = "FR";
+/// One provider account that calls us.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub name: SourceName,
+    pub provider: Arc<dyn Provider>,
+    pub tokens: Tokens,
+    /// Empty: any address.
+    pub allow: Vec<IpNet>,
+    /// Peers whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Empty: any channel.
+    pub channel_ids: BTreeSet<String>,
+    pub header: Option<(HeaderName, Secret)>,
+    pub basic: Option<Basic>,
+    /// How the provider's API is called, where it may be.
+    pub api: Option<Api>,
+    /// Zone of timestamps without an offset.
+    pub zone: TimeZone,
+    /// Country of numbers in national form.
+    pub region: Country,
+    /// Texts that are an opt-out, upper case without accents.
+    pub stop_keywords: Vec<String>,
+    /// Texts that take an opt-out back, in the same form.
+    pub start_keywords: Vec<String>,
+    pub privacy: Privacy,
+}
+
+#[derive(Clone, Debug)]
+pub enum Tokens {
+    /// Made once and stored in the data directory.
+    Generated,
+    /// Any of these; several at once for rotation.
+    Given(Vec<Secret>),
+}
+
+settings! {
+    NAME: SourceName = setting("source.name", "name", |given| name(given, SourceName::new), SourceName::to_string,
+        "1 to 32 of `a-z 0-9 - _`, part of the callback URL and the `source` label; not `unknown`. Required in each \
+         `[[source]]`").default("smsmode").example(r#""smsmode-otp""#).wrong(r#""Marketing""#);
+    TOKENS: Vec<Secret> = secret("source.tokens", "list of tokens", credentials::tokens,
+        "any of them lets in; several for rotation").absent("made once and kept")
+        .example(r#"["0123456789abcdef0123456789abcdef"]"#).wrong(r#"["short"]"#);
+    TOKEN_FILE: Vec<Secret> = secret_file("source.token_file", credentials::tokens_of_file,
+        "the same from a file, one token a line").example(r#""/etc/smscope/token""#).wrong(r#""/nonexistent/token""#);
+    TOKEN_FILES: Vec<Secret> = setting("source.token_files", "list of paths", credentials::tokens_of_files,
+        |_| "<token>".to_owned(), "the same from several files")
+        .example(r#"["/etc/smscope/token", "/etc/smscope/token-new"]"#).wrong(r#"["/nonexistent/token"]"#);
+    ALLOW: Vec<IpNet> = list("source.allow", "list of addresses and networks", networks, "who may call").absent("any")
+        .example(r#"["192.0.2.0/24", "2001:db8::1"]"#).wrong(r#"["smsmode.com"]"#);
+    TRUSTED_PROXIES: Vec<IpNet> = list("source.trusted_proxies", "list of addresses and networks", networks,
+        "proxies whose X-Forwarded-For is believed").absent("none").example(r#"["10.0.0.0/8"]"#)
+        .wrong(r#""10.0.0.0/8""#);
+    CHANNEL_IDS: Vec<String> = list("source.channel_ids", "list of texts", channel_ids,
+        "smsmode channels that may be spoken of; an event that names none may pass").absent("any")
+        .example(r#"["3f0c5a1e-7a1b-4c59-9c7a-5d3b8e2f6a10"]"#).wrong(r#"[""]"#);
+    HEADER_NAME: HeaderName = setting("source.header.name", "header", |given| given.parse(HEADER_EXPECTED, header_name),
+        HeaderName::to_string, "a header that callers must send, in `[source.header]`").example(r#""X-Webhook-Secret""#)
+        .wrong(r#""X Webhook Secret""#).beside(r#"value = "s3cret""#);
+    HEADER_VALUE: Secret = secret("source.header.value", "secret",
+        |given| credentials::password_that(given, is_header_value), "its value").example(r#""s3cret""#).wrong(r#""""#)
+        .beside(r#"name = "X-Webhook-Secret""#);
+    HEADER_VALUE_FILE: Secret = secret_file("source.header.value_file",
+        |given| credentials::password_file_that(given, is_header_value), "the same from a file")
+        .example(r#""/etc/smscope/header""#).wrong(r#""/nonexistent/header""#).beside(r#"name = "X-Webhook-Secret""#);
+    USER: String = setting("source.basic.user", "text", credentials::user, String::clone,
+        "HTTP basic that callers must send, in `[source.basic]`").secret().example(r#""smsmode""#)
+        .wrong(r#""smsmode:s3cret""#).beside(r#"password = "s3cret""#);
+    PASSWORD: Secret = secret("source.basic.password", "secret", credentials::password, "its password")
+        .example(r#""s3cret""#).wrong(r#""""#).beside(r#"user = "smsmode""#);
+    PASSWORD_FILE: Secret = secret_file("source.basic.password_file", credentials::password_file,
+        "the same from a file").example(r#""/etc/smscope/password""#).wrong(r#""/nonexistent/password""#)
+        .beside(r#"user = "smsmode""#);
+    TIMEZONE: TimeZone = setting("source.timezone", "time zone",
+        |given| given.parse("a time zone such as Europe/Paris", |text| TimeZone::get(text).ok()),
+        |zone| zone.iana_name().unwrap_or("a fixed offset").to_owned(), "of timestamps without an offset")
+        .default("Europe/Paris").example(r#""UTC""#).wrong(r#""Paris""#);
+    REGION: Country = setting("source.region", "country", region, |region| region.as_str().to_owned(),
+        "country of numbers in national form").default("FR").example(r#""BE""#).wrong(r#""France""#);
+    STOP_KEYWORDS: Vec<String> = list("source.stop_keywords", "list of texts", keywords,
+        "texts that are an opt-out, whatever their case, accents and punctuation, also with a short code behind them")
+        .default_list(DEFAULT_STOP_KEYWORDS).example(r#"["STOP", "ARRET"]"#).wrong(r#""STOP""#);
+    START_KEYWORDS: Vec<String> = list("source.start_keywords", "list", keywords,
+        "texts that take an opt-out back, likewise; `[]` for none").default_list(DEFAULT_START_KEYWORDS)
+        .example(r#"["START"]"#).wrong(r#""START""#);
+    RECIPIENT: Recipient = privacy::recipient("source.recipient", "instead of `privacy.recipient`")
+        .example(r#""plain""#).wrong(r#""full""#);
+    TEXT: Text = privacy::text("source.text", "instead of `privacy.text`").example(r#""exported""#).wrong(r#""none""#);
+    TOKEN_VARIABLE: Vec<Secret> = variable("SMSCOPE_TOKEN", "0123456789abcdef0123456789abcdef", "tokens",
+        credentials::listed_tokens, "of the one source that there is; several with commas between them").secret();
+    TOKEN_FILE_VARIABLE: Vec<Secret> = variable("SMSCOPE_TOKEN_FILE", "/etc/smscope/token", "path",
+        credentials::tokens_of_file, "the same from a file, one token a line").wrong("/nonexistent/token");
+}
 
 /// What requests to no configured source are counted under, so no source may have it.
 const RESERVED_NAME: &str = "unknown";
 
 /// Reads the sources; without any in the file there is one, the default.
 pub(super) fn read(
+    inputs: &Inputs,
     tables: Vec<Table>,
-    privacy: Privacy,
-    env: &dyn Environment,
-    origins: &Origins,
+    for_all: &ForAll,
     proxies: &Proxies,
-    warnings: &mut Vec<String>,
 ) -> Result<Vec<Source>, ConfigError> {
-    let api_key = EnvironmentKey::read(env)?;
-    if let (Some(EnvironmentKey { setting, .. }), 2..) = (&api_key, tables.len()) {
-        let problem = format!("the configuration file has {} sources", tables.len());
-        return Err(setting.clone().secret().wrong(problem, "a key in [source.api] of each"));
-    }
-    let system = SystemRoots::default();
-    let mut sources = Vec::with_capacity(tables.len().max(1));
-    let tables = if tables.is_empty() { vec![Table::with("name", DEFAULT_NAME)] } else { tables };
-    for (at, table) in tables.into_iter().enumerate() {
-        let (source, api) = source(table, privacy, &sources)?;
-        if let Some(EnvironmentKey { setting, .. }) = &api_key {
-            origins.note(&format!("source[{at}].api"), setting);
+    let (api_key, tokens) = (api::environment_key(inputs)?, environment_tokens(inputs)?);
+    for (given, expected) in [
+        (api_key.as_ref().map(|(given, _)| given), "a key in [source.api] of each"),
+        (tokens.as_ref().map(|(given, _)| given), "tokens in each [[source]]"),
+    ] {
+        if let (Some(given), 2..) = (given, tables.len()) {
+            let problem = format!("the configuration file has {} sources", tables.len());
+            return Err(given.clone().secret().wrong(problem, expected));
         }
-        let api = api::read(api, api_key.as_ref(), &system, proxies, warnings)?;
-        sources.push(Source { api, ..source });
     }
-    if privacy != Privacy::default() {
-        note_inherited(&sources, privacy, origins);
+    let outside = Outside { api_key, tokens, proxies, system: SystemRoots::default() };
+    if tables.is_empty() {
+        let mut table = Table::empty(inputs, "source[0].".to_owned());
+        let name = table.get(&NAME)?;
+        return Ok(vec![source(table, name, for_all, &outside)?]);
     }
-    apply_environment(&mut sources, env, origins, warnings)?;
+    let mut sources: Vec<Source> = Vec::with_capacity(tables.len());
+    for mut table in tables {
+        let (given, name) = own_name(&mut table, &NAME, "source", sources.iter().map(|other| &other.name))?;
+        if name.as_str() == RESERVED_NAME {
+            return Err(given.wrong("reserved", "another name"));
+        }
+        sources.push(source(table, name, for_all, &outside)?);
+    }
     Ok(sources)
 }
 
-/// What a source has from `[privacy]` comes from the file as well.
-fn note_inherited(sources: &[Source], privacy: Privacy, origins: &Origins) {
-    let default = Privacy::default();
-    for (at, source) in sources.iter().enumerate() {
-        if source.privacy.recipient == privacy.recipient && privacy.recipient != default.recipient {
-            origins.note_file(&format!("source[{at}].recipient"));
-        }
-        if source.privacy.text == privacy.text && privacy.text != default.text {
-            origins.note_file(&format!("source[{at}].text"));
-        }
-    }
+/// What sources have from elsewhere than their own tables.
+struct Outside<'a> {
+    api_key: Option<(Given, Secret)>,
+    tokens: Option<(Given, Vec<Secret>)>,
+    proxies: &'a Proxies,
+    system: SystemRoots,
 }
 
 /// SMSCOPE_TOKEN or SMSCOPE_TOKEN_FILE, which are for the one source that there is.
-fn apply_environment(
-    sources: &mut [Source],
-    env: &dyn Environment,
-    origins: &Origins,
-    warnings: &mut Vec<String>,
-) -> Result<(), ConfigError> {
-    let token = Setting::of_env(env, "SMSCOPE_TOKEN").map(Setting::secret);
-    let file = Setting::of_env(env, "SMSCOPE_TOKEN_FILE");
-    let (setting, tokens) = match (token, file) {
-        (Some(token), Some(_)) => return Err(token.wrong("SMSCOPE_TOKEN_FILE is set too", "one of the two")),
-        (Some(token), None) => {
-            let tokens = listed_tokens(&token)?;
-            (token, tokens)
-        }
-        (None, Some(file)) => {
-            let tokens = tokens_of_file(&file)?;
-            (file, tokens)
-        }
-        (None, None) => {
-            if env.get("SMSCOPE_TOKEN").is_some() {
-                warnings.push("SMSCOPE_TOKEN: empty, so not used".to_owned());
-            }
-            return Ok(());
-        }
-    };
-    match sources {
-        [source] => match source.tokens {
-            Tokens::Generated => {
-                origins.note("source[0].tokens", &setting);
-                source.tokens = Tokens::Given(tokens);
-            }
-            Tokens::Given(_) => {
-                warnings.push(format!("{}: not used, source \"{}\" has tokens of its own", setting.key, source.name));
-            }
-        },
-        _ => {
-            let problem = format!("the configuration file has {} sources", sources.len());
-            return Err(setting.secret().wrong(problem, "tokens in each [[source]]"));
-        }
+fn environment_tokens(inputs: &Inputs) -> Result<Option<(Given, Vec<Secret>)>, ConfigError> {
+    let (token, file) = (inputs.variable(&TOKEN_VARIABLE), inputs.variable(&TOKEN_FILE_VARIABLE));
+    let name = TOKEN_VARIABLE.variable_name();
+    if token.is_none() && file.is_none() && inputs.env.get(name).is_some() {
+        inputs.warn(format!("{name}: empty, so not used"));
     }
-    Ok(())
+    inputs::either((&TOKEN_VARIABLE, token), (&TOKEN_FILE_VARIABLE, file))
 }
 
-/// A source without its API, and what the file says of that.
-fn source(
-    mut table: Table,
-    default_privacy: Privacy,
-    others: &[Source],
-) -> Result<(Source, Option<Table>), ConfigError> {
-    let name = name(&mut table, others)?;
-    let tokens = tokens(&mut table)?;
-    let allow = networks(table.take("allow"))?;
-    let trusted_proxies = networks(table.take("trusted_proxies"))?;
-    let channel_ids = words(table.take("channel_ids"), "channel ids")?.unwrap_or_default();
-    let header = table.optional_table("header")?.map(header).transpose()?;
-    let basic = table.optional_table("basic")?.map(basic).transpose()?;
-    let api = table.optional_table("api")?;
-    let zone = table.take("timezone").unwrap_or_else(|| Setting::of_flag("timezone", DEFAULT_ZONE));
-    let zone = zone.parse("a time zone such as Europe/Paris", |text| TimeZone::get(text).ok())?;
-    let region = table.take("region").unwrap_or_else(|| Setting::of_flag("region", DEFAULT_REGION));
-    let region = region.parse("a country of two capital letters such as FR", |text| {
-        text.parse::<phonenumber::country::Id>().ok()?;
-        Country::new(text)
-    })?;
-    let keywords = |given: Option<Setting>, default: &[&str]| {
-        let keywords = words(given, "keywords")?;
-        Ok(match keywords {
-            Some(keywords) => keywords.iter().map(|keyword| fold_keyword(keyword)).collect(),
-            None => default.iter().map(|keyword| (*keyword).to_owned()).collect(),
-        })
-    };
-    let stop_keywords = keywords(table.take("stop_keywords"), DEFAULT_STOP_KEYWORDS)?;
-    let start_keywords = keywords(table.take("start_keywords"), DEFAULT_START_KEYWORDS)?;
-    let privacy = privacy(&mut table, default_privacy)?;
+fn source(mut table: Table, name: SourceName, for_all: &ForAll, outside: &Outside) -> Result<Source, ConfigError> {
+    let tokens = tokens(&mut table, &name, outside.tokens.as_ref())?;
+    let (allow, trusted_proxies) = (table.get(&ALLOW)?, table.get(&TRUSTED_PROXIES)?);
+    let channel_ids = table.get(&CHANNEL_IDS)?.into_iter().collect();
+    let header = header(&mut table)?;
+    let basic = credentials::basic(&mut table, &USER, [&PASSWORD, &PASSWORD_FILE])?;
+    let api = api::read(&mut table, outside.api_key.as_ref(), &outside.system, outside.proxies)?;
+    let (zone, region) = (table.get(&TIMEZONE)?, table.get(&REGION)?);
+    let (stop, start) = (table.take(&STOP_KEYWORDS), table.take(&START_KEYWORDS));
+    let privacy = privacy::of_source(&mut table, &RECIPIENT, &TEXT, for_all)?;
+    let stop_keywords = table.read(&STOP_KEYWORDS, stop.as_ref())?;
+    let start_keywords = table.read(&START_KEYWORDS, start.as_ref())?;
     table.finish()?;
-    let channel_ids = channel_ids.into_iter().map(plain_id).collect();
-    let source = Source {
+    Ok(Source {
         name,
         provider: default_provider(),
         tokens,
@@ -154,176 +184,109 @@ fn source(
         channel_ids,
         header,
         basic,
-        api: None,
+        api,
         zone,
         region,
         stop_keywords,
         start_keywords,
         privacy,
-    };
-    Ok((source, api))
+    })
 }
 
-fn name(table: &mut Table, others: &[Source]) -> Result<SourceName, ConfigError> {
-    let (setting, name) = own_name(table, "source", SourceName::new, others.iter().map(|other| &other.name))?;
-    if name.as_str() == RESERVED_NAME {
-        return Err(setting.wrong("reserved", "another name"));
-    }
-    Ok(name)
+const NAME_EXPECTED: &str = "1 to 32 of a-z 0-9 - _";
+
+/// A name, as `read` takes it.
+pub(super) fn name<T>(given: &Given, read: fn(&str) -> Option<T>) -> Result<T, ConfigError> {
+    given.parse(NAME_EXPECTED, read)
 }
 
 /// The name that a table has to have, and no other of `tables` has.
 pub(super) fn own_name<'a, T: PartialEq + 'a>(
     table: &mut Table,
+    name: &Setting<T>,
     tables: &str,
-    read: impl FnOnce(&str) -> Option<T>,
     others: impl IntoIterator<Item = &'a T>,
-) -> Result<(Setting, T), ConfigError> {
-    const EXPECTED: &str = "1 to 32 of a-z 0-9 - _";
-    let setting = table.take("name").ok_or_else(|| table.missing("name", EXPECTED))?;
-    let name = setting.parse(EXPECTED, read)?;
+) -> Result<(Given, T), ConfigError> {
+    let given = table.take(name).ok_or_else(|| table.missing(name.name(), NAME_EXPECTED))?;
+    let name = table.read(name, Some(&given))?;
     match others.into_iter().position(|other| *other == name) {
-        Some(at) => Err(setting.wrong(format_args!("already the name of {tables}[{at}]"), "a name of its own")),
-        None => Ok((setting, name)),
+        Some(at) => Err(given.wrong(format_args!("already the name of {tables}[{at}]"), "a name of its own")),
+        None => Ok((given, name)),
     }
 }
 
-/// The tokens of all three keys together.
-fn tokens(table: &mut Table) -> Result<Tokens, ConfigError> {
-    let mut tokens = Vec::new();
-    if let Some(setting) = table.take("tokens") {
-        for item in setting.secret().items("tokens")? {
-            tokens.push(item.parse(TOKEN_EXPECTED, token)?);
+/// The tokens of all three keys together, else those of the environment.
+fn tokens(
+    table: &mut Table,
+    source: &SourceName,
+    of_env: Option<&(Given, Vec<Secret>)>,
+) -> Result<Tokens, ConfigError> {
+    let (mut tokens, mut origin) = (Vec::new(), None);
+    for setting in [&TOKENS, &TOKEN_FILE, &TOKEN_FILES] {
+        let Some(given) = table.take(setting) else { continue };
+        tokens.extend(setting.read(&given)?);
+        origin = Some(given);
+    }
+    match of_env {
+        Some((given, _)) if !tokens.is_empty() => {
+            table.warn(format!("{}: not used, source \"{source}\" has tokens of its own", given.key));
         }
-    }
-    if let Some(file) = table.take_path("token_file") {
-        tokens.extend(tokens_of_file(&file)?);
-    }
-    if let Some(files) = table.take_path("token_files") {
-        for file in files.items("files of tokens")? {
-            tokens.extend(tokens_of_file(&file)?);
+        Some((given, of_env)) => {
+            tokens.clone_from(of_env);
+            origin = Some(given.clone());
         }
+        None => {}
     }
-    Ok(if tokens.is_empty() { Tokens::Generated } else { Tokens::Given(tokens) })
-}
-
-pub(super) fn token(text: &str) -> Option<Secret> {
-    value::fits_as_token(text).then(|| Secret::new(text.to_owned()))
-}
-
-/// Tokens with commas between them.
-fn listed_tokens(setting: &Setting) -> Result<Vec<Secret>, ConfigError> {
-    let expected = format!("tokens of {TOKEN_EXPECTED}, with commas between them");
-    setting.parse(&expected, |text| text.split(',').map(|item| token(item.trim())).collect())
-}
-
-/// Tokens in a file, one a line.
-fn tokens_of_file(file: &Setting) -> Result<Vec<Secret>, ConfigError> {
-    let text = file.file("a file with one token a line")?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let tokens = lines.map(|(at, line)| {
-        let problem = || file.wrong(format_args!("line {} is not a token", at + 1), TOKEN_EXPECTED);
-        token(line.trim()).ok_or_else(problem)
-    });
-    let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
     if tokens.is_empty() {
-        return Err(file.wrong("no token in it", "one token a line"));
+        table.show(TOKENS.name(), TOKENS.declaration.default(), origin.as_ref());
+        return Ok(Tokens::Generated);
     }
-    Ok(tokens)
+    table.show(TOKENS.name(), vec!["<token>"; tokens.len()].join(", "), origin.as_ref());
+    Ok(Tokens::Given(tokens))
 }
 
-pub(super) fn networks(setting: Option<Setting>) -> Result<Vec<IpNet>, ConfigError> {
-    const EXPECTED: &str = "an address or a network such as 192.0.2.0/24";
-    let Some(setting) = setting else { return Ok(Vec::new()) };
-    let items = setting.items("addresses and networks")?;
-    items.iter().map(|item| item.parse(EXPECTED, value::network)).collect()
+const HEADER_EXPECTED: &str = "the name of a header such as X-Webhook-Secret";
+
+fn header_name(text: &str) -> Option<HeaderName> {
+    HeaderName::from_bytes(text.as_bytes()).ok()
 }
 
-pub(super) fn words(setting: Option<Setting>, what: &str) -> Result<Option<Vec<String>>, ConfigError> {
-    let word = |item: Setting| {
-        item.parse("a text that is not empty", |text| {
-            let text = text.trim();
-            (!text.is_empty()).then(|| text.to_owned())
-        })
-    };
-    setting.map(|setting| setting.items(what)?.into_iter().map(word).collect()).transpose()
-}
-
-/// `recipient` and `text` of a table, which stand under the same keys for all sources and for one.
-pub(super) fn privacy(table: &mut Table, default: Privacy) -> Result<Privacy, ConfigError> {
-    let recipient = match table.take("recipient") {
-        Some(setting) => setting.parse("masked, hashed or plain", |text| {
-            Recipient::ALL.into_iter().find(|recipient| recipient.as_str() == text)
-        })?,
-        None => default.recipient,
-    };
-    let text = match table.take("text") {
-        Some(setting) => setting
-            .parse("dropped, kept or exported", |text| Text::ALL.into_iter().find(|known| known.as_str() == text))?,
-        None => default.text,
-    };
-    Ok(Privacy { recipient, text })
+fn is_header_value(text: &str) -> bool {
+    HeaderValue::from_str(text).is_ok()
 }
 
 /// The header that a caller has to send.
-fn header(mut table: Table) -> Result<(HeaderName, Secret), ConfigError> {
-    const EXPECTED: &str = "the name of a header such as X-Webhook-Secret";
-    let name = table.take("name").ok_or_else(|| table.missing("name", EXPECTED))?;
-    let name = name.parse(EXPECTED, |text| HeaderName::from_bytes(text.as_bytes()).ok())?;
-    let value = secret(&mut table, "value", "value_file", |text| HeaderValue::from_str(text).is_ok())?;
+fn header(source: &mut Table) -> Result<Option<(HeaderName, Secret)>, ConfigError> {
+    let Some(mut table) = source.optional_table("header")? else {
+        source.show("header", "none", None);
+        return Ok(None);
+    };
+    let name = table.take(&HEADER_NAME).ok_or_else(|| table.missing("name", HEADER_EXPECTED))?;
+    let name = HEADER_NAME.read(&name)?;
+    let value = credentials::required(&mut table, &HEADER_VALUE, &HEADER_VALUE_FILE)?;
+    source.show("header", format_args!("{name}: <token>"), table.origin());
     table.finish()?;
     // HTTP has no white space around a header's value.
-    Ok((name, Secret::new(value.reveal().trim().to_owned())))
+    Ok(Some((name, Secret::new(value.reveal().trim().to_owned()))))
 }
 
-pub(super) fn basic(mut table: Table) -> Result<Basic, ConfigError> {
-    const EXPECTED: &str = "a user name without a colon";
-    let user = table.take("user").ok_or_else(|| table.missing("user", EXPECTED))?;
-    // The part after a colon would be a password.
-    let user =
-        user.secret().parse(EXPECTED, |text| (!text.is_empty() && !text.contains(':')).then(|| text.to_owned()))?;
-    let password = secret(&mut table, "password", "password_file", |_| true)?;
-    table.finish()?;
-    Ok(Basic { user, password })
+pub(super) fn networks(given: &Given) -> Result<Vec<IpNet>, ConfigError> {
+    given.list("addresses and networks", "an address or a network such as 192.0.2.0/24", value::network)
 }
 
-/// A token that stands under `key`, or in the file that `file_key` names, if there is one.
-pub(super) fn optional_token(
-    table: &mut Table,
-    key: &'static str,
-    file_key: &'static str,
-    expected: &str,
-) -> Result<Option<Secret>, ConfigError> {
-    match (table.take(key).map(Setting::secret), table.take_path(file_key)) {
-        (Some(given), Some(_)) => Err(given.wrong(format_args!("{file_key} is set too"), "one of the two")),
-        (Some(given), None) => given.parse(expected, token).map(Some),
-        (None, Some(file)) => {
-            let text = file.file("a file with the token in it")?;
-            token(&text).map(Some).ok_or_else(|| file.wrong("not a usable token", expected))
-        }
-        (None, None) => Ok(None),
-    }
+/// In their order, each once.
+fn channel_ids(given: &Given) -> Result<Vec<String>, ConfigError> {
+    let ids: BTreeSet<String> = given.texts("channel ids")?.into_iter().map(plain_id).collect();
+    Ok(ids.into_iter().collect())
 }
 
-/// A secret that stands under `key`, or in the file that `file_key` names.
-fn secret(
-    table: &mut Table,
-    key: &'static str,
-    file_key: &'static str,
-    fits: impl Fn(&str) -> bool,
-) -> Result<Secret, ConfigError> {
-    const EXPECTED: &str = "a text that is not empty, of printable characters";
-    let fits = |text: &str| !text.is_empty() && !text.contains(char::is_control) && fits(text);
-    match (table.take(key).map(Setting::secret), table.take_path(file_key)) {
-        (Some(setting), Some(_)) => Err(setting.wrong(format_args!("{file_key} is set too"), "one of the two")),
-        (Some(setting), None) => {
-            let text = setting.verbatim(EXPECTED)?;
-            fits(text).then(|| Secret::new(text.to_owned())).ok_or_else(|| setting.bad(EXPECTED))
-        }
-        (None, Some(file)) => {
-            let text = file.file_verbatim("a file with the secret in it")?;
-            fits(&text).then(|| Secret::new(text)).ok_or_else(|| file.wrong("not a usable secret", EXPECTED))
-        }
-        (None, None) => Err(table.missing(key, &format!("it or {file_key}"))),
-    }
+fn keywords(given: &Given) -> Result<Vec<String>, ConfigError> {
+    Ok(given.texts("keywords")?.iter().map(|keyword| fold_keyword(keyword)).collect())
+}
+
+fn region(given: &Given) -> Result<Country, ConfigError> {
+    given.parse("a country of two capital letters such as FR", |text| {
+        text.parse::<phonenumber::country::Id>().ok()?;
+        Country::new(text)
+    })
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use hyper::http::HeaderValue;
 use tempfile::TempDir;
 
+use super::value::{DAY, HOUR};
 use super::*;
 use crate::provider::smsmode::CALLBACK_URL_MAX;
 
@@ -349,14 +350,14 @@ fn an_unknown_variable_is_a_warning_unless_kubernetes_sets_it() {
         loaded("", &env).warnings,
         [format!(
             "SMSCOPE_LISTN: unknown variable, not used (did you mean SMSCOPE_LISTEN?); expected one of {}",
-            VARIABLES.join(", ")
+            variables().join(", ")
         )]
     );
 }
 
 #[test]
 fn an_empty_variable_is_an_unset_one() {
-    let env: Vec<_> = VARIABLES.into_iter().filter(|name| *name != "SMSCOPE_TOKEN").map(|name| (name, "")).collect();
+    let env: Vec<_> = variables().into_iter().filter(|name| *name != "SMSCOPE_TOKEN").map(|name| (name, "")).collect();
     let (unset, empty) = (loaded("", &[]), loaded("", &env));
     assert_eq!(format!("{:?}", empty.config), format!("{:?}", unset.config));
     assert!(empty.warnings.is_empty());

@@ -5,6 +5,7 @@
 //! Cryptography is ring's, versions are TLS 1.2 and 1.3.
 
 use std::cell::OnceCell;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,19 +13,30 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
-use super::setting::Setting;
-use super::{ConfigError, Tls};
+use super::ConfigError;
+use super::given::Given;
 
 pub(super) const AUTHORITIES: &str = "a PEM file with certificates of authorities";
 pub(super) const CERTIFICATES: &str = "a PEM file with a certificate, then those that lead to its authority";
 pub(super) const KEY: &str = "a PEM file with an unencrypted private key";
 
-/// What is said of TLS for one signal.
-#[derive(Clone, Copy)]
-pub(super) struct Given<'a> {
-    pub certificate: Option<&'a Setting>,
-    pub client_certificate: Option<&'a Setting>,
-    pub client_key: Option<&'a Setting>,
+/// How a TLS server is verified, and who we are to it.
+#[derive(Clone)]
+pub struct Tls {
+    /// Without application protocols: these are the business of whatever connects.
+    pub client: Arc<ClientConfig>,
+    /// The file of the authorities that are trusted; `None`: those of the system.
+    pub certificate: Option<PathBuf>,
+    /// The file of our own certificate, if we show one.
+    pub client_certificate: Option<PathBuf>,
+}
+
+/// The files that are given for one server.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Files<'a> {
+    pub certificate: Option<&'a Given>,
+    pub client_certificate: Option<&'a Given>,
+    pub client_key: Option<&'a Given>,
 }
 
 /// The authorities of the system, looked up when the first endpoint asks for them.
@@ -33,9 +45,9 @@ pub(super) struct SystemRoots(OnceCell<Arc<RootCertStore>>);
 
 /// Reads the files for the endpoint that `endpoint` names.
 ///
-/// Without a certificate of an authority the system's are trusted (SSL_CERT_FILE and SSL_CERT_DIR are honoured): smscope
+/// Without a certificate of an authority the system's are trusted (SSL_CERT_FILE and SSL_CERT_DIR are honored): smscope
 /// has none built in, for they would grow old with it.
-pub(super) fn read(given: Given, endpoint: &Setting, system: &SystemRoots) -> Result<Tls, ConfigError> {
+pub(super) fn read(given: Files, endpoint: &Given, system: &SystemRoots) -> Result<Tls, ConfigError> {
     let roots = match given.certificate {
         Some(setting) => Arc::new(roots(setting, &contents(setting, AUTHORITIES)?)?),
         None => system.get(endpoint)?,
@@ -59,7 +71,7 @@ pub(super) fn read(given: Given, endpoint: &Setting, system: &SystemRoots) -> Re
             return Err(key.wrong("a key without a certificate", format_args!("{other} as well")).beside_others());
         }
     };
-    let path = |setting: &Setting| setting.text("a path").map(PathBuf::from);
+    let path = |setting: &Given| setting.text("a path").map(PathBuf::from);
     Ok(Tls {
         client: Arc::new(client),
         certificate: given.certificate.map(path).transpose()?,
@@ -67,7 +79,17 @@ pub(super) fn read(given: Given, endpoint: &Setting, system: &SystemRoots) -> Re
     })
 }
 
+/// Trusts the authorities of the system, for what `named` asks for.
+pub(super) fn trusting_the_system(named: &Given) -> Result<Tls, ConfigError> {
+    read(Files::default(), named, &SystemRoots::default())
+}
+
 impl Tls {
+    /// Which authorities are trusted, for people.
+    pub(super) fn shown_authorities(&self) -> String {
+        self.certificate.as_ref().map_or("the system's".to_owned(), |file| file.display().to_string())
+    }
+
     /// The beginning of every TLS client here.
     pub fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
@@ -76,7 +98,7 @@ impl Tls {
 }
 
 impl SystemRoots {
-    fn get(&self, endpoint: &Setting) -> Result<Arc<RootCertStore>, ConfigError> {
+    fn get(&self, endpoint: &Given) -> Result<Arc<RootCertStore>, ConfigError> {
         if let Some(roots) = self.0.get() {
             return Ok(roots.clone());
         }
@@ -90,7 +112,7 @@ impl SystemRoots {
 pub fn authorities(flag: &str, file: Option<&Path>) -> Result<RootCertStore, ConfigError> {
     match file {
         Some(file) => {
-            let setting = Setting::of_flag(flag, &file.to_string_lossy());
+            let setting = Given::of_flag(flag, &file.to_string_lossy());
             roots(&setting, &contents(&setting, AUTHORITIES)?)
         }
         None => system_roots().map_err(|problem| {
@@ -111,7 +133,7 @@ fn system_roots() -> Result<RootCertStore, String> {
 }
 
 /// The authorities in a file, of which `setting` has the name and `text` the contents.
-pub(super) fn roots(setting: &Setting, text: &[u8]) -> Result<RootCertStore, ConfigError> {
+pub(super) fn roots(setting: &Given, text: &[u8]) -> Result<RootCertStore, ConfigError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(setting, text, AUTHORITIES)? {
         roots.add(certificate).map_err(|error| setting.wrong(format_args!("cannot be used: {error}"), AUTHORITIES))?;
@@ -120,7 +142,7 @@ pub(super) fn roots(setting: &Setting, text: &[u8]) -> Result<RootCertStore, Con
 }
 
 pub(super) fn certificates(
-    setting: &Setting,
+    setting: &Given,
     text: &[u8],
     expected: &str,
 ) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
@@ -132,7 +154,7 @@ pub(super) fn certificates(
     }
 }
 
-pub(super) fn private_key(setting: &Setting, text: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {
+pub(super) fn private_key(setting: &Given, text: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {
     PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         pem::Error::NoItemsFound => setting.wrong("no private key in it that can be read", KEY),
         error => not_pem(setting, &error, KEY),
@@ -140,7 +162,7 @@ pub(super) fn private_key(setting: &Setting, text: &[u8]) -> Result<PrivateKeyDe
 }
 
 /// Why a certificate and a key, each of them readable, cannot be used together.
-pub(super) fn unusable(error: &rustls::Error, certificate: &Setting, key: &Setting) -> ConfigError {
+pub(super) fn unusable(error: &rustls::Error, certificate: &Given, key: &Given) -> ConfigError {
     match error {
         rustls::Error::InconsistentKeys(_) => {
             key.wrong(format_args!("does not belong to {}", certificate.key), "the certificate's own key")
@@ -149,17 +171,26 @@ pub(super) fn unusable(error: &rustls::Error, certificate: &Setting, key: &Setti
     }
 }
 
-pub(super) fn contents(setting: &Setting, expected: &str) -> Result<Vec<u8>, ConfigError> {
+pub(super) fn contents(setting: &Given, expected: &str) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(setting.text("a path")?)
         .map_err(|error| setting.wrong(format_args!("cannot be read: {error}"), expected))
 }
 
 /// The error's own words may quote the file, and that may hold a key.
-fn not_pem(setting: &Setting, error: &pem::Error, expected: &str) -> ConfigError {
+fn not_pem(setting: &Given, error: &pem::Error, expected: &str) -> ConfigError {
     let problem = match error {
         pem::Error::MissingSectionEnd { .. } => "breaks off",
         pem::Error::Base64Decode(_) => "is not base64",
         _ => "is not PEM",
     };
     setting.wrong(problem, expected)
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("certificate", &self.certificate)
+            .field("client_certificate", &self.client_certificate)
+            .finish_non_exhaustive()
+    }
 }

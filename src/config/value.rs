@@ -7,6 +7,8 @@ use hyper::http::Uri;
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 

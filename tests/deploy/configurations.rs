@@ -77,7 +77,7 @@ fn loki_keeps_what_smscope_may_send_late() {
     // store.export_retention, and a day in which it is sent.
     let export_retention =
         smscope::config::reference::settings().find(|setting| setting.key == "store.export_retention");
-    assert_eq!(export_retention.unwrap().default, "7d");
+    assert_eq!(export_retention.unwrap().default(), "7d");
     assert!(hours("reject_old_samples_max_age") >= (7 + 1) * 24);
     assert!(hours("retention_period") >= hours("reject_old_samples_max_age"));
 }

@@ -66,7 +66,7 @@ fn the_sidecar_is_watched_without_taking_the_main_service_out() {
     let grace = pod(&all)["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap();
     let timeout =
         smscope::config::reference::settings().find(|setting| setting.key == "http.shutdown_timeout").unwrap();
-    assert_eq!(timeout.default, "10s");
+    assert_eq!(timeout.default(), "10s");
     assert!(grace > 10 + 5, "http.shutdown_timeout, and half of it for exporters");
 }
 

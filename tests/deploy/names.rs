@@ -19,7 +19,7 @@ fn variables() -> BTreeSet<String> {
 /// The port of a listener's default.
 pub fn default_port(key: &str) -> u16 {
     let setting = settings().find(|setting| setting.key == key).unwrap();
-    setting.default.rsplit(':').next().unwrap().parse().unwrap()
+    setting.default().rsplit(':').next().unwrap().parse().unwrap()
 }
 
 fn compose() -> Option<Value> {

@@ -34,7 +34,8 @@ fn a_key_comes_from_the_file_the_environment_or_a_file_of_its_own() {
         let loaded = loaded(toml, env);
         let api = loaded.config.sources[0].api.as_ref().unwrap();
         assert_eq!(api.key.reveal(), key);
-        assert!(loaded.origins.of("source[0].api").ends_with(origin), "{toml}");
+        let line = loaded.lines.iter().find(|line| line.key == "source[0].api").unwrap();
+        assert!(line.origin.ends_with(origin), "{toml}");
         assert!(!api.shown().contains(key) && !format!("{api:?}").contains(key));
     }
     let both = loaded(KEY, &[("SMSCOPE_API_KEY", "of-the-variable")]);
