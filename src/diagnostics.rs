@@ -73,7 +73,7 @@ where
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
         Format::Text => Box::new(builder.finish()),
-        Format::Json => Box::new(builder.json().flatten_event(true).finish()),
+        Format::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
     }
 }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::config::Relay;
@@ -73,7 +74,7 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
                 Ok(due) => {
                     for delivery in due.deliveries {
                         let id = delivery.id;
-                        in_flight.insert(running.spawn(worker.clone().attempt(delivery)).id(), id);
+                        in_flight.insert(running.spawn(worker.clone().attempt(delivery).in_current_span()).id(), id);
                     }
                     let next = due.next.map(|next| Duration::try_from(next.duration_since(worker.store.now())));
                     wake = next.map(|wait| wait.unwrap_or_default());
@@ -130,7 +131,7 @@ impl Worker {
     /// A panic in here is a failed attempt like any other: it is tried again later, and not for ever.
     async fn deliver(self: Arc<Self>, delivery: Arc<Delivery>) -> DeliveryOutcome {
         let mut attempt = JoinSet::new();
-        attempt.spawn(async move { self.target.deliver(&delivery).await });
+        attempt.spawn(async move { self.target.deliver(&delivery).await }.in_current_span());
         let joined = attempt.join_next().await;
         joined
             .and_then(|joined| join_logged(Task::RelayAttempt, joined))

@@ -1,19 +1,28 @@
 //! What the running smscope does for a command.
 
 use jiff::Timestamp;
+use tokio::net::UnixListener;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::supervisor::Shutdown;
+use super::Context;
+use super::supervisor::{Shutdown, Supervisor};
 use crate::config::Config;
 use crate::control::{Line, Request};
 use crate::reconcile::Reconciler;
 use crate::reprocess::{Scope, reprocess};
 use crate::store::Store;
 use crate::store::erase::{Regions, Subjects};
+use crate::tasks::Task;
+
+/// Serves the socket.
+pub(super) fn start(context: &Context<'_>, socket: UnixListener, supervisor: &mut Supervisor) {
+    let commands = handler(context.config, context.store.clone(), supervisor.shutdown(Task::ControlSocket));
+    supervisor.spawn(Task::ControlSocket, |shutdown| crate::control::run(socket, commands, shutdown.wait()));
+}
 
 /// Once `shutdown` has begun, a request is given up at its next step.
-pub fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
+fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
     let regions = regions(config);
     let config = config.clone();
     move |request, lines| {

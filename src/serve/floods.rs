@@ -7,7 +7,7 @@ use crate::store::{Flood, FloodRule};
 use crate::telemetry::redaction::{PrivacyPolicy, mask};
 
 pub fn flood_rule(config: &Config) -> FloodRule {
-    let policy = super::privacy_policy(config);
+    let policy = super::exports::privacy_policy(config);
     let messages = config.recipient_flood;
     let report = Arc::new(move |flood: &Flood| {
         let Flood { source, floods, .. } = flood;

@@ -4,51 +4,40 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use uuid::Uuid;
 
-use crate::account::AccountStatus;
-use crate::admin::access::Access;
-use crate::admin::format::Format;
-use crate::admin::{self, Admin};
 use crate::config::{Config, Tokens};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
 use crate::health::Health;
-use crate::ingest::{self, Authenticator, Handler, SourceAuth};
-use crate::ledger::snapshot::Snapshot;
-use crate::listener::{self, tls};
+use crate::listener;
 use crate::number;
 use crate::probe_challenge::ChallengeKey;
-use crate::process_metrics::{self, ExportMetrics, Signal, SourceMetrics};
-use crate::relay;
+use crate::process_metrics;
 use crate::secret::Secret;
 use crate::store::{self, Store, StoreThreads};
 use crate::tasks::Task;
-use crate::telemetry::export_logs::{self, ExportStatus, LogExport, Pace};
-use crate::telemetry::export_metrics::{self, MetricExport};
-use crate::telemetry::logs::LogEncoder;
-use crate::telemetry::process::{InstallError, ProcessMetrics};
-use crate::telemetry::process_push::ProcessPush;
-use crate::telemetry::redaction::{NumberHasher, PrivacyPolicy};
-use crate::telemetry::resource::Resource;
-use crate::telemetry::sender::Sender;
-use crate::telemetry::{openmetrics, prometheus};
+use crate::telemetry::process::InstallError;
 
+mod admin_listener;
 mod background_jobs;
 mod control;
+mod exports;
 #[cfg(test)]
 mod fault_tests;
 mod floods;
 mod journal;
 mod opt_outs;
 mod page;
+mod scrape;
 mod supervisor;
+mod webhook_listener;
 
 pub use control::regions;
 
-use journal::StoreJournal;
+use scrape::Scrape;
 use supervisor::{Phase, Supervisor};
 
 /// Both listeners, bound before anything is written.
@@ -127,114 +116,62 @@ pub async fn serve(
     failed.map_or(Ok(()), |task| Err(ServeError::Task(task.as_str())))
 }
 
-/// Starts all tasks, each after those that it depends on. Gives the tokens in force of each source too, and how all is doing.
+/// What the parts are started with.
+struct Context<'a> {
+    config: &'a Config,
+    data_dir: &'a DataDir,
+    /// Those in force, of each source.
+    tokens: Vec<Vec<Secret>>,
+    instance: Uuid,
+    hash_key: [u8; 32],
+    challenge_key: ChallengeKey,
+    store: Store,
+}
+
+impl Context<'_> {
+    /// The exporters' and the relays' share of the shutdown time: connections have had theirs by then.
+    fn flush_limit(&self) -> Duration {
+        self.config.http.shutdown_timeout / 2
+    }
+}
+
+/// Starts all parts, each after those that it depends on. Gives the tokens in force of each source too, and how all is doing.
 fn start(
     config: &Config,
     data_dir: &DataDir,
     listeners: Listeners,
 ) -> Result<(Supervisor, Vec<Vec<Secret>>, Health), StartError> {
     let tokens = tokens(config, |source| data_dir.token(source))?;
-    let instance = data_dir.instance_id()?;
-    let hash_key = data_dir.hash_key()?;
-    let resource = Resource::new(&config.otlp, instance);
+    let (instance, hash_key) = (data_dir.instance_id()?, data_dir.hash_key()?);
     // Before the store opens, and before all else that makes handles.
-    let (process, process_push) = process_metrics(config, &resource)?;
+    let process = exports::process_metrics(config, instance)?;
     let mut supervisor = Supervisor::new(config.http.shutdown_timeout);
-    let (store, threads) = open_store(config, data_dir)?;
-    supervisor.watch_thread(Task::Writer, threads.writer);
-    supervisor.watch_thread(Task::Checkpointer, threads.checkpointer);
-    let control = data_dir.listen_for_control();
+    let store = start_store(config, data_dir, &mut supervisor)?;
+    let control_socket = data_dir.listen_for_control();
     if let Some(source) = config.sources.first() {
         number::warm_up(source.region);
     }
     process_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
-    let status = config.otlp.logs.is_some().then(Arc::<ExportStatus>::default);
-    let account = config.account.enabled.then(|| Arc::new(AccountStatus::new(config.account.interval)));
-    let snapshot = snapshot_of(&store, status.clone(), account.clone());
-    let limit = flush_limit(config);
-    if let (Some(endpoint), Some(status)) = (&config.otlp.logs, status) {
-        let export = LogExport {
-            journal: Arc::new(StoreJournal(store.clone())),
-            sender: Sender::new(Signal::Logs, endpoint),
-            encoder: LogEncoder::new(resource.clone(), instance, privacy_policy(config), NumberHasher::new(&hash_key)),
-            retention: config.store.export_retention,
-            metrics: ExportMetrics::new(Signal::Logs),
-            status,
-            pace: Pace::default(),
-        };
-        tracing::info!(endpoint = %endpoint.shown_url(), "exporting logs");
-        supervisor.spawn(Task::LogExporter, |shutdown| export_logs::run(export, shutdown.wait(), limit));
-    }
-    if let (Some(endpoint), Some(process)) = (&config.otlp.metrics, process_push) {
-        let export = MetricExport {
-            sender: Sender::new(Signal::Metrics, endpoint),
-            snapshot: snapshot.clone(),
-            process,
-            resource,
-            created: store.created_at(),
-            interval: config.otlp.metric_interval,
-            metrics: ExportMetrics::new(Signal::Metrics),
-        };
-        tracing::info!(endpoint = %endpoint.shown_url(), "exporting metrics");
-        supervisor.spawn(Task::MetricsExporter, |shutdown| export_metrics::run(export, shutdown.wait(), limit));
-    }
-    for relay in &config.relays {
-        let (relay, store) = (relay.clone(), store.clone());
-        supervisor.spawn(Task::Relay, |shutdown| relay::run(relay, store, instance, shutdown.wait(), limit));
-    }
     let challenge_key = ChallengeKey::new(&hash_key);
-    background_jobs::start(config, &tokens, &store, account.as_ref(), &challenge_key, &mut supervisor);
-
-    let health = health(&store, supervisor.phase());
-    let admin_listen = listeners.admin.local_addr().unwrap_or(config.admin_listen);
-    let page = Arc::new(page::page(config, admin_listen, &store, snapshot.clone(), process.clone()));
-    let admin = Admin {
-        opt_outs: opt_outs::shown(config, data_dir, &store)?,
-        page: page.clone(),
-        metrics: Arc::new({
-            let (store, process) = (store.clone(), process.clone());
-            move |format| match format {
-                Format::Text => all_metrics(&snapshot(), &process),
-                Format::OpenMetrics => openmetrics::encode(&snapshot(), &store.exemplars(), &process.render()),
-            }
-        }),
-        access: Access { basic: config.admin.basic.clone(), bearer_token: config.admin.bearer_token.clone() },
-        health: health.clone(),
-    };
-    let handshakes = config.admin.tls.clone().map(tls::unmetered).map(|(handshakes, renewal)| {
-        supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
-        handshakes
-    });
-    supervisor.spawn(Task::AdminListener, |shutdown| admin::run(listeners.admin, admin, handshakes, shutdown.wait()));
-    supervisor.spawn(Task::Upkeep, |shutdown| async move {
-        tokio::join!(process.upkeep(shutdown.clone().wait()), page.remember(shutdown.wait()));
-    });
-
-    if let Some(control) = control {
-        let commands = control::handler(config, store.clone(), supervisor.shutdown(Task::ControlSocket));
-        supervisor.spawn(Task::ControlSocket, |shutdown| crate::control::run(control, commands, shutdown.wait()));
+    let context = Context { config, data_dir, tokens, instance, hash_key, challenge_key, store };
+    let scrape = Scrape::new(&context, process.scraped);
+    let health = health(&context.store, supervisor.phase());
+    exports::start(&context, &scrape, process.pushed, &mut supervisor);
+    background_jobs::start(&context, &scrape, &mut supervisor);
+    admin_listener::start(&context, &scrape, &health, listeners.admin, &mut supervisor)?;
+    if let Some(socket) = control_socket {
+        control::start(&context, socket, &mut supervisor);
     }
-    let handshakes = config.tls.clone().map(tls::new).map(|(handshakes, renewal)| {
-        supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
-        handshakes
-    });
-    let handler = Handler::new(authenticator(config, &tokens), store, config.http, challenge_key, health.clone());
-    let limits = config.http;
-    supervisor.spawn(Task::WebhookListener, |shutdown| {
-        ingest::run(listeners.webhook, handler, limits, handshakes, shutdown.wait())
-    });
-    Ok((supervisor, tokens, health))
+    webhook_listener::start(&context, &health, listeners.webhook, &mut supervisor);
+    Ok((supervisor, context.tokens, health))
 }
 
-/// Installs the recorder; the metrics of the process to be scraped, and to be pushed if there is an endpoint for them.
-fn process_metrics(
-    config: &Config,
-    resource: &Resource,
-) -> Result<(Arc<ProcessMetrics>, Option<ProcessPush>), InstallError> {
-    let push = config.otlp.metrics.as_ref().map(|_| ProcessPush::new(resource)).transpose()?;
-    let (push, recorder) = push.unzip();
-    Ok((Arc::new(ProcessMetrics::install(recorder)?), push))
+fn start_store(config: &Config, data_dir: &DataDir, supervisor: &mut Supervisor) -> Result<Store, StartError> {
+    let (store, threads) = open_store(config, data_dir)?;
+    supervisor.watch_thread(Task::Writer, threads.writer);
+    supervisor.watch_thread(Task::Checkpointer, threads.checkpointer);
+    Ok(store)
 }
 
 /// Opens the store as `serve` does; the caller holds the lock of the data directory.
@@ -259,10 +196,6 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         .map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
 }
 
-fn privacy_policy(config: &Config) -> PrivacyPolicy {
-    config.sources.iter().map(|source| (source.name.clone(), source.privacy)).collect()
-}
-
 fn health(store: &Store, phase: watch::Receiver<Phase>) -> Health {
     let store = store.clone();
     Health {
@@ -275,44 +208,4 @@ fn health(store: &Store, phase: watch::Receiver<Phase>) -> Health {
             if store.is_healthy() { Ok(()) } else { Err("the store cannot write") }
         }),
     }
-}
-
-fn authenticator(config: &Config, tokens: &[Vec<Secret>]) -> Authenticator {
-    let source_auth = |(source, tokens): (&crate::config::Source, &Vec<Secret>)| SourceAuth {
-        source: source.clone(),
-        tokens: tokens.clone(),
-        metrics: SourceMetrics::new(source.name.as_str()),
-    };
-    Authenticator::new(config.sources.iter().zip(tokens).map(source_auth).collect())
-}
-
-/// The ledger with the gauges of the store and of the export.
-fn snapshot_of(
-    store: &Store,
-    status: Option<Arc<ExportStatus>>,
-    account: Option<Arc<AccountStatus>>,
-) -> impl Fn() -> Snapshot + Clone + Send + Sync + use<> {
-    let store = store.clone();
-    move || {
-        let mut snapshot = store.blocking().snapshot();
-        if let Some(status) = &status {
-            snapshot.families.extend(status.families(*store.newest().borrow(), store.cursor()));
-        }
-        if let Some(account) = &account {
-            snapshot.families.extend(account.families(Timestamp::now()));
-        }
-        snapshot
-    }
-}
-
-fn all_metrics(snapshot: &Snapshot, process: &ProcessMetrics) -> String {
-    let mut text = String::new();
-    prometheus::encode(snapshot, &mut text);
-    text.push_str(&process.render());
-    text
-}
-
-/// The exporters' share of the shutdown time: connections have had theirs by then.
-fn flush_limit(config: &Config) -> Duration {
-    config.http.shutdown_timeout / 2
 }

@@ -1,22 +1,14 @@
 //! The page's view of everything else.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
+use super::scrape::Scrape;
 use crate::admin::page::{About, CallbackUrl, Now, Page};
 use crate::config::{Config, Recipient};
-use crate::ledger::snapshot::Snapshot;
 use crate::store::Store;
-use crate::telemetry::process::ProcessMetrics;
 
-/// `snapshot` and `process` are those of `/metrics`; `admin_listen` is where the page is really served.
-pub fn page(
-    config: &Config,
-    admin_listen: SocketAddr,
-    store: &Store,
-    snapshot: impl Fn() -> Snapshot + Send + Sync + 'static,
-    process: Arc<ProcessMetrics>,
-) -> Page {
+/// `scrape`: that of `/metrics`; `admin_listen` is where the page is really served.
+pub(super) fn page(config: &Config, admin_listen: SocketAddr, store: &Store, scrape: &Scrape) -> Page {
     let callback_url = |source: &crate::config::Source| CallbackUrl {
         url: config.callback_url(&source.name, "<token>"),
         source: source.name.clone(),
@@ -27,11 +19,15 @@ pub fn page(
         callback_urls: config.sources.iter().map(callback_url).collect(),
     };
     let now = {
-        let store = store.clone();
-        move || Now { snapshot: snapshot(), process: process.values(), store_is_healthy: store.is_healthy() }
+        let (store, scrape) = (store.clone(), scrape.clone());
+        move || Now {
+            snapshot: scrape.snapshot(),
+            process: scrape.process.values(),
+            store_is_healthy: store.is_healthy(),
+        }
     };
     let latest = {
-        let (store, policy) = (store.clone(), super::privacy_policy(config));
+        let (store, policy) = (store.clone(), super::exports::privacy_policy(config));
         // Positions have no gaps, so the newest events are those after the position that many before the newest.
         move |limit: usize| {
             let newest = *store.newest().borrow();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tracing::{Instrument, Span};
 
 use crate::tasks::{PANICKED, Task, Thread};
 
@@ -131,7 +132,15 @@ impl Supervisor {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let work = start(self.shutdown(task));
+        self.spawn_in(Span::none(), task, start);
+    }
+
+    /// The same for one of several of a kind: `span` ties its log lines together.
+    pub fn spawn_in<F>(&mut self, span: Span, task: Task, start: impl FnOnce(Shutdown) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let work = start(self.shutdown(task)).instrument(span);
         #[cfg(test)]
         let work = crate::tasks::fault::killable(task, work);
         self.watch(task, work);

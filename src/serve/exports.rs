@@ -1,0 +1,76 @@
+//! The export of logs and metrics by OTLP.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Context;
+use super::journal::StoreJournal;
+use super::scrape::Scrape;
+use super::supervisor::Supervisor;
+use crate::config::Config;
+use crate::process_metrics::{ExportMetrics, Signal};
+use crate::tasks::Task;
+use crate::telemetry::export_logs::{self, LogExport, Pace};
+use crate::telemetry::export_metrics::{self, MetricExport};
+use crate::telemetry::logs::LogEncoder;
+use crate::telemetry::process::{InstallError, ProcessMetrics};
+use crate::telemetry::process_push::ProcessPush;
+use crate::telemetry::redaction::{NumberHasher, PrivacyPolicy};
+use crate::telemetry::resource::Resource;
+use crate::telemetry::sender::Sender;
+
+/// The metrics of the process.
+pub(super) struct Recorders {
+    pub scraped: Arc<ProcessMetrics>,
+    /// To be pushed, if there is an endpoint for them.
+    pub pushed: Option<ProcessPush>,
+}
+
+/// Installs the recorder.
+///
+/// # Errors
+/// This process has one.
+pub(super) fn process_metrics(config: &Config, instance: Uuid) -> Result<Recorders, InstallError> {
+    let resource = Resource::new(&config.otlp, instance);
+    let push = config.otlp.metrics.as_ref().map(|_| ProcessPush::new(&resource)).transpose()?;
+    let (pushed, recorder) = push.unzip();
+    Ok(Recorders { scraped: Arc::new(ProcessMetrics::install(recorder)?), pushed })
+}
+
+pub(super) fn start(context: &Context<'_>, scrape: &Scrape, process: Option<ProcessPush>, supervisor: &mut Supervisor) {
+    let Context { config, store, instance, .. } = context;
+    let (resource, limit) = (Resource::new(&config.otlp, *instance), context.flush_limit());
+    if let (Some(endpoint), Some(status)) = (&config.otlp.logs, &scrape.export) {
+        let hasher = NumberHasher::new(&context.hash_key);
+        let export = LogExport {
+            journal: Arc::new(StoreJournal(store.clone())),
+            sender: Sender::new(Signal::Logs, endpoint),
+            encoder: LogEncoder::new(resource.clone(), *instance, privacy_policy(config), hasher),
+            retention: config.store.export_retention,
+            metrics: ExportMetrics::new(Signal::Logs),
+            status: status.clone(),
+            pace: Pace::default(),
+        };
+        tracing::info!(endpoint = %endpoint.shown_url(), "exporting logs");
+        supervisor.spawn(Task::LogExporter, |shutdown| export_logs::run(export, shutdown.wait(), limit));
+    }
+    if let (Some(endpoint), Some(process)) = (&config.otlp.metrics, process) {
+        let scrape = scrape.clone();
+        let export = MetricExport {
+            sender: Sender::new(Signal::Metrics, endpoint),
+            snapshot: move || scrape.snapshot(),
+            process,
+            resource,
+            created: store.created_at(),
+            interval: config.otlp.metric_interval,
+            metrics: ExportMetrics::new(Signal::Metrics),
+        };
+        tracing::info!(endpoint = %endpoint.shown_url(), "exporting metrics");
+        supervisor.spawn(Task::MetricsExporter, |shutdown| export_metrics::run(export, shutdown.wait(), limit));
+    }
+}
+
+pub(super) fn privacy_policy(config: &Config) -> PrivacyPolicy {
+    config.sources.iter().map(|source| (source.name.clone(), source.privacy)).collect()
+}

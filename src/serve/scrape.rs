@@ -1,0 +1,62 @@
+//! All metrics at one moment: for the scrape, the push and the page.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Context;
+use crate::account::AccountStatus;
+use crate::admin::format::Format;
+use crate::ledger::snapshot::Snapshot;
+use crate::store::Store;
+use crate::telemetry::export_logs::ExportStatus;
+use crate::telemetry::process::ProcessMetrics;
+use crate::telemetry::{openmetrics, prometheus};
+
+/// Where the metrics are read.
+#[derive(Clone)]
+pub(super) struct Scrape {
+    store: Store,
+    pub process: Arc<ProcessMetrics>,
+    /// Where logs are exported.
+    pub export: Option<Arc<ExportStatus>>,
+    /// Where the account is watched.
+    pub account: Option<Arc<AccountStatus>>,
+}
+
+impl Scrape {
+    pub fn new(context: &Context<'_>, process: Arc<ProcessMetrics>) -> Self {
+        let Context { config, store, .. } = context;
+        Self {
+            store: store.clone(),
+            process,
+            export: config.otlp.logs.is_some().then(Arc::default),
+            account: config.account.enabled.then(|| Arc::new(AccountStatus::new(config.account.interval))),
+        }
+    }
+
+    /// The ledger with the gauges of the store, of the export and of the account. Blocks on the disk.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.store.blocking().snapshot();
+        if let Some(export) = &self.export {
+            snapshot.families.extend(export.families(*self.store.newest().borrow(), self.store.cursor()));
+        }
+        if let Some(account) = &self.account {
+            snapshot.families.extend(account.families(Timestamp::now()));
+        }
+        snapshot
+    }
+
+    /// What `/metrics` responds. Blocks on the disk.
+    pub fn encode(&self, format: Format) -> String {
+        let (snapshot, process) = (self.snapshot(), self.process.render());
+        match format {
+            Format::Text => {
+                let mut text = String::new();
+                prometheus::encode(&snapshot, &mut text);
+                text + &process
+            }
+            Format::OpenMetrics => openmetrics::encode(&snapshot, &self.store.exemplars(), &process),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The webhook listener.
+
+use tokio::net::TcpListener;
+
+use super::Context;
+use super::supervisor::Supervisor;
+use crate::config::{Config, Source};
+use crate::health::Health;
+use crate::ingest::{self, Authenticator, Handler, SourceAuth};
+use crate::listener::tls;
+use crate::process_metrics::SourceMetrics;
+use crate::secret::Secret;
+use crate::tasks::Task;
+
+pub(super) fn start(context: &Context<'_>, health: &Health, listener: TcpListener, supervisor: &mut Supervisor) {
+    let Context { config, tokens, store, challenge_key, .. } = context;
+    let handshakes = config.tls.clone().map(tls::new).map(|(handshakes, renewal)| {
+        supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
+        handshakes
+    });
+    let authenticator = authenticator(config, tokens);
+    let handler = Handler::new(authenticator, store.clone(), config.http, challenge_key.clone(), health.clone());
+    let limits = config.http;
+    supervisor
+        .spawn(Task::WebhookListener, |shutdown| ingest::run(listener, handler, limits, handshakes, shutdown.wait()));
+}
+
+fn authenticator(config: &Config, tokens: &[Vec<Secret>]) -> Authenticator {
+    let source_auth = |(source, tokens): (&Source, &Vec<Secret>)| SourceAuth {
+        source: source.clone(),
+        tokens: tokens.clone(),
+        metrics: SourceMetrics::new(source.name.as_str()),
+    };
+    Authenticator::new(config.sources.iter().zip(tokens).map(source_auth).collect())
+}
