@@ -4,7 +4,7 @@
 pub mod account;
 pub mod admin;
 #[cfg(test)]
-#[path = "../tests/end_to_end/peers/certificates.rs"]
+#[path = "../tests/support/certificates.rs"]
 mod certificates;
 pub mod commands;
 pub mod config;

@@ -13,7 +13,7 @@ use smscope::config::reference::{Declaration, settings};
 use smscope::config::{Config, Environment, Flags, Line, Loaded, variables};
 use tempfile::TempDir;
 
-#[path = "end_to_end/peers/certificates.rs"]
+#[path = "support/certificates.rs"]
 #[allow(dead_code, reason = "this test uses a part of it")]
 mod certificates;
 

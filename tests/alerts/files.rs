@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::needed::{needed, on_path};
+use crate::tools::{on_path, require_tool};
 
 /// The core, which everyone loads, and what is beside it.
 pub const RULES: [&str; 3] =
@@ -97,7 +97,7 @@ pub fn parse(language: &str, queries: &[&str]) -> Option<Vec<Parsed>> {
 pub fn script(arguments: &[&OsStr], input: &str) -> Option<Output> {
     let package = root().join("grafana");
     let tsx = package.join("node_modules/.bin/tsx");
-    let tsx = needed("the packages of grafana/", tsx.is_file().then_some(tsx), "grafana/setup.sh installs them")?;
+    let tsx = require_tool("the packages of grafana/", tsx.is_file().then_some(tsx), "grafana/setup.sh installs them")?;
     let output = run(Command::new(tsx).args(arguments).current_dir(package), input);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     Some(output)
@@ -112,5 +112,5 @@ pub fn run(command: &mut Command, input: &str) -> Output {
 
 /// A program of a Debian package; `None` when it is missing and the test is skipped.
 pub fn program(name: &str, package: &str) -> Option<PathBuf> {
-    needed(name, on_path(name), &format!("Debian has it in the package {package}"))
+    require_tool(name, on_path(name), &format!("Debian has it in the package {package}"))
 }

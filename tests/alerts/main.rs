@@ -4,7 +4,8 @@
 mod documents;
 mod expressions;
 mod files;
-#[path = "../support/needed.rs"]
-mod needed;
 mod programs;
 mod runbooks;
+#[path = "../support/tools.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
+mod tools;

@@ -1,16 +1,15 @@
 //! What is done by the code that generates the dashboards: writing them, and parsing queries by the editors' grammars.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::board::Language;
-use crate::needed::needed;
+use crate::tools::{require_tool, run_with_input};
 
 #[derive(Debug, Deserialize)]
 pub struct Answer {
@@ -53,16 +52,7 @@ pub fn parse(queries: &[(Language, String)]) -> Option<Vec<Answer>> {
 fn run(arguments: &[&str], input: &str) -> Option<Output> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana");
     let tsx = installed("tsx")?;
-    let mut child = Command::new(tsx)
-        .args(arguments)
-        .current_dir(package)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = run_with_input(Command::new(tsx).args(arguments).current_dir(package), input);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     Some(output)
 }
@@ -70,7 +60,7 @@ fn run(arguments: &[&str], input: &str) -> Option<Output> {
 /// A program of the packages of grafana/.
 fn installed(program: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/node_modules/.bin").join(program);
-    needed("the packages of grafana/", path.is_file().then_some(path), "grafana/setup.sh installs them")
+    require_tool("the packages of grafana/", path.is_file().then_some(path), "grafana/setup.sh installs them")
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod board;
 mod contents;
 mod generator;
 mod linter;
-#[path = "../support/needed.rs"]
-#[allow(dead_code, reason = "this test uses a part of it")]
-mod needed;
 mod readable;
+#[path = "../support/tools.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
+mod tools;

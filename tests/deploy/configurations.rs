@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::peers::{Collector, needed, on_path};
+use crate::peers::{Collector, on_path, require_tool};
 use crate::{files, read, reader, root};
 
 /// Runs a checker, which has to be content.
@@ -19,7 +19,7 @@ fn passes(program: &Path, arguments: &[&str], folder: &Path) {
 #[test]
 fn prometheus_takes_its_configuration_with_the_rules_beside_it() {
     let how = "Debian has it in the package prometheus";
-    let Some(promtool) = needed("promtool", on_path("promtool"), how) else { return };
+    let Some(promtool) = require_tool("promtool", on_path("promtool"), how) else { return };
     // As Compose mounts them.
     let folder = TempDir::new().unwrap();
     let extra = ["alerts/smscope-extra.rules.yaml", "alerts/smscope-features.rules.yaml"];
@@ -33,7 +33,7 @@ fn prometheus_takes_its_configuration_with_the_rules_beside_it() {
 #[test]
 fn alertmanager_takes_its_configuration() {
     let how = "Debian has it in the package prometheus-alertmanager";
-    let Some(amtool) = needed("amtool", on_path("amtool"), how) else { return };
+    let Some(amtool) = require_tool("amtool", on_path("amtool"), how) else { return };
     passes(&amtool, &["check-config", "deploy/alertmanager.yaml"], root());
 }
 
@@ -57,7 +57,7 @@ fn every_yaml_file_is_yaml_without_a_key_that_stands_twice() {
 #[test]
 fn shellcheck_has_nothing_to_say_of_any_script() {
     let how = "Debian has it in the package shellcheck";
-    let Some(shellcheck) = needed("shellcheck", on_path("shellcheck"), how) else { return };
+    let Some(shellcheck) = require_tool("shellcheck", on_path("shellcheck"), how) else { return };
     let folders = ["deploy", "scripts", "tests"].map(files);
     let scripts = folders.iter().flatten().filter(|(_, text)| text.starts_with("#!"));
     let scripts: Vec<&str> = scripts.map(|(path, _)| path.as_str()).collect();

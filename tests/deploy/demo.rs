@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::peers::process::Process;
-use crate::peers::{Http, eventually, holds, needed, on_path};
+use crate::peers::{Http, eventually, holds, on_path, require_tool};
 use crate::root;
 
 /// Ended in good order even by a test that fails: killed, it would leave behind what it has started.
@@ -55,7 +55,7 @@ fn the_demonstration_shows_traffic_and_rules_and_leaves_nothing_behind() {
         [("prometheus", "prometheus"), ("prometheus-alertmanager", "prometheus-alertmanager"), ("curl", "curl")]
     {
         let how = format!("Debian has it in the package {package}");
-        if needed(program, on_path(program), &how).is_none() {
+        if require_tool(program, on_path(program), &how).is_none() {
             return;
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::names::default_port;
-use crate::peers::{needed, on_path};
+use crate::peers::{on_path, require_tool};
 use crate::{files, read, reader, root, text};
 
 fn built() -> Option<Vec<Value>> {
@@ -194,7 +194,7 @@ fn a_move_is_seen(promtool: &Path, [before, after]: [&str; 2]) -> bool {
 fn a_pod_that_moves_stays_one_instance_so_that_nothing_is_missed() {
     let Some(all) = built() else { return };
     let how = "Debian has it in the package prometheus";
-    let Some(promtool) = needed("promtool", on_path("promtool"), how) else { return };
+    let Some(promtool) = require_tool("promtool", on_path("promtool"), how) else { return };
     let relabelings = &object(&all, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["relabelings"];
     let pod_at = |address| [("__address__", address), ("__meta_kubernetes_pod_name", "shop-0")];
     let [before, after] = ["10.0.0.1:7673", "10.0.0.2:7673"].map(|address| instance(relabelings, &pod_at(address)));

@@ -9,15 +9,18 @@ mod collector;
 mod configurations;
 mod confined;
 mod demo;
+#[path = "../support/exposition.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod exposition;
 mod kubernetes;
 mod names;
-#[path = "../support/needed.rs"]
-mod needed;
 #[path = "../end_to_end/peers/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "these tests use a part of it")]
 mod peers;
 mod reader;
 mod systemd;
+#[path = "../support/tools.rs"]
+mod tools;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::peers::{built, needed};
+use crate::peers::{built, require_tool};
 use crate::{read, root};
 
 /// One YAML document; `None` when there is no reader and the test is skipped.
@@ -28,7 +28,7 @@ pub fn kubernetes(path: &str) -> Option<Vec<Value>> {
 fn run(kind: &str, path: &str) -> Option<Value> {
     let sources = ["go.mod", "go.sum", "main.go"].map(|name| read(&format!("tests/manifests/{name}"))).concat();
     let binary = built("manifests", sources.as_bytes(), "smscope-test-manifests");
-    let binary = needed("the reader of manifests", binary, "tests/manifests/build.sh builds it with Go")?;
+    let binary = require_tool("the reader of manifests", binary, "tests/manifests/build.sh builds it with Go")?;
     let output = Command::new(binary).args([kind, path]).current_dir(root()).env_clear().output().unwrap();
     assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).unwrap())

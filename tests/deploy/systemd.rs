@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::peers::process::Process;
-use crate::peers::{Http, TOKEN, eventually, free_port, holds, needed, on_path};
+use crate::peers::{Http, TOKEN, eventually, free_port, holds, on_path, require_tool};
 use crate::{read, root};
 
 pub const UNIT: &str = "deploy/systemd/smscope.service";
@@ -21,7 +21,7 @@ pub const NOBODY: u32 = 65_532;
 
 fn systemd_analyze(arguments: &[&str]) -> Option<Output> {
     let how = "Debian has it in the package systemd";
-    let program = needed("systemd-analyze", on_path("systemd-analyze"), how)?;
+    let program = require_tool("systemd-analyze", on_path("systemd-analyze"), how)?;
     Some(Command::new(program).args(arguments).env("SYSTEMD_COLORS", "0").output().unwrap())
 }
 
@@ -110,7 +110,7 @@ fn members(set: &str) -> Option<BTreeSet<String>> {
 /// What the program asked of the kernel, one call a line, from its start through webhooks, a scrape, an export that nobody takes,
 /// and its end.
 fn traced(folder: &Path) -> Option<Vec<String>> {
-    let strace = needed("strace", on_path("strace"), "Debian has it in the package strace")?;
+    let strace = require_tool("strace", on_path("strace"), "Debian has it in the package strace")?;
     let (trace, state) = (folder.join("trace"), folder.join("state"));
     fs::create_dir(&state).unwrap();
     fs::write(&trace, "").unwrap();

@@ -10,7 +10,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::peers::{Alertmanager, Notification, Prometheus, Smscope, eventually, free_port, holds, needed};
+use crate::peers::{Alertmanager, Notification, Prometheus, Smscope, eventually, free_port, holds, require_tool};
 
 const COMPRESSION: u64 = 120;
 
@@ -204,7 +204,7 @@ fn now() -> f64 {
 fn what_grafana_asks_gives_the_same(prometheus: &Prometheus) {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana");
     let tsx = Some(package.join("node_modules/.bin/tsx")).filter(|tsx| tsx.is_file());
-    let Some(tsx) = needed("the packages of grafana/", tsx, "grafana/setup.sh installs them") else { return };
+    let Some(tsx) = require_tool("the packages of grafana/", tsx, "grafana/setup.sh installs them") else { return };
     let read = Command::new(tsx)
         .current_dir(&package)
         .arg("src/yaml.ts")

@@ -9,12 +9,12 @@ mod board;
 mod alerting;
 mod crash;
 mod dashboards;
+#[path = "../support/exposition.rs"]
+mod exposition;
 #[allow(dead_code, reason = "a part of it is for tests/reliability")]
 mod load;
 mod logs;
 mod metrics;
-#[path = "../support/needed.rs"]
-mod needed;
 mod outage;
 mod peers;
 mod prometheus;
@@ -24,3 +24,5 @@ mod roads;
 #[path = "../support/smsmode.rs"]
 #[allow(dead_code, reason = "this test uses a part of it")]
 mod smsmode;
+#[path = "../support/tools.rs"]
+mod tools;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::peers::needed;
+use crate::peers::require_tool;
 use crate::shim::{Control, EIO, ENOSPC, EROFS, Shim};
 use crate::support::{Client, HOOK, Launch, Smscope, eventually, post, receipt};
 
@@ -231,7 +231,7 @@ impl<'a> Mounted<'a> {
     fn new(at: &'a Path, options: &str) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let mounted = mount(&["-t", "tmpfs", "-o", options, "smscope-test", at.to_str().unwrap()]);
-        needed("the right to mount", mounted.then(|| at.to_owned()), "run the tests as root")?;
+        require_tool("the right to mount", mounted.then(|| at.to_owned()), "run the tests as root")?;
         Some(Self(at))
     }
 

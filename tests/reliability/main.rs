@@ -27,4 +27,4 @@ mod syscalls;
 mod time;
 mod upgrade;
 
-use support::needed;
+use support::{exposition, tools};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::peers::{needed, on_path};
+use crate::peers::{on_path, require_tool};
 use crate::support::{HOOK, Launch, post, receipt};
 
 const CLIENTS: usize = 8;
@@ -24,7 +24,7 @@ enum Step {
 
 #[test]
 fn no_answer_leaves_before_the_sync_that_covers_it() {
-    let Some(strace) = needed("strace", on_path("strace"), "Debian has it in the package strace") else { return };
+    let Some(strace) = require_tool("strace", on_path("strace"), "Debian has it in the package strace") else { return };
     let launch = Launch::new();
     let trace = launch.home.path().join("trace");
     let program = env!("CARGO_BIN_EXE_smscope");

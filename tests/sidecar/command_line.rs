@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::{
-    Ended, HOOK, Launch, OnATerminal, Smscope, TOKEN, eventually, needed, on_path, post, receipt, request,
+    Ended, HOOK, Launch, OnATerminal, Smscope, TOKEN, eventually, on_path, post, receipt, request, require_tool,
 };
 
 /// The user `nobody`, whatever this machine calls it.
@@ -412,7 +412,7 @@ fn a_data_directory_that_is_mounted_read_only_is_said_to_be_so() {
     if fs::metadata(launch.home.path()).unwrap().uid() != 0 {
         return;
     }
-    let Some(unshare) = needed("unshare", on_path("unshare"), "Debian has it in the package util-linux") else {
+    let Some(unshare) = require_tool("unshare", on_path("unshare"), "Debian has it in the package util-linux") else {
         return;
     };
     let used = launch.start();

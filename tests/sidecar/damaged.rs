@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::smsmode::{API_KEY, Fault, SmsmodeApi};
 use crate::support::{
-    HOOK, Launch, NUMBER, Smscope, bytes_under, eventually, gzip, needed, on_path, post, receipt, request,
+    HOOK, Launch, NUMBER, Smscope, bytes_under, eventually, gzip, on_path, post, receipt, request, require_tool,
 };
 
 fn encoded(text: &str) -> String {
@@ -322,7 +322,7 @@ fn one_damaged_message_of_the_providers_list_costs_only_itself() {
 
 #[test]
 fn the_pipe_of_the_readme_registers_a_message_and_shows_a_failure() {
-    let Some(_) = needed("curl", on_path("curl"), "Debian has it in the package of that name") else { return };
+    let Some(_) = require_tool("curl", on_path("curl"), "Debian has it in the package of that name") else { return };
     let readme = fs::read_to_string("README.md").unwrap();
     let block = readme.split("### Register messages as pending").nth(1).unwrap();
     let block = block.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();

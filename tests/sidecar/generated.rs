@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::support::{Launch, needed, on_path};
+use crate::support::{Launch, on_path, require_tool};
 use smscope::commands;
 
 /// What `smscope` prints, with a configuration that it must not care for.
@@ -31,7 +31,7 @@ fn commands() -> Vec<String> {
 /// What a program makes of `input`; `None` when there is no such program on this machine.
 fn fed(program: &str, arguments: &[&str], input: &str) -> Option<(bool, String)> {
     let how = format!("Debian has it in the package {program}");
-    let mut command = Command::new(needed(program, on_path(program), &how)?);
+    let mut command = Command::new(require_tool(program, on_path(program), &how)?);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::support::smsmode::{API_KEY, SmsmodeApi, channel};
 use crate::support::target::{Reaction, Target};
-use crate::support::{HOOK, Launch, Smscope, eventually, needed, on_path, post, receipt};
+use crate::support::{HOOK, Launch, Smscope, eventually, on_path, post, receipt, require_tool};
 use regex::Regex;
 use serde_json::{Value, json};
 use smscope::config::{Config, Flags};
@@ -279,7 +279,7 @@ fn route_replies_by_keyword_with_what_they_answer() {
 #[test]
 fn honour_stop_at_once() {
     const RECIPE: &str = "Honour STOP at once";
-    let Some(_) = needed("curl", on_path("curl"), "Debian has it in the package of that name") else { return };
+    let Some(_) = require_tool("curl", on_path("curl"), "Debian has it in the package of that name") else { return };
     let launch = Launch::new();
     let home = launch.home.path().to_owned();
     let launch = launch.env("SMSCOPE_DATA_DIR", home.join("smscope-data").to_str().unwrap());

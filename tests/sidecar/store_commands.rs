@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Ended, HOOK, Launch, Smscope, needed, request};
+use crate::support::{Ended, HOOK, Launch, Smscope, request, require_tool};
 use serde_json::{Value, json};
 
 const NOBODY: u32 = 65_534;
@@ -158,7 +158,7 @@ fn where_there_is_no_store_that_is_one_line() {
 
 /// As [`as_nobody`], for a test that says nothing where it cannot be had.
 fn needs_nobody() -> Option<Launch> {
-    needed("root", as_nobody(), "nobody else can become somebody else")
+    require_tool("root", as_nobody(), "nobody else can become somebody else")
 }
 
 /// A data directory that is everybody's, with a copy of the program that everybody may run; `None` where this is not root, for whom

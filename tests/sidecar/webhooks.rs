@@ -342,7 +342,7 @@ fn countries_have_no_cap() {
         assert_eq!(client.ask(post(HOOK, body)).told(), "accepted");
     }
     let metrics = smscope.metrics();
-    let countries: HashSet<&str> = metrics.values_of("sms_messages_total", "country").into_iter().collect();
+    let countries: HashSet<String> = metrics.values_of("sms_messages_total", "country").into_iter().collect();
     assert_eq!(countries.len(), codes.len(), "{countries:?}");
     assert!(!countries.contains("other") && !countries.contains("unknown"), "{countries:?}");
 }

@@ -5,20 +5,21 @@ use std::time::{Duration, Instant};
 
 mod client;
 mod collector;
+pub mod exposition;
 mod metrics;
-pub mod needed;
 mod smscope;
 pub mod smsmode;
 pub mod target;
 mod terminal;
+pub mod tools;
 mod traces;
 
 pub use client::{Answer, Client, Stream, gzip, post, request};
 pub use collector::Collector;
 pub use metrics::Metrics;
-pub use needed::{needed, on_path};
 pub use smscope::{Ended, Launch, Smscope};
 pub use terminal::{OnATerminal, on_a_terminal};
+pub use tools::{on_path, require_tool, run_with_input};
 pub use traces::{bytes_under, forms, traces};
 
 /// How long anything may take before a test gives up on it. Never a measure of speed: only of what does not end.

@@ -221,7 +221,7 @@ impl Smscope {
     pub fn metrics(&self) -> Metrics {
         let answer = self.ask_admin("GET", "/metrics", &[]);
         assert_eq!(answer.status, 200);
-        Metrics { text: answer.text().to_owned() }
+        Metrics::parse(answer.text())
     }
 
     /// The sum of the series that have these labels, others aside. There has to be one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::{Launch, needed, on_path};
+use super::{Launch, on_path, require_tool};
 
 /// A smscope whose standard output is a terminal; asked to end when dropped.
 pub struct OnATerminal {
@@ -19,7 +19,7 @@ pub struct OnATerminal {
 
 /// A command line of this launch's program on a terminal; `None` where there is no `script`, and the test is skipped.
 pub fn on_a_terminal(launch: &Launch, arguments: &str) -> Option<Command> {
-    let script = needed("script", on_path("script"), "Debian has it in the package bsdutils")?;
+    let script = require_tool("script", on_path("script"), "Debian has it in the package bsdutils")?;
     let mut command = Command::new(script);
     let line = format!("exec {} {arguments}", env!("CARGO_BIN_EXE_smscope"));
     command.args(["-q", "-e", "-c", &line, "/dev/null"]).env_clear().envs(launch.environment().iter().cloned());

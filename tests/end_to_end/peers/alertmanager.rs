@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use super::process::Process;
-use super::{Http, free_port, holds, needed, on_path};
+use super::{Http, free_port, holds, on_path, require_tool};
 
 pub struct Alertmanager {
     pub address: String,
@@ -30,7 +30,7 @@ impl Alertmanager {
     /// One with these routes and inhibitions, whose `receivers` all lead to the test; `None` when there is no Alertmanager and the
     /// test is skipped.
     pub fn start(folder: &Path, routes: &str, receivers: &[&str]) -> Option<Self> {
-        let binary = needed(
+        let binary = require_tool(
             "Alertmanager",
             on_path("prometheus-alertmanager").or_else(|| on_path("alertmanager")),
             "Debian has it in the package prometheus-alertmanager",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::process::Process;
-use super::{Exposition, Http, built, free_port, holds, needed};
+use super::{Exposition, Http, built, free_port, holds, require_tool};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/collector");
 
@@ -27,7 +27,7 @@ pub struct Collector {
 impl Collector {
     /// The program; `None` when there is none and the test is skipped.
     pub fn program() -> Option<PathBuf> {
-        needed("the OpenTelemetry Collector", binary(), "tests/collector/build.sh builds it with Go")
+        require_tool("the OpenTelemetry Collector", binary(), "tests/collector/build.sh builds it with Go")
     }
 
     /// One that is set up in `folder` and not started; `None` when there is no Collector and the test is skipped.

@@ -10,17 +10,17 @@ use sha2::{Digest, Sha256};
 pub use alertmanager::{Alertmanager, Notification};
 pub use certificates::Authority;
 pub use collector::{Collector, array, attributes};
-pub use exposition::Exposition;
 pub use http::{Http, Reply};
 pub use prometheus::{Prometheus, promtool};
 pub use smscope::{Smscope, TOKEN};
 
-pub use crate::needed::{needed, on_path};
+pub use crate::exposition::Exposition;
+pub use crate::tools::{on_path, require_tool, run_with_input};
 
 mod alertmanager;
+#[path = "../../support/certificates.rs"]
 mod certificates;
 mod collector;
-mod exposition;
 mod http;
 pub mod process;
 mod prometheus;

@@ -1,14 +1,13 @@
 //! Prometheus and promtool, as the distribution packages them.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use super::process::Process;
-use super::{Http, free_port, holds, needed, on_path};
+use super::{Http, free_port, holds, on_path, require_tool, run_with_input};
 
 const HOW: &str = "Debian has it in the package prometheus";
 
@@ -26,7 +25,7 @@ impl Prometheus {
 
     /// The same with several targets, and with more lines of configuration, such as rules.
     pub fn start_with(folder: &Path, targets: &[&str], more: &str) -> Option<Self> {
-        let binary = needed("Prometheus", on_path("prometheus"), HOW)?;
+        let binary = require_tool("Prometheus", on_path("prometheus"), HOW)?;
         let configuration = folder.join("prometheus.yml");
         let scrape = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
@@ -106,14 +105,6 @@ impl Prometheus {
 
 /// What `promtool` says of `input`; `None` when there is no promtool and the test is skipped.
 pub fn promtool(arguments: &[&str], input: &str) -> Option<Output> {
-    let binary = needed("promtool", on_path("promtool"), HOW)?;
-    let mut child = Command::new(binary)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    Some(child.wait_with_output().unwrap())
+    let binary = require_tool("promtool", on_path("promtool"), HOW)?;
+    Some(run_with_input(Command::new(binary).args(arguments), input))
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::needed;
+use crate::support::require_tool;
 
 /// How a page is looked at.
 #[derive(Clone, Copy)]
@@ -44,7 +44,7 @@ fn program() -> Option<&'static str> {
 impl Browser {
     /// `None`, with a line that says so, where there is no browser; in CI there has to be one.
     pub fn start() -> Option<Self> {
-        let program = needed("chromium", program(), "Debian has it in the package of that name")?;
+        let program = require_tool("chromium", program(), "Debian has it in the package of that name")?;
         let profile = TempDir::new().unwrap();
         // The protocol is spoken on descriptors 3 and 4, which a shell can connect.
         let mut process = Command::new("sh")

@@ -1,13 +1,12 @@
 //! What relays send, read by the public libraries of CloudEvents and Standard Webhooks.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::support::target::{Arrived, Target};
-use crate::support::{HOOK, Smscope, needed, receipt};
+use crate::support::{HOOK, Smscope, receipt, require_tool, run_with_input};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx";
@@ -16,20 +15,12 @@ const OTHER_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx";
 fn read(arrived: &Arrived, secret: &str) -> Option<Result<Value, String>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sidecar/relay/sdk");
     let installed = folder.join("node_modules/.installed").is_file().then_some(());
-    needed("what reads relays", installed, "tests/sidecar/relay/sdk/setup.sh installs it")?;
+    require_tool("what reads relays", installed, "tests/sidecar/relay/sdk/setup.sh installs it")?;
     let headers: serde_json::Map<String, Value> =
         arrived.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     let request = json!({"headers": headers, "body": String::from_utf8(arrived.body.clone()).unwrap()});
-    let mut node = Command::new("node")
-        .arg(folder.join("check.mjs"))
-        .arg(secret)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    node.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
-    let output = node.wait_with_output().unwrap();
+    let mut node = Command::new("node");
+    let output = run_with_input(node.arg(folder.join("check.mjs")).arg(secret), &request.to_string());
     Some(match output.status.success() {
         true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
         false => Err(String::from_utf8(output.stderr).unwrap()),
