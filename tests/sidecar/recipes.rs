@@ -62,7 +62,7 @@ fn every_piece_of_configuration_is_one_that_can_be_used() {
 
 #[test]
 fn keep_credit_and_limits_in_sight() {
-    const RECIPE: &str = "Keep credit and limits in sight";
+    const RECIPE: &str = "Monitor credit and limits";
     let stand_in = SmsmodeApi::start();
     let smscope =
         configured(&stand_in, &blocks(RECIPE, "toml")[0].replace("enabled", "interval = \"1s\"\nenabled")).start();
@@ -88,7 +88,7 @@ fn tell_smsmode_where_to_call() {
     otp["defaultCallbackUrlStatus"] = "https://old.example.com/callbacks/s3cret".into();
     stand_in.set_channels(vec![otp]);
     let launch = configured(&stand_in, "");
-    for block in blocks("Tell smsmode where to call", "console") {
+    for block in blocks("Set the callback URLs at smsmode", "console") {
         for (command, output) in outputs(&block) {
             let arguments: Vec<&str> = command.split(' ').skip(1).collect();
             let ended = launch.clone().args(&arguments).run();
@@ -102,7 +102,7 @@ fn tell_smsmode_where_to_call() {
 fn check_the_way_from_the_internet() {
     let smscope = Smscope::start();
     let here = smscope.webhooks.to_string();
-    let (command, output) = outputs(&blocks("Check the way from the internet", "console")[0]).remove(0);
+    let (command, output) = outputs(&blocks("Check the path from the internet", "console")[0]).remove(0);
     let command = command.replace("127.0.0.1:7672", &here);
     let ended = smscope.launch.clone().args(&command.split(' ').skip(1).collect::<Vec<_>>()).run();
     let normal = |text: &str| {
@@ -115,7 +115,7 @@ fn check_the_way_from_the_internet() {
 
 #[test]
 fn ask_for_receipts_that_did_not_come() {
-    const RECIPE: &str = "Ask for receipts that did not come";
+    const RECIPE: &str = "Reconcile missing receipts";
     let stand_in = SmsmodeApi::start();
     let soon = "after = \"1s\"\ninterval = \"1s\"\nenabled";
     let smscope = configured(&stand_in, &blocks(RECIPE, "toml")[0].replace("enabled", soon)).start();
@@ -178,7 +178,7 @@ fn run(smscope: &Smscope, block: &str) -> Vec<(String, String)> {
 
 #[test]
 fn pass_events_on_to_a_service() {
-    const RECIPE: &str = "Pass events on to a service";
+    const RECIPE: &str = "Relay events to a service";
     let recipes = blocks(RECIPE, "toml");
     let target = Target::start();
     let with = |recipe: &str, url: &str| {
@@ -254,7 +254,7 @@ fn momentless(table: &str) -> String {
 
 #[test]
 fn route_replies_by_keyword_with_what_they_answer() {
-    const RECIPE: &str = "Route replies by keyword, with what they answer";
+    const RECIPE: &str = "Route replies by keyword";
     let (confirm, inbox) = (Target::start(), Target::start());
     let recipe = blocks(RECIPE, "toml").remove(0);
     let urls = [("http://127.0.0.1:8080/confirm", confirm.url("/")), ("http://127.0.0.1:8080/inbox", inbox.url("/"))];
@@ -278,7 +278,7 @@ fn route_replies_by_keyword_with_what_they_answer() {
 
 #[test]
 fn honour_stop_at_once() {
-    const RECIPE: &str = "Honour STOP at once";
+    const RECIPE: &str = "Honor STOP at once";
     let Some(_) = require_tool("curl", on_path("curl"), "Debian has it in the package of that name") else { return };
     let launch = Launch::new();
     let home = launch.home.path().to_owned();
@@ -297,7 +297,7 @@ fn honour_stop_at_once() {
 
 #[test]
 fn send_again_what_failed() {
-    const RECIPE: &str = "Send again what failed";
+    const RECIPE: &str = "Resend failed messages";
     let stand_in = SmsmodeApi::start();
     let soon = blocks(RECIPE, "toml")[0].replace("delay = \"5m\"", "delay = \"1s\"");
     let launch = Launch::new();
