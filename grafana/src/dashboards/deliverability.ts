@@ -51,7 +51,7 @@ const range = {
     }),
     stat({
       title: "Against last week",
-      description: `Delivery rate minus that of the same time range a week earlier, in points: -2 % means that it fell from, say, 96 % to 94 %.\n\n${BY_ARRIVAL}\n\nA fall of more than two points is worth a look even while the rate itself is still good.`,
+      description: `Delivery rate minus that of the same time range a week earlier, in points: -2 % means that it fell from, say, 96 % to 94 %.\n\n${BY_ARRIVAL}\n\nA fall of more than two points is worth a check even while the rate itself is still good.`,
       none: "No week before",
       unit: "percentunit",
       decimals: 2,
@@ -97,7 +97,7 @@ const range = {
     stat({
       title: "Pending",
       description:
-        "Messages that wait for their final receipt at the end of the time range, scheduled ones left out. Some always do; look at whether it grows (below), and at the oldest.",
+        "Messages that wait for their final receipt at the end of the time range, scheduled ones left out. Some always do; check whether it grows (below), and the oldest.",
       none: "No messages",
       unit: "locale",
       decimals: 0,
@@ -159,7 +159,7 @@ const overTime = {
     lines({
       title: "Waiting for a final receipt",
       description:
-        "Pending messages, and those scheduled for later. It should rise and fall with the traffic. Growing while traffic is even: receipts are late or lost; ask the provider, and look at smscope health.",
+        "Pending messages, and those scheduled for later. It should rise and fall with the traffic. Growing while traffic is even: receipts are late or lost; ask the provider, and check smscope health.",
       none: NO_MESSAGES,
       unit: "locale",
       width: 12,

@@ -27,7 +27,7 @@ const sinceWhen: Row = {
     stat({
       title: "Last hour",
       description:
-        "Messages that became failed or delivered in the last hour: is this three people or three thousand? Both are zero: nothing arrives at all; look at the last webhook, above.",
+        "Messages that became failed or delivered in the last hour: is this three people or three thousand? Both are zero: nothing arrives at all; check the last webhook, above.",
       none: NO_RECEIPTS,
       unit: "locale",
       decimals: 0,
@@ -193,7 +193,7 @@ const where: Row = {
     ),
     table({
       title: "By network",
-      description: `Final outcomes by mobile network, where the provider looked it up; MCC and MNC are its code, for tickets. One network of a country alone: its trouble, not yours; tell the provider. Reasons are not known by network. ${BY_ARRIVAL}`,
+      description: `Final outcomes by mobile network, if the provider reports it; MCC and MNC are its code, for tickets. One network of a country alone: its fault, not yours; report it to the provider. Reasons are not known by network. ${BY_ARRIVAL}`,
       none: "No network is known of what ended in this time range",
       unit: "locale",
       width: 8,

@@ -17,7 +17,7 @@ export const replies = {
     stat({
       title: "STOP rate",
       description:
-        "Opt-outs for each message delivered in the time range. Above 1 % people did not want, or did not know, what they got: look at what was sent last. Networks block senders for this.",
+        "Opt-outs for each message delivered in the time range. Above 1 % people did not want, or did not know, what they got: check what was sent last. Networks block senders for this.",
       none: "Nothing was delivered",
       unit: "percentunit",
       decimals: 2,
@@ -99,7 +99,7 @@ export const optOuts = {
     stat({
       title: "Sent after opt-out",
       description:
-        "Messages of the time range that were accepted or sent after their recipient had opted out, by flow. Transactional messages and one-time passwords after a marketing STOP are lawful; a marketing message is an incident in France and the EU: stop what sends it; look first at whether it asks `/v1/opt-outs`, and what it does when that does not answer.",
+        "Messages of the time range that were accepted or sent after their recipient had opted out, by flow. Transactional messages and one-time passwords after a marketing STOP are lawful; a marketing message is an incident in France and the EU: stop its sender; check first whether it queries `/v1/opt-outs`, and what it does if it gets no response.",
       none: "[opt_outs] is off",
       unit: "locale",
       decimals: 0,

@@ -40,7 +40,7 @@ const health: Row = now(
   stat({
     title: "Answered in time",
     description:
-      "Share of answers within 250 ms, the largest step below the 300 ms that the provider wants. It sends slower ones again, as duplicates. Look at the commit time and the disk first.",
+      "Share of answers within 250 ms, the largest step below the 300 ms that the provider wants. It retries slower ones, as duplicates. Check the commit time and the disk first.",
     none: NO_REQUESTS,
     unit: "percentunit",
     decimals: 2,
@@ -52,7 +52,7 @@ const health: Row = now(
   stat({
     title: "Not stored",
     description:
-      "Requests that smscope could not store: timeout, overloaded or error. The provider sends them again for a day, so nothing is lost yet. More than a few: disk full, store slow, or too many at once.",
+      "Requests that smscope could not store: timeout, overloaded or error. The provider retries them for a day, so nothing is lost yet. More than a few: disk full, store slow, or too many at once.",
     none: NO_REQUESTS,
     unit: "locale",
     decimals: 0,
@@ -77,7 +77,7 @@ const health: Row = now(
   stat({
     title: "Starts",
     description:
-      "Starts of the process in the last 24 hours, after the first that is seen of an instance; a pod with a new address is a new instance. Each is marked on the graphs. Not by you: look for out of memory, or a failing liveness probe.",
+      "Starts of the process in the last 24 hours, after the first that is seen of an instance; a pod with a new address is a new instance. Each is marked on the graphs. Not by you: check for out of memory, or a failing liveness probe.",
     none: "No smscope is seen",
     unit: "locale",
     decimals: 0,
@@ -108,7 +108,7 @@ const requests: Row = {
     lines({
       title: "Answer time",
       description:
-        "From request read to answer written, in the 10 minutes before each point. The provider wants it within 300 ms (dashed line) and sends again what is slower. It is nearly all commit time: compare with the store.",
+        "From request read to answer written, in the 10 minutes before each point. The provider wants it within 300 ms (dashed line) and retries slower ones. It is nearly all commit time: compare with the store.",
       none: NO_REQUESTS,
       unit: "s",
       width: 12,
@@ -122,7 +122,7 @@ const requests: Row = {
     lines({
       title: "Duplicates",
       description:
-        "Share of the stored events that had been stored before, of the hour before each point. A few are normal. Many: the provider does not see our answers in time; look at the answer time, and at the proxy between.",
+        "Share of the stored events that had been stored before, of the hour before each point. A few are normal. Many: the provider does not see our answers in time; check the response time, and the proxy between.",
       none: NO_REQUESTS,
       unit: "percentunit",
       width: 8,
