@@ -18,8 +18,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::event::SourceName;
-use crate::reconcile::Tally;
-use crate::reprocess::{Scope, Tallies};
+use crate::features::reconcile::Tally;
+use crate::features::reprocess::{Scope, Tallies};
 use crate::store::erase::{Erased, Progress};
 use crate::store::opt_outs::OptOutChange;
 use crate::store::relays::DeadLetterFilter;

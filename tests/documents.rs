@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use smscope::account::AccountStatus;
 use smscope::config::{Config, Flags, Otlp, Privacy, Recipient, Text, variables};
 use smscope::event::{Reason, SourceName};
+use smscope::features::account::AccountStatus;
 use smscope::ledger::catalogue::Description;
 use smscope::process_metrics::{self, WebhookResult};
 use smscope::record::{Entry, Kind, Position, Record, Resend, Through};
@@ -315,9 +315,10 @@ fn sources(module: &str) -> Vec<(PathBuf, String)> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            let is_a_test = path.file_stem().unwrap().to_str().unwrap().ends_with("tests");
+            if path.is_dir() && !is_a_test {
                 folders.push(path);
-            } else if !path.file_stem().unwrap().to_str().unwrap().ends_with("tests") {
+            } else if !is_a_test {
                 found.push(path);
             }
         }
@@ -333,107 +334,95 @@ fn imports(source: &str) -> BTreeSet<&str> {
     source.split("crate::").skip(1).map(|rest| &rest[..end(rest)]).filter(|module| !module.is_empty()).collect()
 }
 
+/// All modules, each below those that may import it.
+const LAYERS: [&str; 30] = [
+    // Pure.
+    "event",
+    "json",
+    "number",
+    "lifecycle",
+    "ledger",
+    "record",
+    "provider",
+    "route",
+    // At the edges, core.
+    "environment",
+    "secret",
+    "health",
+    "diagnostics",
+    "service_manager",
+    "process_metrics",
+    "tasks",
+    "config",
+    "probe_challenge",
+    "store",
+    "inbound",
+    "listener",
+    "outbound",
+    "ingest",
+    "telemetry",
+    "admin",
+    // Optional.
+    "smsmode_api",
+    "features",
+    // What puts it together.
+    "control",
+    "data_dir",
+    "serve",
+    "commands",
+];
+const PURE: usize = 8;
+
 #[test]
-fn what_is_said_to_be_pure_is_pure_and_nothing_imports_upwards() {
-    let pure = ["event", "record", "lifecycle", "number", "json", "ledger", "provider", "route"];
-    for (module, below) in [
-        ("event", &[][..]),
-        ("record", &["event"]),
-        ("lifecycle", &["event"]),
-        ("number", &["event"]),
-        ("json", &[]),
-        ("ledger", &["event", "number", "lifecycle"]),
-        ("provider", &["event", "number", "json"]),
-        ("route", &["event", "record", "provider"]),
-        ("tasks", &["process_metrics"]),
-        (
-            "store",
-            &[
-                "event",
-                "record",
-                "route",
-                "number",
-                "json",
-                "lifecycle",
-                "ledger",
-                "process_metrics",
-                "diagnostics",
-                "tasks",
-            ],
-        ),
-        (
-            "ingest",
-            &[
-                "event",
-                "provider",
-                "inbound",
-                "store",
-                "config",
-                "process_metrics",
-                "listener",
-                "secret",
-                "probe_challenge",
-                "tasks",
-                "health",
-            ],
-        ),
-        ("inbound", &["event", "provider", "store", "config"]),
-        ("health", &[]),
-        ("listener", &["config", "secret", "process_metrics", "diagnostics", "tasks"]),
-        ("outbound", &["config"]),
-        ("smsmode_api", &["event", "json", "config", "secret", "process_metrics", "outbound"]),
-        ("probe_challenge", &["event"]),
-        ("probe", &["event", "config", "process_metrics", "outbound", "probe_challenge", "diagnostics", "tasks"]),
-        (
-            "reconcile",
-            &["event", "inbound", "store", "config", "process_metrics", "smsmode_api", "diagnostics", "tasks"],
-        ),
-        ("resend", &["event", "inbound", "store", "config", "smsmode_api", "diagnostics"]),
-        ("account", &["event", "config", "ledger", "process_metrics", "smsmode_api", "diagnostics", "tasks"]),
-        (
-            "relay",
-            &[
-                "event",
-                "record",
-                "route",
-                "config",
-                "secret",
-                "store",
-                "process_metrics",
-                "outbound",
-                "diagnostics",
-                "tasks",
-            ],
-        ),
-        (
-            "telemetry",
-            &["event", "record", "number", "ledger", "config", "process_metrics", "outbound", "diagnostics", "tasks"],
-        ),
-        (
-            "admin",
-            &[
-                "event",
-                "record",
-                "number",
-                "ledger",
-                "process_metrics",
-                "listener",
-                "secret",
-                "tasks",
-                "telemetry",
-                "config",
-                "health",
-            ],
-        ),
-        ("simulate", &["event", "number", "provider"]),
-    ] {
+fn no_module_imports_one_above_it_and_what_is_pure_is_pure() {
+    let library = read("src/lib.rs");
+    let modules = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    for module in modules {
+        let layer = LAYERS.iter().position(|one| *one == module);
+        let layer = layer.unwrap_or_else(|| panic!("{module} has no layer"));
         for (path, source) in sources(module) {
             for import in imports(&source) {
-                assert!(import == module || below.contains(&import), "{} imports {import}", path.display());
+                let is_below = LAYERS[..=layer].contains(&import);
+                assert!(is_below, "{} imports {import}, which is not below {module}", path.display());
             }
             for impure in ["std::fs", "std::net", "std::io", "std::env", "std::thread", "tokio", "hyper", "::now("] {
-                assert!(!pure.contains(&module) || !source.contains(impure), "{} has {impure}", path.display());
+                assert!(layer >= PURE || !source.contains(impure), "{} has {impure}", path.display());
             }
+        }
+    }
+}
+
+#[test]
+fn sql_is_in_one_folder_and_the_rules_of_the_store_know_none() {
+    for (path, source) in sources("store") {
+        let path = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        let may_have_sql = path.starts_with("src/store/sqlite/") || path.starts_with("src/store/suite/");
+        assert!(may_have_sql || !source.contains("rusqlite"), "{path} has SQL");
+        for outer in ["sqlite::", "rusqlite", "std::fs", "tokio", "process_metrics", "::now("] {
+            assert!(!path.starts_with("src/store/core/") || !source.contains(outer), "{path} has {outer}");
+        }
+    }
+    let library = read("src/lib.rs");
+    for module in library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')) {
+        for (path, source) in sources(module).into_iter().filter(|_| module != "store") {
+            assert!(!source.contains("rusqlite"), "{} has SQL", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_feature_knows_another_and_nothing_of_the_core_knows_a_feature() {
+    let features = read("src/features/mod.rs");
+    for feature in features.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')) {
+        for (path, source) in sources(&format!("features/{feature}")) {
+            for other in source.split("features::").skip(1) {
+                assert!(other.starts_with(feature), "{} imports another feature", path.display());
+            }
+        }
+    }
+    for core in LAYERS.iter().take_while(|module| **module != "smsmode_api") {
+        for (path, source) in sources(core) {
+            assert!(!source.contains("features::"), "{} imports a feature", path.display());
         }
     }
 }

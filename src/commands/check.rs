@@ -10,7 +10,7 @@ use super::terminal::{print, runtime};
 use super::{Exit, tokens};
 use crate::config::Loaded;
 use crate::data_dir::DataDir;
-use crate::probe::{self, Target};
+use crate::features::probe::{self, Target};
 use crate::probe_challenge::ChallengeKey;
 
 pub use describe::{describe, lines};

@@ -8,9 +8,9 @@ use clap::Args;
 use super::terminal::{confirmed, print, runtime};
 use super::{Exit, tokens};
 use crate::config::{Config, Loaded};
-use crate::connect::{self, Change, Undo};
 use crate::data_dir::DataDir;
 use crate::event::SourceName;
+use crate::features::connect::{self, Change, Undo};
 use crate::smsmode_api::{SmsmodeApi, rest_apis};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::config::{Config, Loaded};
 use crate::control::{Line, Request};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
-use crate::reconcile::{Reconciler, Tally};
+use crate::features::reconcile::{Reconciler, Tally};
 use crate::serve;
 use crate::smsmode_api::rest_apis;
 

@@ -15,7 +15,7 @@ use super::terminal::print;
 use crate::config::{Config, Loaded};
 use crate::control::{Line, Request};
 use crate::data_dir::{DataDir, DataDirError};
-use crate::reprocess::{self, ReprocessError, Scope, Tallies, Tally};
+use crate::features::reprocess::{self, ReprocessError, Scope, Tallies, Tally};
 use crate::serve;
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]

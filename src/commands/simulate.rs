@@ -18,12 +18,12 @@ use rustls::ClientConfig;
 use super::terminal::{print, termination};
 use super::{Exit, tokens};
 use crate::config::{Config, Loaded, Source, authorities};
+use crate::features::simulate::plan::Settings;
+use crate::features::simulate::scenario::Scenario;
+use crate::features::simulate::target::Target;
+use crate::features::simulate::{self, Run};
 use crate::outbound::trust;
 use crate::secret::Secret;
-use crate::simulate::plan::Settings;
-use crate::simulate::scenario::Scenario;
-use crate::simulate::target::Target;
-use crate::simulate::{self, Run};
 
 /// What is to be played, and against whom.
 #[derive(Args, Clone, Debug, PartialEq)]

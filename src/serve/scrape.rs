@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Context;
-use crate::account::AccountStatus;
 use crate::admin::format::Format;
+use crate::features::account::AccountStatus;
 use crate::ledger::snapshot::Snapshot;
 use crate::store::Store;
 use crate::telemetry::export_logs::ExportStatus;

@@ -139,8 +139,8 @@ impl Market {
 mod tests {
     use super::*;
     use crate::event::Country;
+    use crate::features::simulate::dice::Stream;
     use crate::number;
-    use crate::simulate::dice::Stream;
 
     #[test]
     fn every_number_has_its_country_and_is_a_full_one() {

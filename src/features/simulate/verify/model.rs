@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::page::Series;
-use crate::simulate::message::{Message, Step, Told};
-use crate::simulate::status::{Dialect, Meaning, Status};
+use crate::features::simulate::message::{Message, Step, Told};
+use crate::features::simulate::status::{Dialect, Meaning, Status};
 
 /// How the messages of a run ended, in their last known state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
