@@ -109,7 +109,7 @@ impl DecodedRequest<'_> {
                 let (query, body) = self.source.provider.drop_text(&mut self.events, &self.request.webhook());
                 Some((query.into_owned(), body.into_owned()))
             }
-            Text::Kept | Text::Exported => None,
+            Text::Stored | Text::Exported => None,
         }
     }
 }

@@ -80,7 +80,7 @@ pub struct ResendRule {
     /// Messages at most that stand for the first one, one after the other.
     pub attempts: u32,
     /// From when the first message was sent (else accepted, else seen): it is of no use later.
-    pub useful_for: Duration,
+    pub ttl: Duration,
     /// Messages at most within any hour.
     pub budget: u32,
 }
@@ -259,7 +259,7 @@ mod tests {
             is_dry_run: false,
             delay: Duration::ZERO,
             attempts: 1,
-            useful_for: Duration::from_secs(60),
+            ttl: Duration::from_secs(60),
             budget: 1,
         };
         let rules = [

@@ -190,7 +190,7 @@ fn heading(setting: &Declaration) -> &'static str {
 }
 
 /// Defaults that are no values.
-const WORDS: [&str; 5] = ["", "any", "made once and kept", "none", "off"];
+const WORDS: [&str; 5] = ["", "any", "made once and stored", "none", "off"];
 
 fn table(etc: &Etc, settings: &[&Declaration]) -> String {
     let quoted = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };

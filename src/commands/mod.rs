@@ -161,7 +161,7 @@ struct GlobalFlags {
 }
 
 const AFTER_HELP: &str = "\
-Without any configuration there is one source, smsmode, with a token that is made once and kept.
+Without any configuration there is one source, smsmode, with a token that is made once and stored.
 A flag wins over the environment, the environment over the file, the file over the default.
 
 Environment:

@@ -13,9 +13,8 @@ pub struct Account {
 }
 
 settings! {
-    ENABLED: bool = switch("account.enabled",
-        "balance, consumption and limits of each source with an API key are looked at").example("true")
-        .wrong(r#""yes""#).elsewhere(api::SOURCE_WITH_KEY);
+    ENABLED: bool = switch("account.enabled", "polls balance, consumption and limits of each source with an API key")
+        .example("true").wrong(r#""yes""#).elsewhere(api::SOURCE_WITH_KEY);
     INTERVAL: Duration = duration("account.interval", |given| given.duration(SECOND..=DAY),
         "between two polls; the first one is spread over a tenth of it").default("5m").example(r#""1m""#)
         .wrong(r#""2d""#);

@@ -29,7 +29,7 @@ settings! {
     KEY: PathBuf = file("admin.tls.key", "its key, not encrypted: a PEM file").example(r#""/etc/smscope/tls.key""#)
         .wrong(r#""/etc/smscope/client.key""#).beside(r#"certificate = "/etc/smscope/tls.pem""#);
     CLIENT_AUTHORITIES: PathBuf = file("admin.tls.client_authorities",
-        "who vouches for clients, which are then asked for a certificate: a PEM file")
+        "the authorities that clients' certificates are verified with; clients are asked for one: a PEM file")
         .example(r#""/etc/smscope/ca.pem""#).wrong(r#""/nonexistent/ca.pem""#)
         .beside(listener_tls::CERTIFICATE_AND_KEY);
     CLIENT_CERTIFICATES: ClientCertificates = listener_tls::client_certificates("admin.tls.client_certificates",

@@ -60,14 +60,14 @@ pub(super) const SOURCE_WITH_KEY: &str = "[[source]]\nname = \"smsmode\"\napi = 
 
 settings! {
     KEY: Secret = secret("source.api.key", "secret", |given| given.parse(KEY_EXPECTED, key),
-        "a key of smsmode's API, in `[source.api]`, for what asks smsmode something: `[account]`, `[reconcile]`, \
-         `smscope connect`").absent("none").example(r#""s3cret-key""#).wrong(r#""s3cret key""#)
+        "a key of smsmode's API, in `[source.api]`, for what calls smsmode's API: `[account]`, `[reconcile]`, `smscope \
+         connect`").absent("none").example(r#""s3cret-key""#).wrong(r#""s3cret key""#)
         .variable("SMSCOPE_API_KEY", "s3cret-key");
     KEY_FILE: Secret = secret_file("source.api.key_file", key_file, "the same from a file")
         .example(r#""/etc/smscope/api-key""#).wrong(r#""/nonexistent/api-key""#)
         .variable("SMSCOPE_API_KEY_FILE", "/etc/smscope/api-key");
     MODE: ApiMode = setting("source.api.mode", "word", mode, |mode| mode.as_str().to_owned(),
-        "`rest`, which is the default, or `legacy`: the HTTP API, which tells the credit and nothing else")
+        "`rest`, which is the default, or `legacy`: the HTTP API, which reports the credit and nothing else")
         .example(r#""legacy""#).wrong(r#""soap""#).beside(r#"key = "s3cret-key""#);
     URL: Uri = setting("source.api.url", "URL", url, Uri::to_string,
         "where it is; by default `https://rest.smsmode.com/`, legacy `https://api.smsmode.com/`").url()

@@ -7,15 +7,14 @@ use super::prelude::*;
 
 settings! {
     LISTEN: SocketAddr = setting("listen", "address and port", |given| address(given, "127.0.0.1:7672"),
-        SocketAddr::to_string, "where webhooks are taken").default("127.0.0.1:7672").example(r#""0.0.0.0:7672""#)
+        SocketAddr::to_string, "where webhooks are accepted").default("127.0.0.1:7672").example(r#""0.0.0.0:7672""#)
         .wrong(r#""7672""#).variable("SMSCOPE_LISTEN", "0.0.0.0:7672").flag("--listen");
     ADMIN_LISTEN: SocketAddr = setting("admin_listen", "address and port", |given| address(given, "127.0.0.1:7673"),
-        SocketAddr::to_string,
-        "metrics, health and the page; to anyone who reaches it, unless `[admin]` says otherwise")
+        SocketAddr::to_string, "metrics, health and the page; without `[admin]` for any client that reaches it")
         .default("127.0.0.1:7673").example(r#""10.0.0.5:7673""#).wrong(r#""localhost""#)
         .variable("SMSCOPE_ADMIN_LISTEN", "10.0.0.5:7673").flag("--admin-listen");
     DATA_DIR: PathBuf = setting("data_dir", "path", Given::path, |path| path.display().to_string(),
-        "where everything is kept").default("./smscope-data").example(r#""/var/lib/smscope""#).wrong(r#""""#)
+        "where everything is stored").default("./smscope-data").example(r#""/var/lib/smscope""#).wrong(r#""""#)
         .variable("SMSCOPE_DATA_DIR", "/var/lib/smscope").flag("--data-dir");
     PUBLIC_URL: String = setting("public_url", "URL", public_url, String::clone,
         "where the provider reaches smscope, if that is not the address of `listen`; a path may follow").url()

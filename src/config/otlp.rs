@@ -16,7 +16,7 @@ use std::time::Duration;
 use hyper::http::Uri;
 
 use super::prelude::*;
-use endpoint::{EndpointSettings, Found, Group, Groups};
+use endpoint::{Found, Group, Groups};
 
 pub use endpoint::{Endpoint, Protocol};
 pub(super) use unsupported::UNSUPPORTED;
@@ -43,9 +43,10 @@ const TLS_OF_KEY: &str = "endpoint = \"https://collector:4318\"\ncertificate = \
 
 settings! {
     ENDPOINT: Uri = setting("otlp.endpoint", "URL", endpoint::url, Uri::to_string,
-        "where both signals go; `v1/logs` and `v1/metrics` are added. For grpc such as `http://collector:4317`, \
-         without a path. `https://` is TLS").url().absent("off").example(r#""http://collector:4318""#)
-        .wrong(r#""collector:4318""#).variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+        "where both signals are exported to; `v1/logs` and `v1/metrics` are added. For grpc such as \
+         `http://collector:4317`, without a path. `https://` is TLS").url().absent("off")
+        .example(r#""http://collector:4318""#).wrong(r#""collector:4318""#)
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
     HEADERS: () = texts("otlp.headers", "sent along, by grpc as metadata; percent-encoded in the variable")
         .absent("none").example(r#"{ "api-key" = "s3cret" }"#).wrong(r#"{ "api key" = "s3cret" }"#)
         .variable("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cret,tenant=sms");
@@ -114,30 +115,6 @@ settings! {
         "`true` switches the export of both signals off").wrong("yes");
 }
 
-const FOR_ALL: EndpointSettings = EndpointSettings {
-    of_one_signal: false,
-    endpoint: &ENDPOINT,
-    headers: &HEADERS,
-    timeout: &TIMEOUT,
-    compression: &COMPRESSION,
-    protocol: &PROTOCOL,
-    certificate: &CERTIFICATE,
-    client_certificate: &CLIENT_CERTIFICATE,
-    client_key: &CLIENT_KEY,
-};
-
-const OF_SIGNAL: EndpointSettings = EndpointSettings {
-    of_one_signal: true,
-    endpoint: &SIGNAL_ENDPOINT,
-    headers: &SIGNAL_HEADERS,
-    timeout: &SIGNAL_TIMEOUT,
-    compression: &SIGNAL_COMPRESSION,
-    protocol: &SIGNAL_PROTOCOL,
-    certificate: &SIGNAL_CERTIFICATE,
-    client_certificate: &SIGNAL_CLIENT_CERTIFICATE,
-    client_key: &SIGNAL_CLIENT_KEY,
-};
-
 /// Reads everything that is about OTLP.
 pub(super) fn read(mut table: Table, proxies: &Proxies) -> Result<Otlp, ConfigError> {
     let inputs = table.inputs;
@@ -159,21 +136,21 @@ pub(super) fn read(mut table: Table, proxies: &Proxies) -> Result<Otlp, ConfigEr
         None => (logs_off, metrics_off),
     };
     unsupported::warn(inputs, logs_off.is_none(), metrics_off.is_none());
-    let (logs_file, metrics_file) = (Group::of_file(&mut logs, &OF_SIGNAL)?, Group::of_file(&mut metrics, &OF_SIGNAL)?);
+    let (logs_file, metrics_file) = (Group::of_file(&mut logs, true)?, Group::of_file(&mut metrics, true)?);
     logs.finish()?;
     metrics.finish()?;
-    let file = Group::of_file(&mut table, &FOR_ALL)?;
+    let file = Group::of_file(&mut table, false)?;
     table.finish()?;
 
     let is_on = logs_off.is_none() || metrics_off.is_none();
-    let general = if is_on { Group::of_env(inputs, &FOR_ALL, "")? } else { Group::default() };
+    let general = if is_on { Group::of_env(inputs, "")? } else { Group::default() };
     let system = SystemRoots::default();
     let signal = |name: &str, off: Option<Given>, file_of_signal: &Group| {
         if let Some(off) = off {
             table.show(&format!("{name}.endpoint"), "off", Some(&off));
             return Ok(None);
         }
-        let of_signal = Group::of_env(inputs, &OF_SIGNAL, name)?;
+        let of_signal = Group::of_env(inputs, name)?;
         let groups = Groups { groups: [&of_signal, &general, file_of_signal, &file], table: &table, signal: name };
         let endpoint = groups.endpoint(&system, proxies)?;
         Ok(endpoint.map(|endpoint| Endpoint { strict_answers, ..endpoint }))

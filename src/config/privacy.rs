@@ -28,7 +28,7 @@ pub enum Text {
     Dropped,
     /// In the store alone.
     #[default]
-    Kept,
+    Stored,
     /// In the store, and in log records.
     Exported,
 }
@@ -47,13 +47,13 @@ impl Recipient {
 }
 
 impl Text {
-    pub const ALL: [Self; 3] = [Self::Dropped, Self::Kept, Self::Exported];
+    pub const ALL: [Self; 3] = [Self::Dropped, Self::Stored, Self::Exported];
 
     /// As the configuration has it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dropped => "dropped",
-            Self::Kept => "kept",
+            Self::Stored => "stored",
             Self::Exported => "exported",
         }
     }
@@ -65,8 +65,8 @@ settings! {
          `plain`, where log records have the full number as well, as `sms.recipient.number`").default("masked")
         .example(r#""hashed""#).wrong(r#""hidden""#);
     TEXT: Text = text("privacy.text",
-        "message texts: `dropped` before anything is written, `kept` in the store alone, or `exported` in log records \
-         too, as `sms.text`").default("kept").example(r#""dropped""#).wrong("true");
+        "message texts: `dropped` before anything is written, `stored`, in the store alone, or `exported` in log \
+         records too, as `sms.text`").default("stored").example(r#""dropped""#).wrong("true");
 }
 
 pub(super) const fn recipient(key: &'static str, meaning: &'static str) -> Setting<Recipient> {
@@ -75,7 +75,7 @@ pub(super) const fn recipient(key: &'static str, meaning: &'static str) -> Setti
 }
 
 pub(super) const fn text(key: &'static str, meaning: &'static str) -> Setting<Text> {
-    let read = |given: &Given| given.word("dropped, kept or exported", &Text::ALL, Text::as_str);
+    let read = |given: &Given| given.word("dropped, stored or exported", &Text::ALL, Text::as_str);
     setting(key, "word", read, |text| text.as_str().to_owned(), meaning)
 }
 

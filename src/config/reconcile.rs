@@ -17,10 +17,10 @@ pub struct Reconcile {
 }
 
 settings! {
-    ENABLED: bool = switch("reconcile.enabled", "smsmode is asked for messages that are pending for too long")
+    ENABLED: bool = switch("reconcile.enabled", "polls smsmode for messages that are pending for too long")
         .example("true").wrong(r#""on""#).elsewhere(api::SOURCE_WITH_KEY);
     AFTER: Duration = duration("reconcile.after", |given| given.duration(SECOND..=30 * DAY),
-        "how long a message has to be pending to be asked for").default("6h").example(r#""30h""#).wrong(r#""60d""#);
+        "how long a message has to be pending to be looked up").default("6h").example(r#""30h""#).wrong(r#""60d""#);
     INTERVAL: Duration = duration("reconcile.interval", |given| given.duration(SECOND..=DAY), "between two rounds")
         .default("1h").example(r#""15m""#).wrong(r#""2d""#);
     MAX_PAGES: usize = number("reconcile.max_pages", |given| given.number(1..=10_000),

@@ -66,7 +66,7 @@ settings! {
     NAME: RelayName = setting("relay.name", "name", |given| source::name(given, RelayName::new), RelayName::to_string,
         "`relay` of its metrics: 1 to 32 of a-z 0-9 - _").example(r#""app""#).wrong(r#""My App""#);
     URL: Uri = setting("relay.url", "URL", |given| given.parse(URL_EXPECTED, value::web_url), |_| String::new(),
-        "where its events go; shown without path and query, which may hold a key").secret()
+        "where its events are delivered to; shown without path and query, which may hold a key").secret()
         .example(r#""http://127.0.0.1:8080/sms""#).wrong(r#""127.0.0.1:8080""#);
     FORMAT: Format = setting("relay.format", "word",
         |given| given.word("cloudevents or raw", &Format::ALL, Format::as_str), |format| format.as_str().to_owned(),
@@ -94,7 +94,7 @@ settings! {
     PATTERN: Regex = setting("relay.pattern", "regular expression", pattern, Regex::to_string,
         "texts in which this is found; `(?i)` in front takes any case").absent("any").example(r#""(?i)order \\d+""#)
         .wrong(r#""(""#);
-    FALLBACK: bool = switch("relay.fallback", "takes only what no relay with `keywords` or `pattern` took")
+    FALLBACK: bool = switch("relay.fallback", "accepts only events that no relay with `keywords` or `pattern` accepts")
         .example("true").wrong(r#""yes""#);
     SECRET: Secret = secret("relay.secret", "secret", |given| given.parse(SECRET_EXPECTED, key),
         "signs what is sent, by Standard Webhooks").absent("none")
@@ -106,8 +106,8 @@ settings! {
     TIMEOUT: Duration = duration("relay.timeout", |given| given.duration(MILLISECOND..=HOUR),
         "of one attempt, to the end of its answer").default("10s").example(r#""3s""#).wrong(r#""2h""#);
     MAX_AGE: Duration = duration("relay.max_age", |given| given.duration(SECOND..=30 * DAY),
-        "how long an event is tried; then it is a dead letter. Until then it is kept, whatever `retention` is")
-        .default("1d").example(r#""6h""#).wrong(r#""60d""#);
+        "how long the delivery of an event is retried; then it is a dead letter. Until then it is stored, whatever \
+         `retention` is").default("1d").example(r#""6h""#).wrong(r#""60d""#);
     CONCURRENCY: usize = number("relay.concurrency", |given| given.number(1..=256), "attempts at one time").default("8")
         .example("2").wrong("0");
     NETWORKS: Vec<IpNet> = list("relay.networks", "list", networks,

@@ -18,7 +18,7 @@ events = ["resend.requested"]
 
 settings! {
     NAME: RelayName = setting("resend.name", "name", |given| source::name(given, RelayName::new), RelayName::to_string,
-        "what metrics and log records call it: 1 to 32 of `a-z 0-9 - _`").example(r#""absent""#).wrong(r#""Absent""#);
+        "its name in metrics and log records: 1 to 32 of `a-z 0-9 - _`").example(r#""absent""#).wrong(r#""Absent""#);
     REASONS: Vec<Reason> = setting("resend.reasons", "list", reasons, |reasons| relay::names(reasons, Reason::as_str),
         "failures of these reasons, not `blacklisted`, `invalid_number` or `spam_filtered`. Receipts of the REST API \
          tell no more than `unknown` of an absent handset").default_list(&["handset_absent", "network"])
@@ -39,8 +39,8 @@ settings! {
     DELAY: Duration = duration("resend.delay", |given| given.duration(SECOND..=DAY),
         "from the arrival of the failure to the next message").default("5m").example(r#""15m""#).wrong(r#""2d""#);
     ATTEMPTS: u32 = number("resend.attempts", |given| given.number(1..=10),
-        "messages at most that stand for the first one, one after the other").default("1").example("2").wrong("0");
-    USEFUL_FOR: Duration = duration("resend.useful_for", |given| given.duration(SECOND..=DAY),
+        "messages at most that replace the first one, one after the other").default("1").example("2").wrong("0");
+    TTL: Duration = duration("resend.ttl", |given| given.duration(SECOND..=DAY),
         "from when the first message was sent: nothing is sent for it later").default("1h").example(r#""6h""#)
         .wrong(r#""2d""#);
     BUDGET: u32 = number("resend.budget", |given| given.number(1..=1_000_000),
@@ -123,18 +123,18 @@ fn rule(
             }
         }
     }
-    let (delay_given, useful_given) = (table.take(&DELAY), table.take(&USEFUL_FOR));
+    let (delay_given, ttl_given) = (table.take(&DELAY), table.take(&TTL));
     let delay = table.read(&DELAY, delay_given.as_ref())?;
     let attempts = table.get(&ATTEMPTS)?;
-    let useful_for = table.read(&USEFUL_FOR, useful_given.as_ref())?;
-    if delay >= useful_for {
-        let culprit = delay_given.or(useful_given).unwrap_or(given);
-        let problem = "nothing would be sent: delay is not shorter than useful_for";
+    let ttl = table.read(&TTL, ttl_given.as_ref())?;
+    if delay >= ttl {
+        let culprit = delay_given.or(ttl_given).unwrap_or(given);
+        let problem = "nothing would be sent: delay is not shorter than ttl";
         return Err(culprit.wrong(problem, "a shorter delay").beside_others());
     }
     let (budget, is_dry_run) = (table.get(&BUDGET)?, table.get(&DRY_RUN)?);
     table.finish()?;
-    Ok(ResendRule { name, filter, through, is_dry_run, delay, attempts, useful_for, budget })
+    Ok(ResendRule { name, filter, through, is_dry_run, delay, attempts, ttl, budget })
 }
 
 /// Reasons that may pass by themselves.

@@ -54,7 +54,7 @@ settings! {
         "1 to 32 of `a-z 0-9 - _`, part of the callback URL and the `source` label; not `unknown`. Required in each \
          `[[source]]`").default("smsmode").example(r#""smsmode-otp""#).wrong(r#""Marketing""#);
     TOKENS: Vec<Secret> = secret("source.tokens", "list of tokens", credentials::tokens,
-        "any of them lets in; several for rotation").absent("made once and kept")
+        "any of them authenticates; several for rotation").absent("made once and stored")
         .example(r#"["0123456789abcdef0123456789abcdef"]"#).wrong(r#"["short"]"#);
     TOKEN_FILE: Vec<Secret> = secret_file("source.token_file", credentials::tokens_of_file,
         "the same from a file, one token a line").example(r#""/etc/smscope/token""#).wrong(r#""/nonexistent/token""#);

@@ -60,7 +60,7 @@ fn without_any_configuration_there_are_defaults() {
     assert_eq!(config.http.max_body, 2 << 20);
     assert_eq!(config.store.horizon, 72 * HOUR);
     assert_eq!(config.store.size_limit, None);
-    assert_eq!(config.sources[0].privacy, Privacy { recipient: Recipient::Masked, text: Text::Kept });
+    assert_eq!(config.sources[0].privacy, Privacy { recipient: Recipient::Masked, text: Text::Stored });
     assert!(config.otlp.logs.is_none() && config.otlp.metrics.is_none());
     assert_eq!(config.sources.len(), 1);
     assert!(matches!(config.sources[0].tokens, Tokens::Generated));
@@ -228,7 +228,7 @@ fn a_bad_value_in_the_file_ends_in_a_line_with_key_value_and_what_is_expected() 
              expected a size such as 262144, 256KiB or 10GiB, from 1MiB to 1024TiB"
                 .into(),
         ),
-        ("[privacy]\ntext = \"yes\"", r#"privacy.text = "yes": expected dropped, kept or exported"#.into()),
+        ("[privacy]\ntext = \"yes\"", r#"privacy.text = "yes": expected dropped, stored or exported"#.into()),
     ] {
         assert_eq!(refused(toml, &[]), line);
     }

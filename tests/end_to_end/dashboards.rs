@@ -47,7 +47,7 @@ fn every_query_gives_data(road: Road) {
     // And more fails than may be sent again.
     let relay = "[[relay]]\nname = \"away\"\nurl = \"http://127.0.0.1:9/\"\nevents = [\"message.failed\", \"resend.requested\"]\n\
                  [[resend]]\nname = \"again\"\nthrough = \"relay\"\nreasons = [\"unknown\", \"expired\", \"routing\"]\n\
-                 delay = \"1s\"\nuseful_for = \"1d\"\nbudget = 1\n\
+                 delay = \"1s\"\nttl = \"1d\"\nbudget = 1\n\
                  [opt_outs]\nenabled = true\n";
     let smscope = Smscope::new(folder.path())
         .with_file(relay)

@@ -1,12 +1,11 @@
 //! The endpoint of one signal, out of the places that speak of it.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::http::{HeaderName, HeaderValue, Uri};
 
-use super::{COMPRESSION, PROTOCOL, TIMEOUT, leniently};
+use super::*;
 use crate::config::headers::{self, Header};
 use crate::config::prelude::*;
 
@@ -88,20 +87,6 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The settings of an endpoint: for both signals, or for one.
-pub(super) struct EndpointSettings {
-    /// Whether a URL is the signal's own, rather than a base that the signal's path is added to.
-    pub of_one_signal: bool,
-    pub endpoint: &'static Setting<Uri>,
-    pub headers: &'static Setting<()>,
-    pub timeout: &'static Setting<Duration>,
-    pub compression: &'static Setting<bool>,
-    pub protocol: &'static Setting<Protocol>,
-    pub certificate: &'static Setting<PathBuf>,
-    pub client_certificate: &'static Setting<PathBuf>,
-    pub client_key: &'static Setting<PathBuf>,
-}
-
 /// A value, and where it came from.
 pub(super) type Found<T> = Option<(Given, T)>;
 
@@ -117,48 +102,55 @@ pub(super) struct Group {
     certificate: Option<Given>,
     client_certificate: Option<Given>,
     client_key: Option<Given>,
-    of_one_signal: bool,
+    /// Whether `endpoint` is a signal's own URL, rather than a base that the signal's path is added to.
+    is_own: bool,
 }
 
 impl Group {
     /// The variables of `signal`, or the general ones if it is empty.
-    pub fn of_env(inputs: &Inputs, settings: &EndpointSettings, signal: &str) -> Result<Self, ConfigError> {
-        let endpoint = inputs.variable_of(settings.endpoint, signal);
-        let endpoint = endpoint.map(|given| url(&given).map(|url| (given, url))).transpose()?;
-        let headers = inputs.variable_of(settings.headers, signal);
-        let timeout = inputs.variable_of(settings.timeout, signal);
-        let gzip = inputs.variable_of(settings.compression, signal);
-        let protocol_given = inputs.variable_of(settings.protocol, signal);
+    pub fn of_env(inputs: &Inputs, signal: &str) -> Result<Self, ConfigError> {
+        let is_own = !signal.is_empty();
+        let endpoint = inputs.variable_of(own(is_own, &SIGNAL_ENDPOINT, &ENDPOINT), signal);
+        let headers = inputs.variable_of(own(is_own, &SIGNAL_HEADERS, &HEADERS), signal);
+        let timeout = inputs.variable_of(own(is_own, &SIGNAL_TIMEOUT, &TIMEOUT), signal);
+        let gzip = inputs.variable_of(own(is_own, &SIGNAL_COMPRESSION, &COMPRESSION), signal);
+        let protocol_given = inputs.variable_of(own(is_own, &SIGNAL_PROTOCOL, &PROTOCOL), signal);
+        let client_certificate = own(is_own, &SIGNAL_CLIENT_CERTIFICATE, &CLIENT_CERTIFICATE);
         Ok(Self {
-            endpoint,
+            endpoint: endpoint.map(|given| url(&given).map(|url| (given, url))).transpose()?,
             headers: headers.map(|given| (given.clone(), headers::of_text(given))),
             timeout: timeout.and_then(|given| leniently(inputs, given, |given| given.millis(MILLISECOND..=HOUR))),
             gzip: gzip.and_then(|given| leniently(inputs, given, compression)),
             protocol: protocol_given.and_then(|given| leniently(inputs, given, protocol)),
-            certificate: inputs.variable_of(settings.certificate, signal),
-            client_certificate: inputs.variable_of(settings.client_certificate, signal),
-            client_key: inputs.variable_of(settings.client_key, signal),
-            of_one_signal: settings.of_one_signal,
+            certificate: inputs.variable_of(own(is_own, &SIGNAL_CERTIFICATE, &CERTIFICATE), signal),
+            client_certificate: inputs.variable_of(client_certificate, signal),
+            client_key: inputs.variable_of(own(is_own, &SIGNAL_CLIENT_KEY, &CLIENT_KEY), signal),
+            is_own,
         })
     }
 
-    /// The keys of `[otlp]`, `[otlp.logs]` or `[otlp.metrics]`.
-    pub fn of_file(table: &mut Table, settings: &EndpointSettings) -> Result<Self, ConfigError> {
+    /// The keys of `[otlp]`, or of a signal's own table.
+    pub fn of_file(table: &mut Table, is_own: bool) -> Result<Self, ConfigError> {
         Ok(Self {
-            endpoint: table.found(settings.endpoint)?,
-            headers: match table.optional_table(settings.headers.name())? {
+            endpoint: table.found(own(is_own, &SIGNAL_ENDPOINT, &ENDPOINT))?,
+            headers: match table.optional_table(HEADERS.name())? {
                 Some(headers) => headers.origin().cloned().zip(Some(Ok(headers::of_table(headers)?))),
                 None => None,
             },
-            timeout: table.found(settings.timeout)?,
-            gzip: table.found(settings.compression)?,
-            protocol: table.found(settings.protocol)?,
-            certificate: table.take(settings.certificate),
-            client_certificate: table.take(settings.client_certificate),
-            client_key: table.take(settings.client_key),
-            of_one_signal: settings.of_one_signal,
+            timeout: table.found(own(is_own, &SIGNAL_TIMEOUT, &TIMEOUT))?,
+            gzip: table.found(own(is_own, &SIGNAL_COMPRESSION, &COMPRESSION))?,
+            protocol: table.found(own(is_own, &SIGNAL_PROTOCOL, &PROTOCOL))?,
+            certificate: table.take(own(is_own, &SIGNAL_CERTIFICATE, &CERTIFICATE)),
+            client_certificate: table.take(own(is_own, &SIGNAL_CLIENT_CERTIFICATE, &CLIENT_CERTIFICATE)),
+            client_key: table.take(own(is_own, &SIGNAL_CLIENT_KEY, &CLIENT_KEY)),
+            is_own,
         })
     }
+}
+
+/// The setting of one signal, or of both.
+fn own<T>(is_own: bool, signal: &'static Setting<T>, both: &'static Setting<T>) -> &'static Setting<T> {
+    if is_own { signal } else { both }
 }
 
 const URL: &str = "a URL such as http://collector:4318";
@@ -228,7 +220,7 @@ impl<'a> Groups<'a> {
             // The services of gRPC have paths of their own.
             Protocol::Grpc if url.path() == "/" && url.query().is_none() => url.clone(),
             Protocol::Grpc => return Err(given.wrong("the protocol is grpc", URL_OF_GRPC)),
-            Protocol::HttpProtobuf if group.of_one_signal => url.clone(),
+            Protocol::HttpProtobuf if group.is_own => url.clone(),
             Protocol::HttpProtobuf => appended(url, &format!("v1/{}", self.signal)).ok_or_else(|| given.bad(URL))?,
         };
         let (headers_given, headers) = match self.first(|group| group.headers.as_ref()) {

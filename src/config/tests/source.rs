@@ -260,9 +260,9 @@ fn no_secret_shows_in_the_debug_form_of_a_configuration() {
 fn a_source_has_the_privacy_of_all_or_its_own() {
     let both = |privacy: Privacy| (privacy.recipient, privacy.text);
     for (toml, expected) in [
-        ("", (Recipient::Masked, Text::Kept)),
+        ("", (Recipient::Masked, Text::Stored)),
         ("[privacy]\ntext = \"dropped\"", (Recipient::Masked, Text::Dropped)),
-        ("[[source]]\nname = \"a\"\nrecipient = \"hashed\"", (Recipient::Hashed, Text::Kept)),
+        ("[[source]]\nname = \"a\"\nrecipient = \"hashed\"", (Recipient::Hashed, Text::Stored)),
         (
             "[privacy]\nrecipient = \"plain\"\ntext = \"dropped\"\n[[source]]\nname = \"a\"\ntext = \"exported\"",
             (Recipient::Plain, Text::Exported),

@@ -100,7 +100,7 @@ fn resending() -> Settings {
         is_dry_run: false,
         delay: Duration::from_secs(60),
         attempts: 2,
-        useful_for: HOUR,
+        ttl: HOUR,
         budget: 10,
     };
     Settings { resends: vec![rule], opt_outs: Some(Scope::Source), conversations: Some(HOUR), ..settings() }

@@ -42,7 +42,7 @@ fn everything() -> Settings {
         is_dry_run: false,
         delay: HOUR,
         attempts: 2,
-        useful_for: 8 * HOUR,
+        ttl: 8 * HOUR,
         budget: 3,
     };
     Settings {

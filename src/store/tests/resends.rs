@@ -21,7 +21,7 @@ fn rule(through: Through) -> ResendRule {
         is_dry_run: through == Through::DryRun,
         delay: SECOND,
         attempts: 2,
-        useful_for: HOUR,
+        ttl: HOUR,
         budget: 10,
     }
 }
@@ -203,7 +203,7 @@ async fn what_is_not_to_be_sent_says_why_and_is_lost_or_needless() {
         ("stop", rule(Through::Api), "opted_out", true),
         ("no text", rule(Through::Api), "no_text", true),
         ("erased", rule(Through::Api), "erased", true),
-        ("", ResendRule { useful_for: Duration::from_millis(1), ..rule(Through::Api) }, "too_late", true),
+        ("", ResendRule { ttl: Duration::from_millis(1), ..rule(Through::Api) }, "too_late", true),
         ("", ResendRule { budget: 0, ..rule(Through::Api) }, "over_budget", true),
         ("", rule(Through::DryRun), "dry_run", false),
         ("no text", rule(Through::Relay), "requested", false),

@@ -33,8 +33,8 @@ fn what_cannot_work_is_said_before_anything_is_sent() {
              its events",
         ),
         (
-            format!("{SOON}useful_for = \"1s\"\n{OPT_OUTS}{API}"),
-            "resend[0].delay = \"1s\": nothing would be sent: delay is not shorter than useful_for; expected a shorter delay",
+            format!("{SOON}ttl = \"1s\"\n{OPT_OUTS}{API}"),
+            "resend[0].delay = \"1s\": nothing would be sent: delay is not shorter than ttl; expected a shorter delay",
         ),
         (
             format!("[[resend]]\nname = \"absent\"\nreasons = []\n{OPT_OUTS}{API}"),

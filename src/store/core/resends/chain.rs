@@ -69,7 +69,7 @@ impl<S: Storage> Tx<'_, S> {
                 // The earliest that any receipt of it has told, else its first sight: this one may have no times.
                 let known = row.accepted_at.min(row.message.first_seen);
                 let from = receipt.sent_at.map_or(known, |sent| sent.clamp(known, arrived_at.max(known)));
-                from.checked_add(rule.useful_for).unwrap_or(Timestamp::MAX)
+                from.checked_add(rule.ttl).unwrap_or(Timestamp::MAX)
             }
         };
         let is_noted = self.storage.insert_resend(&ResendRow {
