@@ -175,6 +175,12 @@ impl DataDir {
         }
     }
 
+    /// Whether a process has locked the folder. Makes nothing.
+    pub fn is_in_use(path: &Path) -> bool {
+        let file = File::open(Self::private_of(path).join("lock"));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     /// The token that was made for a source: 256 bits, URL-safe. Made at the first call, the same ever after.
     pub fn token(&self, source: &SourceName) -> Result<Secret, DataDirError> {
         let make = || Ok(URL_SAFE_NO_PAD.encode(random()?));
@@ -392,7 +398,9 @@ mod tests {
         let opened = DataDir::open(folder.path()).unwrap();
         let lock = opened.lock().unwrap();
         assert!(matches!(opened.lock(), Err(DataDirError::InUse { .. })));
+        assert!(DataDir::is_in_use(&opened.path));
         drop(lock);
+        assert!(!DataDir::is_in_use(&opened.path));
         opened.lock().unwrap();
     }
 

@@ -20,10 +20,13 @@ pub fn ask(config: &Config, request: &Request) -> Result<Line, Exit> {
     match control::ask(&DataDir::private_of(&config.data_dir), request, no_progress) {
         Ok(Line::Failed(why)) => Err(Exit::Failure(why)),
         Ok(line) => Ok(line),
-        Err(error) if nobody_listens(&error) => Err(Exit::Failure(format!(
-            "data_dir = {:?}: no smscope is running on it; expected one that can be asked",
-            config.data_dir
-        ))),
+        Err(error) if nobody_listens(&error) => {
+            let why = match DataDir::is_in_use(&config.data_dir) {
+                true => "the smscope that is running on it has no control socket, as it warned at its start",
+                false => "no smscope is running on it",
+            };
+            Err(Exit::Failure(format!("data_dir = {:?}: {why}; expected one that can be asked", config.data_dir)))
+        }
         Err(error) => Err(Exit::failure(error)),
     }
 }
