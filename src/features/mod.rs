@@ -1,6 +1,6 @@
-//! What is optional beside the sidecar's core. Nothing below knows a feature: one is removed with its folder here, its file in
-//! `config/`, its function in `serve/background_jobs.rs` and its command. Of relays and resends, the outbox and the decisions are in
-//! `store/core`, since they are part of the transaction that stores an event.
+//! What is optional beside the sidecar's core. No feature knows another, and nothing of the core knows one; docs/architecture.md says
+//! how one is removed. Of relays and resends, the outbox and the decisions are in `store/core`, since they are part of the transaction
+//! that stores an event.
 
 pub mod account;
 pub mod connect;

@@ -2,10 +2,10 @@
 //!
 //! # Design
 //!
-//! - What is to be delivered is in the store (`store/relays.rs`), written with the event. A relay reads what is due, tries, and has
+//! - What is to be delivered is in the store (`store/core/relays.rs`), written with the event. A relay reads what is due, tries, and has
 //!   the result written down. A kill in between has the same delivery, with the same id, tried again.
 //! - Each relay is a task of its own with connections of its own: a target that is dead or slow holds back nobody else.
-//! - Of a lane (the receipts of a message, the replies of a number) one delivery at a time is due, the oldest. So order is kept while
+//! - Of an ordering key (the receipts of a message, the replies of a number) one delivery at a time is due, the oldest. So order is kept while
 //!   others overtake one that is tried again.
 //! - A target that fails again and again gets one attempt at a time, with pauses that grow, until one succeeds.
 //! - Anything but 2xx is a failure and is tried again until the delivery is too old, as the provider does with us: a 404 may be a
