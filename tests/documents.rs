@@ -1,5 +1,8 @@
 //! The documents say what the code says: names, variables, dependencies, links.
 
+#[path = "documents/words.rs"]
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

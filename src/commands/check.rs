@@ -20,7 +20,7 @@ const CALLS: usize = 3;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
-    /// Instead: call the callback URLs under this address as the provider would, and say of each step whether it is well
+    /// Instead: call the callback URLs under this address as the provider would, and print whether each step succeeds
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
 }

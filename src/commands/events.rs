@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(300);
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
-    /// Go on with what arrives, until Ctrl-C
+    /// Follow events as they arrive, until Ctrl-C
     #[arg(long, short)]
     pub follow: bool,
     /// As a JSON object per line

@@ -33,7 +33,7 @@ pub struct Arguments {
     /// Only the message with this id
     #[arg(long, value_name = "MESSAGE_ID")]
     pub message: Option<String>,
-    /// Only what is of this phone number; - reads numbers from standard input, one a line, so that no list of processes shows them
+    /// Only what is of this phone number; - reads numbers from standard input, one per line, so that no list of processes shows them
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pub recipient: Vec<String>,
     #[arg(long, value_enum, default_value_t)]
@@ -67,7 +67,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
 /// What is exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Table {
-    /// Each kept event, decoded
+    /// Each stored event, decoded
     #[default]
     Events,
     /// What is known of each message, also when its events are gone

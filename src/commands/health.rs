@@ -23,7 +23,7 @@ const LONGEST: u64 = 4096;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
-    /// Ask instead whether it is alive, whatever it can do at the moment
+    /// Query instead whether it is alive, even if it cannot accept webhooks
     #[arg(long)]
     pub live: bool,
 }

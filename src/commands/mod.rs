@@ -43,7 +43,7 @@ pub use exit::{EXIT_CONFIGURATION, EXIT_SOFTWARE, EXIT_USAGE, Exit};
 /// What smscope is asked to do.
 #[derive(Clone, Debug, Default, PartialEq, Subcommand)]
 pub enum Command {
-    /// Take webhooks, keep them, and tell of them in logs and metrics (the default)
+    /// Accept webhooks, store them, and export logs and metrics (the default)
     #[default]
     Serve,
     /// Print the callback URLs to give to the provider, with their tokens
@@ -53,11 +53,11 @@ pub enum Command {
     Check(check::Arguments),
     /// Show, and with --apply set, the callback URLs of the provider's channels; needs an API key
     Connect(connect::Arguments),
-    /// Ask the provider for all that it accepted in a period, and keep what did not come; needs an API key
+    /// Fetch all messages that the provider accepted in a period, and store missing receipts; needs an API key
     Reconcile(reconcile::Arguments),
-    /// Read stored requests again that were not understood when they came, and store what this version understands
+    /// Decode stored unrecognized requests again, and store what this version recognizes
     Reprocess(reprocess::Arguments),
-    /// Print what became of the messages that were accepted in each hour: receipts arrive late, so this tells more than a rate by
+    /// Print the outcomes of the messages that were accepted in each hour: receipts arrive late, so this shows more than a rate by
     /// arrival
     Report(report::Arguments),
     /// Print the journey of a message: its events in their order, the time between them, numbers masked
@@ -67,20 +67,20 @@ pub enum Command {
     Events(events::Arguments),
     /// Print the hash that stands for a phone number in log records (`sms.recipient.hash`), for a search in Loki or a dashboard
     Hash(hash::Arguments),
-    /// Print events or messages as JSON lines or CSV, numbers and texts in full: for audits, and for those who ask what is kept of
-    /// them
+    /// Print events or messages as JSON lines or CSV, numbers and texts in full: for audits, and for requests of access
+    /// to personal data
     Export(export::Arguments),
-    /// Erase what is kept of people: numbers, texts, requests and references; counts and duplicate keys stay
+    /// Erase the stored data of people: numbers, texts, requests and references; counts and dedup keys stay
     Erase(erase::Arguments),
-    /// Look at the list of who opted out, and change it
+    /// Print and change the list of opt-outs
     #[command(subcommand)]
     OptOuts(opt_outs::OptOuts),
-    /// Look at what relays have not delivered, and have it tried again
+    /// Print the deliveries that relays have not made, and redrive dead letters
     #[command(subcommand)]
     Relay(relay::Relay),
-    /// Play the provider against a running smscope: a load and a test, with --verify a proof
+    /// Simulate the provider against a running smscope, as a load and a test; --verify checks its metrics
     Simulate(Box<simulate::Arguments>),
-    /// Ask the smscope that is running whether it accepts webhooks: exit code 0 if it does, else 1
+    /// Query whether the running smscope accepts webhooks: exit code 0 if it does, else 1
     Health(health::Arguments),
     /// Print the completions of a shell, for it to read at its start
     Completions { shell: Shell },
@@ -149,13 +149,13 @@ struct GlobalFlags {
     /// Configuration file, in TOML [default: none]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where webhooks are taken [default: 127.0.0.1:7672]
+    /// Where webhooks are accepted [default: 127.0.0.1:7672]
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// Where metrics and health are shown [default: 127.0.0.1:7673]
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     admin_listen: Option<String>,
-    /// Where events are kept [default: ./smscope-data]
+    /// Where events are stored [default: ./smscope-data]
     #[arg(long, global = true, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
 }
@@ -166,15 +166,15 @@ A flag wins over the environment, the environment over the file, the file over t
 
 Environment:
   SMSCOPE_CONFIG              configuration file
-  SMSCOPE_LISTEN              where webhooks are taken
+  SMSCOPE_LISTEN              where webhooks are accepted
   SMSCOPE_ADMIN_LISTEN        where metrics and health are shown
-  SMSCOPE_DATA_DIR            where events are kept
+  SMSCOPE_DATA_DIR            where events are stored
   SMSCOPE_PUBLIC_URL          where the provider reaches smscope, such as https://sms.example.com
   SMSCOPE_TOKEN               token of the source; several, with commas between them, for rotation
-  SMSCOPE_TOKEN_FILE          the same from a file, one token a line
-  SMSCOPE_API_KEY             key of smsmode's API, for what asks smsmode something
+  SMSCOPE_TOKEN_FILE          the same from a file, one token per line
+  SMSCOPE_API_KEY             key of smsmode's API, for account, reconcile, resend and connect
   SMSCOPE_API_KEY_FILE        the same from a file
-  SMSCOPE_STORE_RETENTION     how long events are kept [default: 30d]
+  SMSCOPE_STORE_RETENTION     how long events are stored [default: 30d]
   SMSCOPE_STORE_HORIZON       how long a message may stay pending [default: 72h]
   SMSCOPE_STORE_SIZE_LIMIT    most that the store may take, such as 10GiB [default: none]
   RUST_LOG                    level of the diagnostics on stderr [default: info]

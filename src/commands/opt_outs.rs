@@ -31,11 +31,11 @@ const HEADING: [&str; 4] = ["number", "source", "sender", "since"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum OptOuts {
-    /// Print who has opted out, with their numbers
+    /// Print the numbers that have opted out
     List,
     /// Add a number, as if it had written STOP
     Add(Number),
-    /// Take a number off, as if it had written START
+    /// Remove a number, as if it had written START
     Remove(Number),
     /// Print the list as CSV: number, source, sender, since
     Export,

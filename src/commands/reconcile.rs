@@ -20,7 +20,7 @@ use crate::smsmode_api::rest_apis;
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
-    /// How far to reach back: what was accepted since then is asked for
+    /// How far to reach back: messages that were accepted since then are fetched
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub since: Duration,
     /// Only this source

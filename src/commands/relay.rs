@@ -18,7 +18,7 @@ use crate::store::relays::{DeadLetterFilter, Undelivered};
 pub enum Relay {
     /// Print what relays have not delivered, the oldest first: what waits, and dead letters with their last error
     List(List),
-    /// Have dead letters tried again by the smscope that is running
+    /// Redrive dead letters, by the running smscope
     Retry(Retry),
 }
 

@@ -32,17 +32,17 @@ pub struct Arguments {
     /// Callback URL to call [default: that of the first source of this data directory and configuration]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Call a URL that is not of this machine: mind whom you load
+    /// Call a URL that is not of this machine; make sure that its operator agrees to the load
     #[arg(long, requires = "url")]
     allow_remote: bool,
-    /// Authorities that vouch for an https URL, a PEM file [default: the system's; the sidecar of this configuration is known by its
+    /// Certificate authorities of an https URL, a PEM file [default: the system's; the sidecar of this configuration is known by its
     /// own certificate]
     #[arg(long, value_name = "FILE", requires = "url")]
     certificate: Option<PathBuf>,
     /// What is special about the run
     #[arg(long, value_enum, default_value_t)]
     scenario: Scenario,
-    /// Messages per second; each is told of in one to four webhooks
+    /// Messages per second; each is reported in one to four webhooks
     #[arg(long, default_value = "20", value_name = "NUMBER", value_parser = number(0.01, 100_000.0))]
     rate: f64,
     /// For how long messages are sent; the last receipts come hours of compressed time later, about half a minute by default
@@ -57,10 +57,10 @@ pub struct Arguments {
     /// How much faster time passes: delays and the provider's retries (30 s, 2 min, 10 min, 1 h, 5 h, 24 h) are divided by this
     #[arg(long, default_value = "600", value_name = "NUMBER", value_parser = number(1.0, 1_000_000.0))]
     time_compression: f64,
-    /// Share of messages that are told of in the legacy dialect (GET), from 0 to 1
+    /// Share of messages that are reported in the legacy dialect (GET), from 0 to 1
     #[arg(long, default_value = "0.1", value_name = "SHARE", value_parser = number(0.0, 1.0))]
     legacy: f64,
-    /// Calls at a time, at most
+    /// Concurrent requests at most
     #[arg(long, default_value = "16", value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
     /// Compare the sidecar's metrics with what was sent; exit code 1 when they differ

@@ -35,7 +35,7 @@ settings! {
     CLIENT_CERTIFICATES: ClientCertificates = listener_tls::client_certificates("admin.tls.client_certificates",
         "`required` or `optional`").example(r#""optional""#).wrong(r#""maybe""#).beside(listener_tls::WITH_AUTHORITIES);
     USER: String = setting("admin.basic.user", "text", credentials::user, String::clone,
-        "HTTP basic that everything on the admin listener but `/livez` and `/readyz` asks for, in `[admin.basic]`")
+        "HTTP basic that everything on the admin listener but `/livez` and `/readyz` requires, in `[admin.basic]`")
         .secret().example(r#""prometheus""#).wrong(r#""prometheus:s3cret""#).beside(r#"password = "s3cret""#);
     PASSWORD: Secret = secret("admin.basic.password", "secret", credentials::password, "its password")
         .example(r#""s3cret""#).wrong(r#""""#).beside(r#"user = "prometheus""#);

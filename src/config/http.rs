@@ -38,8 +38,8 @@ settings! {
         "one body, before and after decompression; all bodies that are being read may hold 64 MiB together, past which \
          the answer is 503").default("2MiB").example(r#""4MiB""#).wrong(r#""1GiB""#);
     MAX_CONNECTIONS: usize = number("http.max_connections", |given| given.number(1..=65_536),
-        "past them the connection that has waited longest for its request is closed; the kernel's queue holds who \
-         waits").default("1024").example("256").wrong("0");
+        "past them the connection that has waited longest for its request is closed; others wait in the kernel's \
+                  queue").default("1024").example("256").wrong("0");
     CERTIFICATE: PathBuf = file("http.tls.certificate",
         "with it the listener speaks TLS and nothing else: a PEM file with the certificate, then those that lead to \
          its authority").absent("none").example(r#""/etc/smscope/tls.pem""#).wrong(r#""/nonexistent/tls.pem""#)

@@ -111,7 +111,7 @@ settings! {
     CONCURRENCY: usize = number("relay.concurrency", |given| given.number(1..=256), "attempts at one time").default("8")
         .example("2").wrong("0");
     NETWORKS: Vec<IpNet> = list("relay.networks", "list", networks,
-        "addresses that the URL's name may lead to besides those of the public internet, such as a cluster's. An \
+        "addresses that the URL's name may resolve to besides those of the public internet, such as a cluster's. An \
          address in the URL itself, or `localhost`, needs no mention").absent("public").example(r#"["10.0.0.0/8"]"#)
         .wrong(r#"["cluster"]"#);
     CERTIFICATE: PathBuf = file("relay.certificate",

@@ -21,7 +21,7 @@ settings! {
         "its name in metrics and log records: 1 to 32 of `a-z 0-9 - _`").example(r#""absent""#).wrong(r#""Absent""#);
     REASONS: Vec<Reason> = setting("resend.reasons", "list", reasons, |reasons| relay::names(reasons, Reason::as_str),
         "failures of these reasons, not `blacklisted`, `invalid_number` or `spam_filtered`. Receipts of the REST API \
-         tell no more than `unknown` of an absent handset").default_list(&["handset_absent", "network"])
+         report an absent handset as `unknown`").default_list(&["handset_absent", "network"])
         .example(r#"["handset_absent"]"#).wrong(r#"["blacklisted"]"#);
     SOURCES: Vec<SourceName> = list("resend.sources", "list", relay::sources, "of these sources only").absent("any")
         .example(r#"["smsmode"]"#).wrong(r#"["nobody"]"#);
@@ -34,8 +34,8 @@ settings! {
     CAMPAIGNS: Vec<String> = list("resend.campaigns", "list", |given| given.texts("texts"),
         "of campaigns with these ids only").absent("any").example(r#"["spring"]"#).wrong(r#"[""]"#);
     THROUGH: Through = setting("resend.through", "word", through, |through| through.as_str().to_owned(),
-        "`api`: smscope sends, by `[source.api]`; `relay`: relays with `resend.requested` among their `events` are \
-         told").default("api").example(r#""relay""#).wrong(r#""sms""#).elsewhere(TO_RESEND);
+        "`api`: smscope sends, by `[source.api]`; `relay`: relays with `resend.requested` among their `events` get \
+                  the event").default("api").example(r#""relay""#).wrong(r#""sms""#).elsewhere(TO_RESEND);
     DELAY: Duration = duration("resend.delay", |given| given.duration(SECOND..=DAY),
         "from the arrival of the failure to the next message").default("5m").example(r#""15m""#).wrong(r#""2d""#);
     ATTEMPTS: u32 = number("resend.attempts", |given| given.number(1..=10),
@@ -44,7 +44,7 @@ settings! {
         "from when the first message was sent: nothing is sent for it later").default("1h").example(r#""6h""#)
         .wrong(r#""2d""#);
     BUDGET: u32 = number("resend.budget", |given| given.number(1..=1_000_000),
-        "messages at most within any hour; what is beyond is given up").default("100").example("20").wrong("0");
+        "messages at most within any hour; further failures are given up").default("100").example("20").wrong("0");
     DRY_RUN: bool = switch("resend.dry_run", "nothing is sent; log records and metrics tell what would have been")
         .example("true").wrong(r#""yes""#);
 }

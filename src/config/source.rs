@@ -57,17 +57,17 @@ settings! {
         "any of them authenticates; several for rotation").absent("made once and stored")
         .example(r#"["0123456789abcdef0123456789abcdef"]"#).wrong(r#"["short"]"#);
     TOKEN_FILE: Vec<Secret> = secret_file("source.token_file", credentials::tokens_of_file,
-        "the same from a file, one token a line").example(r#""/etc/smscope/token""#).wrong(r#""/nonexistent/token""#);
+        "the same from a file, one token per line").example(r#""/etc/smscope/token""#).wrong(r#""/nonexistent/token""#);
     TOKEN_FILES: Vec<Secret> = setting("source.token_files", "list of paths", credentials::tokens_of_files,
         |_| "<token>".to_owned(), "the same from several files")
         .example(r#"["/etc/smscope/token", "/etc/smscope/token-new"]"#).wrong(r#"["/nonexistent/token"]"#);
-    ALLOW: Vec<IpNet> = list("source.allow", "list of addresses and networks", networks, "who may call").absent("any")
+    ALLOW: Vec<IpNet> = list("source.allow", "list of addresses and networks", networks, "clients that are accepted").absent("any")
         .example(r#"["192.0.2.0/24", "2001:db8::1"]"#).wrong(r#"["smsmode.com"]"#);
     TRUSTED_PROXIES: Vec<IpNet> = list("source.trusted_proxies", "list of addresses and networks", networks,
-        "proxies whose X-Forwarded-For is believed").absent("none").example(r#"["10.0.0.0/8"]"#)
+        "proxies whose X-Forwarded-For is trusted").absent("none").example(r#"["10.0.0.0/8"]"#)
         .wrong(r#""10.0.0.0/8""#);
     CHANNEL_IDS: Vec<String> = list("source.channel_ids", "list of texts", channel_ids,
-        "smsmode channels that may be spoken of; an event that names none may pass").absent("any")
+        "smsmode channels that are accepted; an event that names none is accepted too").absent("any")
         .example(r#"["3f0c5a1e-7a1b-4c59-9c7a-5d3b8e2f6a10"]"#).wrong(r#"[""]"#);
     HEADER_NAME: HeaderName = setting("source.header.name", "header", |given| given.parse(HEADER_EXPECTED, header_name),
         HeaderName::to_string, "a header that callers must send, in `[source.header]`").example(r#""X-Webhook-Secret""#)
@@ -79,7 +79,7 @@ settings! {
         |given| credentials::password_file_that(given, is_header_value), "the same from a file")
         .example(r#""/etc/smscope/header""#).wrong(r#""/nonexistent/header""#).beside(r#"name = "X-Webhook-Secret""#);
     USER: String = setting("source.basic.user", "text", credentials::user, String::clone,
-        "HTTP basic that callers must send, in `[source.basic]`").secret().example(r#""smsmode""#)
+        "HTTP basic that clients must send, in `[source.basic]`").secret().example(r#""smsmode""#)
         .wrong(r#""smsmode:s3cret""#).beside(r#"password = "s3cret""#);
     PASSWORD: Secret = secret("source.basic.password", "secret", credentials::password, "its password")
         .example(r#""s3cret""#).wrong(r#""""#).beside(r#"user = "smsmode""#);
@@ -96,7 +96,7 @@ settings! {
         "texts that are an opt-out, whatever their case, accents and punctuation, also with a short code behind them")
         .default_list(DEFAULT_STOP_KEYWORDS).example(r#"["STOP", "ARRET"]"#).wrong(r#""STOP""#);
     START_KEYWORDS: Vec<String> = list("source.start_keywords", "list", keywords,
-        "texts that take an opt-out back, likewise; `[]` for none").default_list(DEFAULT_START_KEYWORDS)
+        "texts that revoke an opt-out, likewise; `[]` for none").default_list(DEFAULT_START_KEYWORDS)
         .example(r#"["START"]"#).wrong(r#""START""#);
     RECIPIENT: Recipient = privacy::recipient("source.recipient", "instead of `privacy.recipient`")
         .example(r#""plain""#).wrong(r#""full""#);
@@ -104,7 +104,7 @@ settings! {
     TOKEN_VARIABLE: Vec<Secret> = variable("SMSCOPE_TOKEN", "0123456789abcdef0123456789abcdef", "tokens",
         credentials::listed_tokens, "of the one source that there is; several with commas between them").secret();
     TOKEN_FILE_VARIABLE: Vec<Secret> = variable("SMSCOPE_TOKEN_FILE", "/etc/smscope/token", "path",
-        credentials::tokens_of_file, "the same from a file, one token a line").wrong("/nonexistent/token");
+        credentials::tokens_of_file, "the same from a file, one token per line").wrong("/nonexistent/token");
 }
 
 /// What requests to no configured source are counted under, so no source may have it.
