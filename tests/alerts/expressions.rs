@@ -173,7 +173,7 @@ fn every_alert_says_what_it_has_to() {
             assert!(begins && summary.ends_with('.') && !summary.contains("{{"), "{name}: {summary}");
             let description = text(annotations, "description");
             assert!(description.ends_with('.'), "{name}: {description}");
-            assert!(description.contains("Look first") || name == "SmscopeWatchdog", "{name}");
+            assert!(description.contains("Check first") || name == "SmscopeWatchdog", "{name}");
             // "1 messages": a count stands after a colon, or is a share.
             assert!(!plural.is_match(description), "{name}: {description}");
             assert!(!description.contains("{{ $value }}"), "{name}: a number as Go prints it");
