@@ -117,6 +117,15 @@ pub fn join_logged<T>(task: Task, joined: Result<T, JoinError>) -> Option<T> {
     }
 }
 
+/// What `work` returns, which may block. It panics as that has.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        // A blocking task is not cancelled once it runs; before that, the runtime is ending.
+        Err(_) => panic!("the runtime is ending"),
+    })
+}
+
 pub const PANICKED: &str = "panicked";
 
 /// A thread whose end can be awaited.

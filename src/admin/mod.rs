@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use crate::health::Health;
 use crate::listener::tls::Handshakes;
 use crate::listener::{self, Limits, Service, text};
-use crate::tasks::Task;
+use crate::tasks::{self, Task};
 
 pub mod access;
 pub mod format;
@@ -111,7 +111,7 @@ impl Admin {
         let mut response = Response::new(Full::default());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
         let metrics = self.metrics.clone();
-        let text = tokio::task::spawn_blocking(move || metrics(format)).await.unwrap_or_default();
+        let text = tasks::blocking(move || metrics(format)).await;
         let body = packed(text.into(), headers, response.headers_mut());
         response.headers_mut().insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
         *response.body_mut() = Full::new(body);

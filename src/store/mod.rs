@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 
+use crate::diagnostics::LogThrottle;
 use crate::event::SourceName;
 use crate::ledger::Exemplar;
 use crate::ledger::catalogue::Metric;
@@ -124,10 +125,11 @@ pub enum OpenError {
 /// last checkpoint, when the last one is dropped.
 #[derive(Clone)]
 pub struct Store {
+    // Before the sender, whose end is the writer's: it has to be the last to close the database, to empty the write-ahead log.
+    readers: Arc<Readers>,
     commands: SyncSender<Command>,
     backlog: Arc<Backlog>,
     shared: Arc<Shared>,
-    readers: Arc<Readers>,
     folder: Arc<Path>,
     settings: Arc<Settings>,
 }
@@ -406,7 +408,14 @@ impl BlockingStore<'_> {
 
     /// The durable series, as of the last commit, and the store's own gauges: as last read, where the store cannot be read.
     pub fn snapshot(&self) -> Snapshot {
-        self.0.shared.snapshot(sqlite::gauges(&self.0.readers, &self.0.settings).ok())
+        static FAILURES: LogThrottle = LogThrottle::new(Duration::from_secs(600));
+        let gauges = sqlite::gauges(&self.0.readers, &self.0.settings);
+        if let Err(error) = &gauges
+            && let Some(suppressed) = FAILURES.permit()
+        {
+            tracing::error!(%error, suppressed, "cannot read the gauges of the store; those of the last reading are shown");
+        }
+        self.0.shared.snapshot(gauges.ok())
     }
 
     /// Waits for its turn among the requests, which have to be answered in time.

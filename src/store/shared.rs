@@ -136,7 +136,9 @@ impl Shared {
             }
             last.clone()
         };
-        let mut families = self.ledger().reading().families();
+        // The writer waits for the ledger no longer than it takes to copy the numbers.
+        let reading = self.ledger().reading();
+        let mut families = reading.families();
         let oldest = gauges.oldest_pending.iter().map(|(source, time)| sample(&[source.as_str()], *time)).collect();
         families.push(Family { description: &gauge::PENDING_OLDEST, samples: oldest });
         let waiting = gauges.oldest_relayed.iter().map(|(relay, since)| sample(&[relay.as_str()], *since)).collect();

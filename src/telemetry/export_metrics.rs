@@ -16,6 +16,7 @@ use super::sender::{ExportOutcome, Sender};
 use crate::diagnostics::LogThrottle;
 use crate::ledger::snapshot::Snapshot;
 use crate::process_metrics::ExportMetrics;
+use crate::tasks;
 
 /// Everything that the metrics exporter is made of.
 pub struct MetricExport<F> {
@@ -70,7 +71,7 @@ impl<F: Fn() -> Snapshot + Clone + Send + 'static> Pusher<F> {
         let mut accepted = true;
         let snapshot = self.export.snapshot.clone();
         // It blocks on the disk.
-        let Ok(snapshot) = tokio::task::spawn_blocking(snapshot).await else { return };
+        let snapshot = tasks::blocking(snapshot).await;
         let ledger = metrics(&snapshot, self.export.created, Timestamp::now());
         for request in requests(&self.export.resource, ledger) {
             let answer = self.send(&request).await;

@@ -37,6 +37,7 @@ use sha2::{Digest, Sha256};
 use crate::event::SourceName;
 use crate::ledger::snapshot::Snapshot;
 use crate::record::Entry;
+use crate::tasks;
 use crate::tasks::periodic::repeat;
 use crate::telemetry::values::Values;
 
@@ -132,11 +133,11 @@ impl Page {
     pub async fn remember(self: &Arc<Self>, shutdown: impl Future<Output = ()>) {
         let remember = || async {
             let page = self.clone();
-            let noted = tokio::task::spawn_blocking(move || {
+            tasks::blocking(move || {
                 let snapshot = (page.now)().snapshot;
                 page.history.lock().unwrap_or_else(PoisonError::into_inner).note(Timestamp::now(), &snapshot);
-            });
-            let _panicked = noted.await;
+            })
+            .await;
             Duration::from_secs(60)
         };
         repeat(Duration::ZERO, shutdown, remember).await;

@@ -82,6 +82,8 @@ fn epoch(text: &str) -> Option<Timestamp> {
 
 /// RFC 9557: `2025-04-01T16:00:10+02:00[Europe/Paris]`. What is in brackets counts where there is no offset.
 fn zoned(text: &str) -> Option<Timestamp> {
+    // Without brackets it has been tried; jiff would read a leap second too, as the second before it.
+    let text = text.ends_with(']').then_some(text)?;
     text.parse().or_else(|_| text.parse().map(|zoned: ZonedDateTime| zoned.timestamp())).ok()
 }
 

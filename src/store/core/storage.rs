@@ -85,6 +85,9 @@ pub trait Journal: Transaction {
     /// A stored event; `None` where it has expired.
     fn event(&self, position: Position) -> Result<Option<EventRow>, Self::Error>;
 
+    /// The source of a stored event, and the event that holds its request, where it does not; `None` where it has expired.
+    fn event_source(&self, position: Position) -> Result<Option<(SourceName, Option<Position>)>, Self::Error>;
+
     /// As [`Storage::event`], and `None` as well where the record cannot be read.
     fn readable_record(&self, position: Position) -> Result<Option<Record>, Self::Error>;
 
@@ -266,8 +269,6 @@ pub enum EventRequest<'a> {
 pub struct EventRow {
     pub received_at: Timestamp,
     pub record: Record,
-    /// The event that holds the request, where this one does not.
-    pub request: Option<Position>,
 }
 
 /// Arrival and body of a stored request; no body where it was erased.

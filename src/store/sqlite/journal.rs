@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::transaction::SqliteTx;
 use super::unrecognized;
-use super::values::{timestamp, unreadable};
+use super::values::{timestamp, unreadable, word};
+use crate::event::SourceName;
 use crate::record::{Entry, Kind, Position, Record};
 use crate::store::Reprocessed;
 use crate::store::core::storage::{EventRequest, EventRow, Journal, NewEvent, StoredBody};
@@ -40,14 +41,17 @@ impl Journal for SqliteTx<'_> {
 
     fn event(&self, position: Position) -> rusqlite::Result<Option<EventRow>> {
         self.connection
-            .prepare_cached("SELECT received_at, event, request FROM events WHERE id = ?1")?
+            .prepare_cached("SELECT received_at, event FROM events WHERE id = ?1")?
             .query_row([position], |row| {
-                Ok(EventRow {
-                    received_at: timestamp(row.get(0)?)?,
-                    record: from_json(1, row.get_ref(1)?.as_str()?)?,
-                    request: row.get(2)?,
-                })
+                Ok(EventRow { received_at: timestamp(row.get(0)?)?, record: from_json(1, row.get_ref(1)?.as_str()?)? })
             })
+            .optional()
+    }
+
+    fn event_source(&self, position: Position) -> rusqlite::Result<Option<(SourceName, Option<Position>)>> {
+        self.connection
+            .prepare_cached("SELECT source, request FROM events WHERE id = ?1")?
+            .query_row([position], |row| Ok((word(row, 0, SourceName::new)?, row.get(1)?)))
             .optional()
     }
 

@@ -179,7 +179,9 @@ impl ReadStore {
         mut each: impl FnMut(Option<T>, f64) -> Result<(), E>,
         mut read: impl FnMut(i64, &mut Vec<(i64, Timestamp, Option<T>)>) -> rusqlite::Result<()>,
     ) -> Result<(), E> {
-        let ends = format!("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM {table}");
+        // Two seeks: both aggregates in one query would read the whole table.
+        let ends =
+            format!("SELECT coalesce((SELECT min(id) FROM {table}), 1), coalesce((SELECT max(id) FROM {table}), 0)");
         let ends = self.connection.query_row(&ends, [], |row| Ok((row.get(0)?, row.get(1)?)));
         let (oldest, newest): (i64, i64) = ends.map_err(StoreError::from)?;
         let first = match selection.since {

@@ -93,7 +93,8 @@ impl Dump {
             }
             if let Some(event) = storage.event(Position(id))? {
                 let body = storage.request_body(Position(id))?.and_then(|(_, body)| body);
-                dump.journal.insert(Position(id), (event.request, event.record, body));
+                let request = storage.event_source(Position(id))?.and_then(|(_, request)| request);
+                dump.journal.insert(Position(id), (request, event.record, body));
             }
             if let Some(row) = storage.delivery(DeliveryId(id))? {
                 dump.deliveries.insert(DeliveryId(id), row);

@@ -34,6 +34,7 @@ pub struct Memory {
 #[derive(Clone, Debug)]
 struct StoredEvent {
     row: EventRow,
+    request: Option<Position>,
     message: Option<MessageRowId>,
     query: Option<String>,
     body: Option<Vec<u8>>,
@@ -139,14 +140,18 @@ impl Journal for Memory {
             EventRequest::StoredWith(position) => (None, Some(position)),
             EventRequest::None | EventRequest::Redacted(_) => (None, None),
         };
-        let row = EventRow { received_at: event.received_at, record: event.record.clone(), request };
+        let row = EventRow { received_at: event.received_at, record: event.record.clone() };
         let (query, body) = (raw.map(|raw| raw.query.clone()), raw.map(|raw| raw.body.to_vec()));
-        self.events.insert(position, StoredEvent { row, message: event.message, query, body });
+        self.events.insert(position, StoredEvent { row, request, message: event.message, query, body });
         Ok(position)
     }
 
     fn event(&self, position: Position) -> Done<Option<EventRow>> {
         Ok(self.events.get(&position).map(|event| event.row.clone()))
+    }
+
+    fn event_source(&self, position: Position) -> Done<Option<(SourceName, Option<Position>)>> {
+        Ok(self.events.get(&position).map(|event| (event.row.record.source.clone(), event.request)))
     }
 
     fn readable_record(&self, position: Position) -> Done<Option<Record>> {

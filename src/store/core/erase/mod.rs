@@ -27,7 +27,7 @@ pub use subjects::{Regions, Subjects};
 use super::Pseudonymizer;
 use super::records::reply_key;
 use super::storage::{MessageRow, Storage};
-use crate::event::plain_id;
+use crate::event::{SourceName, plain_id};
 use crate::record::{Kind, Position, Record};
 use crate::store::ids::{MessageRowId, OptOutSeq};
 
@@ -109,12 +109,14 @@ impl<S: Storage> Eraser<'_, S> {
 
     /// Whether the event itself was redacted now.
     fn erase_event(&mut self, found: Found, target: &Target) -> Result<bool, S::Error> {
-        let Some(event) = self.storage.event(found.position)? else { return Ok(false) };
-        let mut record = event.record;
-        self.erase_request(event.request.unwrap_or(found.position), &record, found.is_theirs, target)?;
+        let Some((source, request)) = self.storage.event_source(found.position)? else { return Ok(false) };
+        self.erase_request(request.unwrap_or(found.position), &source, found.is_theirs, target)?;
+        // A record of somebody else, which may be unreadable, is not read.
         if !found.is_theirs {
             return Ok(false);
         }
+        let Some(event) = self.storage.event(found.position)? else { return Ok(false) };
+        let mut record = event.record;
         self.erase_key(&record, event.received_at)?;
         if record.erased {
             return Ok(false);
@@ -129,7 +131,7 @@ impl<S: Storage> Eraser<'_, S> {
     fn erase_request(
         &mut self,
         position: Position,
-        record: &Record,
+        source: &SourceName,
         is_theirs: bool,
         target: &Target,
     ) -> Result<(), S::Error> {
@@ -139,7 +141,6 @@ impl<S: Storage> Eraser<'_, S> {
         else {
             return Ok(());
         };
-        let source = &record.source;
         let may_hold_several = body.as_deref().is_some_and(redact::may_hold_several);
         let rest = body.and_then(|body| redact::elements(source.as_str(), &body, &target.subjects, &target.ids));
         if rest.is_some() || may_hold_several {
