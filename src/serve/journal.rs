@@ -18,9 +18,7 @@ impl Journal for StoreJournal {
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, String> {
-        let store = self.0.clone();
-        let read = tokio::task::spawn_blocking(move || store.blocking().read(after, limit)).await;
-        read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        self.0.with_blocking(move |store| store.read(after, limit)).await.map_err(|error| error.to_string())
     }
 
     async fn advance(&self, to: Position) -> Result<(), String> {

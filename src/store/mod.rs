@@ -169,6 +169,19 @@ impl Store {
         BlockingStore(self)
     }
 
+    /// What `work` gives, on a thread that may wait.
+    ///
+    /// # Errors
+    /// Those of `work`, or it panicked.
+    pub async fn with_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(BlockingStore<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(store.blocking())).await;
+        done.unwrap_or_else(|error| Err(StoreError::Database(error.to_string())))
+    }
+
     /// Stores a submission. When this returns `Ok`, it is on disk.
     ///
     /// # Errors

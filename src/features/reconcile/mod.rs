@@ -111,9 +111,8 @@ impl Reconciler {
     pub async fn round(&self) -> Result<Tally, RoundError> {
         let limit = self.settings.max_pages * PAGE_SIZE;
         let before = Timestamp::now().checked_sub(self.settings.after).unwrap_or(Timestamp::MIN);
-        let (store, source) = (self.store.clone(), self.source.name.clone());
-        let overdue = tokio::task::spawn_blocking(move || store.blocking().overdue(&source, before, limit)).await;
-        let overdue = overdue.map_err(|error| RoundError::Unreadable(error.to_string()))?;
+        let source = self.source.name.clone();
+        let overdue = self.store.with_blocking(move |store| store.overdue(&source, before, limit)).await;
         let overdue = overdue.map_err(|error| RoundError::Unreadable(error.to_string()))?;
         if overdue.is_empty() {
             return Ok(Tally::default());

@@ -29,9 +29,9 @@ use uuid::Uuid;
 
 use crate::config::Relay;
 use crate::diagnostics::LogThrottle;
-use crate::store::Store;
 use crate::store::ids::DeliveryId;
 use crate::store::relays::{AttemptOutcome, AttemptResult, Delivery, Due, Next};
+use crate::store::{Store, StoreError};
 use crate::tasks::{Task, join_logged};
 use backoff::{BACKOFF, Health};
 use target::{DeliveryOutcome, Target};
@@ -80,7 +80,7 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
                     wake = next.map(|wait| wait.unwrap_or_default());
                 }
                 Err(error) => {
-                    tracing::warn!(relay = %worker.relay.route.relay, error, "a relay cannot read the store");
+                    tracing::warn!(relay = %worker.relay.route.relay, %error, "a relay cannot read the store");
                     wake = Some(STORE_PAUSE);
                 }
             }
@@ -105,10 +105,9 @@ pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Futu
 }
 
 impl Worker {
-    async fn due(&self, in_flight: Vec<DeliveryId>, limit: usize) -> Result<Due, String> {
-        let (store, relay) = (self.store.clone(), self.relay.route.relay.clone());
-        let read = tokio::task::spawn_blocking(move || store.blocking().due(&relay, store.now(), &in_flight, limit));
-        read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    async fn due(&self, in_flight: Vec<DeliveryId>, limit: usize) -> Result<Due, StoreError> {
+        let (relay, now) = (self.relay.route.relay.clone(), self.store.now());
+        self.store.with_blocking(move |store| store.due(&relay, now, &in_flight, limit)).await
     }
 
     /// One attempt, and its result written down.

@@ -139,10 +139,9 @@ pub async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Dura
     loop {
         // Before the reading: what comes meanwhile is another change.
         changed.mark_unchanged();
-        let (store, source) = (resender.store.clone(), resender.source.name.clone());
-        let due =
-            tokio::task::spawn_blocking(move || store.blocking().due_resends(&source, store.now(), BATCH_SIZE)).await;
-        let wake = match due.map_err(|error| error.to_string()).and_then(|due| due.map_err(|error| error.to_string())) {
+        let (source, now) = (resender.source.name.clone(), resender.store.now());
+        let due = resender.store.with_blocking(move |store| store.due_resends(&source, now, BATCH_SIZE)).await;
+        let wake = match due {
             Ok(due) => {
                 let more = !due.ids.is_empty();
                 for id in due.ids {
@@ -168,7 +167,7 @@ pub async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Dura
                 if more { Some(Duration::ZERO) } else { next.map(|wait| wait.unwrap_or_default()) }
             }
             Err(error) => {
-                tracing::warn!(source = %resender.source.name, error, "failed messages to be sent again cannot be read");
+                tracing::warn!(source = %resender.source.name, %error, "failed messages to be sent again cannot be read");
                 Some(STORE_RETRY_PAUSE)
             }
         };
