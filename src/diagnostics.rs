@@ -78,7 +78,7 @@ where
 }
 
 /// Lets a line through if it says something new, or the interval has passed since the last one, and counts the others: for a failure that
-/// comes again with each attempt, or thousands of times a second.
+/// recurs with each attempt, or thousands of times a second.
 #[derive(Debug)]
 pub struct LogThrottle {
     interval: Duration,
@@ -106,12 +106,17 @@ impl LogThrottle {
 
     /// Whether a line may be written now, whatever it says: if so, how many were suppressed since the last one.
     pub fn permit(&self) -> Option<u64> {
-        self.permit_at("", Instant::now())
+        self.permit_at("", self.interval, Instant::now())
     }
 
     /// Whether a line that says `text` may be written now.
     pub fn is_due(&self, text: &str) -> bool {
-        self.permit_at(text, Instant::now()).is_some()
+        self.is_due_after(self.interval, text)
+    }
+
+    /// The same with another interval.
+    pub fn is_due_after(&self, interval: Duration, text: &str) -> bool {
+        self.permit_at(text, interval, Instant::now()).is_some()
     }
 
     /// Whether a line was written since the last recovery, so that this one is worth another.
@@ -119,9 +124,9 @@ impl LogThrottle {
         self.state().last.take().is_some()
     }
 
-    fn permit_at(&self, text: &str, now: Instant) -> Option<u64> {
+    fn permit_at(&self, text: &str, interval: Duration, now: Instant) -> Option<u64> {
         let mut state = self.state();
-        let is_recent = |when| now.saturating_duration_since(when) < self.interval;
+        let is_recent = |when| now.saturating_duration_since(when) < interval;
         if state.last.as_ref().is_some_and(|(last, when)| last == text && is_recent(*when)) {
             state.suppressed += 1;
             return None;
@@ -232,7 +237,11 @@ mod tests {
             (50, Some(1)),
             (60, Some(0)),
         ] {
-            assert_eq!(THROTTLE.permit_at("", start + Duration::from_secs(second)), expected, "second {second}");
+            assert_eq!(
+                THROTTLE.permit_at("", THROTTLE.interval, start + Duration::from_secs(second)),
+                expected,
+                "second {second}"
+            );
         }
     }
 

@@ -15,6 +15,7 @@ use super::maintenance::MessageRound;
 use super::startup::State;
 use super::transaction::SqliteTx;
 use super::{erase, ledger, meta};
+use crate::diagnostics::LogThrottle;
 use crate::ledger::caps::LabelCaps;
 use crate::process_metrics::{self, SourceMetrics, StoreMetrics};
 use crate::record::Position;
@@ -49,8 +50,7 @@ pub struct Writer {
     check_after: Duration,
     /// Time spent on the present batch, syncs aside.
     worked: Duration,
-    /// The last failure that was logged.
-    logged: Option<(String, Instant)>,
+    failures: LogThrottle,
     pub(super) settings: Settings,
     pub(super) shared: Arc<Shared>,
     caps: LabelCaps,
@@ -106,7 +106,7 @@ impl Writer {
             recovery: Recovery::default(),
             check_after: FIRST_CHECK,
             worked: Duration::ZERO,
-            logged: None,
+            failures: LogThrottle::default(),
             settings,
             shared,
             caps: state.caps,
@@ -355,11 +355,9 @@ impl Writer {
         let text = if self.damaged.is_some() { Failure::Damaged.to_string() } else { failure.to_string() };
         let [flapping, lasting] = LOGGED_AGAIN;
         let again = if was_healthy { flapping } else { lasting };
-        if self.logged.as_ref().is_some_and(|(logged, when)| *logged == text && when.elapsed() < again) {
-            return;
+        if self.failures.is_due_after(again, &text) {
+            tracing::error!(error = text, "cannot write to the store; webhooks are answered 503 meanwhile");
         }
-        tracing::error!(error = text, "cannot write to the store; webhooks are answered 503 meanwhile");
-        self.logged = Some((text, Instant::now()));
     }
 
     /// Shows everyone what a transaction has changed.
