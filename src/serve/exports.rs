@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::Context;
 use super::journal::StoreJournal;
 use super::scrape::Scrape;
@@ -31,16 +29,15 @@ pub(super) struct Recorders {
 ///
 /// # Errors
 /// This process has one.
-pub(super) fn process_metrics(config: &Config, instance: Uuid) -> Result<Recorders, InstallError> {
-    let resource = Resource::new(&config.otlp, instance);
-    let push = config.otlp.metrics.as_ref().map(|_| ProcessPush::new(&resource)).transpose()?;
+pub(super) fn process_metrics(config: &Config, resource: &Resource) -> Result<Recorders, InstallError> {
+    let push = config.otlp.metrics.as_ref().map(|_| ProcessPush::new(resource)).transpose()?;
     let (pushed, recorder) = push.unzip();
     Ok(Recorders { scraped: Arc::new(ProcessMetrics::install(recorder)?), pushed })
 }
 
 pub(super) fn start(context: &Context<'_>, scrape: &Scrape, process: Option<ProcessPush>, supervisor: &mut Supervisor) {
-    let Context { config, store, instance, .. } = context;
-    let (resource, limit) = (Resource::new(&config.otlp, *instance), context.flush_limit());
+    let Context { config, store, instance, resource, .. } = context;
+    let limit = context.flush_limit();
     if let (Some(endpoint), Some(status)) = (&config.otlp.logs, &scrape.export) {
         let hasher = NumberHasher::new(&context.hash_key);
         let export = LogExport {
@@ -61,7 +58,7 @@ pub(super) fn start(context: &Context<'_>, scrape: &Scrape, process: Option<Proc
             sender: Sender::new(Signal::Metrics, endpoint),
             snapshot: move || scrape.snapshot(),
             process,
-            resource,
+            resource: resource.clone(),
             created: store.created_at(),
             interval: config.otlp.metric_interval,
             metrics: ExportMetrics::new(Signal::Metrics),

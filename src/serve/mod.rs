@@ -20,6 +20,7 @@ use crate::secret::Secret;
 use crate::store::{self, Store, StoreThreads};
 use crate::tasks::Task;
 use crate::telemetry::process::InstallError;
+use crate::telemetry::resource::Resource;
 
 mod admin_listener;
 mod background_jobs;
@@ -123,6 +124,7 @@ struct Context<'a> {
     /// Those in force, of each source.
     tokens: Vec<Vec<Secret>>,
     instance: Uuid,
+    resource: Resource,
     hash_key: [u8; 32],
     challenge_key: ChallengeKey,
     store: Store,
@@ -144,7 +146,8 @@ fn start(
     let tokens = tokens(config, |source| data_dir.token(source))?;
     let (instance, hash_key) = (data_dir.instance_id()?, data_dir.hash_key()?);
     // Before the store opens, and before all else that makes handles.
-    let process = exports::process_metrics(config, instance)?;
+    let resource = Resource::new(&config.otlp, instance);
+    let process = exports::process_metrics(config, &resource)?;
     let mut supervisor = Supervisor::new(config.http.shutdown_timeout);
     let store = start_store(config, data_dir, &mut supervisor)?;
     let control_socket = data_dir.listen_for_control();
@@ -154,7 +157,7 @@ fn start(
     process_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
     let challenge_key = ChallengeKey::new(&hash_key);
-    let context = Context { config, data_dir, tokens, instance, hash_key, challenge_key, store };
+    let context = Context { config, data_dir, tokens, instance, resource, hash_key, challenge_key, store };
     let scrape = Scrape::new(&context, process.scraped);
     let health = health(&context.store, supervisor.phase());
     exports::start(&context, &scrape, process.pushed, &mut supervisor);
