@@ -119,11 +119,12 @@ pub fn join_logged<T>(task: Task, joined: Result<T, JoinError>) -> Option<T> {
 
 /// What `work` returns, which may block. It panics as that has.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| match error.try_into_panic() {
-        Ok(panic) => resume_unwind(panic),
-        // A blocking task is not cancelled once it runs; before that, the runtime is ending.
-        Err(_) => panic!("the runtime is ending"),
-    })
+    match tokio::task::spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(returned) => returned,
+        Err(Ok(panic)) => resume_unwind(panic),
+        // It has not begun, for the runtime is ending: nobody waits for it.
+        Err(Err(_)) => std::future::pending().await,
+    }
 }
 
 pub const PANICKED: &str = "panicked";
