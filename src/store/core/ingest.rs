@@ -19,7 +19,7 @@ use crate::store::{IngestOutcome, Submission};
 
 /// A request that is being ingested.
 pub(super) struct RequestContext<'a> {
-    submission: &'a Submission,
+    pub(super) submission: &'a Submission,
     /// An erased person is in it, so nothing but its method and content type is stored.
     is_redacted: bool,
     /// The event that it is stored with, once there is one.
@@ -196,11 +196,10 @@ impl<S: Storage> Tx<'_, S> {
             record.trace = None;
             record.erased = true;
         }
-        record.replaces =
-            self.replaced_by(request, &submission.source, receipt, id, known_id.is_none(), submission.arrived_at)?;
+        record.replaces = self.replaced_by(request, receipt, id, known_id.is_none())?;
         self.observe(submission, receipt, &row.labels, record.delivery_ms);
         let event = self.store(request, &record, Some(id))?;
-        self.follow_resends(receipt, &record, id, &row, event, &changes, submission.arrived_at)?;
+        self.follow_resends(receipt, &record, id, &row, event, &changes)?;
         Ok(Dedup::New)
     }
 

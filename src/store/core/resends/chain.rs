@@ -2,16 +2,16 @@
 
 use jiff::Timestamp;
 
-use crate::event::{Receipt, SourceName};
+use crate::event::Receipt;
 use crate::ledger::catalogue::Metric;
 use crate::lifecycle::Change;
 use crate::record::{Position, Record};
 use crate::route::resend_rule;
-use crate::store::CLOCK_SKEW;
 use crate::store::core::Tx;
 use crate::store::core::ingest::RequestContext;
 use crate::store::core::storage::{MessageRow, ResendRow, ResendState, Storage};
 use crate::store::ids::{KeyedHash, MessageRowId, ResendId};
+use crate::store::{CLOCK_SKEW, Submission};
 
 /// How a chain of messages that stand for one another ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,6 @@ impl ChainOutcome {
 impl<S: Storage> Tx<'_, S> {
     /// Notes the failure of a message, where a rule wants it resent; and what an outcome means for the message that it stands for.
     /// `event`: that of the receipt.
-    #[expect(clippy::too_many_arguments, reason = "all of one receipt, known to its caller alone")]
     pub(in crate::store::core) fn follow_resends(
         &mut self,
         receipt: &Receipt,
@@ -43,9 +42,8 @@ impl<S: Storage> Tx<'_, S> {
         row: &MessageRow,
         event: Position,
         changes: &[Change],
-        arrived_at: Timestamp,
     ) -> Result<(), S::Error> {
-        let settings = self.settings;
+        let (settings, arrived_at) = (self.settings, row.last_event);
         if settings.resends.is_empty() {
             return Ok(());
         }
@@ -103,11 +101,9 @@ impl<S: Storage> Tx<'_, S> {
     pub(in crate::store::core) fn replaced_by(
         &mut self,
         request: &mut RequestContext<'_>,
-        source: &SourceName,
         receipt: &Receipt,
         message: MessageRowId,
         is_first: bool,
-        arrived_at: Timestamp,
     ) -> Result<Option<String>, S::Error> {
         if self.settings.resends.is_empty() {
             return Ok(None);
@@ -115,7 +111,8 @@ impl<S: Storage> Tx<'_, S> {
         if let Some(resend) = request.answers.take() {
             self.link(resend, message)?;
         }
-        let at = receipt.accepted_at.or(receipt.sent_at).unwrap_or(arrived_at);
+        let Submission { source, arrived_at, .. } = request.submission;
+        let at = receipt.accepted_at.or(receipt.sent_at).unwrap_or(*arrived_at);
         if is_first
             && let Some(key) = self.expected(source.as_str(), receipt)
             && let Some(resend) = self.storage.resend_expecting(key, at, CLOCK_SKEW)?
