@@ -169,13 +169,12 @@ impl<S: Storage> Tx<'_, S> {
                     Some(relayed) => relayed.push(route.relay.clone()),
                 }
             }
-            let is_first = self.storage.first_in_order(&route.relay, key, DeliveryState::Due)?.is_none()
-                && self.storage.first_in_order(&route.relay, key, DeliveryState::Blocked)?.is_none();
+            let waits = self.storage.is_queued(&route.relay, key)?;
             self.storage.insert_delivery(&DeliveryRow {
                 relay: route.relay.clone(),
                 event,
                 ordering_key: key,
-                state: if is_first { DeliveryState::Due } else { DeliveryState::Blocked },
+                state: if waits { DeliveryState::Blocked } else { DeliveryState::Due },
                 due_at: received_at,
                 since: received_at,
                 attempts: 0,

@@ -118,6 +118,9 @@ pub trait Outbox: Transaction {
 
     fn delete_delivery(&mut self, id: DeliveryId) -> Result<(), Self::Error>;
 
+    /// Whether a delivery with an ordering key is not dead.
+    fn is_queued(&self, relay: &RelayName, key: OrderingKey) -> Result<bool, Self::Error>;
+
     /// The oldest delivery with an ordering key in a state.
     fn first_in_order(
         &self,

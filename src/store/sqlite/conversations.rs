@@ -9,7 +9,12 @@ use crate::store::core::storage::{Conversations, NewOptOut, OptOuts};
 use crate::store::ids::{KeyedHash, MessageRowId, OptOutSeq};
 use crate::store::opt_outs::OptOut;
 
-const COLUMNS: &str = "id, number, source, sender, state = 'out', since, origin";
+/// A query of opt-outs, as [`read`] takes them.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!("SELECT id, number, source, sender, state = 'out', since, origin FROM opt_outs WHERE ", $condition)
+    };
+}
 
 impl OptOuts for SqliteTx<'_> {
     fn opt_outs_of(&self, source: &SourceName, person: &str) -> rusqlite::Result<Vec<OptOut>> {
@@ -68,7 +73,7 @@ impl Conversations for SqliteTx<'_> {
 /// All that a person has said to senders of `source`.
 pub fn opt_outs_of(connection: &Connection, source: &SourceName, person: &str) -> rusqlite::Result<Vec<OptOut>> {
     connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM opt_outs WHERE source = ?1 AND person = ?2 ORDER BY id"))?
+        .prepare_cached(select!("source = ?1 AND person = ?2 ORDER BY id"))?
         .query_map(params![source.as_str(), person], read)?
         .collect()
 }
@@ -76,7 +81,7 @@ pub fn opt_outs_of(connection: &Connection, source: &SourceName, person: &str) -
 /// Up to `limit` changes after `seq`, in their order. Of one person to one sender only the latest is there.
 pub fn opt_outs_after(connection: &Connection, seq: OptOutSeq, limit: usize) -> rusqlite::Result<Vec<OptOut>> {
     connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM opt_outs WHERE id > ?1 ORDER BY id LIMIT ?2"))?
+        .prepare_cached(select!("id > ?1 ORDER BY id LIMIT ?2"))?
         .query_map(params![seq, limit as i64], read)?
         .collect()
 }

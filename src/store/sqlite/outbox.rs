@@ -15,6 +15,16 @@ use crate::store::relays::{Delivery, Due, LONGEST_WAIT, StoredRequest, Undeliver
 const DUE: &str = DeliveryState::Due.as_str();
 const BLOCKED: &str = DeliveryState::Blocked.as_str();
 
+/// A query of whole rows, as [`read`] takes them.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, relay, event, ordering_key, state, due_at, since, attempts, error FROM relay_deliveries WHERE ",
+            $condition
+        )
+    };
+}
+
 impl Outbox for SqliteTx<'_> {
     fn insert_delivery(&mut self, row: &DeliveryRow) -> rusqlite::Result<()> {
         self.connection
@@ -37,9 +47,7 @@ impl Outbox for SqliteTx<'_> {
 
     fn delivery(&self, id: DeliveryId) -> rusqlite::Result<Option<DeliveryRow>> {
         self.connection
-            .prepare_cached(
-                "SELECT id, relay, event, ordering_key, state, due_at, since, attempts, error FROM relay_deliveries WHERE id = ?1",
-            )?
+            .prepare_cached(select!("id = ?1"))?
             .query_row([id], |row| read(row).map(|(_, row)| row))
             .optional()
     }
@@ -62,6 +70,14 @@ impl Outbox for SqliteTx<'_> {
 
     fn delete_delivery(&mut self, id: DeliveryId) -> rusqlite::Result<()> {
         self.connection.prepare_cached("DELETE FROM relay_deliveries WHERE id = ?1")?.execute([id]).map(drop)
+    }
+
+    fn is_queued(&self, relay: &RelayName, key: OrderingKey) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached(
+                "SELECT 1 FROM relay_deliveries WHERE relay = ?1 AND ordering_key = ?2 AND state <> 'dead'",
+            )?
+            .exists(params![relay.as_str(), key])
     }
 
     fn first_in_order(
@@ -103,10 +119,7 @@ impl Outbox for SqliteTx<'_> {
 
     fn dead_letters_after(&self, id: DeliveryId, limit: usize) -> rusqlite::Result<Vec<(DeliveryId, DeliveryRow)>> {
         self.connection
-            .prepare_cached(
-                "SELECT id, relay, event, ordering_key, state, due_at, since, attempts, error FROM relay_deliveries \
-                 WHERE id > ?1 AND state = 'dead' ORDER BY id LIMIT ?2",
-            )?
+            .prepare_cached(select!("id > ?1 AND state = 'dead' ORDER BY id LIMIT ?2"))?
             .query_map(params![id, limit as i64], read)?
             .collect()
     }

@@ -13,20 +13,15 @@ use crate::store::core::storage::{ResendRow, ResendState, Resends};
 use crate::store::ids::{KeyedHash, MessageRowId, ResendId};
 use crate::store::resends::{ChainOutcome, DueResends, LONGEST_WAIT};
 
-const COLUMNS: &str =
-    "id, rule, source, message, event, attempt, state, due_at, deadline, requested_at, expects, replacement, outcome";
-
-impl SqliteTx<'_> {
-    fn one_resend(
-        &self,
-        condition: &str,
-        value: impl rusqlite::ToSql,
-    ) -> rusqlite::Result<Option<(ResendId, ResendRow)>> {
-        self.connection
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM resends WHERE {condition}"))?
-            .query_row([value], read)
-            .optional()
-    }
+/// A query of whole rows, as [`read`] takes them.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, rule, source, message, event, attempt, state, due_at, deadline, requested_at, expects, replacement, ",
+            "outcome FROM resends WHERE ",
+            $condition
+        )
+    };
 }
 
 impl Resends for SqliteTx<'_> {
@@ -54,7 +49,7 @@ impl Resends for SqliteTx<'_> {
     }
 
     fn resend(&self, id: ResendId) -> rusqlite::Result<Option<ResendRow>> {
-        Ok(self.one_resend("id = ?1", id)?.map(|(_, row)| row))
+        self.connection.prepare_cached(select!("id = ?1"))?.query_row([id], |row| Ok(read(row)?.1)).optional()
     }
 
     fn put_resend(&mut self, id: ResendId, row: &ResendRow) -> rusqlite::Result<()> {
@@ -77,7 +72,7 @@ impl Resends for SqliteTx<'_> {
     }
 
     fn resend_replaced_by(&self, message: MessageRowId) -> rusqlite::Result<Option<(ResendId, ResendRow)>> {
-        self.one_resend("replacement = ?1", message)
+        self.connection.prepare_cached(select!("replacement = ?1"))?.query_row([message], read).optional()
     }
 
     fn resend_expecting(&self, key: KeyedHash, at: Timestamp, skew: Duration) -> rusqlite::Result<Option<ResendId>> {
@@ -89,10 +84,7 @@ impl Resends for SqliteTx<'_> {
     }
 
     fn unfinished_resends(&self) -> rusqlite::Result<Vec<(ResendId, ResendRow)>> {
-        self.connection
-            .prepare(&format!("SELECT {COLUMNS} FROM resends WHERE state IN ('waiting', 'sending') ORDER BY id"))?
-            .query_map([], read)?
-            .collect()
+        self.connection.prepare(select!("state IN ('waiting', 'sending') ORDER BY id"))?.query_map([], read)?.collect()
     }
 
     fn resends_requested_after(&self, rule: &RelayName, since: Timestamp) -> rusqlite::Result<u32> {

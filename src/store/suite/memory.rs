@@ -217,6 +217,11 @@ impl Outbox for Memory {
         Ok(())
     }
 
+    fn is_queued(&self, relay: &RelayName, key: OrderingKey) -> Done<bool> {
+        let is_it = |row: &DeliveryRow| row.relay == *relay && row.ordering_key == key;
+        Ok(self.deliveries.values().any(|row| is_it(row) && row.state != DeliveryState::Dead))
+    }
+
     fn first_in_order(&self, relay: &RelayName, key: OrderingKey, state: DeliveryState) -> Done<Option<DeliveryId>> {
         let is_it = |row: &DeliveryRow| row.relay == *relay && row.ordering_key == key && row.state == state;
         Ok(self.deliveries.iter().find(|(_, row)| is_it(row)).map(|(id, _)| *id))
