@@ -399,8 +399,7 @@ fn no_module_imports_one_above_it_and_what_is_pure_is_pure() {
 fn sql_is_in_one_folder_and_the_rules_of_the_store_know_none() {
     for (path, source) in sources("store") {
         let path = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        let may_have_sql = path.starts_with("src/store/sqlite/") || path.starts_with("src/store/suite/");
-        assert!(may_have_sql || !source.contains("rusqlite"), "{path} has SQL");
+        assert!(path.starts_with("src/store/sqlite/") || !source.contains("rusqlite"), "{path} has SQL");
         for outer in ["sqlite::", "rusqlite", "std::fs", "tokio", "process_metrics", "::now("] {
             assert!(!path.starts_with("src/store/core/") || !source.contains(outer), "{path} has {outer}");
         }

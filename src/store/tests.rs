@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::event::{Country, Event, Network, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Status, Unrecognized};
 use crate::record::Kind;
+use crate::store::sqlite::harness::column;
 
 mod relays;
 mod resends;
@@ -359,12 +360,7 @@ async fn old_events_go_but_what_is_known_of_their_messages_stays_for_as_long_as_
     let opened = Opened::new(&folder, Settings { retention: DAY, ..settings() });
     assert_eq!(opened.commit(vec![delivered("kept")]).await, Ok(IngestOutcome::Duplicate));
     assert_eq!(opened.commit(vec![Event::Reply(Box::new(reply("kept")))]).await, Ok(IngestOutcome::Duplicate));
-    let rows = |sql: &str| -> i64 {
-        rusqlite::Connection::open(folder.path().join("smscope.db"))
-            .unwrap()
-            .query_row(sql, [], |row| row.get(0))
-            .unwrap()
-    };
+    let rows = |sql: &str| column::<i64>(folder.path(), sql)[0];
     opened.eventually("the oldest message is pruned", |_| rows("SELECT count(*) FROM messages") == 2).await;
     assert_eq!(rows("SELECT count(*) FROM receipt_keys"), 2);
     assert_eq!(rows("SELECT count(*) FROM event_keys"), 1);
@@ -440,15 +436,10 @@ async fn a_request_is_kept_raw_once_however_many_events_it_holds() {
     opened.commit(vec![enroute("a")]).await.unwrap();
     opened.commit(vec![enroute("a"), enroute("b"), junk(1)]).await.unwrap();
     drop(opened);
-    let connection = rusqlite::Connection::open(folder.path().join("smscope.db")).unwrap();
-    let rows: Vec<(i64, Option<i64>, bool)> = connection
-        .prepare("SELECT id, request, body IS NULL FROM events ORDER BY id")
-        .unwrap()
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    assert_eq!(rows, [(1, None, false), (2, None, false), (3, Some(2), true)]);
+    let (folder, of_events) = (folder.path(), "FROM events ORDER BY id");
+    assert_eq!(column::<i64>(folder, &format!("SELECT id {of_events}")), [1, 2, 3]);
+    assert_eq!(column::<Option<i64>>(folder, &format!("SELECT request {of_events}")), [None, None, Some(2)]);
+    assert_eq!(column::<bool>(folder, &format!("SELECT body IS NULL {of_events}")), [false, false, true]);
 }
 
 #[test]

@@ -52,6 +52,8 @@ mod writer;
 #[cfg(test)]
 mod erase_tests;
 #[cfg(test)]
+pub mod harness;
+#[cfg(test)]
 mod writer_tests;
 
 pub use connection::Readers;

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 
 use super::actions::{Action, Dump, Reaction};
 use super::on_memory::OnMemory;
-use super::on_sqlite::OnSqlite;
 use super::{Harness, Settings};
 use crate::event::{Country, Event, Outcome, Reason, Receipt, Reply, ReplyKind};
 use crate::record::{Kind, MatchedBy, Position, Through};
@@ -20,6 +19,7 @@ use crate::store::ids::{DeliveryId, MessageRowId, ResendId};
 use crate::store::opt_outs::Scope;
 use crate::store::relays::{AttemptOutcome, AttemptResult, DeadLetterFilter, Next};
 use crate::store::resends::{ChainOutcome, ResendResult, ResendStep, SendDecision, SendResult};
+use crate::store::sqlite::harness::OnSqlite;
 use crate::store::tests::{delivered, enroute, junk, receipt, reply, settings, submission_at};
 
 macro_rules! on_every_store {

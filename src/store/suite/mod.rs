@@ -7,14 +7,13 @@ mod behaviors;
 mod memory;
 mod model;
 mod on_memory;
-mod on_sqlite;
 
-use actions::{Action, Dump, Reaction};
+pub use actions::{Action, Dump, Reaction};
 
 use super::Settings;
 
 /// A store to be tested.
-trait Harness {
+pub trait Harness {
     /// An empty store.
     fn new(settings: Settings) -> Self;
 

@@ -8,7 +8,6 @@ use proptest::prelude::*;
 
 use super::actions::{Action, Dump};
 use super::on_memory::OnMemory;
-use super::on_sqlite::OnSqlite;
 use super::{Harness, Settings};
 use crate::event::{Event, Outcome, Reason, Receipt, Reply, ReplyKind};
 use crate::lifecycle::State;
@@ -19,6 +18,7 @@ use crate::store::ids::{DeliveryId, MessageRowId, ResendId};
 use crate::store::opt_outs::{OptOutChange, Scope};
 use crate::store::relays::{AttemptOutcome, AttemptResult, DeadLetterFilter, Next};
 use crate::store::resends::{ResendStep, SendResult};
+use crate::store::sqlite::harness::OnSqlite;
 use crate::store::tests::{junk, receipt, reply, settings, source, submission_at};
 
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -242,11 +242,8 @@ async fn an_erasure_leaves_nothing_of_the_person_in_what_was_asked_for() {
         let kept = (record.erased, record.number, record.text, record.ref_client, record.resend.is_some());
         assert_eq!(kept, (true, None, None, None, record.kind == Kind::Resend), "{:?}", record.kind);
     }
-    let expects: Option<i64> = rusqlite::Connection::open(bench.folder.path().join("smscope.db"))
-        .unwrap()
-        .query_row("SELECT expects FROM resends", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(expects, None);
+    let expects: Vec<Option<i64>> = column(bench.folder.path(), "SELECT expects FROM resends");
+    assert_eq!(expects, [None]);
 }
 
 #[tokio::test]

@@ -1,18 +1,21 @@
-//! SQLite's store under test: its statements and its lookup, without the writer's thread and files.
+//! SQLite's store under test by the suite that every store passes: its statements and its lookup, without the writer's thread and
+//! files. And what tests ask of a database file.
 
 use std::cell::RefCell;
+use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::types::FromSql;
 
-use super::Harness;
-use super::actions::{Action, Dump, Reaction};
+use super::connection::connect_to_read;
+use super::lookup::Lookup;
+use super::transaction::SqliteTx;
+use super::{ledger, meta, schema};
 use crate::ledger::Ledger;
 use crate::ledger::caps::LabelCaps;
 use crate::store::Settings;
 use crate::store::core::{Pseudonymizer, Tx};
-use crate::store::sqlite::lookup::Lookup;
-use crate::store::sqlite::transaction::SqliteTx;
-use crate::store::sqlite::{ledger, meta, schema};
+use crate::store::suite::{Action, Dump, Harness, Reaction};
 
 pub struct OnSqlite {
     settings: Settings,
@@ -85,4 +88,12 @@ impl Harness for OnSqlite {
     fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// The first column of each row of a query on the store in `folder`.
+pub fn column<T: FromSql>(folder: &Path, sql: &str) -> Vec<T> {
+    let connection = connect_to_read(folder).unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
+    let values = statement.query_map([], |row| row.get(0)).unwrap();
+    values.collect::<rusqlite::Result<_>>().unwrap()
 }
