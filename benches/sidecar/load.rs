@@ -1,135 +1,208 @@
-//! The load: receipts as smsmode sends them, each of a message of its own, every one of which must be accepted.
+//! The load: receipts as smsmode sends them, every one of which must be accepted.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use crate::Result;
 use crate::server::Server;
+use crate::usage::Used;
 
-const WARM_UP: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_millis(500);
 
 /// Makes message ids that no other load on the same store has made.
 static RUN: AtomicU64 = AtomicU64::new(0);
+/// All receipts of this process that were accepted.
+static ACCEPTED: AtomicU64 = AtomicU64::new(0);
+
+pub fn accepted() -> u64 {
+    ACCEPTED.load(Ordering::Relaxed)
+}
+
+/// What a load has shown of its server.
+pub struct Measured {
+    pub per_second: f64,
+    pub used: Used,
+    /// Of the answers, in order.
+    times: Vec<Duration>,
+}
+
+impl Measured {
+    fn new(mut times: Vec<Duration>, used: Used) -> Self {
+        times.sort_unstable();
+        Self { per_second: times.len() as f64 / used.time.as_secs_f64(), used, times }
+    }
+
+    pub fn cpu_microseconds(&self) -> f64 {
+        self.used.cpu.as_secs_f64() * 1e6 / self.times.len() as f64
+    }
+
+    pub fn kilobytes_written(&self) -> f64 {
+        self.used.bytes_written / 1e3 / self.times.len() as f64
+    }
+
+    /// The time within which this share of the requests was answered.
+    pub fn milliseconds(&self, share: f64) -> f64 {
+        self.times[((self.times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
+    }
+}
+
+/// As much as `connections` closed loops can send.
+pub async fn closed(server: &Server, connections: usize, time: Duration) -> Result<Measured> {
+    let connections = Connection::open_all(server, connections).await?;
+    let begin = Instant::now() + WARM_UP;
+    let end = begin + time;
+    let mut tasks = JoinSet::new();
+    for mut connection in connections {
+        tasks.spawn(async move {
+            let mut times = Vec::new();
+            while Instant::now() < end {
+                let sent = Instant::now();
+                connection.send().await?;
+                if (begin..end).contains(&Instant::now()) {
+                    times.push(sent.elapsed());
+                }
+            }
+            Result::Ok(times)
+        });
+    }
+    sleep_until(begin).await;
+    let before = server.usage()?;
+    sleep_until(end).await;
+    let used = before.until_now()?;
+    Ok(Measured::new(all(tasks).await?, used))
+}
+
+/// `rate` requests per second, evenly spaced, at times that are fixed in advance. An answer's time counts from the moment at which its
+/// request was due, so that what waits behind a slow answer counts too.
+pub async fn open(server: &Server, connections: usize, rate: f64, time: Duration) -> Result<Measured> {
+    let connections = Connection::open_all(server, connections).await?;
+    let spacing = Duration::from_secs_f64(connections.len() as f64 / rate);
+    let before = server.usage()?;
+    let begin = Instant::now();
+    let mut tasks = JoinSet::new();
+    for mut connection in connections {
+        let mut due = begin + Duration::from_secs_f64(connection.number as f64 / rate);
+        tasks.spawn(async move {
+            let mut times = Vec::new();
+            while due < begin + time {
+                sleep_until(due).await;
+                connection.send().await?;
+                times.push(due.elapsed());
+                due += spacing;
+            }
+            Result::Ok(times)
+        });
+    }
+    let times = all(tasks).await?;
+    // Idle time after the last answer counts as well.
+    sleep_until(begin + time).await;
+    Ok(Measured::new(times, before.until_now()?))
+}
+
+/// `messages` messages that stay pending. Gives one of them.
+pub async fn fill(server: &Server, connections: usize, messages: usize) -> Result<Message> {
+    let mut tasks = JoinSet::new();
+    let connections = Connection::open_all(server, connections).await?;
+    let one = Message::new(connections[0].run, 0, 0);
+    let count = connections.len();
+    for mut connection in connections {
+        let share = messages / count + usize::from(connection.number < messages % count);
+        tasks.spawn(async move {
+            for message in 0..share {
+                connection.post("ENROUTE", message).await?;
+            }
+            Result::Ok(Vec::new())
+        });
+    }
+    all(tasks).await?;
+    Ok(one)
+}
+
+/// One receipt on a new connection.
+pub async fn once(server: &Server) -> Result<()> {
+    for mut connection in Connection::open_all(server, 1).await? {
+        connection.send().await?;
+    }
+    Ok(())
+}
+
+async fn all(mut tasks: JoinSet<Result<Vec<Duration>>>) -> Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    while let Some(finished) = tasks.join_next().await {
+        times.extend(finished??);
+    }
+    Ok(times)
+}
 
 struct Connection {
     stream: TcpStream,
     path: String,
-    status: &'static str,
     run: u64,
     number: usize,
     sent: usize,
 }
 
 impl Connection {
-    async fn open(server: &Server, status: &'static str, run: u64, number: usize) -> Result<Self> {
-        let stream = TcpStream::connect(server.address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, path: server.path.clone(), status, run, number, sent: 0 })
+    async fn open_all(server: &Server, connections: usize) -> Result<Vec<Self>> {
+        let run = RUN.fetch_add(1, Ordering::Relaxed);
+        let mut opened = Vec::new();
+        for number in 0..connections {
+            let stream = TcpStream::connect(server.address).await?;
+            stream.set_nodelay(true)?;
+            opened.push(Self { stream, path: server.path.clone(), run, number, sent: 0 });
+        }
+        Ok(opened)
     }
 
+    /// The next receipt: the first of a message, then its second, then the first of another message.
     async fn send(&mut self) -> Result<()> {
+        let status = if self.sent.is_multiple_of(2) { "ENROUTE" } else { "DELIVERED" };
         self.sent += 1;
-        let request = request(&self.path, self.status, self.run, self.number, self.sent);
+        self.post(status, self.sent.div_ceil(2)).await
+    }
+
+    async fn post(&mut self, status: &str, message: usize) -> Result<()> {
+        let request = Message::new(self.run, self.number, message).receipt(&self.path, status);
         self.stream.write_all(request.as_bytes()).await?;
         let mut answer = [0; 512];
         let length = self.stream.read(&mut answer).await?;
         if !answer[..length].ends_with(br#"{"result":"accepted"}"#) {
             return Err(format!("unexpected answer: {}", String::from_utf8_lossy(&answer[..length])).into());
         }
+        ACCEPTED.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
 
-/// As much as `connections` closed loops can send. Gives answers per second once warm, and the number of all answers.
-pub async fn closed(server: &Server, connections: usize, time: Duration) -> Result<(f64, u64)> {
-    let run = RUN.fetch_add(1, Ordering::Relaxed);
-    let (count, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let mut tasks = Vec::new();
-    for number in 0..connections {
-        let mut connection = Connection::open(server, "DELIVERED", run, number).await?;
-        let (count, stop) = (count.clone(), stop.clone());
-        tasks.push(tokio::spawn(async move {
-            while !stop.load(Ordering::Relaxed) {
-                connection.send().await?;
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-            Result::Ok(())
-        }));
-    }
-    tokio::time::sleep(WARM_UP).await;
-    let (started, before) = (Instant::now(), count.load(Ordering::Relaxed));
-    tokio::time::sleep(time).await;
-    let (took, after) = (started.elapsed(), count.load(Ordering::Relaxed));
-    stop.store(true, Ordering::Relaxed);
-    for task in tasks {
-        task.await??;
-    }
-    Ok(((after - before) as f64 / took.as_secs_f64(), count.load(Ordering::Relaxed)))
+/// What identifies a message.
+pub struct Message {
+    pub id: String,
+    pub recipient: String,
+    pub reference: String,
 }
 
-/// `messages` messages that stay pending.
-pub async fn fill(server: &Server, connections: usize, messages: usize) -> Result<()> {
-    let run = RUN.fetch_add(1, Ordering::Relaxed);
-    let mut tasks = Vec::new();
-    for number in 0..connections {
-        let mut connection = Connection::open(server, "ENROUTE", run, number).await?;
-        let share = messages / connections + usize::from(number < messages % connections);
-        tasks.push(tokio::spawn(async move {
-            for _ in 0..share {
-                connection.send().await?;
-            }
-            Result::Ok(())
-        }));
+impl Message {
+    fn new(run: u64, connection: usize, number: usize) -> Self {
+        Self {
+            id: format!("5f0c{run:04x}-{connection:04x}-4d3b-8f17-{number:012x}"),
+            recipient: format!("336{:08}", (connection * 100_000 + number) % 100_000_000),
+            reference: format!("order-{connection}-{number}"),
+        }
     }
-    for task in tasks {
-        task.await??;
-    }
-    Ok(())
-}
 
-/// `rate` requests a second, evenly spaced. Gives the answer times in order, from the moment at which each was due: what waits
-/// behind a slow answer counts too.
-pub async fn open(server: &Server, connections: usize, rate: f64, time: Duration) -> Result<Vec<Duration>> {
-    let run = RUN.fetch_add(1, Ordering::Relaxed);
-    let spacing = Duration::from_secs_f64(connections as f64 / rate);
-    let mut opened = Vec::new();
-    for number in 0..connections {
-        opened.push(Connection::open(server, "DELIVERED", run, number).await?);
+    fn receipt(&self, path: &str, status: &str) -> String {
+        let Self { id, recipient, reference } = self;
+        let body = format!(
+            r#"{{"messageId":"{id}","acceptedAt":"2026-04-01T16:00:08","sentDate":"2026-04-01T16:00:08","channel":{{"channelId":"9a6f0e56-5b0a-4d4c-b0c5-6f5d29f4b6f1","name":"main","type":"SMS","flow":"TRANSACTIONAL"}},"type":"SMS","direction":"MT","recipient":{{"to":"{recipient}"}},"from":"ACME","body":{{"text":"Your order is ready for pick-up.","encoding":"GSM7","messagePartCount":1,"length":32}},"price":{{"amount":"0.045","currency":"EUR"}},"status":{{"deliveryDate":"2026-04-01T16:00:11","value":"{status}","lookup":{{"mccMnc":"20801","country":"France","network":"Orange"}}}},"refClient":"{reference}","campaignId":null,"href":"https://rest.example.com/sms/v1/messages/5f0c6a52"}}"#,
+        );
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
     }
-    let begin = tokio::time::Instant::now() + Duration::from_millis(100);
-    let mut tasks = Vec::new();
-    for mut connection in opened {
-        let mut due = begin + spacing.mul_f64(connection.number as f64 / connections as f64);
-        tasks.push(tokio::spawn(async move {
-            let mut times = Vec::new();
-            while due < begin + time {
-                tokio::time::sleep_until(due).await;
-                connection.send().await?;
-                times.push(due.elapsed());
-                due += spacing;
-            }
-            Result::Ok(times)
-        }));
-    }
-    let mut times = Vec::new();
-    for task in tasks {
-        times.extend(task.await??);
-    }
-    times.sort_unstable();
-    Ok(times)
-}
-
-fn request(path: &str, status: &str, run: u64, connection: usize, number: usize) -> String {
-    let body = format!(
-        r#"{{"messageId":"5f0c{run:04x}-{connection:04x}-4d3b-8f17-{number:012x}","acceptedAt":"2026-04-01T16:00:08","sentDate":"2026-04-01T16:00:08","channel":{{"channelId":"9a6f0e56-5b0a-4d4c-b0c5-6f5d29f4b6f1","name":"main","type":"SMS","flow":"TRANSACTIONAL"}},"type":"SMS","direction":"MT","recipient":{{"to":"336{:08}"}},"from":"ACME","body":{{"text":"Your order is ready for pick-up.","encoding":"GSM7","messagePartCount":1,"length":32}},"price":{{"amount":"0.045","currency":"EUR"}},"status":{{"deliveryDate":"2026-04-01T16:00:11","value":"{status}","lookup":{{"mccMnc":"20801","country":"France","network":"Orange"}}}},"refClient":"order-{number}","campaignId":null,"href":"https://rest.example.com/sms/v1/messages/5f0c6a52"}}"#,
-        (connection * 100_000 + number) % 100_000_000,
-    );
-    format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
 }

@@ -3,9 +3,8 @@
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -17,57 +16,82 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpSocket;
 
 use crate::Result;
+use crate::usage::{self, Usage};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Which smscope, and whether it exports.
+#[derive(Clone)]
+pub struct Program {
+    path: PathBuf,
+    collector: Option<SocketAddr>,
+}
+
+impl Program {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), collector: None }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn exporting_to(&self, collector: SocketAddr) -> Self {
+        Self { collector: Some(collector), ..self.clone() }
+    }
+
+    /// Starts it on this data directory, and waits until it accepts webhooks.
+    pub fn start(&self, data: &Path) -> Result<Server> {
+        let mut process = self.command(data).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let line = first_line(&mut process, |line| line.starts_with("callback URL"))?;
+        let url = line.rsplit("http://").next().ok_or("no URL")?;
+        let (address, path) = url.split_once('/').ok_or("no path")?;
+        Ok(Server { address: address.parse()?, path: format!("/{}", path.replace("<token>", TOKEN)), process })
+    }
+
+    /// One of its commands, until it has ended.
+    pub fn run(&self, data: &Path, arguments: &[&str]) -> Result<()> {
+        let status = self.command(data).args(arguments).stdout(Stdio::null()).status()?;
+        status.success().then_some(()).ok_or_else(|| format!("smscope {arguments:?} ended with {status}").into())
+    }
+
+    fn command(&self, data: &Path) -> Command {
+        let mut command = Command::new(&self.path);
+        command
+            .env("SMSCOPE_LISTEN", "127.0.0.1:0")
+            .env("SMSCOPE_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("SMSCOPE_DATA_DIR", data)
+            .env("SMSCOPE_TOKEN", TOKEN);
+        if let Some(collector) = self.collector {
+            command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"));
+        }
+        command
+    }
+}
 
 pub struct Server {
     pub address: SocketAddr,
     /// Where the load is sent.
     pub path: String,
-    /// From the start of the process until it takes webhooks.
-    pub ready_after: Duration,
     process: Child,
 }
 
 impl Server {
     /// A bare hyper server; `answer` is all that it ever says.
     pub fn bare(answer: &str) -> Result<Self> {
-        let started = Instant::now();
         let mut command = Command::new(std::env::current_exe()?);
         let mut process = command.args(["bare", answer]).stdout(Stdio::piped()).spawn()?;
         let line = first_line(&mut process, |_| true)?;
-        Ok(Self { address: line.parse()?, path: "/".into(), ready_after: started.elapsed(), process })
+        Ok(Self { address: line.parse()?, path: "/".into(), process })
     }
 
-    /// smscope on this data directory, exporting to `collector` if there is one.
-    pub fn smscope(data: &Path, collector: Option<SocketAddr>) -> Result<Self> {
-        let started = Instant::now();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_smscope"));
-        command
-            .env("SMSCOPE_LISTEN", "127.0.0.1:0")
-            .env("SMSCOPE_ADMIN_LISTEN", "127.0.0.1:0")
-            .env("SMSCOPE_DATA_DIR", data);
-        if let Some(collector) = collector {
-            command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"));
-        }
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let line = first_line(&mut process, |line| line.starts_with("callback URL"))?;
-        let ready_after = started.elapsed();
-        let url = line.rsplit("http://").next().ok_or("no URL")?;
-        let (address, path) = url.split_once('/').ok_or("no path")?;
-        Ok(Self { address: address.parse()?, path: format!("/{path}"), ready_after, process })
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self.process.id())
     }
 
-    /// User and system time so far (Linux; a tick is 10 ms).
-    pub fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
-    }
-
-    /// Resident memory in MB (Linux).
-    pub fn resident_megabytes(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN) * 1024.0 / 1e6
+    /// Resident memory in MB: now, and at its peak.
+    pub fn resident_megabytes(&self) -> (f64, f64) {
+        usage::resident_megabytes(self.process.id())
     }
 
     /// Ends it as an operator would.
