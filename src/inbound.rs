@@ -7,9 +7,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::config::{Source, Text};
 use crate::event::{Event, TraceParent};
 use crate::provider::{DecodeContext, Decoded, Events, Webhook};
+use crate::settings::{Source, Text};
 use crate::store::{Raw, Reprocessed, Submission, Unrecognized};
 
 /// A request of the provider's, authenticated and decompressed.

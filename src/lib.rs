@@ -30,6 +30,7 @@ pub mod route;
 pub mod secret;
 pub mod serve;
 pub mod service_manager;
+pub mod settings;
 #[cfg(test)]
 #[path = "../tests/support/smsmode.rs"]
 #[allow(dead_code, reason = "the tests here use a part of it")]

@@ -1,8 +1,9 @@
-//! What the process says about itself: every metric that lives and dies with it, in one place.
+//! Metrics of the process: how one is declared, and those of the core. An optional part declares its own in its folder, and
+//! `src/serve/metrics.rs` lists all.
 //!
-//! They go through the `metrics` facade and start at 0 with the process. What must survive a restart is in
-//! [`crate::ledger`] instead. Handles are made once and kept: a cached one costs 50 ns, a macro on the hot path 1 µs.
-//! Make them after the recorder is installed, or they count nothing.
+//! They are recorded through the `metrics` facade and start at 0 with the process. What has to survive a restart is in
+//! [`crate::ledger`] instead. On the path of a webhook, handles are made once: a cached one costs 50 ns, a macro 1 µs. A handle that is
+//! made before the recorder is installed counts nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,15 +14,8 @@ use metrics::{Counter, Gauge, Histogram, Label};
 
 use crate::ledger::catalogue::Unit;
 
-mod provider_metrics;
 #[cfg(test)]
 mod tests;
-
-pub use provider_metrics::{
-    ACCOUNT_LAST_SUCCESS, ACCOUNT_POLLS, API_DURATION, API_REQUESTS, AccountMetrics, ApiMetrics, ProbeMetrics,
-    ProbeResult, RECONCILE_ROUNDS, ReconcileMetrics, RoundResult, SELF_PROBE_CERTIFICATE, SELF_PROBE_DURATION,
-    SELF_PROBE_SUCCESS, SELF_PROBES,
-};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -41,15 +35,15 @@ pub struct ProcessMetric {
     pub buckets: &'static [f64],
 }
 
-const fn counter(name: &'static str, annotation: &'static str, help: &'static str) -> ProcessMetric {
+pub const fn counter(name: &'static str, annotation: &'static str, help: &'static str) -> ProcessMetric {
     ProcessMetric { name, kind: Kind::Counter, unit: Unit::Count(annotation), help, buckets: &[] }
 }
 
-const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> ProcessMetric {
+pub const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> ProcessMetric {
     ProcessMetric { name, kind: Kind::Gauge, unit, help, buckets: &[] }
 }
 
-const fn seconds(name: &'static str, help: &'static str, buckets: &'static [f64]) -> ProcessMetric {
+pub const fn seconds(name: &'static str, help: &'static str, buckets: &'static [f64]) -> ProcessMetric {
     ProcessMetric { name, kind: Kind::Histogram, unit: Unit::Seconds, help, buckets }
 }
 
@@ -108,11 +102,6 @@ pub const LABELS_CAPPED: ProcessMetric = counter(
     "{event}",
     "Events whose label value became \"other\" because the label already has its limit of distinct values.",
 );
-pub const RELAY_DURATION: ProcessMetric = seconds(
-    "sms_relay_duration_seconds",
-    "Time of one attempt to deliver by a relay, from the request to the end of its answer.",
-    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
-);
 pub const AUTH_FAILURES_THROTTLED: ProcessMetric = counter(
     "smscope_auth_failures_throttled_total",
     "{request}",
@@ -141,8 +130,8 @@ pub const RECIPIENTS_FLOODED: ProcessMetric = counter(
 pub const BUILD_INFO: ProcessMetric =
     gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
 
-/// Every metric of the process, `process_*` aside.
-pub const ALL: [&ProcessMetric; 28] = [
+/// The metrics of the core, `process_*` aside.
+pub static CORE: &[&ProcessMetric] = &[
     &WEBHOOK_REQUESTS,
     &WEBHOOK_REPAIRED,
     &WEBHOOK_UNREAD_RECEIPTS,
@@ -158,16 +147,6 @@ pub const ALL: [&ProcessMetric; 28] = [
     &AUTH_FAILURES_THROTTLED,
     &HANDSHAKE_FAILURES,
     &CERTIFICATE_EXPIRY,
-    &API_REQUESTS,
-    &API_DURATION,
-    &ACCOUNT_POLLS,
-    &ACCOUNT_LAST_SUCCESS,
-    &SELF_PROBES,
-    &SELF_PROBE_SUCCESS,
-    &SELF_PROBE_DURATION,
-    &SELF_PROBE_CERTIFICATE,
-    &RECONCILE_ROUNDS,
-    &RELAY_DURATION,
     &TASK_FAILURES,
     &RECIPIENTS_FLOODED,
     &BUILD_INFO,
@@ -177,40 +156,62 @@ pub const ALL: [&ProcessMetric; 28] = [
 const PROCESS_COUNTS: [(&str, &str); 3] =
     [("process_open_fds", "{descriptor}"), ("process_max_fds", "{descriptor}"), ("process_threads", "{thread}")];
 
-/// The unit of a metric as OTLP has it: from the tables here, else from what the metric was described with.
-pub fn unit_of(name: &str, described: Option<metrics::Unit>) -> Unit {
-    if let Some(metric) = find(name) {
-        return metric.unit;
+/// Every metric of the process, `process_*` aside, as the parts declare them.
+#[derive(Clone, Copy, Debug)]
+pub struct Declared(pub &'static [&'static [&'static ProcessMetric]]);
+
+impl Declared {
+    pub fn iter(self) -> impl Iterator<Item = &'static ProcessMetric> {
+        self.0.iter().copied().flatten().copied()
     }
-    match described {
-        Some(metrics::Unit::Seconds) => Unit::Seconds,
-        Some(metrics::Unit::Bytes) => Unit::Bytes,
-        _ => {
-            let known = PROCESS_COUNTS.into_iter().find(|(known, _)| *known == name);
-            Unit::Count(known.map_or("{count}", |(_, annotation)| annotation))
+
+    /// The metric of this Prometheus name, `None` for one that is not smscope's own.
+    pub fn find(self, name: &str) -> Option<&'static ProcessMetric> {
+        self.iter().find(|metric| metric.name == name)
+    }
+
+    /// The unit of a metric as OTLP has it: as declared, else from what the metric was described with.
+    pub fn unit_of(self, name: &str, described: Option<metrics::Unit>) -> Unit {
+        match (self.find(name), described) {
+            (Some(metric), _) => metric.unit,
+            (None, Some(metrics::Unit::Seconds)) => Unit::Seconds,
+            (None, Some(metrics::Unit::Bytes)) => Unit::Bytes,
+            _ => {
+                let known = PROCESS_COUNTS.into_iter().find(|(known, _)| *known == name);
+                Unit::Count(known.map_or("{count}", |(_, annotation)| annotation))
+            }
+        }
+    }
+
+    /// Registers help text and unit of each with the installed recorder.
+    pub fn describe(self) {
+        for metric in self.iter() {
+            let unit = match metric.unit {
+                Unit::Seconds => metrics::Unit::Seconds,
+                Unit::Bytes => metrics::Unit::Bytes,
+                Unit::Count(_) => metrics::Unit::Count,
+            };
+            match metric.kind {
+                Kind::Counter => metrics::describe_counter!(metric.name, unit, metric.help),
+                Kind::Gauge => metrics::describe_gauge!(metric.name, unit, metric.help),
+                Kind::Histogram => metrics::describe_histogram!(metric.name, unit, metric.help),
+            }
         }
     }
 }
 
-/// The metric of this Prometheus name, `None` for one that is not ours.
-pub fn find(name: &str) -> Option<&'static ProcessMetric> {
-    ALL.into_iter().find(|metric| metric.name == name)
+/// Registers one counter per value of the label `result`, at 0, and adds 1 to the one of `result`. For what is rare: the handles are
+/// looked up each time.
+pub fn count_result(metric: &ProcessMetric, labels: &[Label], results: &[&'static str], result: Option<&str>) {
+    for known in results {
+        let labels = [labels, &[Label::new("result", *known)]].concat();
+        metrics::counter!(metric.name, labels).increment((Some(*known) == result).into());
+    }
 }
 
-/// Tells the installed recorder the help text and unit of every metric in [`ALL`].
-pub fn describe_all() {
-    for metric in ALL {
-        let unit = match metric.unit {
-            Unit::Seconds => metrics::Unit::Seconds,
-            Unit::Bytes => metrics::Unit::Bytes,
-            Unit::Count(_) => metrics::Unit::Count,
-        };
-        match metric.kind {
-            Kind::Counter => metrics::describe_counter!(metric.name, unit, metric.help),
-            Kind::Gauge => metrics::describe_gauge!(metric.name, unit, metric.help),
-            Kind::Histogram => metrics::describe_histogram!(metric.name, unit, metric.help),
-        }
-    }
+/// Sets a gauge of a source to a Unix time.
+pub fn set_time(metric: &ProcessMetric, source: &str, time: Timestamp) {
+    metrics::gauge!(metric.name, source_label(source)).set(time.as_millisecond() as f64 / 1_000.0);
 }
 
 /// What became of a request to /hooks: the `result` label of `smscope_webhook_requests_total`.
@@ -263,25 +264,25 @@ impl WebhookResult {
 ///
 /// An OpenTelemetry histogram has no data point before that, so an earlier registration would show by scrape only.
 #[derive(Debug)]
-struct FirstSeen {
+pub struct LazyHistogram {
     metric: &'static ProcessMetric,
     labels: Vec<Label>,
     handle: OnceLock<Histogram>,
 }
 
-impl FirstSeen {
-    fn new(metric: &'static ProcessMetric, labels: Vec<Label>) -> Self {
+impl LazyHistogram {
+    pub fn new(metric: &'static ProcessMetric, labels: Vec<Label>) -> Self {
         Self { metric, labels, handle: OnceLock::new() }
     }
 
-    fn record(&self, took: Duration) {
+    pub fn record(&self, took: Duration) {
         self.handle
             .get_or_init(|| metrics::histogram!(self.metric.name, self.labels.clone()))
             .record(took.as_secs_f64());
     }
 }
 
-fn source_label(source: &str) -> Vec<Label> {
+pub fn source_label(source: &str) -> Vec<Label> {
     vec![Label::new("source", source.to_owned())]
 }
 
@@ -294,8 +295,8 @@ pub struct SourceMetrics {
     requests: [Counter; WebhookResult::ALL.len()],
     pub repaired: Counter,
     pub unread_receipts: Counter,
-    duration: FirstSeen,
-    receipt_delay: FirstSeen,
+    duration: LazyHistogram,
+    receipt_delay: LazyHistogram,
     /// By channel.
     delivery: Mutex<HashMap<Box<str>, ByCountry>>,
     last: OnceLock<Gauge>,
@@ -312,8 +313,8 @@ impl SourceMetrics {
             requests,
             repaired: metrics::counter!(WEBHOOK_REPAIRED.name, source_label(source)),
             unread_receipts: metrics::counter!(WEBHOOK_UNREAD_RECEIPTS.name, source_label(source)),
-            duration: FirstSeen::new(&WEBHOOK_DURATION, source_label(source)),
-            receipt_delay: FirstSeen::new(&RECEIPT_DELAY, source_label(source)),
+            duration: LazyHistogram::new(&WEBHOOK_DURATION, source_label(source)),
+            receipt_delay: LazyHistogram::new(&RECEIPT_DELAY, source_label(source)),
             delivery: Mutex::default(),
             last: OnceLock::new(),
         }
@@ -391,46 +392,6 @@ impl ExportMetrics {
             failures: metrics::counter!(EXPORT_FAILURES.name, "signal" => signal),
             dropped: metrics::counter!(EXPORT_DROPPED.name, "signal" => signal),
         }
-    }
-}
-
-/// The handles of the store.
-#[derive(Debug)]
-pub struct StoreMetrics {
-    commit: FirstSeen,
-}
-
-impl Default for StoreMetrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl StoreMetrics {
-    pub fn new() -> Self {
-        Self { commit: FirstSeen::new(&STORE_COMMIT, Vec::new()) }
-    }
-
-    /// Observes one durable commit.
-    pub fn committed(&self, took: Duration) {
-        self.commit.record(took);
-    }
-}
-
-/// The handles of one relay.
-#[derive(Debug)]
-pub struct RelayMetrics {
-    duration: FirstSeen,
-}
-
-impl RelayMetrics {
-    pub fn new(relay: &str) -> Self {
-        Self { duration: FirstSeen::new(&RELAY_DURATION, vec![Label::new("relay", relay.to_owned())]) }
-    }
-
-    /// Observes one attempt.
-    pub fn attempted(&self, took: Duration) {
-        self.duration.record(took);
     }
 }
 

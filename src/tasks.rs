@@ -2,7 +2,7 @@
 //! how the end of a thread is awaited like that of a task.
 //!
 //! Two kinds of them. A task of the process runs for as long as it does, and its end is a failure of the whole, which
-//! `serve/supervisor.rs` watches for. Of the others there are many, one per connection, command or attempt: a panic in one ends that
+//! `tasks/supervisor.rs` watches for. Of the others there are many, one per connection, command or attempt: a panic in one ends that
 //! one only.
 
 use std::any::Any;
@@ -17,6 +17,7 @@ use crate::process_metrics;
 #[cfg(test)]
 pub mod fault;
 pub mod periodic;
+pub mod supervisor;
 
 /// Every value of the `task` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use smscope::config::{Config, Flags, Otlp, Privacy, Recipient, Text, variables};
+use smscope::config::{Config, Flags, variables};
 use smscope::event::{Reason, SourceName};
 use smscope::features::account::AccountStatus;
 use smscope::ledger::catalogue::Description;
-use smscope::process_metrics::{self, WebhookResult};
+use smscope::process_metrics::WebhookResult;
 use smscope::record::{Entry, Kind, Position, Record, Resend, Through};
+use smscope::serve::METRICS;
+use smscope::settings::{Otlp, Privacy, Recipient, Text};
 use smscope::store::{FloodRule, Settings, Store};
 use smscope::telemetry::export_logs::ExportStatus;
 use smscope::telemetry::logs::LogEncoder;
@@ -104,7 +106,7 @@ fn every_metric_is_in_its_document_with_its_labels_and_no_other_is() {
         .filter(|(name, _)| name.starts_with("sms_") || name.starts_with("smscope_"))
         .collect();
     let durable = durable();
-    let real = durable.iter().map(|metric| metric.name).chain(process_metrics::ALL.iter().map(|meter| meter.name));
+    let real = durable.iter().map(|metric| metric.name).chain(METRICS.iter().map(|meter| meter.name));
     assert_eq!(names(documented.keys().copied()), names(real));
     for metric in durable {
         assert_eq!(documented[metric.name], metric.labels.join(" "), "{}", metric.name);
@@ -113,8 +115,7 @@ fn every_metric_is_in_its_document_with_its_labels_and_no_other_is() {
 
 #[test]
 fn every_name_of_a_metric_in_any_document_is_one() {
-    let real =
-        names(durable().iter().map(|metric| metric.name).chain(process_metrics::ALL.iter().map(|meter| meter.name)));
+    let real = names(durable().iter().map(|metric| metric.name).chain(METRICS.iter().map(|meter| meter.name)));
     for (path, document) in documents() {
         let words = document.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for word in words.filter(|word| word.starts_with("sms_") || word.starts_with("smscope_")) {
@@ -338,7 +339,7 @@ fn imports(source: &str) -> BTreeSet<&str> {
 }
 
 /// All modules, each below those that may import it.
-const LAYERS: [&str; 30] = [
+const LAYERS: [&str; 31] = [
     // Pure.
     "event",
     "json",
@@ -356,7 +357,7 @@ const LAYERS: [&str; 30] = [
     "service_manager",
     "process_metrics",
     "tasks",
-    "config",
+    "settings",
     "probe_challenge",
     "store",
     "inbound",
@@ -369,6 +370,7 @@ const LAYERS: [&str; 30] = [
     "smsmode_api",
     "features",
     // What puts it together.
+    "config",
     "control",
     "data_dir",
     "serve",

@@ -1,6 +1,6 @@
 //! docs/configuration.md says of every setting what the program does with it.
 //!
-//! The tables there are rendered here, from the declarations in src/config. When one was added or changed,
+//! The tables there are rendered here, from the declarations in src/settings and src/features. When one was added or changed,
 //! `UPDATE_DOCS=1 cargo test --test reference` rewrites the document.
 
 use std::cell::RefCell;
@@ -250,8 +250,8 @@ fn the_loader_asks_for_exactly_the_variables_that_are_listed() {
         settings().filter_map(|setting| setting.variable).flat_map(|(name, _)| of_each_signal(name)).collect();
     let missing: Vec<_> = asked.difference(&listed).collect();
     let unknown: Vec<_> = listed.difference(&asked).collect();
-    assert!(missing.is_empty(), "not declared in src/config: {missing:?}");
-    assert!(unknown.is_empty(), "declared in src/config, and the loader asks for no such variable: {unknown:?}");
+    assert!(missing.is_empty(), "not declared: {missing:?}");
+    assert!(unknown.is_empty(), "declared, and the loader asks for no such variable: {unknown:?}");
     let ours: BTreeSet<&str> = listed.iter().map(String::as_str).filter(|name| name.starts_with("SMSCOPE_")).collect();
     assert_eq!(ours, BTreeSet::from_iter(variables()), "VARIABLES");
 }

@@ -5,10 +5,10 @@ use http_body_util::Full;
 use hyper::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
-use crate::config::Basic;
 use crate::listener::credentials::{basic_matches, bearer_matches};
 use crate::listener::text;
 use crate::secret::Secret;
+use crate::settings::Basic;
 
 /// What a client has to present: either one. If neither is configured, there is no authentication.
 #[derive(Clone, Debug, Default)]

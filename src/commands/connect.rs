@@ -49,7 +49,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
             None => return Err(Exit::Configuration("--public-url: missing; expected it, or public_url".to_owned())),
         };
         let mut changes = Vec::new();
-        for (source, api) in rest_apis(&config, arguments.source.as_deref()).map_err(Exit::configuration)? {
+        for (source, api) in rest_apis(&config.sources, arguments.source.as_deref()).map_err(Exit::configuration)? {
             let url = config.callback_url(&source.name, tokens::first(&config, source)?.reveal());
             let api = SmsmodeApi::new(&source.name, api);
             changes.extend(connect::plan(&source.name, &api, &url, &arguments.channel).await.map_err(Exit::failure)?);
@@ -126,6 +126,6 @@ async fn set(config: &Config, changes: &[Change]) -> Result<(), Exit> {
 
 /// The API of a source. Must be used within a tokio runtime.
 fn api(config: &Config, name: &SourceName) -> Result<SmsmodeApi, Exit> {
-    let (_, api) = rest_apis(config, Some(name.as_str())).map_err(Exit::configuration)?.remove(0);
+    let (_, api) = rest_apis(&config.sources, Some(name.as_str())).map_err(Exit::configuration)?.remove(0);
     Ok(SmsmodeApi::new(name, api))
 }

@@ -46,12 +46,12 @@ impl Exit {
     }
 
     /// What was configured cannot be used.
-    pub fn configuration(error: impl std::error::Error) -> Self {
+    pub fn configuration(error: impl std::fmt::Display) -> Self {
         Exit::Configuration(error.to_string())
     }
 
     /// The machine does not give what is needed.
-    pub fn failure(error: impl std::error::Error) -> Self {
+    pub fn failure(error: impl std::fmt::Display) -> Self {
         Exit::Failure(error.to_string())
     }
 

@@ -29,10 +29,9 @@ mod tokens;
 mod url;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{Config, Flags, Process};
@@ -121,8 +120,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
 /// Reads the command line; the first of `args` is the program's name.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Flags, Command), Exit> {
     let line = CommandLine::try_parse_from(args).map_err(Exit::CommandLine)?;
-    let GlobalFlags { config, listen, admin_listen, data_dir } = line.flags;
-    Ok((Flags { config, listen, admin_listen, data_dir }, line.command.unwrap_or_default()))
+    Ok((line.flags, line.command.unwrap_or_default()))
 }
 
 /// The command line as clap knows it: for what is generated from it.
@@ -141,23 +139,7 @@ struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    flags: GlobalFlags,
-}
-
-#[derive(Args)]
-struct GlobalFlags {
-    /// Configuration file, in TOML [default: none]
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where webhooks are accepted [default: 127.0.0.1:7672]
-    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
-    listen: Option<String>,
-    /// Where metrics and health are shown [default: 127.0.0.1:7673]
-    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
-    admin_listen: Option<String>,
-    /// Where events are stored [default: ./smscope-data]
-    #[arg(long, global = true, value_name = "DIRECTORY")]
-    data_dir: Option<PathBuf>,
+    flags: Flags,
 }
 
 const AFTER_HELP: &str = "\

@@ -14,10 +14,11 @@ use super::csv_output::csv_text;
 use super::store_view::view;
 use super::table::{Column, Table};
 use super::terminal::{print, second};
-use crate::config::{Config, Loaded, Source};
+use crate::config::{Config, Loaded};
 use crate::control::{Line, Request};
 use crate::event::SourceName;
 use crate::number;
+use crate::settings::Source;
 use crate::store::ids::OptOutSeq;
 use crate::store::opt_outs::{OptOut, OptOutChange};
 

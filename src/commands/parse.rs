@@ -8,12 +8,13 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::Exit;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::serve;
+use crate::settings;
 use crate::store::erase::Subjects;
 
 pub fn duration(text: &str) -> Result<Duration, String> {
-    config::duration(text).ok_or_else(|| "expected a duration such as 90m, 24h or 7d".to_owned())
+    settings::duration(text).ok_or_else(|| "expected a duration such as 90m, 24h or 7d".to_owned())
 }
 
 pub fn subjects(config: &Config, recipients: &[String]) -> Result<Subjects, Exit> {
@@ -44,7 +45,7 @@ pub fn numbers(recipients: &[String]) -> Result<Vec<String>, Exit> {
 
 /// A day, a time with its zone, or how long ago; UTC where no zone is said.
 pub fn time(text: &str) -> Result<Timestamp, String> {
-    let ago = || config::duration(text).and_then(|age| Timestamp::now().checked_sub(age).ok());
+    let ago = || settings::duration(text).and_then(|age| Timestamp::now().checked_sub(age).ok());
     let day = || TimeZone::UTC.to_timestamp(text.parse::<Date>().ok()?.at(0, 0, 0, 0)).ok();
     text.parse().ok().or_else(day).or_else(ago).ok_or_else(|| {
         "expected a day such as 2026-04-01, a time such as 2026-04-01T10:00Z, or a duration such as 7d".to_owned()

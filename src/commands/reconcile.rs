@@ -48,10 +48,12 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
         Err(other) => return Err(other.into()),
     };
     // Before the store is opened, which may write to it.
-    rest_apis(config, arguments.source.as_deref()).map_err(Exit::configuration)?;
+    rest_apis(&config.sources, arguments.source.as_deref()).map_err(Exit::configuration)?;
     let (store, end) = serve::open_store(config, &data_dir)?;
     let ended = runtime()?.block_on(async {
-        for reconciler in Reconciler::of(config, arguments.source.as_deref(), &store).map_err(Exit::configuration)? {
+        for reconciler in Reconciler::of(&config.sources, config.reconcile, arguments.source.as_deref(), &store)
+            .map_err(Exit::configuration)?
+        {
             let tally = reconciler.period(since, until).await.map_err(Exit::failure)?;
             print(&told(reconciler.source(), &tally));
         }

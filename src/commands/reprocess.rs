@@ -39,7 +39,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
     let since = arguments.since.map(|since| Timestamp::now().checked_sub(since).unwrap_or(Timestamp::MIN));
     let scope = Scope { source: arguments.source.clone(), since };
-    scope.check(config).map_err(Exit::Configuration)?;
+    scope.check(&config.sources).map_err(Exit::Configuration)?;
     let tallies = if arguments.dry_run { rehearsed(config, &scope)? } else { done(config, scope)? };
     print(&table(&tallies, arguments.dry_run));
     Ok(ExitCode::SUCCESS)
@@ -51,7 +51,7 @@ fn rehearsed(config: &Config, scope: &Scope) -> Result<Tallies, Exit> {
     let next = |position, newest| {
         view.unrecognized_after(position, newest).map_err(|error| ReprocessError::Unreadable(error.to_string()))
     };
-    reprocess::rehearse(config, scope, newest, next).map_err(Exit::failure)
+    reprocess::rehearse(&config.sources, scope, newest, next).map_err(Exit::failure)
 }
 
 fn done(config: &Config, scope: Scope) -> Result<Tallies, Exit> {
@@ -63,7 +63,7 @@ fn done(config: &Config, scope: Scope) -> Result<Tallies, Exit> {
         Err(other) => return Err(other.into()),
     };
     let (store, end) = serve::open_store(config, &data_dir)?;
-    let ended = reprocess::reprocess(config, &store, &scope, || true);
+    let ended = reprocess::reprocess(&config.sources, &store, &scope, || true);
     drop(store);
     end.wait();
     drop(lock);

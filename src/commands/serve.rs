@@ -10,13 +10,14 @@ use uuid::Uuid;
 
 use super::Exit;
 use super::terminal::{print, termination};
-use crate::config::{Config, Loaded, Process, Tokens};
+use crate::config::{Config, Loaded, Process};
 use crate::diagnostics;
 use crate::event::SourceName;
 use crate::health::Health;
 use crate::secret::Secret;
 use crate::serve::{self, Listeners, ServeError};
 use crate::service_manager::ServiceManager;
+use crate::settings::Tokens;
 
 /// What work that blocks may take to end once everything else has.
 const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);

@@ -17,13 +17,14 @@ use rustls::ClientConfig;
 
 use super::terminal::{print, termination};
 use super::{Exit, tokens};
-use crate::config::{Config, Loaded, Source, authorities};
+use crate::config::{Config, Loaded};
 use crate::features::simulate::plan::Settings;
 use crate::features::simulate::scenario::Scenario;
 use crate::features::simulate::target::Target;
 use crate::features::simulate::{self, Run};
 use crate::outbound::trust;
 use crate::secret::Secret;
+use crate::settings::{Source, authorities};
 
 /// What is to be played, and against whom.
 #[derive(Args, Clone, Debug, PartialEq)]
@@ -245,7 +246,7 @@ fn number(low: f64, high: f64) -> impl TypedValueParser<Value = f64> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::config::duration(text).ok_or_else(|| "expected a duration such as 60s or 1h30m".to_owned())
+    crate::settings::duration(text).ok_or_else(|| "expected a duration such as 60s or 1h30m".to_owned())
 }
 
 fn seed(text: &str) -> Result<Seed, String> {

@@ -1,11 +1,12 @@
 //! The tokens that commands show or call with.
 
 use super::Exit;
-use crate::config::{Config, Source, Tokens};
+use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
 use crate::secret::Secret;
 use crate::serve;
+use crate::settings::{Source, Tokens};
 
 /// The tokens in force. In the wrong folder none is made, unless `create` asks for it: a URL with it would open nothing.
 pub fn all(config: &Config, create: bool) -> Result<Vec<Vec<Secret>>, Exit> {

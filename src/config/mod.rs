@@ -1,39 +1,9 @@
-//! The settings: file, environment, flags, and the errors.
+//! The configuration: file, environment and flags, put together.
 //!
-//! Flag over environment over file over default. [`Config::load`] reads the configuration file and the files that hold
-//! secrets; it binds nothing and writes nothing. Each setting that cannot be used ends in one line that names it under the
-//! name it was given, shows its value (never a secret's), and says what is expected.
+//! [`Config::load`] reads the configuration file and the files that hold secrets; it binds nothing and writes nothing. How a setting is
+//! declared and read: `src/settings/`. Each optional part reads its own table.
 
-mod account;
-mod admin;
-mod api;
-mod certificate;
-mod conversations;
-mod credentials;
-mod error;
-mod file;
-mod given;
-mod headers;
-mod http;
-mod inputs;
-mod likely;
-mod listen;
-mod listener_tls;
-mod opt_outs;
-mod otlp;
-mod prelude;
-mod privacy;
-mod proxy;
-mod reconcile;
 pub mod reference;
-mod relay;
-mod resend;
-mod self_probe;
-mod setting;
-mod source;
-mod store;
-mod tls;
-mod value;
 
 #[cfg(test)]
 mod tests;
@@ -45,35 +15,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::event::SourceName;
-use crate::route::ResendRule;
-use error::LeftOut;
-use file::Table;
-use given::Given;
-use inputs::Inputs;
-use proxy::Proxies;
+use crate::features::account::{self, Account};
+use crate::features::conversations;
+use crate::features::opt_outs::{self, OptOuts};
+use crate::features::probe::{self, SelfProbe};
+use crate::features::reconcile::{self, Reconcile};
+use crate::features::relay::{self, Relay};
+use crate::features::resend;
+use crate::route::{ResendRule, Route};
+use crate::settings::error::{self, LeftOut};
+use crate::settings::prelude::*;
+use crate::settings::{Admin, Http, ListenerTls, Otlp, Privacy, Source, Store, Tokens};
+use crate::settings::{admin, http, listen, otlp, privacy, source, store};
 
 pub use crate::environment::{Environment, Process};
-pub use account::Account;
-pub use admin::Admin;
-pub use api::{Api, ApiMode};
-pub use certificate::Validity;
-pub use credentials::Basic;
-pub use error::ConfigError;
-pub use headers::METADATA_BASE64;
-pub use http::Http;
-pub use inputs::{Line, variables};
-pub use listener_tls::{ClientCertificates, Identity, ListenerTls};
-pub use opt_outs::OptOuts;
-pub use otlp::{Endpoint, Otlp, Protocol};
-pub use privacy::{Privacy, Recipient, Text};
-pub use proxy::Proxy;
-pub use reconcile::Reconcile;
-pub use relay::Relay;
-pub use self_probe::SelfProbe;
-pub use source::{Source, Tokens};
-pub use store::Store;
-pub use tls::{Tls, authorities};
-pub use value::{duration, show_duration, show_size};
+pub use crate::settings::{ConfigError, Flags, Line};
+pub use reference::variables;
 
 /// The effective configuration: what every other part is given.
 #[derive(Clone, Debug)]
@@ -108,15 +65,6 @@ pub struct Config {
 /// Room that is reserved in a callback URL for a token that is yet to be made: 256 bits in base64url.
 pub const GENERATED_TOKEN_MAX: usize = 43;
 
-/// What was given on the command line.
-#[derive(Clone, Debug, Default)]
-pub struct Flags {
-    pub config: Option<PathBuf>,
-    pub listen: Option<String>,
-    pub admin_listen: Option<String>,
-    pub data_dir: Option<PathBuf>,
-}
-
 /// A configuration that holds together, and what to tell the operator about it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -139,7 +87,7 @@ impl Config {
     }
 
     fn load_without(left_out: &LeftOut, flags: &Flags, env: &dyn Environment) -> Result<Loaded, ConfigError> {
-        let mut inputs = Inputs::new(flags, env, left_out);
+        let mut inputs = Inputs::new(reference::settings().collect(), flags, env, left_out);
         let (file, entries) = match listen::configuration_file(&inputs)? {
             Some((given, path)) => (Some((given.clone(), path.clone())), inputs.read_file(&given, &path)?),
             None => (None, toml::Table::new()),
@@ -171,14 +119,15 @@ impl Config {
         let proxies = Proxies::of_env(inputs.env, &mut inputs.warnings.borrow_mut());
         let otlp = otlp::read(root.table("otlp")?, &proxies)?;
         let sources = source::read(inputs, root.tables("source")?, &privacy, &proxies)?;
-        let account = account::read(root.table("account")?, &sources)?;
-        let self_probe = self_probe::read(root.table("self_probe")?, public_url.as_deref())?;
-        let reconcile = reconcile::read(root.table("reconcile")?, &sources)?;
+        let account = account::settings::read(root.table("account")?, &sources)?;
+        let self_probe = probe::settings::read(root.table("self_probe")?, public_url.as_deref())?;
+        let reconcile = reconcile::settings::read(root.table("reconcile")?, &sources)?;
         let conversations = root.table("conversations")?;
-        let opt_outs = opt_outs::read(root.table("opt_outs")?)?;
+        let opt_outs = opt_outs::settings::read(root.table("opt_outs")?)?;
         let conversations = conversations::read(conversations)?;
-        let relays = relay::read(root.tables("relay")?, &sources, &proxies)?;
-        let resends = resend::read(root.tables("resend")?, &sources, &relays, opt_outs.as_ref(), inputs)?;
+        let relays = relay::settings::read(root.tables("relay")?, &sources, &proxies)?;
+        let routes: Vec<Route> = relays.iter().map(|relay| relay.route.clone()).collect();
+        let resends = resend::settings::read(root.tables("resend")?, &sources, &routes, opt_outs.is_some(), inputs)?;
         root.finish()?;
 
         let config = Config {

@@ -15,9 +15,9 @@ use std::path::PathBuf;
 use hyper::http::HeaderValue;
 use tempfile::TempDir;
 
-use super::value::{DAY, HOUR};
 use super::*;
 use crate::provider::smsmode::CALLBACK_URL_MAX;
+use crate::settings::{ClientCertificates, Endpoint, Protocol, Recipient, Text};
 
 type Env<'a> = [(&'a str, &'a str)];
 

@@ -4,6 +4,8 @@
 
 pub mod account;
 pub mod connect;
+pub mod conversations;
+pub mod opt_outs;
 pub mod probe;
 pub mod reconcile;
 pub mod relay;

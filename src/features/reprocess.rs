@@ -10,10 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Source};
 use crate::event::{Event, SourceName};
 use crate::inbound::{self, InboundRequest, allows_channel, is_recognized};
 use crate::record::Position;
+use crate::settings::Source;
 use crate::store::{IngestOutcome, Reprocessed, Store, StoreError, Submission, Unrecognized};
 
 /// How long to wait while the writer's queue is full, and how often at most.
@@ -31,9 +31,9 @@ pub struct Scope {
 
 impl Scope {
     /// The error says that there is no such source.
-    pub fn check(&self, config: &Config) -> Result<(), String> {
+    pub fn check(&self, sources: &[Source]) -> Result<(), String> {
         let Some(name) = &self.source else { return Ok(()) };
-        let known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+        let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
         match known.contains(&name.as_str()) {
             true => Ok(()),
             false => Err(format!("--source = {name:?}: expected one of {}", known.join(", "))),
@@ -78,7 +78,7 @@ pub enum ReprocessError {
 /// # Errors
 /// The store does not do its part, or it is to end.
 pub fn reprocess(
-    config: &Config,
+    sources: &[Source],
     store: &Store,
     scope: &Scope,
     goes_on: impl Fn() -> bool,
@@ -90,7 +90,7 @@ pub fn reprocess(
             .map_err(|error| ReprocessError::Unreadable(error.to_string()))
     };
     let newest = *store.newest().borrow();
-    walk(config, scope, newest, next, |submission| {
+    walk(sources, scope, newest, next, |submission| {
         if !goes_on() {
             return Err(ReprocessError::Stopped);
         }
@@ -112,12 +112,12 @@ pub fn reprocess(
 /// # Errors
 /// The store cannot be read.
 pub fn rehearse(
-    config: &Config,
+    sources: &[Source],
     scope: &Scope,
     newest: Position,
     next: impl FnMut(Position, Position) -> Result<Option<(Unrecognized, Position)>, ReprocessError>,
 ) -> Result<Tallies, ReprocessError> {
-    walk(config, scope, newest, next, |submission| {
+    walk(sources, scope, newest, next, |submission| {
         Ok(if submission.events.iter().any(is_recognized) {
             IngestOutcome::Accepted
         } else {
@@ -127,7 +127,7 @@ pub fn rehearse(
 }
 
 fn walk(
-    config: &Config,
+    sources: &[Source],
     scope: &Scope,
     newest: Position,
     mut next: impl FnMut(Position, Position) -> Result<Option<(Unrecognized, Position)>, ReprocessError>,
@@ -145,7 +145,7 @@ fn walk(
         let tally = tallies.entry(found.source.clone()).or_default();
         let count = found.events.len() as u64;
         tally.read += count;
-        let source = config.sources.iter().find(|source| source.name == found.source);
+        let source = sources.iter().find(|source| source.name == found.source);
         match source {
             None => tally.not_configured += count,
             Some(_) if !found.is_there => tally.erased += count,

@@ -8,11 +8,11 @@ use ipnet::IpNet;
 
 use super::forwarded;
 use super::response::Rejection;
-use crate::config::Source;
 use crate::event::TraceParent;
 use crate::listener::credentials::basic_matches;
 use crate::process_metrics::SourceMetrics;
 use crate::secret::{CandidateDigest, Secret};
+use crate::settings::Source;
 
 /// One source with what its clients have to present.
 pub struct SourceAuth {

@@ -17,13 +17,13 @@ use super::auth_throttle::AuthThrottle;
 use super::body::{Body, BodyReader};
 use super::health::{self, Route};
 use super::response::{Rejection, acknowledged};
-use crate::config::Http;
 use crate::event::TraceParent;
 use crate::health::Health;
 use crate::inbound::{InboundRequest, Origin, is_recognized};
 use crate::listener::Service;
 use crate::probe_challenge::{self, ChallengeKey};
 use crate::provider::{Acknowledgement, SignedRequest, Success};
+use crate::settings::Http;
 use crate::store::{IngestOutcome, Store};
 use crate::tasks::Task;
 

@@ -3,9 +3,9 @@
 use hyper::server::conn::http1;
 use tokio::net::TcpListener;
 
-use crate::config::Http;
 use crate::listener::tls::Handshakes;
 use crate::listener::{self, Limits};
+use crate::settings::Http;
 
 mod auth;
 mod auth_throttle;

@@ -384,54 +384,6 @@ pub mod gauge {
         help: "Since when the oldest delivery of a relay waits, as a Unix time; no sample when none waits.",
         scale: 1_000,
     };
-    pub const ACCOUNT_BALANCE: Description = Description {
-        name: "smscope_account_balance",
-        kind: Kind::Gauge,
-        unit: Unit::Count("{credit}"),
-        labels: &["source", "organisation"],
-        help: "Credit of an organisation, in the provider's own number.",
-        scale: 1_000_000,
-    };
-    pub const ACCOUNT_ACTIVE: Description = Description {
-        name: "smscope_account_active",
-        kind: Kind::Gauge,
-        unit: Unit::Count("{organisation}"),
-        labels: &["source", "organisation"],
-        help: "1 when the organisation's state is ACTIVATED, else 0.",
-        scale: 1,
-    };
-    pub const ACCOUNT_CONSUMPTION: Description = Description {
-        name: "smscope_account_consumption",
-        kind: Kind::Gauge,
-        unit: Unit::Count("{credit}"),
-        labels: &["source", "organisation", "period"],
-        help: "What an organisation has used in the present month, in the provider's own number.",
-        scale: 1_000_000,
-    };
-    pub const ACCOUNT_LIMIT: Description = Description {
-        name: "smscope_account_consumption_limit",
-        kind: Kind::Gauge,
-        unit: Unit::Count("{credit}"),
-        labels: &["source", "organisation", "period"],
-        help: "What an organisation may use in a month, in the provider's own number.",
-        scale: 1_000_000,
-    };
-    pub const CHANNEL_CONSUMPTION: Description = Description {
-        name: "smscope_channel_consumption",
-        kind: Kind::Gauge,
-        unit: Unit::Count("{credit}"),
-        labels: &["source", "channel_id", "channel_name", "period"],
-        help: "What a channel has used in the present day or month, in the provider's own number.",
-        scale: 1_000_000,
-    };
-    pub const CHANNEL_LIMIT: Description = Description {
-        name: "smscope_channel_consumption_limit",
-        kind: Kind::Gauge,
-        unit: Unit::Count("{credit}"),
-        labels: &["source", "channel_id", "channel_name", "period"],
-        help: "What a channel may use in a day or month, in the provider's own number.",
-        scale: 1_000_000,
-    };
 }
 
 #[cfg(test)]

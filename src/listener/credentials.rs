@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
-use crate::config::Basic;
 use crate::secret::{CandidateDigest, Secret};
+use crate::settings::Basic;
 
 /// Whether the header has this bearer token.
 pub fn bearer_matches(token: &Secret, headers: &HeaderMap) -> bool {

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::{Identity, ListenerTls};
 use crate::process_metrics;
+use crate::settings::{Identity, ListenerTls};
 
 /// Between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 use super::connector::{Connector, connector, proxy_authorization};
-use crate::config::{Protocol, Proxy, Tls};
+use crate::settings::{Protocol, Proxy, Tls};
 
 /// How we name ourselves unless the operator's headers say otherwise.
 pub const OUR_USER_AGENT: &str = concat!("smscope/", env!("CARGO_PKG_VERSION"));

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::Destination;
-use crate::config::{Protocol, Proxy, Tls};
+use crate::settings::{Protocol, Proxy, Tls};
 
 pub type Connector<R> = HttpsConnector<Transport<R>>;
 

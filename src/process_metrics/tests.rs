@@ -1,4 +1,5 @@
 use super::*;
+use crate::serve::METRICS;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 #[test]
@@ -31,11 +32,11 @@ fn each_result_counts_under_its_own_label() {
 
 #[test]
 fn names_end_in_what_their_kind_and_unit_ask_for() {
-    for metric in ALL {
+    for metric in METRICS.iter() {
         assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
         assert_eq!(metric.name.ends_with("_seconds"), metric.unit == Unit::Seconds, "{}", metric.name);
         assert_eq!(metric.buckets.is_empty(), metric.kind != Kind::Histogram, "{}", metric.name);
         assert!(metric.buckets.is_sorted(), "{}", metric.name);
-        assert_eq!(find(metric.name), Some(metric));
+        assert_eq!(METRICS.find(metric.name), Some(metric));
     }
 }

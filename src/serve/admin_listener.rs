@@ -5,14 +5,15 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::scrape::Scrape;
-use super::supervisor::Supervisor;
-use super::{Context, opt_outs, page};
+use super::{Context, page};
 use crate::admin::access::Access;
 use crate::admin::{self, Admin};
 use crate::data_dir::DataDirError;
+use crate::features::opt_outs;
 use crate::health::Health;
 use crate::listener::tls;
 use crate::tasks::Task;
+use crate::tasks::supervisor::Supervisor;
 
 /// # Errors
 /// The token of the list of opt-outs cannot be read or made.
@@ -25,9 +26,11 @@ pub(super) fn start(
 ) -> Result<(), DataDirError> {
     let Context { config, data_dir, store, .. } = context;
     let address = listener.local_addr().unwrap_or(config.admin_listen);
+    let token = |settings: &opt_outs::OptOuts| settings.api_token.clone().map_or_else(|| data_dir.opt_outs_token(), Ok);
+    let opt_outs_token = config.opt_outs.as_ref().map(token).transpose()?;
     let page = Arc::new(page::page(config, address, store, scrape));
     let admin = Admin {
-        opt_outs: opt_outs::shown(config, data_dir, store)?,
+        opt_outs: opt_outs_token.map(|token| opt_outs::list(token, &config.sources, store)),
         page: page.clone(),
         metrics: Arc::new({
             let scrape = scrape.clone();

@@ -6,7 +6,6 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Context;
-use super::supervisor::{Shutdown, Supervisor};
 use crate::config::Config;
 use crate::control::{Line, Request};
 use crate::features::reconcile::Reconciler;
@@ -14,6 +13,7 @@ use crate::features::reprocess::{Scope, reprocess};
 use crate::store::Store;
 use crate::store::erase::{Regions, Subjects};
 use crate::tasks::Task;
+use crate::tasks::supervisor::{Shutdown, Supervisor};
 
 /// Serves the socket.
 pub(super) fn start(context: &Context<'_>, socket: UnixListener, supervisor: &mut Supervisor) {
@@ -42,12 +42,14 @@ fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request
                 store.blocking().redrive(&which).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::Retried)
             }
             Request::Reconcile { source, since, until } => {
-                match Handle::current().block_on(async { Reconciler::of(&config, source.as_deref(), &store) }) {
+                match Handle::current()
+                    .block_on(async { Reconciler::of(&config.sources, config.reconcile, source.as_deref(), &store) })
+                {
                     Ok(reconcilers) => reconcile(&reconcilers, (since, until), &shutdown, &lines),
-                    Err(problem) => Line::NotConfigured(problem.to_string()),
+                    Err(problem) => Line::NotConfigured(problem),
                 }
             }
-            Request::Reprocess { scope } => match scope.check(&config) {
+            Request::Reprocess { scope } => match scope.check(&config.sources) {
                 Ok(()) => read_again(&config, &store, &scope, &shutdown),
                 Err(problem) => Line::NotConfigured(problem),
             },
@@ -75,7 +77,7 @@ fn erase(store: &Store, subjects: Subjects, shutdown: &Shutdown, lines: &mpsc::S
 }
 
 fn read_again(config: &Config, store: &Store, scope: &Scope, shutdown: &Shutdown) -> Line {
-    match reprocess(config, store, scope, || !shutdown.has_begun()) {
+    match reprocess(&config.sources, store, scope, || !shutdown.has_begun()) {
         Ok(tallies) => {
             let read: u64 = tallies.values().map(|tally| tally.read).sum();
             tracing::info!(read, "read stored requests again that were not understood");
@@ -120,7 +122,7 @@ fn reconcile(
 
 /// Where the numbers of each source are at home.
 pub fn regions(config: &Config) -> Regions {
-    let region = |source: &crate::config::Source| (source.name.clone(), source.region);
+    let region = |source: &crate::settings::Source| (source.name.clone(), source.region);
     // There always is one.
     Regions::new(config.sources.iter().map(region), config.sources[0].region)
 }

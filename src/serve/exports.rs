@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Context;
 use super::journal::StoreJournal;
 use super::scrape::Scrape;
-use super::supervisor::Supervisor;
+use super::{Context, METRICS};
 use crate::config::Config;
 use crate::process_metrics::{ExportMetrics, Signal};
 use crate::tasks::Task;
+use crate::tasks::supervisor::Supervisor;
 use crate::telemetry::export_logs::{self, LogExport, Pace};
 use crate::telemetry::export_metrics::{self, MetricExport};
 use crate::telemetry::logs::LogEncoder;
@@ -30,9 +30,9 @@ pub(super) struct Recorders {
 /// # Errors
 /// This process has one.
 pub(super) fn process_metrics(config: &Config, resource: &Resource) -> Result<Recorders, InstallError> {
-    let push = config.otlp.metrics.as_ref().map(|_| ProcessPush::new(resource)).transpose()?;
+    let push = config.otlp.metrics.as_ref().map(|_| ProcessPush::new(resource, METRICS)).transpose()?;
     let (pushed, recorder) = push.unzip();
-    Ok(Recorders { scraped: Arc::new(ProcessMetrics::install(recorder)?), pushed })
+    Ok(Recorders { scraped: Arc::new(ProcessMetrics::install(METRICS, recorder)?), pushed })
 }
 
 pub(super) fn start(context: &Context<'_>, scrape: &Scrape, process: Option<ProcessPush>, supervisor: &mut Supervisor) {

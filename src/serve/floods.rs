@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, Recipient};
+use crate::config::Config;
+use crate::settings::Recipient;
 use crate::store::{Flood, FloodRule};
 use crate::telemetry::redaction::{PrivacyPolicy, mask};
 
@@ -27,8 +28,8 @@ fn shown(policy: &PrivacyPolicy, flood: &Flood) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Privacy;
     use crate::event::SourceName;
+    use crate::settings::Privacy;
 
     #[test]
     fn the_number_is_masked_and_not_shown_at_all_where_no_digits_may_be() {

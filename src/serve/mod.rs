@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::config::{Config, Tokens};
+use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
 use crate::health::Health;
@@ -17,6 +17,7 @@ use crate::number;
 use crate::probe_challenge::ChallengeKey;
 use crate::process_metrics;
 use crate::secret::Secret;
+use crate::settings::Tokens;
 use crate::store::{self, Store, StoreThreads};
 use crate::tasks::Task;
 use crate::telemetry::process::InstallError;
@@ -30,16 +31,16 @@ mod exports;
 mod fault_tests;
 mod floods;
 mod journal;
-mod opt_outs;
+mod metrics;
 mod page;
 mod scrape;
-mod supervisor;
 mod webhook_listener;
 
 pub use control::regions;
+pub use metrics::METRICS;
 
+use crate::tasks::supervisor::{Phase, Supervisor};
 use scrape::Scrape;
-use supervisor::{Phase, Supervisor};
 
 /// Both listeners, bound before anything is written.
 pub struct Listeners {
@@ -87,7 +88,7 @@ pub fn tokens(
     config: &Config,
     made: impl Fn(&SourceName) -> Result<Secret, DataDirError>,
 ) -> Result<Vec<Vec<Secret>>, DataDirError> {
-    let tokens_of = |source: &crate::config::Source| match &source.tokens {
+    let tokens_of = |source: &crate::settings::Source| match &source.tokens {
         Tokens::Given(tokens) => Ok(tokens.clone()),
         Tokens::Generated => made(&source.name).map(|token| vec![token]),
     };

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use super::scrape::Scrape;
 use crate::admin::page::{About, CallbackUrl, Now, Page};
-use crate::config::{Config, Recipient};
+use crate::config::Config;
+use crate::settings::Recipient;
 use crate::store::Store;
 
 /// `scrape`: that of `/metrics`; `admin_listen` is where the page is really served.
 pub(super) fn page(config: &Config, admin_listen: SocketAddr, store: &Store, scrape: &Scrape) -> Page {
-    let callback_url = |source: &crate::config::Source| CallbackUrl {
+    let callback_url = |source: &crate::settings::Source| CallbackUrl {
         url: config.callback_url(&source.name, "<token>"),
         source: source.name.clone(),
     };

@@ -3,14 +3,15 @@
 use tokio::net::TcpListener;
 
 use super::Context;
-use super::supervisor::Supervisor;
-use crate::config::{Config, Source};
+use crate::config::Config;
 use crate::health::Health;
 use crate::ingest::{self, Authenticator, Handler, SourceAuth};
 use crate::listener::tls;
 use crate::process_metrics::SourceMetrics;
 use crate::secret::Secret;
+use crate::settings::Source;
 use crate::tasks::Task;
+use crate::tasks::supervisor::Supervisor;
 
 pub(super) fn start(context: &Context<'_>, health: &Health, listener: TcpListener, supervisor: &mut Supervisor) {
     let Context { config, tokens, store, challenge_key, .. } = context;

@@ -1,37 +1,28 @@
 //! The sources of a command that needs the provider's API, and the API of each.
 
-use crate::config::{Api, ApiMode, Config, Source};
-use crate::event::SourceName;
-
-/// Why the configuration has no API for a command: one line, naming what is expected.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotConfigured {
-    #[error("--source: no such source; expected one of {0}")]
-    NoSuchSource(String),
-    #[error("no source has an API key; expected a key in [source.api], or SMSCOPE_API_KEY")]
-    NoKey,
-    #[error("source {0}: the legacy API has neither channels nor a list of messages; expected a key of the REST API")]
-    Legacy(SourceName),
-}
+use crate::settings::{Api, ApiMode, Source};
 
 /// The source of this name, or all that have an API, each with its REST API.
 ///
 /// # Errors
-/// There is none, or one of them has no REST API.
-pub fn rest_apis<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<(&'a Source, Api)>, NotConfigured> {
+/// There is none, or one of them has no REST API: in one line, with what is expected.
+pub fn rest_apis<'a>(sources: &'a [Source], name: Option<&str>) -> Result<Vec<(&'a Source, Api)>, String> {
+    let no_key = || "no source has an API key; expected a key in [source.api], or SMSCOPE_API_KEY".to_owned();
     let is_meant = |source: &&Source| name.map_or(source.api.is_some(), |name| source.name.as_str() == name);
-    let found: Vec<&Source> = config.sources.iter().filter(is_meant).collect();
+    let found: Vec<&Source> = sources.iter().filter(is_meant).collect();
     if found.is_empty() {
-        let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-        return Err(match name {
-            Some(_) => NotConfigured::NoSuchSource(names.join(", ")),
-            None => NotConfigured::NoKey,
-        });
+        let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+        return Err(
+            name.map_or_else(no_key, |_| format!("--source: no such source; expected one of {}", names.join(", ")))
+        );
     }
     let with_api = |source: &'a Source| match &source.api {
-        Some(Api { mode: ApiMode::Legacy, .. }) => Err(NotConfigured::Legacy(source.name.clone())),
+        Some(Api { mode: ApiMode::Legacy, .. }) => Err(format!(
+            "source {}: the legacy API has neither channels nor a list of messages; expected a key of the REST API",
+            source.name
+        )),
         Some(api) => Ok((source, api.clone())),
-        None => Err(NotConfigured::NoKey),
+        None => Err(no_key()),
     };
     found.into_iter().map(with_api).collect()
 }

@@ -56,15 +56,7 @@ impl ApiError {
 
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
-        match self.failure {
-            Failure::RateLimited
-            | Failure::ServerError
-            | Failure::Timeout
-            | Failure::Unreachable
-            | Failure::Broken
-            | Failure::Invalid => true,
-            Failure::Unauthorized | Failure::Refused => false,
-        }
+        !matches!(self.failure, Failure::Unauthorized | Failure::Refused)
     }
 
     /// Whether the provider may have done what was requested all the same.

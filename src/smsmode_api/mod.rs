@@ -17,17 +17,17 @@ use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::config::{Api, ApiMode, Protocol};
 use crate::event::SourceName;
 use crate::json;
 use crate::outbound::{Backoff, Client, Destination, chain, excerpt, receive, retry_after};
-use crate::process_metrics::ApiMetrics;
+use crate::settings::{Api, ApiMode, Protocol, Source};
 
 mod configured;
 mod error;
+pub mod metrics;
 mod resource;
 
-pub use configured::{NotConfigured, rest_apis};
+pub use configured::rest_apis;
 pub use error::{ApiError, Failure};
 pub use resource::{Callbacks, Channel, Organisation, number};
 
@@ -122,7 +122,7 @@ pub struct Outgoing {
 pub struct SmsmodeApi {
     client: Client,
     settings: Api,
-    metrics: ApiMetrics,
+    source: SourceName,
 }
 
 impl SmsmodeApi {
@@ -136,7 +136,12 @@ impl SmsmodeApi {
             timeout: settings.timeout,
             headers: &[],
         });
-        Self { client, settings, metrics: ApiMetrics::new(source.as_str(), RESULTS) }
+        Self { client, settings, source: source.clone() }
+    }
+
+    /// That of a source that has a key. Must be used within a tokio runtime.
+    pub fn of(source: &Source) -> Option<Self> {
+        source.api.as_ref().map(|api| Self::new(&source.name, api.clone()))
     }
 
     pub fn mode(&self) -> ApiMode {
@@ -146,7 +151,7 @@ impl SmsmodeApi {
     /// Registers the metrics of these operations, at 0.
     pub fn register(&self, operations: &[Operation]) {
         for operation in operations {
-            self.metrics.open(operation.as_str());
+            metrics::register(&self.source, *operation);
         }
     }
 
@@ -282,8 +287,8 @@ impl SmsmodeApi {
             let invalid = || ApiError::new(operation, Failure::Invalid, format!("answered, but not with {expected}"));
             read(&body).ok_or_else(invalid)
         });
-        let label = result.as_ref().map_or_else(|error| error.failure.as_str(), |_| OK);
-        self.metrics.answered(operation.as_str(), label, started.elapsed());
+        let failure = result.as_ref().err().map(|error| error.failure);
+        metrics::count(&self.source, operation, failure, started.elapsed());
         result
     }
 

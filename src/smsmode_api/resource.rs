@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// An organisation: whose credit it is. Amounts are the provider's own numbers, in millionths.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Organisation {
     pub id: Option<String>,
     pub state: Option<String>,

@@ -54,7 +54,7 @@ async fn the_api_is_asked_by_way_of_a_proxy_where_there_is_one() {
     let url = stand_in.url().parse::<Uri>().unwrap();
     let target = url.authority().unwrap().as_str().parse().unwrap();
     let proxy = ProxyStandIn::start(target, Some("Basic dTpw")).await;
-    let proxied = crate::config::Proxy {
+    let proxied = crate::settings::Proxy {
         url: format!("http://{}/", proxy.address).parse().unwrap(),
         authorization: Some(HeaderValue::from_static("Basic dTpw")),
         variable: "HTTP_PROXY".to_owned(),

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{Endpoint, Protocol};
+use crate::settings::{Endpoint, Protocol};
 
 /// One request as it came.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use tonic::Status;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use super::collector::{Stream, endpoint, listen};
-use crate::config::{Endpoint, Protocol};
+use crate::settings::{Endpoint, Protocol};
 
 /// One request as it came.
 #[derive(Clone, Debug)]

@@ -13,10 +13,10 @@ use uuid::Uuid;
 use super::ledger_metrics::unix_nanos;
 use super::redaction::{NumberHasher, PrivacyPolicy, full, mask, without_numbers};
 use super::resource::{Resource, attribute, scope};
-use crate::config::{Privacy, Recipient, Text};
 use crate::event::TraceParent;
 use crate::number::networks;
 use crate::record::{Entry, Kind, Record, Resend};
+use crate::settings::{Privacy, Recipient, Text};
 
 /// Turns entries into the bytes of an `ExportLogsServiceRequest`.
 #[derive(Clone, Debug)]

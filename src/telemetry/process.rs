@@ -12,7 +12,7 @@ use opentelemetry_otlp::ExporterBuildError;
 
 use super::recorder::MeterRecorder;
 use super::values::Values;
-use crate::process_metrics;
+use crate::process_metrics::{Declared, Kind};
 use crate::tasks::periodic::repeat;
 
 /// Observations are folded into their buckets this often when nobody scrapes.
@@ -41,10 +41,10 @@ impl ProcessMetrics {
     ///
     /// # Errors
     /// There is a recorder already.
-    pub fn install(push: Option<MeterRecorder>) -> Result<Self, InstallError> {
-        let (process, recorder) = Self::build(push)?;
+    pub fn install(declared: Declared, push: Option<MeterRecorder>) -> Result<Self, InstallError> {
+        let (process, recorder) = Self::build(declared, push)?;
         metrics::set_global_recorder(recorder).map_err(|_| InstallError::Installed)?;
-        process_metrics::describe_all();
+        declared.describe();
         process.process.describe();
         Ok(process)
     }
@@ -52,11 +52,11 @@ impl ProcessMetrics {
     /// Builds it with the recorder that feeds it and `push`, and installs nothing.
     ///
     /// # Errors
-    /// None, as long as every histogram of [`process_metrics`] has buckets.
-    pub fn build(push: Option<MeterRecorder>) -> Result<(Self, Fanout), BuildError> {
+    /// None, as long as every declared histogram has buckets.
+    pub fn build(declared: Declared, push: Option<MeterRecorder>) -> Result<(Self, Fanout), BuildError> {
         let mut builder = PrometheusBuilder::new();
-        for meter in process_metrics::ALL.into_iter().filter(|meter| meter.kind == process_metrics::Kind::Histogram) {
-            builder = builder.set_buckets_for_metric(Matcher::Full(meter.name.to_owned()), meter.buckets)?;
+        for metric in declared.iter().filter(|metric| metric.kind == Kind::Histogram) {
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)?;
         }
         let prometheus = builder.build_recorder();
         let scrape = prometheus.handle();

@@ -26,7 +26,7 @@ use super::metric_requests::MetricRequest;
 use super::recorder::MeterRecorder;
 use super::resource::{Resource, SCOPE};
 use crate::ledger::catalogue::otlp_name;
-use crate::process_metrics;
+use crate::process_metrics::{DELIVERY_DURATION, Declared};
 
 /// Countries are not capped, so the histogram that has them needs more series than the SDK's 2000.
 const SERIES_BY_COUNTRY: usize = 20_000;
@@ -59,7 +59,7 @@ impl ProcessPush {
     ///
     /// # Errors
     /// None, as long as nothing that the exporter reads from the environment can make it fail.
-    pub fn new(resource: &Resource) -> Result<(Self, MeterRecorder), ExporterBuildError> {
+    pub fn new(resource: &Resource, declared: Declared) -> Result<(Self, MeterRecorder), ExporterBuildError> {
         let (sender, requests) = mpsc::unbounded_channel();
         let points = Arc::new(AtomicU64::new(0));
         let exporter = MetricExporter::builder()
@@ -71,7 +71,7 @@ impl ProcessPush {
             .with_retry_policy(RetryPolicy::disabled())
             .with_temporality(Temporality::Cumulative)
             .build()?;
-        let by_country = otlp_name(process_metrics::DELIVERY_DURATION.name, process_metrics::DELIVERY_DURATION.unit);
+        let by_country = otlp_name(DELIVERY_DURATION.name, DELIVERY_DURATION.unit);
         let provider = SdkMeterProvider::builder()
             .with_resource(resource.to_sdk())
             .with_reader(PeriodicReader::builder(Counting { exporter, points }).with_interval(NEVER).build())
@@ -81,7 +81,7 @@ impl ProcessPush {
             })
             .build();
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
-        let recorder = MeterRecorder::new(provider.meter_with_scope(scope));
+        let recorder = MeterRecorder::new(provider.meter_with_scope(scope), declared);
         Ok((Self { requests, provider, process: metrics_process::Collector::default(), flush: None }, recorder))
     }
 

@@ -11,15 +11,16 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
 use crate::ledger::catalogue::otlp_name;
-use crate::process_metrics;
+use crate::process_metrics::Declared;
 
 /// Records what the facade is told into the instruments of a [`Meter`].
 ///
-/// An instrument has the OTLP name of its metric, its help text and its unit; a histogram the buckets of [`process_metrics`].
+/// An instrument has the OTLP name of its metric, its help text and its unit; a histogram the buckets that are declared.
 /// Descriptions count only for what is registered after them. Like the Prometheus exporter, it shows a counter or gauge
 /// as 0 from its registration on.
 pub struct MeterRecorder {
     meter: Meter,
+    declared: Declared,
     known: Mutex<Known>,
 }
 
@@ -36,8 +37,8 @@ type Labels = Vec<(String, String)>;
 type ByName<I, H> = HashMap<String, (I, HashMap<Labels, Arc<H>>)>;
 
 impl MeterRecorder {
-    pub fn new(meter: Meter) -> Self {
-        Self { meter, known: Mutex::default() }
+    pub fn new(meter: Meter, declared: Declared) -> Self {
+        Self { meter, declared, known: Mutex::default() }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -51,12 +52,12 @@ impl MeterRecorder {
 
 impl Known {
     /// OTLP name, description and unit of a metric.
-    fn identity(&self, name: &str) -> (String, String, &'static str) {
+    fn identity(&self, declared: Declared, name: &str) -> (String, String, &'static str) {
         let (unit, description) = match self.described.get(name) {
             Some((unit, description)) => (*unit, description.to_string()),
-            None => (None, process_metrics::find(name).map_or(String::new(), |meter| meter.help.to_owned())),
+            None => (None, declared.find(name).map_or(String::new(), |meter| meter.help.to_owned())),
         };
-        let unit = process_metrics::unit_of(name, unit);
+        let unit = declared.unit_of(name, unit);
         (otlp_name(name, unit), description, unit.ucum())
     }
 }
@@ -96,7 +97,7 @@ impl Recorder for MeterRecorder {
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         let mut known = self.known();
-        let (name, description, unit) = known.identity(key.name());
+        let (name, description, unit) = known.identity(self.declared, key.name());
         let instrument = || self.meter.u64_counter(name).with_description(description).with_unit(unit).build();
         Counter::from_arc(handle(&mut known.counters, key, instrument, |instrument, attributes| {
             instrument.add(0, &attributes);
@@ -106,7 +107,7 @@ impl Recorder for MeterRecorder {
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
         let mut known = self.known();
-        let (name, description, unit) = known.identity(key.name());
+        let (name, description, unit) = known.identity(self.declared, key.name());
         let instrument = || self.meter.f64_gauge(name).with_description(description).with_unit(unit).build();
         Gauge::from_arc(handle(&mut known.gauges, key, instrument, |instrument, attributes| {
             instrument.record(0.0, &attributes);
@@ -116,10 +117,10 @@ impl Recorder for MeterRecorder {
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
         let mut known = self.known();
-        let (name, description, unit) = known.identity(key.name());
+        let (name, description, unit) = known.identity(self.declared, key.name());
         let instrument = || {
             let builder = self.meter.f64_histogram(name).with_description(description).with_unit(unit);
-            match process_metrics::find(key.name()) {
+            match self.declared.find(key.name()) {
                 Some(meter) => builder.with_boundaries(meter.buckets.to_vec()).build(),
                 None => builder.build(),
             }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::config::Privacy;
 use crate::event::{SourceName, hex};
+use crate::settings::Privacy;
 
 const HIDDEN: char = '•';
 

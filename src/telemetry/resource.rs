@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::resource::v1;
 use uuid::Uuid;
 
-use crate::config::Otlp;
+use crate::settings::Otlp;
 
 /// The name of the scope of all that smscope sends, and of its service unless the operator names it otherwise.
 pub const SCOPE: &str = "smscope";

@@ -12,9 +12,9 @@ use hyper::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue, TE};
 
 pub use super::answer::ExportOutcome;
 use super::answer::Reader;
-use crate::config::{Endpoint, Protocol};
 use crate::outbound::{Client, Destination, RequestError, chain};
 use crate::process_metrics::Signal;
+use crate::settings::{Endpoint, Protocol};
 use grpc::Grpc;
 use http::Http;
 

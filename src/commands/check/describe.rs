@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::config::{ClientCertificates, Config, Line, ListenerTls, Loaded};
+use crate::config::{Config, Line, Loaded};
+use crate::settings::{ClientCertificates, ListenerTls};
 
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value};
 
 use crate::commands::show::{time, what};
-use crate::config::{Recipient, Text};
 use crate::number::networks;
 use crate::record::{Entry, Record};
+use crate::settings::{Recipient, Text};
 use crate::telemetry::redaction::{NumberHasher, PrivacyPolicy, full, mask, without_numbers};
 
 pub struct EventPrinter {

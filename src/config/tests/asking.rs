@@ -1,7 +1,7 @@
 //! `[source.api]`, `[account]`, `[self_probe]` and `[reconcile]`.
 
 use super::*;
-use crate::config::ApiMode;
+use crate::settings::ApiMode;
 
 const KEY: &str = "[[source]]\nname = \"a\"\napi = { key = \"s3cret\" }\n";
 

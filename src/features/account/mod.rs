@@ -1,8 +1,10 @@
 //! Account watch: how much credit there is, and how much of each limit has been used, in the provider's own numbers.
 //!
-//! One task a source asks the provider's API now and then. What it learns is kept in memory only and shown as gauges; a provider that
-//! does not answer shows in the counters of [`crate::process_metrics`], and values that have grown old are shown no more.
+//! One task per source polls the provider's API. What it reads stays in memory and is exported as gauges; failed polls are counted, and
+//! values that are too old are no longer exported.
 
+pub mod metrics;
+pub mod settings;
 mod status;
 
 use std::sync::Arc;
@@ -10,81 +12,89 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::ApiMode;
 use crate::diagnostics::LogThrottle;
 use crate::event::SourceName;
-use crate::process_metrics::AccountMetrics;
+use crate::settings::{ApiMode, Source};
 use crate::smsmode_api::{ApiError, Operation, Organisation, SmsmodeApi};
+use crate::tasks::Task;
 use crate::tasks::periodic::{jittered, repeat, stagger};
+use crate::tasks::supervisor::Supervisor;
 
-pub use status::{AccountStatus, Seen};
+pub use settings::Account;
+pub use status::AccountStatus;
 
 /// One source's account.
-pub struct Watch {
-    pub source: SourceName,
-    pub api: SmsmodeApi,
-    pub interval: Duration,
-    pub metrics: AccountMetrics,
-    pub status: Arc<AccountStatus>,
+struct Watch {
+    source: SourceName,
+    api: SmsmodeApi,
+    interval: Duration,
+    status: Arc<AccountStatus>,
+}
+
+/// Starts the polls of a source that has an API key; without `status` the account is not watched.
+pub fn start(source: &Source, settings: Account, status: Option<&Arc<AccountStatus>>, supervisor: &mut Supervisor) {
+    let (Some(status), Some(api)) = (status, SmsmodeApi::of(source)) else { return };
+    let watch = Watch::new(source.name.clone(), api, settings.interval, status.clone());
+    let span = tracing::info_span!("account", source = %source.name);
+    supervisor.spawn_in(span, Task::Account, |shutdown| watch.run(shutdown.wait()));
 }
 
 impl Watch {
     /// Must be used within a tokio runtime.
-    pub fn new(source: &SourceName, api: SmsmodeApi, interval: Duration, status: Arc<AccountStatus>) -> Self {
+    fn new(source: SourceName, api: SmsmodeApi, interval: Duration, status: Arc<AccountStatus>) -> Self {
         api.register(match api.mode() {
             ApiMode::Rest => &[Operation::Organisations, Operation::Channels],
             ApiMode::Legacy => &[Operation::Credit],
         });
-        Self { source: source.clone(), api, interval, metrics: AccountMetrics::new(source.as_str()), status }
+        metrics::count(&source, None);
+        Self { source, api, interval, status }
     }
-}
 
-/// Polls until `shutdown` resolves.
-pub async fn run(watch: Watch, shutdown: impl Future<Output = ()>) {
-    let throttle = LogThrottle::default();
-    repeat(stagger(watch.interval), shutdown, || async {
-        let pause = jittered(watch.interval);
-        match poll(&watch).await {
-            Ok(()) => {
-                watch.metrics.seen(Timestamp::now());
-                if throttle.recovered() {
-                    tracing::info!(source = %watch.source, "the account can be seen again");
+    /// Polls until `shutdown` resolves.
+    async fn run(self, shutdown: impl Future<Output = ()>) {
+        let throttle = LogThrottle::default();
+        repeat(stagger(self.interval), shutdown, || async {
+            let polled = self.poll().await;
+            metrics::count(&self.source, Some(polled.is_ok()));
+            let pause = jittered(self.interval);
+            match polled {
+                Ok(()) => {
+                    if throttle.recovered() {
+                        tracing::info!(source = %self.source, "the account can be polled again");
+                    }
+                    pause
                 }
-                pause
-            }
-            Err(error) => {
-                watch.metrics.not_seen();
-                let text = error.to_string();
-                if throttle.is_due(&text) {
-                    tracing::warn!(source = %watch.source, "cannot see the account: {text}");
+                Err(error) => {
+                    let text = error.to_string();
+                    if throttle.is_due(&text) {
+                        tracing::warn!(source = %self.source, "cannot poll the account: {text}");
+                    }
+                    pause.max(error.retry_after.unwrap_or_default())
                 }
-                pause.max(error.retry_after.unwrap_or_default())
             }
-        }
-    })
-    .await;
-}
-
-/// One look. What was learnt before something failed is kept.
-async fn poll(watch: &Watch) -> Result<(), ApiError> {
-    match watch.api.mode() {
-        ApiMode::Legacy => {
-            let balance = Some(watch.api.credit().await?);
-            let organisation =
-                Organisation { id: None, state: None, balance, monthly_consumption: None, monthly_limit: None };
-            watch.status.organisations(&watch.source, vec![organisation], Timestamp::now());
-        }
-        ApiMode::Rest => {
-            let organisations = watch.api.organisations().await;
-            if let Ok(organisations) = &organisations {
-                watch.status.organisations(&watch.source, organisations.clone(), Timestamp::now());
-            }
-            let channels = watch.api.channels().await?;
-            watch.status.channels(&watch.source, channels, Timestamp::now());
-            organisations?;
-        }
+        })
+        .await;
     }
-    Ok(())
+
+    /// One poll. What was read before a request failed is still exported.
+    async fn poll(&self) -> Result<(), ApiError> {
+        let Self { source, api, status, .. } = self;
+        match api.mode() {
+            ApiMode::Legacy => {
+                let organisation = Organisation { balance: Some(api.credit().await?), ..Organisation::default() };
+                status.organisations(source, vec![organisation], Timestamp::now());
+            }
+            ApiMode::Rest => {
+                let organisations = api.organisations().await;
+                if let Ok(organisations) = &organisations {
+                    status.organisations(source, organisations.clone(), Timestamp::now());
+                }
+                status.channels(source, api.channels().await?, Timestamp::now());
+                organisations?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::metrics as gauge;
 use crate::event::SourceName;
-use crate::ledger::catalogue::{Description, gauge};
+use crate::ledger::catalogue::Description;
 use crate::ledger::snapshot::{Family, Sample};
 use crate::smsmode_api::{Channel, Organisation};
 

@@ -4,8 +4,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::*;
-use crate::config::Api;
 use crate::secret::Secret;
+use crate::settings::Api;
 use crate::smsmode::{API_KEY, Fault, SmsmodeApi as StandIn, channel};
 
 fn source() -> SourceName {
@@ -22,7 +22,7 @@ fn watch(stand_in: &StandIn, mode: ApiMode) -> Watch {
         proxy: None,
     };
     let interval = Duration::from_millis(20);
-    Watch::new(&source(), SmsmodeApi::new(&source(), settings), interval, Arc::new(AccountStatus::new(interval)))
+    Watch::new(source(), SmsmodeApi::new(&source(), settings), interval, Arc::new(AccountStatus::new(interval)))
 }
 
 /// Every sample as `name label,label value`.
@@ -40,7 +40,7 @@ fn shown(status: &AccountStatus, now: Timestamp) -> Vec<String> {
 async fn an_account_shows_in_the_providers_own_numbers() {
     let stand_in = StandIn::start();
     let watch = watch(&stand_in, ApiMode::Rest);
-    poll(&watch).await.unwrap();
+    watch.poll().await.unwrap();
     assert_eq!(
         shown(&watch.status, Timestamp::now()),
         [
@@ -60,7 +60,7 @@ async fn an_account_shows_in_the_providers_own_numbers() {
 async fn the_legacy_credit_is_a_balance_and_all_that_there_is() {
     let stand_in = StandIn::start();
     let watch = watch(&stand_in, ApiMode::Legacy);
-    poll(&watch).await.unwrap();
+    watch.poll().await.unwrap();
     assert_eq!(shown(&watch.status, Timestamp::now()), ["account_balance smsmode,unknown 1250.5"]);
 }
 
@@ -73,7 +73,7 @@ async fn what_is_not_known_is_not_shown_and_no_series_comes_twice() {
     ]);
     stand_in.set_channels(vec![json!({"channelId": "a\nb", "dailyConsumption": "1,5"}), json!({"name": "no id"})]);
     let watch = watch(&stand_in, ApiMode::Rest);
-    poll(&watch).await.unwrap();
+    watch.poll().await.unwrap();
     assert_eq!(
         shown(&watch.status, Timestamp::now()),
         [
@@ -89,7 +89,7 @@ async fn a_hundred_channels_are_fifty() {
     let stand_in = StandIn::start();
     stand_in.set_channels((0..120).map(|at| channel(&format!("c{at}"), "many")).collect());
     let watch = watch(&stand_in, ApiMode::Rest);
-    poll(&watch).await.unwrap();
+    watch.poll().await.unwrap();
     let channels = shown(&watch.status, Timestamp::now());
     assert_eq!(channels.iter().filter(|line| line.starts_with("channel_consumption ")).count(), 100);
 }
@@ -99,7 +99,7 @@ async fn a_half_that_fails_leaves_the_other_and_old_values_are_shown_no_more() {
     let stand_in = StandIn::start();
     let watch = watch(&stand_in, ApiMode::Rest);
     stand_in.fail([Fault::Status(500)]);
-    assert!(poll(&watch).await.is_err());
+    assert!(watch.poll().await.is_err());
     let now = Timestamp::now();
     assert!(shown(&watch.status, now).iter().all(|line| line.starts_with("channel_")));
     assert_eq!(shown(&watch.status, now).len(), 4);
@@ -116,7 +116,7 @@ async fn it_goes_on_after_any_failure_and_waits_as_long_as_it_is_asked_to() {
     let status = watch.status.clone();
     stand_in.fail([Fault::NotJson, Fault::Hangup, Fault::Status(401), Fault::Half]);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let task = tokio::spawn(run(watch, async { drop(stopped.await) }));
+    let task = tokio::spawn(watch.run(async { drop(stopped.await) }));
     let given_up = Instant::now() + Duration::from_secs(20);
     while shown(&status, Timestamp::now()).len() < 8 {
         assert!(Instant::now() < given_up, "{:?}", stand_in.asked());

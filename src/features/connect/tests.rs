@@ -7,8 +7,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{Api, ApiMode};
 use crate::secret::Secret;
+use crate::settings::{Api, ApiMode};
 use crate::smsmode::{API_KEY, Fault, SmsmodeApi as StandIn, channel};
 
 const URL: &str = "https://sms.example.com/hooks/smsmode/t0ken-of-the-tests";

@@ -11,10 +11,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::metrics::ProbeResult;
 use super::{Failed, Step, Target};
-use crate::config::{Tls, Validity};
 use crate::outbound::within;
-use crate::process_metrics::ProbeResult;
+use crate::settings::{Tls, Validity};
 
 pub(super) async fn resolve(target: &Target, steps: &mut Vec<Step>) -> Result<Vec<SocketAddr>, Failed> {
     let host = target.host.as_str();

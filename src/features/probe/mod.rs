@@ -4,22 +4,26 @@
 //! counts the result.
 
 mod connection;
+pub mod metrics;
 mod request;
+pub mod settings;
 mod step;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::Uri;
 use jiff::Timestamp;
 
-use crate::config::{Source, Tls};
 use crate::diagnostics::LogThrottle;
 use crate::event::SourceName;
 use crate::probe_challenge::ChallengeKey;
-use crate::process_metrics::{ProbeMetrics, ProbeResult};
+use crate::settings::{Source, Tls};
+use crate::tasks::Task;
 use crate::tasks::periodic::{jittered, repeat, stagger};
+use crate::tasks::supervisor::Supervisor;
+use metrics::ProbeResult;
 
+pub use settings::SelfProbe;
 pub use step::{Outcome, Step, lines};
 
 /// How long each step may take.
@@ -131,29 +135,38 @@ async fn try_steps(
     Ok((result, middle))
 }
 
-/// The periodic probe of one source.
-pub struct Probe {
-    pub source: SourceName,
-    pub target: Target,
-    pub interval: Duration,
-    pub metrics: Arc<ProbeMetrics>,
+/// Starts the periodic probe of a source's callback URL, if it is enabled.
+pub fn start(
+    settings: &SelfProbe,
+    source: &Source,
+    callback_url: Option<&str>,
+    key: &ChallengeKey,
+    supervisor: &mut Supervisor,
+) {
+    let (interval, tls) = (settings.interval, settings.tls.clone());
+    let target = callback_url.filter(|_| settings.enabled);
+    // The loader has checked that it is a URL, and that there is TLS for https.
+    let Some(target) = target.and_then(|url| Target::new(source, url, tls, Some(key.clone()))) else { return };
+    let source = source.name.clone();
+    metrics::count(&source, None);
+    let span = tracing::info_span!("self_probe", %source);
+    supervisor.spawn_in(span, Task::SelfProbe, |shutdown| run(source, target, interval, shutdown.wait()));
 }
 
 /// Probes until `shutdown` resolves.
-pub async fn run(probe: Probe, shutdown: impl Future<Output = ()>) {
+async fn run(source: SourceName, target: Target, interval: Duration, shutdown: impl Future<Output = ()>) {
     let throttle = LogThrottle::default();
-    repeat(stagger(probe.interval), shutdown, || async {
-        let report = call(&probe.target, 1).await;
-        probe.metrics.probed(report.result, report.took, report.expires);
+    repeat(stagger(interval), shutdown, || async {
+        let report = call(&target, 1).await;
+        metrics::record(&source, &report);
         match report.steps.iter().find_map(Step::failure) {
-            None if throttle.recovered() => tracing::info!(source = %probe.source, "the public URL works again"),
-            None => {}
+            None if throttle.recovered() => tracing::info!(%source, "the public URL works again"),
             Some(failure) if throttle.is_due(report.result.as_str()) => {
-                tracing::warn!(source = %probe.source, result = report.result.as_str(), "the public URL does not work: {failure}");
+                tracing::warn!(%source, result = report.result.as_str(), "the public URL does not work: {failure}");
             }
-            Some(_) => {}
+            _ => {}
         }
-        jittered(probe.interval)
+        jittered(interval)
     })
     .await;
 }

@@ -13,10 +13,10 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use super::metrics::ProbeResult;
 use super::{Failed, Step, Target};
 use crate::outbound::{OUR_USER_AGENT, chain, receive, within};
 use crate::probe_challenge;
-use crate::process_metrics::ProbeResult;
 
 /// Bytes of a response that are read: a probe's is twenty.
 const MAX_RESPONSE: usize = 64 << 10;

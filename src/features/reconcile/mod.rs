@@ -4,7 +4,9 @@
 //! as reconciled. Each channel has a list of its own, without a search and without a documented order: `walk.rs` reads it, `order.rs`
 //! judges its order.
 
+pub mod metrics;
 mod order;
+pub mod settings;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,17 +17,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::config::{self, Config, Source};
 use crate::diagnostics::LogThrottle;
 use crate::event::{Event, SourceName};
 use crate::inbound::{DecodedRequest, Origin};
-use crate::process_metrics::{ReconcileMetrics, RoundResult};
-use crate::smsmode_api::{
-    ApiError, MESSAGE_LISTS, MessageList, NotConfigured, Operation, PAGE_SIZE, SmsmodeApi, pause, rest_apis,
-};
+use crate::settings::{Api, ApiMode, Source};
+use crate::smsmode_api::{ApiError, MESSAGE_LISTS, MessageList, Operation, PAGE_SIZE, SmsmodeApi, pause, rest_apis};
 use crate::store::{CLOCK_SKEW, IngestOutcome, Store, StoreError};
+use crate::tasks::Task;
 use crate::tasks::periodic::{jittered, repeat, stagger};
+use crate::tasks::supervisor::Supervisor;
 
+use metrics::RoundResult;
+pub use settings::Reconcile;
 use walk::Walk;
 
 /// Attempts at one page, and the longest wait between two.
@@ -41,7 +44,7 @@ pub struct Reconciler {
     source: Source,
     api: SmsmodeApi,
     store: Store,
-    settings: config::Reconcile,
+    settings: Reconcile,
 }
 
 /// What a walk searches for.
@@ -84,7 +87,7 @@ pub enum RoundError {
 
 impl Reconciler {
     /// Must be used within a tokio runtime.
-    pub fn new(source: &Source, api: SmsmodeApi, store: Store, settings: config::Reconcile) -> Self {
+    pub fn new(source: &Source, api: SmsmodeApi, store: Store, settings: Reconcile) -> Self {
         api.register(&[Operation::Messages]);
         Self { source: source.clone(), api, store, settings }
     }
@@ -93,11 +96,11 @@ impl Reconciler {
     ///
     /// # Errors
     /// None has an API.
-    pub fn of(config: &Config, name: Option<&str>, store: &Store) -> Result<Vec<Self>, NotConfigured> {
-        let reconciler = |(source, api): (&Source, config::Api)| {
-            Self::new(source, SmsmodeApi::new(&source.name, api), store.clone(), config.reconcile)
+    pub fn of(sources: &[Source], settings: Reconcile, name: Option<&str>, store: &Store) -> Result<Vec<Self>, String> {
+        let reconciler = |(source, api): (&Source, Api)| {
+            Self::new(source, SmsmodeApi::new(&source.name, api), store.clone(), settings)
         };
-        Ok(rest_apis(config, name)?.into_iter().map(reconciler).collect())
+        Ok(rest_apis(sources, name)?.into_iter().map(reconciler).collect())
     }
 
     pub fn source(&self) -> &SourceName {
@@ -243,19 +246,30 @@ fn time(event: &Event) -> Option<Timestamp> {
     }
 }
 
-/// Makes a round every interval until `shutdown` resolves. What a round has handed to the store by then is stored.
-pub async fn run(reconciler: Reconciler, metrics: ReconcileMetrics, shutdown: impl Future<Output = ()>) {
+/// Starts the rounds of a source that has a key of the REST API, if reconciliation is enabled.
+pub fn start(settings: Reconcile, source: &Source, store: &Store, supervisor: &mut Supervisor) {
+    let api = SmsmodeApi::of(source).filter(|api| settings.enabled && api.mode() == ApiMode::Rest);
+    let Some(api) = api else { return };
+    let reconciler = Reconciler::new(source, api, store.clone(), settings);
+    metrics::count(&source.name, None);
+    let span = tracing::info_span!("reconcile", source = %source.name);
+    supervisor.spawn_in(span, Task::Reconcile, |shutdown| run(reconciler, shutdown.wait()));
+}
+
+/// Makes a round per interval until `shutdown` resolves. What a round has submitted to the store by then is stored.
+async fn run(reconciler: Reconciler, shutdown: impl Future<Output = ()>) {
     let source = &reconciler.source.name;
     let interval = reconciler.settings.interval;
     let throttle = LogThrottle::default();
     // What has been overdue since before the start does not wait for an hour.
     repeat(stagger(interval), shutdown, || async {
         let ended = reconciler.round().await;
-        metrics.ended(match &ended {
+        let result = match &ended {
             Ok(Tally { is_incomplete: false, .. }) => RoundResult::Complete,
             Ok(_) => RoundResult::Incomplete,
             Err(_) => RoundResult::Failed,
-        });
+        };
+        metrics::count(source, Some(result));
         let wait = jittered(interval);
         match ended {
             Ok(tally) => {

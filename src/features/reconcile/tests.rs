@@ -4,9 +4,10 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{Api, ApiMode, Config, Flags};
+use crate::config::{Config, Flags};
 use crate::inbound;
 use crate::secret::Secret;
+use crate::settings::{Api, ApiMode};
 use crate::smsmode::{API_KEY, Fault, SmsmodeApi as StandIn};
 use crate::store::{FloodRule, Settings, StoreThreads};
 
@@ -44,8 +45,7 @@ fn bench(max_pages: usize) -> Bench {
         tls: None,
         proxy: None,
     };
-    let settings =
-        config::Reconcile { enabled: true, after: Duration::ZERO, interval: Duration::from_secs(3600), max_pages };
+    let settings = Reconcile { enabled: true, after: Duration::ZERO, interval: Duration::from_secs(3600), max_pages };
     let api = SmsmodeApi::new(&source.name, api);
     let reconciler = Reconciler::new(&source, api, store.clone(), settings);
     Bench { stand_in, reconciler, store, _folder: folder, _end: end }
@@ -116,7 +116,7 @@ async fn where_texts_are_dropped_what_is_asked_for_has_none_either() {
         format!("{:?}", message.into_submission(Timestamp::now(), None, Origin::Reconciliation))
     };
     assert_eq!(told(&bench).matches("Hello").count(), 2, "of the event and of the request");
-    bench.reconciler.source.privacy.text = config::Text::Dropped;
+    bench.reconciler.source.privacy.text = crate::settings::Text::Dropped;
     assert!(!told(&bench).contains("Hello"));
 }
 

@@ -14,6 +14,8 @@
 mod address;
 mod backoff;
 mod envelope;
+pub mod metrics;
+pub mod settings;
 mod signature;
 mod target;
 
@@ -27,13 +29,14 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::config::Relay;
 use crate::diagnostics::LogThrottle;
 use crate::store::ids::DeliveryId;
 use crate::store::relays::{AttemptOutcome, AttemptResult, Delivery, Due, Next};
 use crate::store::{Store, StoreError};
+use crate::tasks::supervisor::Supervisor;
 use crate::tasks::{Task, join_logged};
 use backoff::{BACKOFF, Health};
+pub use settings::Relay;
 use target::{DeliveryOutcome, Target};
 
 /// How long to wait when the store cannot be read or written.
@@ -52,8 +55,16 @@ struct Settled {
     outcome: DeliveryOutcome,
 }
 
-/// Relays until `shutdown` resolves; attempts that are under way then get `limit` to end. `instance` makes ids.
-pub async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Future<Output = ()>, limit: Duration) {
+/// Starts a task per relay. `instance` makes ids; attempts that are in flight at the shutdown get `limit` to end.
+pub fn start(relays: &[Relay], store: &Store, instance: Uuid, limit: Duration, supervisor: &mut Supervisor) {
+    for relay in relays {
+        let (relay, store) = (relay.clone(), store.clone());
+        let span = tracing::info_span!("relay", relay = %relay.route.relay);
+        supervisor.spawn_in(span, Task::Relay, |shutdown| run(relay, store, instance, shutdown.wait(), limit));
+    }
+}
+
+async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Future<Output = ()>, limit: Duration) {
     let target = Target::new(&relay, instance);
     tracing::info!(relay = %relay.route.relay, url = %relay.shown_url(), format = relay.route.format.as_str(), "relaying");
     let worker = Arc::new(Worker { relay, store, target });

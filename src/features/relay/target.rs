@@ -9,12 +9,11 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::address::{Guarded, is_forbidden};
-use super::envelope;
 use super::signature::Signer;
-use crate::config::{Protocol, Relay};
+use super::{Relay, envelope, metrics};
 use crate::outbound::{Client, Destination, chain, receive, retry_after};
-use crate::process_metrics::RelayMetrics;
-use crate::route::Format;
+use crate::route::{Format, RelayName};
+use crate::settings::Protocol;
 use crate::store::relays::{AttemptResult, Delivery};
 
 /// Bytes of an answer that are read, so that its connection can be used again.
@@ -31,7 +30,7 @@ pub struct Target {
     format: Format,
     instance: Uuid,
     signer: Option<Signer>,
-    metrics: RelayMetrics,
+    relay: RelayName,
 }
 
 /// What became of an attempt.
@@ -61,7 +60,7 @@ impl Target {
             format: relay.route.format,
             instance,
             signer: relay.secret.as_ref().and_then(|secret| Signer::new(secret.reveal())),
-            metrics: RelayMetrics::new(relay.route.relay.as_str()),
+            relay: relay.route.relay.clone(),
         }
     }
 
@@ -75,7 +74,7 @@ impl Target {
         let started = Instant::now();
         let answered = self.client.within(self.exchange(request)).await;
         let outcome = answered.unwrap_or_else(|late| failed(AttemptResult::Timeout, late));
-        self.metrics.attempted(started.elapsed());
+        metrics::attempted(&self.relay, started.elapsed());
         outcome
     }
 

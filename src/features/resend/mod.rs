@@ -1,19 +1,24 @@
 //! Resends failed messages by the provider's API when they are due. The store decides what becomes of each, and records it before the
 //! request to the provider and after: see `src/store/resends/`.
 
+pub mod settings;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::config::Source;
 use crate::diagnostics::LogThrottle;
 use crate::event::{Event, TraceParent};
 use crate::inbound::{self, Origin};
+use crate::route::ResendRule;
+use crate::settings::{ApiMode, Source};
 use crate::smsmode_api::{ApiError, Operation, Outgoing, SmsmodeApi, pause};
 use crate::store::ids::ResendId;
 use crate::store::resends::{ResendResult, SendDecision, SendResult, ToSend};
 use crate::store::{Store, Submission};
+use crate::tasks::Task;
+use crate::tasks::supervisor::Supervisor;
 
 /// Due messages that are read at once; the provider is asked to send one after the other.
 const BATCH_SIZE: usize = 100;
@@ -22,7 +27,7 @@ const BATCH_SIZE: usize = 100;
 const STORE_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Resends the messages of one source.
-pub struct Resender {
+struct Resender {
     source: Source,
     /// `None`: no rule of the source resends by the API.
     api: Option<SmsmodeApi>,
@@ -31,15 +36,28 @@ pub struct Resender {
     store: Store,
 }
 
-impl Resender {
-    /// Must be used within a tokio runtime.
-    pub fn new(source: &Source, api: Option<SmsmodeApi>, callback_url: Option<String>, store: Store) -> Self {
-        if let Some(api) = &api {
-            api.register(&[Operation::Send]);
-        }
-        Self { source: source.clone(), api, callback_url, store }
+/// Starts the resends of a source, if a rule is about it. `callback_url`: that of what is sent, if it is not the channel's.
+pub fn start(
+    rules: &[ResendRule],
+    source: &Source,
+    callback_url: Option<String>,
+    store: &Store,
+    limit: Duration,
+    supervisor: &mut Supervisor,
+) {
+    if !rules.iter().any(|rule| rule.filter.takes_source(&source.name)) {
+        return;
     }
+    let api = SmsmodeApi::of(source).filter(|api| api.mode() == ApiMode::Rest);
+    if let Some(api) = &api {
+        api.register(&[Operation::Send]);
+    }
+    let resender = Resender { source: source.clone(), api, callback_url, store: store.clone() };
+    let span = tracing::info_span!("resend", source = %source.name);
+    supervisor.spawn_in(span, Task::Resend, |shutdown| run(resender, shutdown.wait(), limit));
+}
 
+impl Resender {
     /// Processes one that is due. Gives how long to wait before the next request to the provider.
     async fn process(&self, id: ResendId, health: &mut ApiHealth) -> Duration {
         let source = &self.source.name;
@@ -132,7 +150,7 @@ struct ApiHealth {
 }
 
 /// Sends again what is due, until `stop` resolves; the request in flight then gets `limit` for its response.
-pub async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Duration) {
+async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Duration) {
     let mut changed = resender.store.resends_changed();
     let mut health = ApiHealth::default();
     tokio::pin!(stop);

@@ -17,7 +17,7 @@ use super::transaction::SqliteTx;
 use super::{erase, ledger, meta};
 use crate::diagnostics::LogThrottle;
 use crate::ledger::caps::LabelCaps;
-use crate::process_metrics::{self, SourceMetrics, StoreMetrics};
+use crate::process_metrics::{self, LazyHistogram, SourceMetrics};
 use crate::record::Position;
 use crate::store::backlog::Backlog;
 use crate::store::commands::{Alone, Command, Reply};
@@ -58,7 +58,7 @@ pub struct Writer {
     pseudonymizer: Pseudonymizer,
     spelled_to: MessageRowId,
     pub(super) checkpointer: Checkpointer,
-    metrics: StoreMetrics,
+    commits: LazyHistogram,
     source_meters: HashMap<String, SourceMetrics>,
     pub(super) floods: Floods,
     /// Committed since the checkpointer was last asked.
@@ -114,7 +114,7 @@ impl Writer {
             pseudonymizer: state.pseudonymizer,
             spelled_to: state.spelled_to,
             checkpointer,
-            metrics: StoreMetrics::new(),
+            commits: LazyHistogram::new(&process_metrics::STORE_COMMIT, Vec::new()),
             source_meters,
             floods,
             uncheckpointed: 0,
@@ -284,7 +284,7 @@ impl Writer {
         let committed = if self.damaged.is_some() { Err(Failure::Damaged) } else { self.try_transaction(work) };
         match &committed {
             Ok(_) => {
-                self.metrics.committed(started.elapsed());
+                self.commits.record(started.elapsed());
                 for label in self.caps.commit() {
                     process_metrics::labels_capped(label.as_str()).increment(1);
                 }

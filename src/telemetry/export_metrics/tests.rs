@@ -1,8 +1,10 @@
 use super::*;
+use crate::features::account;
 use crate::ledger::catalogue::{self, Description, gauge};
 use crate::ledger::snapshot::Family;
 use crate::outbound::OUR_USER_AGENT;
 use crate::process_metrics::{Signal, SourceMetrics};
+use crate::serve::METRICS;
 use crate::telemetry::collector::{Collector, Say, Seen, eventually, ok, say, value_of};
 use crate::telemetry::ledger_metrics::tests::family;
 use crate::telemetry::process::ProcessMetrics;
@@ -32,8 +34,8 @@ fn exporter<R: FnOnce()>(
     record: R,
 ) -> (MetricExport<impl Fn() -> Snapshot + Clone + Send + use<R>>, ProcessMetrics) {
     let resource = Resource::new(&otlp("smscope", &[]), INSTANCE);
-    let (push, recorder) = ProcessPush::new(&resource).unwrap();
-    let (scrape, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
+    let (push, recorder) = ProcessPush::new(&resource, METRICS).unwrap();
+    let (scrape, recorder) = ProcessMetrics::build(METRICS, Some(recorder)).unwrap();
     let metrics = metrics::with_local_recorder(&recorder, || {
         record();
         ExportMetrics::new(Signal::Metrics)
@@ -131,12 +133,12 @@ async fn no_metric_name_is_in_both_requests() {
         &gauge::STORE_LIMIT,
         &gauge::EXPORT_BACKLOG,
         &gauge::EXPORT_OLDEST,
-        &gauge::ACCOUNT_BALANCE,
-        &gauge::ACCOUNT_ACTIVE,
-        &gauge::ACCOUNT_CONSUMPTION,
-        &gauge::ACCOUNT_LIMIT,
-        &gauge::CHANNEL_CONSUMPTION,
-        &gauge::CHANNEL_LIMIT,
+        &account::metrics::ACCOUNT_BALANCE,
+        &account::metrics::ACCOUNT_ACTIVE,
+        &account::metrics::ACCOUNT_CONSUMPTION,
+        &account::metrics::ACCOUNT_LIMIT,
+        &account::metrics::CHANNEL_CONSUMPTION,
+        &account::metrics::CHANNEL_LIMIT,
     ]);
     let sample = |description: &'static Description| family(description, &[(description.labels, 1)]);
     let families: Vec<_> = all.map(sample).collect();
@@ -151,7 +153,7 @@ async fn no_metric_name_is_in_both_requests() {
     run(export, std::future::ready(()), LIMIT).await;
     let [ledger, process] = &collector.seen().iter().map(names).collect::<Vec<_>>()[..] else { panic!("not two") };
     assert_eq!(ledger.len(), of_ledger);
-    assert!(process.len() > crate::process_metrics::ALL.len() && process.iter().any(|name| name == "process.cpu"));
+    assert!(process.len() > METRICS.iter().count() && process.iter().any(|name| name == "process.cpu"));
     let distinct: BTreeSet<_> = ledger.iter().chain(process).collect();
     assert_eq!(distinct.len(), ledger.len() + process.len(), "{ledger:#?} {process:#?}");
 }

@@ -1,6 +1,13 @@
 use super::*;
+use crate::event::SourceName;
+use crate::features::probe::{Report, metrics::ProbeResult};
+use crate::features::reconcile::metrics::RoundResult;
+use crate::features::{account, probe, reconcile, relay};
 use crate::ledger::catalogue::{Unit, otlp_name};
-use crate::process_metrics::{ExportMetrics, RelayMetrics, Signal, SourceMetrics, StoreMetrics, WebhookResult};
+use crate::process_metrics::{self, ExportMetrics, LazyHistogram, Signal, SourceMetrics, WebhookResult};
+use crate::route::RelayName;
+use crate::serve::METRICS;
+use crate::smsmode_api::{self, Failure, Operation};
 use crate::telemetry::process_push::tests::{collected, pushed};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
@@ -23,7 +30,7 @@ fn labels(attributes: &[KeyValue]) -> Vec<(String, String)> {
 
 /// What a Prometheus that is pushed to would show of a metric.
 fn as_scraped(metric: &Metric) -> Vec<String> {
-    let ours = process_metrics::ALL.into_iter().find(|meter| otlp_name(meter.name, meter.unit) == metric.name);
+    let ours = METRICS.iter().find(|meter| otlp_name(meter.name, meter.unit) == metric.name);
     let name = ours.map_or(metric.name.as_str(), |meter| meter.name);
     let number = |value: &Option<number_data_point::Value>| match value {
         Some(number_data_point::Value::AsInt(value)) => *value as f64,
@@ -103,36 +110,37 @@ pub fn exercise() {
     for signal in [Signal::Logs, Signal::Metrics] {
         ExportMetrics::new(signal).records.increment(512);
     }
-    StoreMetrics::new().committed(Duration::from_millis(4));
-    RelayMetrics::new("app").attempted(Duration::from_millis(20));
+    LazyHistogram::new(&process_metrics::STORE_COMMIT, Vec::new()).record(Duration::from_millis(4));
     process_metrics::labels_capped("network").increment(1);
     process_metrics::auth_failures_throttled().increment(1);
     process_metrics::handshake_failures().increment(1);
     process_metrics::certificate_expiry("2026-12-24T00:00:00Z".parse().unwrap());
     process_metrics::build_info("0.1.0", "abc", "1.95");
-    exercise_asking("2026-12-24T00:00:00Z".parse().unwrap());
-}
-
-/// The same of what smscope asks of its own accord.
-fn exercise_asking(time: jiff::Timestamp) {
-    let took = Duration::from_millis(70);
-    let api = process_metrics::ApiMetrics::new("smsmode", &["ok", "timeout"]);
-    api.answered("channels", "timeout", took);
-    let account = process_metrics::AccountMetrics::new("smsmode");
-    account.seen(time);
-    account.not_seen();
-    process_metrics::ProbeMetrics::new("smsmode").probed(process_metrics::ProbeResult::Ok, Some(took), Some(time));
     process_metrics::task_failures("store").increment(1);
     process_metrics::recipients_flooded("smsmode").increment(1);
-    process_metrics::ReconcileMetrics::new("smsmode").ended(process_metrics::RoundResult::Incomplete);
+    exercise_parts();
+}
+
+/// The same for the outbound jobs.
+fn exercise_parts() {
+    let source = SourceName::new("smsmode").unwrap();
+    let took = Duration::from_millis(70);
+    relay::metrics::attempted(&RelayName::new("app").unwrap(), took);
+    smsmode_api::metrics::count(&source, Operation::Channels, Some(Failure::Timeout), took);
+    account::metrics::count(&source, Some(true));
+    account::metrics::count(&source, Some(false));
+    let expires = Some("2026-12-24T00:00:00Z".parse().unwrap());
+    let report = Report { steps: Vec::new(), result: ProbeResult::Ok, took: Some(took), expires };
+    probe::metrics::record(&source, &report);
+    reconcile::metrics::count(&source, Some(RoundResult::Incomplete));
 }
 
 #[tokio::test]
 async fn a_scrape_and_a_push_show_the_same_series_and_values() {
     let (mut push, recorder) = pushed();
-    let (metrics, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
+    let (metrics, recorder) = ProcessMetrics::build(METRICS, Some(recorder)).unwrap();
     let _here = metrics::set_default_local_recorder(&recorder);
-    process_metrics::describe_all();
+    METRICS.describe();
     metrics.process.describe();
     for _ in 0..2 {
         exercise();
@@ -152,15 +160,15 @@ async fn a_scrape_and_a_push_show_the_same_series_and_values() {
 #[tokio::test]
 async fn a_pushed_metric_has_its_name_unit_and_help() {
     let (mut push, recorder) = pushed();
-    let (metrics, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
+    let (metrics, recorder) = ProcessMetrics::build(METRICS, Some(recorder)).unwrap();
     metrics::with_local_recorder(&recorder, || {
-        process_metrics::describe_all();
+        METRICS.describe();
         metrics.process.describe();
         metrics.process.collect();
         exercise();
     });
     let pushed = collected(&mut push).await;
-    for meter in process_metrics::ALL {
+    for meter in METRICS.iter() {
         let name = otlp_name(meter.name, meter.unit);
         let metric = pushed.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}"));
         assert_eq!((metric.unit.as_str(), metric.description.as_str()), (meter.unit.ucum(), meter.help), "{name}");
@@ -177,13 +185,13 @@ async fn a_pushed_metric_has_its_name_unit_and_help() {
         assert_eq!(metric.unit, unit, "{name}");
         assert!(!metric.description.is_empty(), "{name}");
     }
-    assert_eq!(process_metrics::unit_of("something", None), Unit::Count("{count}"));
+    assert_eq!(METRICS.unit_of("something", None), Unit::Count("{count}"));
 }
 
 #[tokio::test]
 async fn an_absolute_counter_grows_by_the_difference_and_never_shrinks() {
     let (mut push, recorder) = pushed();
-    let (metrics, recorder) = ProcessMetrics::build(Some(recorder)).unwrap();
+    let (metrics, recorder) = ProcessMetrics::build(METRICS, Some(recorder)).unwrap();
     metrics::with_local_recorder(&recorder, || {
         for value in [5, 7, 6, 7, 9] {
             metrics::counter!("outside_total").absolute(value);
@@ -200,10 +208,10 @@ async fn an_absolute_counter_grows_by_the_difference_and_never_shrinks() {
 
 #[test]
 fn a_histogram_is_never_rendered_as_a_summary() {
-    let (metrics, recorder) = ProcessMetrics::build(None).unwrap();
+    let (metrics, recorder) = ProcessMetrics::build(METRICS, None).unwrap();
     metrics::with_local_recorder(&recorder, exercise);
     let text = metrics.scrape.render();
-    for meter in process_metrics::ALL {
+    for meter in METRICS.iter() {
         let kind = match meter.kind {
             process_metrics::Kind::Counter => "counter",
             process_metrics::Kind::Gauge => "gauge",
@@ -215,21 +223,21 @@ fn a_histogram_is_never_rendered_as_a_summary() {
 
 #[test]
 fn a_scrape_is_in_the_order_of_the_names_and_has_no_empty_lines() {
-    let (metrics, recorder) = ProcessMetrics::build(None).unwrap();
+    let (metrics, recorder) = ProcessMetrics::build(METRICS, None).unwrap();
     let text = metrics::with_local_recorder(&recorder, || {
-        process_metrics::describe_all();
+        METRICS.describe();
         metrics.process.describe();
         exercise();
         metrics.render()
     });
     let families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
-    assert!(families.len() > process_metrics::ALL.len() && families.is_sorted(), "{families:#?}");
+    assert!(families.len() > METRICS.iter().count() && families.is_sorted(), "{families:#?}");
     assert!(text.ends_with('\n') && text.lines().all(|line| !line.is_empty()), "{text}");
 }
 
 #[test]
 fn a_second_installation_is_an_error() {
-    let _ = ProcessMetrics::install(None);
-    let again = ProcessMetrics::install(None).err().expect("installed twice");
+    let _ = ProcessMetrics::install(METRICS, None);
+    let again = ProcessMetrics::install(METRICS, None).err().expect("installed twice");
     assert_eq!(again.to_string(), "a metrics recorder is installed already, expected one a process");
 }

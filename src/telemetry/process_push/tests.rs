@@ -1,5 +1,6 @@
 use super::*;
 use crate::process_metrics::{ExportMetrics, Signal, SourceMetrics};
+use crate::serve::METRICS;
 use crate::telemetry::resource::tests::{INSTANCE, otlp};
 use crate::telemetry::resource::{scope, text};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -11,7 +12,7 @@ use std::process::Command;
 
 /// What is pushed as the tests' resource, with the recorder that feeds it.
 pub fn pushed() -> (ProcessPush, MeterRecorder) {
-    ProcessPush::new(&Resource::new(&otlp("smscope", &[]), INSTANCE)).unwrap()
+    ProcessPush::new(&Resource::new(&otlp("smscope", &[]), INSTANCE), METRICS).unwrap()
 }
 
 /// The metrics of the next request, which is taken.
@@ -36,7 +37,7 @@ fn register(recorder: &MeterRecorder) -> ExportMetrics {
 #[tokio::test]
 async fn the_resource_is_the_ledgers_and_has_nothing_of_the_sdks_own() {
     let resource = Resource::new(&otlp("sms", &[("team", "a")]), INSTANCE);
-    let (mut push, recorder) = ProcessPush::new(&resource).unwrap();
+    let (mut push, recorder) = ProcessPush::new(&resource, METRICS).unwrap();
     register(&recorder);
     let request = decoded(&mut push).await;
     let sorted = |mut resource: opentelemetry_proto::tonic::resource::v1::Resource| {

@@ -18,9 +18,9 @@ use hyper::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Versio
 use percent_encoding::percent_decode_str;
 
 use super::{Broken, ExportOutcome, MAX_ANSWER};
-use crate::config::{Endpoint, METADATA_BASE64};
 use crate::outbound::{Client, Received, chain, receive, retry_after};
 use crate::process_metrics::Signal;
+use crate::settings::{Endpoint, METADATA_BASE64};
 use crate::telemetry::answer::{Reader, grpc, http};
 
 const ENCODING: &str = "grpc-encoding";

@@ -6,8 +6,8 @@ use hyper::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 
 use super::{Broken, ExportOutcome, MAX_ANSWER, MAX_STRICT_ANSWER};
-use crate::config::Endpoint;
 use crate::outbound::{Client, Received, chain, receive, retry_after};
+use crate::settings::Endpoint;
 use crate::telemetry::answer::Reader;
 use crate::telemetry::answer::http::{Reply, classify};
 

@@ -199,7 +199,7 @@ async fn a_token_that_the_server_repeats_is_not_passed_on() {
 }
 
 fn by_grpc(endpoint: Endpoint) -> Endpoint {
-    Endpoint { protocol: crate::config::Protocol::Grpc, ..endpoint }
+    Endpoint { protocol: crate::settings::Protocol::Grpc, ..endpoint }
 }
 
 #[tokio::test]

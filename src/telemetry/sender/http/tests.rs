@@ -1,5 +1,5 @@
-use crate::config::Endpoint;
 use crate::outbound::OUR_USER_AGENT;
+use crate::settings::Endpoint;
 use crate::telemetry::answer::RpcStatus;
 use crate::telemetry::collector::{Collector, Say, endpoint, nobody, ok, raw, say};
 use crate::telemetry::sender::ExportOutcome;
@@ -143,7 +143,7 @@ async fn a_compressed_answer_is_read_within_bounds() {
 
 #[tokio::test]
 async fn a_port_of_the_other_protocol_is_asked_about_where_there_is_no_connection() {
-    use crate::config::Protocol::{Grpc, HttpProtobuf};
+    use crate::settings::Protocol::{Grpc, HttpProtobuf};
     // Nobody listens there: no test takes these ports.
     for (protocol, port, question) in [
         (HttpProtobuf, 4317, "is it port 4318, or the protocol grpc?"),
