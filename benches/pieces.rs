@@ -17,6 +17,10 @@ use smscope::telemetry::{prometheus, resource::Resource};
 const RECEIPT: &[u8] = br#"{"messageId":"5f0c6a52-0001-4d3b-8f17-000000000001","acceptedAt":"2026-04-01T16:00:08","sentDate":"2026-04-01T16:00:08","channel":{"channelId":"9a6f0e56-5b0a-4d4c-b0c5-6f5d29f4b6f1","name":"main","type":"SMS","flow":"TRANSACTIONAL"},"type":"SMS","direction":"MT","recipient":{"to":"33612345678"},"from":"ACME","body":{"text":"Your order is ready for pick-up.","encoding":"GSM7","messagePartCount":1,"length":32},"price":{"amount":"0.045","currency":"EUR"},"status":{"deliveryDate":"2026-04-01T16:00:11","value":"DELIVERED","lookup":{"mccMnc":"20801","country":"France","network":"Orange"}},"refClient":"order-1"}"#;
 const LEGACY: &str = "numero=33612345678&date_reception=2010-03-25%2009%3A52%3A17&statut=11&smsID=a1&refClient=order-1";
 
+/// Counts the allocations of each piece.
+#[global_allocator]
+static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
+
 fn main() {
     divan::main();
 }
@@ -32,6 +36,13 @@ fn decode(bencher: Bencher, webhook: Webhook<'_>) {
 #[divan::bench]
 fn decode_v1_receipt(bencher: Bencher) {
     decode(bencher, Webhook { query: "", content_type: Some("application/json"), body: RECEIPT });
+}
+
+/// In a list, a message is read by way of a tree of values, as one in damaged JSON is.
+#[divan::bench]
+fn decode_v1_receipt_in_a_list(bencher: Bencher) {
+    let body = [b"[", RECEIPT, b"]"].concat();
+    decode(bencher, Webhook { query: "", content_type: Some("application/json"), body: &body });
 }
 
 #[divan::bench]

@@ -336,13 +336,16 @@ impl fmt::Display for TraceParent {
 }
 
 /// An id in one spelling: a UUID in lower case (RFC 9562: its case says nothing), anything else as it is.
-pub fn plain_id(id: String) -> String {
+pub fn plain_id(mut id: String) -> String {
     let is_uuid = id.len() == 36
         && id.bytes().enumerate().all(|(at, b)| match at {
             8 | 13 | 18 | 23 => b == b'-',
             _ => b.is_ascii_hexdigit(),
         });
-    if is_uuid { id.to_ascii_lowercase() } else { id }
+    if is_uuid {
+        id.make_ascii_lowercase();
+    }
+    id
 }
 
 /// Lower-case hexadecimal.

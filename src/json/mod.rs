@@ -21,7 +21,9 @@ use std::borrow::Cow;
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use serde_json::Value;
 
+mod borrowed;
 mod lenient;
+pub use borrowed::{Json, read_valid};
 /// The lenient reader alone, whatever strict reading says: what is held against it in tests and by the fuzzer.
 pub use lenient::read as read_leniently;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Document, Documents, MAX_WEIGHT, Unreadable, read};
+use super::{Document, Documents, Json, MAX_WEIGHT, Unreadable, read, read_valid};
 
 #[track_caller]
 fn documents(text: impl AsRef<[u8]>) -> Documents {
@@ -250,9 +250,26 @@ fn is_same(strict: &Value, lenient: &Value, floats: fn(f64, f64) -> bool) -> boo
     }
 }
 
+/// Whether each member of the one is in the other.
+fn is_borrowed(json: &Json<'_>, value: &Value) -> bool {
+    match (json, value) {
+        (Json::Array, Value::Array(_)) => true,
+        (Json::Object(read), Value::Object(members)) => {
+            read.iter().all(|(name, _)| members.contains_key(*name))
+                && members.iter().all(|(name, value)| is_borrowed(&json[name.as_str()], value))
+        }
+        _ => !value.is_array() && !value.is_object() && *json == Json::from(value),
+    }
+}
+
 /// Holds what is true of any text.
 #[track_caller]
 fn check(text: &str) {
+    if let Some(json) = super::read_valid(text.as_bytes()) {
+        let read = documents(text);
+        assert!(!read.repaired && is_borrowed(&json, &read.documents[0].value), "{text}: {json:?}");
+        assert!(is_borrowed(&Json::from(&read.documents[0].value), &read.documents[0].value), "{text}");
+    }
     if let (Ok(strict), Some(lenient)) = (serde_json::from_str::<Value>(text), super::read_leniently(text)) {
         assert_eq!(lenient.len(), 1, "{text}");
         assert!(!lenient[0].truncated && is_same(&strict, &lenient[0].value, |a, b| a == b), "{text}: {lenient:?}");
@@ -268,7 +285,66 @@ fn check(text: &str) {
     }
 }
 
+/// Objects as text: names that stand twice or have escapes, floats, halves of characters.
+fn any_object() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec!["a", "b", "amount", "\\u0061", "\u{e9}"]);
+    let leaf = prop::sample::select(vec![
+        "null",
+        "true",
+        "7",
+        "-7",
+        "-0",
+        "1.5",
+        "0.0450",
+        "1e2",
+        "1e999",
+        "18446744073709551616",
+        "[]",
+        "[1.5]",
+        "[[1,{}]]",
+        r#""""#,
+        r#""x""#,
+        r#""\ud83d""#,
+        r#""\ud83d\ude00 \u00e9\n""#,
+        "\"x\ny\"",
+    ]);
+    leaf.prop_map(str::to_owned).prop_recursive(3, 20, 5, move |inner| {
+        prop::collection::vec((name.clone(), inner), 0..5).prop_map(|members| {
+            let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        })
+    })
+}
+
+#[test]
+fn what_a_tree_of_values_would_read_otherwise_is_not_read_in_one_pass() {
+    let deep = |levels: usize| format!(r#"{{"x":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    for text in [
+        r#"{"a":1.5}"#,
+        r#"{"a":[1.5]}"#,
+        r#"{"a":-0}"#,
+        r#"{"\u0061":1}"#,
+        r#"{"a":"\ud83d"}"#,
+        "{} {}",
+        "{}x",
+        &deep(127),
+    ] {
+        assert_eq!(read_valid(text.as_bytes()), None, "{text}");
+    }
+    assert_eq!(read_valid(format!("[{}0]", "0,".repeat(MAX_WEIGHT)).as_bytes()), None);
+    for text in [r#"{"a":1,"b":{"a":"\u00e9"}}"#, r#"{"price":{"amount":0.0450}}"#, r#" {"a":1,"a":null} "#, &deep(126)]
+    {
+        assert!(read_valid(text.as_bytes()).is_some(), "{text}");
+        check(text);
+    }
+}
+
 proptest! {
+    #[test]
+    fn what_is_read_in_one_pass_is_what_a_tree_of_values_has(object in any_object()) {
+        check(&object);
+    }
+
     #[test]
     fn what_strict_reading_accepts_is_read_the_same(value in any_value(), pretty in any::<bool>()) {
         let text = if pretty { serde_json::to_string_pretty(&value).unwrap() } else { value.to_string() };

@@ -71,6 +71,9 @@ impl Reader<'_> {
         }
         let is_form = text::looks_like_form(body) || body.starts_with(b"%");
         if json::looks_like_json(body) || (!body.is_empty() && !is_form && is_json_type(media)) {
+            if let Some(event) = usual(self.context, body) {
+                return self.recognize(event);
+            }
             return match json::read(body) {
                 Ok(documents) => {
                     self.decoded.repaired = documents.repaired;
@@ -134,7 +137,7 @@ impl Reader<'_> {
                 }
                 Ok(())
             }
-            Value::Object(members) => match v1::event(self.context, value) {
+            Value::Object(members) => match v1::event(self.context, &value.into()) {
                 // A STOP may be in what is missing, and a reply is known by its id: it would never be one.
                 Ok(Event::Reply(_)) if truncated => Err("JSON ends early"),
                 Ok(event) => self.recognize(event),
@@ -158,7 +161,7 @@ impl Reader<'_> {
             self.decoded.has_unread_receipt |= resemblance::is_like_a_receipt(&element.to_string());
             let hash = self.whole.get_or_insert_with(|| hashed(self.webhook)).clone();
             let hash = hash.chain_update((self.decoded.events.len() as u64).to_be_bytes());
-            self.decoded.events.push(unrecognized(hash, v1::channel_id(element), why));
+            self.decoded.events.push(unrecognized(hash, v1::channel_id(&element.into()), why));
         }
     }
 
@@ -237,10 +240,15 @@ impl Reader<'_> {
     /// The channel that an unrecognized message names, which may be one that the source has no business with.
     fn channel_id_of_the_only_document(&self, body: &[u8]) -> Option<String> {
         match &json::read(body).ok()?.documents[..] {
-            [document] => v1::channel_id(&document.value),
+            [document] => v1::channel_id(&(&document.value).into()),
             _ => None,
         }
     }
+}
+
+/// The event of a body that is one message in valid JSON, as almost all are: the one that [`Reader::documents`] finds in it too.
+pub(super) fn usual(context: &DecodeContext<'_>, body: &[u8]) -> Option<Event> {
+    v1::event(context, &json::read_valid(body)?).ok()
 }
 
 /// An element of a campaign's list of messages or recipients, with what the campaign says for all; as it is where it has no id.

@@ -101,12 +101,12 @@ fn differs(written: &str, read: &str) -> Option<String> {
 
 /// `20801`, `208-01` or `208 01` -> `20801`; `None` unless that gives five or six digits.
 fn mccmnc(written: &str) -> Option<String> {
-    let digits: String = written.chars().filter(|c| !matches!(c, '-' | ' ')).collect();
+    let digits = written.replace(['-', ' '], "");
     (matches!(digits.len(), 5 | 6) && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
 }
 
 /// `0.045` or `0,045` -> 45,000 micros. `None` for what is no number, negative or more than a thousand million.
 fn price(amount: &str, currency: Option<String>) -> Option<Price> {
-    let amount: f64 = amount.trim().replace(',', ".").parse().ok()?;
+    let amount: f64 = amount.trim().parse().or_else(|_| amount.trim().replace(',', ".").parse()).ok()?;
     (0.0..=1e9).contains(&amount).then(|| Price { micros: (amount * 1e6).round() as i64, currency })
 }

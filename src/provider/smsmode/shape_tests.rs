@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::tests::{FORM, JSON, at, one, read, receipt, reply, unrecognized};
+use super::tests::{FORM, JSON, at, context, decoded, one, read, receipt, reply, unrecognized};
+use super::{content, trimmed};
 use crate::event::{Country, Event, Outcome, Price, ReplyKind, hex};
 
 const RECEIPT: &str = r#"{"messageId":"m-1","status":{"value":"DELIVERED"},"body":{"text":"été"}}"#;
@@ -19,6 +20,22 @@ fn json_is_taken_as_such_whatever_the_content_type_says() {
         assert_eq!(receipt(one("", label, b"statut=11&smsID=a")).message_id, "a");
         assert_eq!(unrecognized(one("", label, b"no JSON at all")).why, "broken JSON");
     }
+}
+
+#[test]
+fn a_body_that_is_one_message_in_valid_json_is_read_in_one_pass() {
+    let mut in_one_pass = Vec::new();
+    for seed in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/provider")).unwrap() {
+        let seed = seed.unwrap();
+        let body = std::fs::read(seed.path()).unwrap();
+        decoded("", JSON, &body);
+        if content::usual(&context(), trimmed(&body)).is_some() {
+            in_one_pass.push(seed.file_name().into_string().unwrap());
+        }
+    }
+    in_one_pass.sort_unstable();
+    // A location is two floats, whose digits are read with more care.
+    assert_eq!(in_one_pass, ["delivered.json", "file.json", "receipt.json", "reply.json", "suggestion.json"]);
 }
 
 #[test]

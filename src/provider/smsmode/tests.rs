@@ -1,11 +1,14 @@
 //! What comes in and what it is read as, table by table.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::Smsmode;
+use super::{Smsmode, content, trimmed, v1};
 use crate::event::{Country, Event, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Unrecognized};
+use crate::json::{self, Json};
 use crate::provider::{DEFAULT_STOP_KEYWORDS, DecodeContext, Decoded, Events, Provider, Webhook};
 
 pub(super) const JSON: Option<&str> = Some("application/json");
@@ -16,15 +19,26 @@ pub(super) fn read(query: &str, content_type: Option<&str>, body: &[u8]) -> Even
 }
 
 pub(super) fn decoded(query: &str, content_type: Option<&str>, body: &[u8]) -> Decoded {
-    let zone = TimeZone::get("Europe/Paris").unwrap();
-    let keywords: Vec<String> = DEFAULT_STOP_KEYWORDS.iter().map(|word| word.to_string()).collect();
-    let context = DecodeContext {
-        zone: &zone,
-        region: Country::new("FR").unwrap(),
-        stop_keywords: &keywords,
-        start_keywords: &[],
-    };
+    let context = context();
+    if let Some(event) = content::usual(&context, trimmed(body)) {
+        assert_eq!(Ok(event), read_from_value(&context, trimmed(body)), "{}", String::from_utf8_lossy(body));
+    }
     Smsmode.decode(&context, &Webhook { query, content_type, body })
+}
+
+pub(super) fn context() -> DecodeContext<'static> {
+    static ZONE: LazyLock<TimeZone> = LazyLock::new(|| TimeZone::get("Europe/Paris").unwrap());
+    static KEYWORDS: LazyLock<Vec<String>> =
+        LazyLock::new(|| DEFAULT_STOP_KEYWORDS.iter().map(|word| word.to_string()).collect());
+    let region = Country::new("FR").unwrap();
+    DecodeContext { zone: &ZONE, region, stop_keywords: &KEYWORDS, start_keywords: &[] }
+}
+
+/// The event of a message that is valid JSON, by its [`Value`].
+fn read_from_value(context: &DecodeContext<'_>, body: &[u8]) -> Result<Event, &'static str> {
+    let documents = json::read(body).unwrap();
+    assert!(!documents.repaired && documents.documents.len() == 1 && documents.documents[0].value.is_object());
+    v1::event(context, &Json::from(&documents.documents[0].value))
 }
 
 #[track_caller]
