@@ -1,12 +1,68 @@
-//! Tells the binary what it was built from and by, for `smscope_build_info`.
+//! Tells the binary what it was built from and by, for `smscope_build_info`, and writes the numbering plans of `src/number/plan.rs`.
 //!
-//! The names do not start with `SMSCOPE_`: `cargo run` hands them on to the binary, which would take them for settings.
+//! The names of variables do not start with `SMSCOPE_`: `cargo run` passes them on to the binary, which would read them as settings.
 
 use std::env;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use phonenumber::Metadata;
+use phonenumber::metadata::DATABASE;
+
 fn main() {
+    let plans: Vec<String> = (0..1000_u16).flat_map(|code| DATABASE.by_code(&code)).flatten().map(plan).collect();
+    let directory = env::var("OUT_DIR").unwrap_or_default();
+    let table = format!("static PLANS: [Plan; {}] = [{}];", plans.len(), plans.concat());
+    fs::write(Path::new(&directory).join("plans.rs"), table).expect("OUT_DIR is writable");
+    build_info();
+}
+
+/// A line of Rust that makes one country's plan: what it takes to read a number and nothing else, so that the binary has neither the rest
+/// of the metadata nor to unpack it.
+fn plan(meta: &Metadata) -> String {
+    // What a valid number may be; emergency and short numbers are not written to.
+    let all = meta.descriptors();
+    let kinds = [
+        all.mobile(),
+        all.fixed_line(),
+        all.toll_free(),
+        all.premium_rate(),
+        all.shared_cost(),
+        all.personal_number(),
+        all.voip(),
+        all.pager(),
+        all.uan(),
+        all.voicemail(),
+    ];
+    let kinds = kinds.iter().flatten();
+    let mut lengths: Vec<u16> = kinds.clone().flat_map(|kind| kind.possible_length()).copied().collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    let valid: Vec<&str> = kinds.map(|kind| kind.national_number().as_str()).collect();
+    let trunk = meta.national_prefix_for_parsing().map(|prefix| prefix.as_str()).or(meta.national_prefix());
+    format!(
+        "Plan {{ code: {}, country: Country::new({:?}), lengths: &{lengths:?}, valid: {}, leading: {}, trunk: {}, transform: {:?} }},\n",
+        meta.country_code(),
+        meta.id(),
+        pattern(&valid.join("|"), "$"),
+        optional(meta.leading_digits().map(|leading| leading.as_str())),
+        optional(trunk),
+        meta.national_prefix_transform_rule(),
+    )
+}
+
+fn optional(beginning: Option<&str>) -> String {
+    beginning.map_or_else(|| "None".to_owned(), |text| format!("Some({})", pattern(text, "")))
+}
+
+/// The metadata's patterns are broken over lines, and not anchored.
+fn pattern(text: &str, end: &str) -> String {
+    let text: String = text.split_whitespace().collect();
+    format!("Pattern::new({:?})", format!("^(?:{text}){end}"))
+}
+
+fn build_info() {
     let revision = env::var("BUILD_REVISION").ok().or_else(|| git(&["rev-parse", "--short=12", "HEAD"]));
     let rustc = env::var("RUSTC").ok().and_then(|rustc| first_line(&rustc, &["--version"]));
     let rustc = rustc.and_then(|line| line.split(' ').nth(1).map(str::to_owned));

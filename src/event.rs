@@ -153,7 +153,7 @@ pub struct Country([u8; 2]);
 
 impl Country {
     /// `None` unless `code` is two upper-case ASCII letters.
-    pub fn new(code: &str) -> Option<Self> {
+    pub const fn new(code: &str) -> Option<Self> {
         match code.as_bytes() {
             &[a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Some(Self([a, b])),
             _ => None,

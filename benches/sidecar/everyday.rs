@@ -10,11 +10,14 @@ const FEW: usize = 16;
 const SOME: usize = 64;
 const MANY: usize = 512;
 const STARTS: usize = 5;
-const IDLE: Duration = Duration::from_secs(2);
+/// Until what the start has begun is over, and then for how long idleness is measured.
+const SETTLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(3);
 /// Each rate, and for how long it is measured: at 100 per second long enough for a checkpoint.
 const RATES: [(f64, Duration); 3] =
     [(10.0, Duration::from_secs(2)), (100.0, Duration::from_secs(5)), (1000.0, Duration::from_secs(2))];
 const FULL_LOAD: Duration = Duration::from_secs(2);
+const EXPORTING: Duration = Duration::from_secs(2);
 
 /// A name with its unit, and what was measured.
 pub type Figure = (String, f64);
@@ -28,6 +31,7 @@ pub async fn round(program: &Program, collector: &Server) -> Result<Vec<Figure>>
     let (directory, accepted) = (data()?, load::accepted());
     let smscope = program.start(directory.path())?;
     load::once(&smscope).await?;
+    tokio::time::sleep(SETTLE).await;
     let before = smscope.usage()?;
     tokio::time::sleep(IDLE).await;
     let idle = before.until_now()?;
@@ -55,7 +59,7 @@ pub async fn round(program: &Program, collector: &Server) -> Result<Vec<Figure>>
 
     let directory = data()?;
     let exporting = program.exporting_to(collector.address).start(directory.path())?;
-    let measured = load::open(&exporting, FEW, 100.0, IDLE).await?;
+    let measured = load::open(&exporting, FEW, 100.0, EXPORTING).await?;
     add("exporting, 100 per second: CPU of a webhook, µs", measured.cpu_microseconds());
     let measured = load::closed(&exporting, SOME, FULL_LOAD).await?;
     add("exporting, 64 connections: webhooks per second", measured.per_second);

@@ -62,9 +62,9 @@ pub fn is_full(text: &str) -> bool {
     }) && digits >= 7
 }
 
-/// Reads one number, so that the numbering plans, unpacked at their first use (about 50 ms), are there before the first webhook.
-pub fn warm_up(region: Country) {
-    read("1234567", region);
+/// Whether numbers of this country can be read.
+pub fn has_plan(country: Country) -> bool {
+    plan::is_known(country)
 }
 
 /// The digits of a number without its punctuation, on the stack: this runs for every event.

@@ -1,12 +1,11 @@
 //! The numbering plans of the `phonenumber` crate (Google's libphonenumber metadata), matched with regular expressions of our own.
 //!
-//! The crate's own parser keeps 100 compiled expressions behind one lock and compiles anew on every miss, a matter of
-//! milliseconds when traffic goes to many countries. Here each plan compiles once, when its first number comes.
+//! The crate unpacks all of its metadata when its first number comes, which takes 50 ms and 6 MB, and its parser keeps 100 compiled
+//! expressions behind one lock and compiles again on every miss, a matter of milliseconds when traffic goes to many countries. So the
+//! build script extracts the plans, and each compiles once, when its first number comes.
 
-use std::sync::{LazyLock, OnceLock};
+use std::sync::OnceLock;
 
-use phonenumber::Metadata;
-use phonenumber::metadata::DATABASE;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::event::Country;
@@ -20,19 +19,26 @@ pub(super) struct Found {
 
 /// One country's plan within its calling code.
 struct Plan {
-    meta: &'static Metadata,
+    code: u16,
     country: Option<Country>,
     /// Lengths of national numbers, for any kind of them.
-    lengths: Vec<u16>,
-    valid: OnceLock<Option<Regex>>,
-    leading: OnceLock<Option<Regex>>,
-    trunk: OnceLock<Option<Regex>>,
+    lengths: &'static [u16],
+    valid: Pattern,
+    /// What the country's numbers begin with, where that tells it from others of its calling code.
+    leading: Option<Pattern>,
+    trunk: Option<Pattern>,
+    /// Where the trunk prefix holds part of the number: how to put it together again.
+    transform: Option<&'static str>,
 }
 
-/// Plans by calling code; the main country of a shared code comes first, as libphonenumber has it.
-static PLANS: LazyLock<Vec<Vec<Plan>>> = LazyLock::new(|| {
-    (0..1000_u16).map(|code| DATABASE.by_code(&code).unwrap_or_default().into_iter().map(Plan::of).collect()).collect()
-});
+/// Compiled when it is first needed.
+struct Pattern {
+    text: &'static str,
+    regex: OnceLock<Option<Regex>>,
+}
+
+// PLANS, by calling code; the main country of a shared code comes first, as libphonenumber has it.
+include!(concat!(env!("OUT_DIR"), "/plans.rs"));
 
 /// Reads the digits after `+`.
 pub(super) fn international(digits: &str) -> Option<Found> {
@@ -46,13 +52,27 @@ pub(super) fn international(digits: &str) -> Option<Found> {
 
 /// Reads digits as dialled within `region`.
 pub(super) fn national(digits: &str, region: Country) -> Option<Found> {
-    let code = DATABASE.by_id(region.as_str())?.country_code();
-    let plans = PLANS.get(usize::from(code))?;
-    let home = plans.iter().find(|plan| plan.country == Some(region))?;
+    let home = of_country(region)?;
+    let plans = of_code(home.code);
     if let Some(plan) = which(plans, digits) {
-        return Some(Found { digits: format!("{code}{digits}"), country: plan.country });
+        return Some(Found { digits: format!("{}{digits}", home.code), country: plan.country });
     }
-    found_without_trunk(home, &code.to_string(), digits, plans)
+    found_without_trunk(home, &home.code.to_string(), digits, plans)
+}
+
+/// Whether there is a plan of this country.
+pub(super) fn is_known(country: Country) -> bool {
+    of_country(country).is_some()
+}
+
+fn of_country(country: Country) -> Option<&'static Plan> {
+    PLANS.iter().find(|plan| plan.country == Some(country))
+}
+
+fn of_code(code: u16) -> &'static [Plan] {
+    let begin = PLANS.partition_point(|plan| plan.code < code);
+    let count = PLANS[begin..].partition_point(|plan| plan.code == code);
+    &PLANS[begin..begin + count]
 }
 
 /// The one country of the calling code that `digits` begins with, when its plan knows such a length or `explicit` says that this is
@@ -69,8 +89,8 @@ pub(super) fn likely_country(digits: &str, explicit: bool) -> Option<Country> {
 fn split(digits: &str) -> Option<(&str, &str, &'static [Plan])> {
     (1..=3).find_map(|length| {
         let (code, national) = digits.split_at_checked(length)?;
-        let plans = PLANS.get(code.parse::<usize>().ok()?)?;
-        (!plans.is_empty() && !code.starts_with('0')).then_some((code, national, plans.as_slice()))
+        let plans = of_code(code.parse().ok()?);
+        (!plans.is_empty() && !code.starts_with('0')).then_some((code, national, plans))
     })
 }
 
@@ -90,48 +110,26 @@ fn found_without_trunk(home: &Plan, code: &str, written: &str, plans: &[Plan]) -
 }
 
 impl Plan {
-    fn of(meta: &'static Metadata) -> Self {
-        let mut lengths: Vec<u16> = kinds(meta).flat_map(|kind| kind.possible_length().iter().copied()).collect();
-        lengths.sort_unstable();
-        lengths.dedup();
-        Self {
-            meta,
-            country: Country::new(meta.id()),
-            lengths,
-            valid: OnceLock::new(),
-            leading: OnceLock::new(),
-            trunk: OnceLock::new(),
-        }
-    }
-
     /// Among the countries of a shared code, is this number this one's? By its leading digits where the plan has them.
     fn claims(&self, national: &str) -> bool {
-        match self.meta.leading_digits() {
-            Some(leading) => matches(&self.leading, || format!("^(?:{})", leading.as_str()), national),
+        match &self.leading {
+            Some(leading) => leading.matches(national),
             None => self.is_valid(national),
         }
     }
 
     fn is_valid(&self, national: &str) -> bool {
-        let any_kind = || {
-            let kinds: Vec<_> = kinds(self.meta).map(|kind| kind.national_number().as_str()).collect();
-            format!("^(?:{})$", kinds.join("|"))
-        };
-        self.lengths.contains(&(national.len() as u16)) && matches(&self.valid, any_kind, national)
+        self.lengths.contains(&(national.len() as u16)) && self.valid.matches(national)
     }
 
     /// The number without the prefix that is dialled within the country only; `None` when it has none.
     fn without_trunk(&self, written: &str) -> Option<String> {
-        let prefix = match self.meta.national_prefix_for_parsing() {
-            Some(prefix) => prefix.as_str(),
-            None => self.meta.national_prefix()?,
-        };
-        let trunk = self.trunk.get_or_init(|| compiled(&format!("^(?:{prefix})"))).as_ref()?;
+        let trunk = self.trunk.as_ref()?.regex()?;
         let parts = trunk.captures(written.as_bytes())?;
         let rest = &written[parts.get(0)?.end()..];
         // Where the prefix holds part of the number (Argentina's 0 11 15), a rule puts it together again.
         let last_group = trunk.captures_len() - 1;
-        match self.meta.national_prefix_transform_rule() {
+        match self.transform {
             Some(rule) if last_group > 0 && parts.get(last_group).is_some() => {
                 let mut national = Vec::new();
                 parts.expand(braced(rule).as_bytes(), &mut national);
@@ -143,32 +141,19 @@ impl Plan {
     }
 }
 
-/// What a valid number may be; emergency and short numbers are not written to.
-fn kinds(meta: &'static Metadata) -> impl Iterator<Item = &'static phonenumber::metadata::Descriptor> {
-    let all = meta.descriptors();
-    [
-        all.mobile(),
-        all.fixed_line(),
-        all.toll_free(),
-        all.premium_rate(),
-        all.shared_cost(),
-        all.personal_number(),
-        all.voip(),
-        all.pager(),
-        all.uan(),
-        all.voicemail(),
-    ]
-    .into_iter()
-    .flatten()
-}
+impl Pattern {
+    const fn new(text: &'static str) -> Self {
+        Self { text, regex: OnceLock::new() }
+    }
 
-fn matches(regex: &OnceLock<Option<Regex>>, pattern: impl FnOnce() -> String, text: &str) -> bool {
-    regex.get_or_init(|| compiled(&pattern())).as_ref().is_some_and(|regex| regex.is_match(text.as_bytes()))
-}
+    fn matches(&self, text: &str) -> bool {
+        self.regex().is_some_and(|regex| regex.is_match(text.as_bytes()))
+    }
 
-/// ASCII only, so that `\d` is ten digits and the automaton small. The metadata's patterns are broken over lines.
-fn compiled(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern).unicode(false).ignore_whitespace(true).build().ok()
+    /// ASCII only, so that `\d` is ten digits and the automaton small.
+    fn regex(&self) -> Option<&Regex> {
+        self.regex.get_or_init(|| RegexBuilder::new(self.text).unicode(false).build().ok()).as_ref()
+    }
 }
 
 /// `9$1` as `9${1}`: a digit may follow the group's number.

@@ -13,7 +13,6 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::event::SourceName;
 use crate::health::Health;
 use crate::listener;
-use crate::number;
 use crate::probe_challenge::ChallengeKey;
 use crate::process_metrics;
 use crate::secret::Secret;
@@ -152,9 +151,6 @@ fn start(
     let mut supervisor = Supervisor::new(config.http.shutdown_timeout);
     let store = start_store(config, data_dir, &mut supervisor)?;
     let control_socket = data_dir.listen_for_control();
-    if let Some(source) = config.sources.first() {
-        number::warm_up(source.region);
-    }
     process_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
     let challenge_key = ChallengeKey::new(&hash_key);

@@ -12,6 +12,7 @@ use super::credentials::{self, Basic};
 use super::prelude::*;
 use super::privacy::{self, ForAll, Privacy, Recipient, Text};
 use crate::event::{Country, SourceName, plain_id};
+use crate::number;
 use crate::provider::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, Provider, default_provider, fold_keyword};
 
 /// One provider account that calls us.
@@ -286,7 +287,6 @@ fn keywords(given: &Given) -> Result<Vec<String>, ConfigError> {
 
 fn region(given: &Given) -> Result<Country, ConfigError> {
     given.parse("a country of two capital letters such as FR", |text| {
-        text.parse::<phonenumber::country::Id>().ok()?;
-        Country::new(text)
+        Country::new(text).filter(|country| number::has_plan(*country))
     })
 }
