@@ -51,6 +51,11 @@ impl Kind {
         Kind::Resend,
     ];
 
+    /// Whether it is what a receipt says, and not what smscope found or a person wrote.
+    pub fn is_receipt(self) -> bool {
+        matches!(self, Kind::Scheduled | Kind::Enroute | Kind::Delivered | Kind::Failed | Kind::Read | Kind::Unknown)
+    }
+
     /// The word in the journal: the event name without its `sms.` prefix.
     pub fn as_str(self) -> &'static str {
         let name = self.event_name();

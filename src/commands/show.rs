@@ -186,6 +186,7 @@ mod tests {
     fn message() -> Message {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         Message {
+            newest_event: None,
             id: crate::store::ids::MessageRowId(1),
             source: "smsmode".into(),
             message_id: "5f0d8b44-9f4c".into(),

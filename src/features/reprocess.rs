@@ -14,6 +14,7 @@ use crate::event::{Event, SourceName};
 use crate::inbound::{self, InboundRequest, allows_channel, is_recognized};
 use crate::record::Position;
 use crate::settings::Source;
+use crate::store::Raw;
 use crate::store::{IngestOutcome, Reprocessed, Store, StoreError, Submission, Unrecognized};
 
 /// How long to wait while the writer's queue is full, and how often at most.
@@ -146,10 +147,10 @@ fn walk(
         let count = found.events.len() as u64;
         tally.read += count;
         let source = sources.iter().find(|source| source.name == found.source);
-        match source {
-            None => tally.not_configured += count,
-            Some(_) if !found.is_there => tally.erased += count,
-            Some(source) => read(source, &found, tally, &mut submit)?,
+        match (source, &found.raw) {
+            (None, _) => tally.not_configured += count,
+            (Some(_), None) => tally.erased += count,
+            (Some(source), Some(raw)) => read(source, &found, raw, tally, &mut submit)?,
         }
     }
     Ok(tallies)
@@ -159,14 +160,15 @@ fn walk(
 fn read(
     source: &Source,
     found: &Unrecognized,
+    raw: &Raw,
     tally: &mut Tally,
     submit: &mut impl FnMut(Submission) -> Result<IngestOutcome, ReprocessError>,
 ) -> Result<(), ReprocessError> {
     let request = InboundRequest {
         method: "",
-        query: found.query.as_str().into(),
-        content_type: found.content_type.as_deref(),
-        body: found.body.clone().into(),
+        query: raw.query.as_str().into(),
+        content_type: raw.content_type.as_deref(),
+        body: raw.body.clone(),
     };
     let mut decoded = request.decode(source);
     let redacted = decoded.drop_text();

@@ -3,7 +3,7 @@
 //! The store reads them at start, posts [`CounterUpdates`] of a transaction while it is open, saves what they make of each series in
 //! that same transaction, and applies them here once it has committed. So what is shown is always what is on disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use catalogue::Metric;
@@ -55,29 +55,42 @@ impl Exemplar {
     }
 }
 
+/// Finds a series: metric and labels in one text, so that nothing is made to look one up.
+fn write_key(key: &mut String, metric: Metric, labels: &[&str]) {
+    key.clear();
+    key.push_str(metric.description().name);
+    for label in labels {
+        // Not in any label: the caps turn values with control characters into "other".
+        key.push('\0');
+        key.push_str(label);
+    }
+}
+
 /// What one transaction adds to each series it touches; 0 makes a series exist.
 #[derive(Debug, Default)]
 pub struct CounterUpdates {
-    // Found by metric and labels in one text: a batch posts to few series many times, and only a series' first makes anything.
-    amounts: HashMap<Box<str>, (Series, i64)>,
+    /// Of series that the ledger has, by their place in it.
+    known: BTreeMap<usize, i64>,
+    /// Of series that it is to have, in the order in which they are added to it.
+    new: Vec<(Series, i64)>,
+    new_places: HashMap<Box<str>, usize>,
     key: String,
     exemplars: Vec<(Series, Exemplar)>,
 }
 
 impl CounterUpdates {
-    pub fn add(&mut self, metric: Metric, labels: &[&str], amount: i64) {
-        self.key.clear();
-        self.key.push_str(metric.description().name);
-        for label in labels {
-            // Not in any label: the caps turn values with control characters into "other".
-            self.key.push('\0');
-            self.key.push_str(label);
-        }
-        match self.amounts.get_mut(&*self.key) {
-            Some((_, sum)) => *sum += amount,
-            None => {
-                self.amounts.insert(self.key.as_str().into(), (Series::new(metric, labels), amount));
+    /// `ledger`: the one that these updates are for.
+    pub fn add(&mut self, ledger: &Ledger, metric: Metric, labels: &[&str], amount: i64) {
+        write_key(&mut self.key, metric, labels);
+        if let Some(place) = ledger.places.get(&*self.key) {
+            if amount != 0 {
+                *self.known.entry(*place).or_default() += amount;
             }
+        } else if let Some(place) = self.new_places.get(&*self.key) {
+            self.new[*place].1 += amount;
+        } else {
+            self.new_places.insert(self.key.as_str().into(), self.new.len());
+            self.new.push((Series::new(metric, labels), amount));
         }
     }
 
@@ -86,15 +99,22 @@ impl CounterUpdates {
         self.exemplars.push((Series::new(metric, labels), exemplar));
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&Series, i64)> {
-        self.amounts.values().map(|(series, amount)| (series, *amount))
+    /// The place and the new value of each series of the ledger that changes.
+    pub fn changed(&self, ledger: &Ledger) -> impl Iterator<Item = (usize, i64)> {
+        self.known.iter().map(|(place, amount)| (*place, ledger.values[*place] + amount))
+    }
+
+    /// The series that the ledger is to have, and their values: their places follow on those that it has.
+    pub fn new_series(&self) -> &[(Series, i64)] {
+        &self.new
     }
 }
 
 /// All series and their values.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    places: HashMap<Series, usize>,
+    /// By their [`write_key`].
+    places: HashMap<Box<str>, usize>,
     /// Shared with the snapshots taken since it last grew: a scrape copies numbers, not names.
     series: Arc<Vec<Series>>,
     values: Vec<i64>,
@@ -103,26 +123,37 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn contains(&self, series: &Series) -> bool {
-        self.places.contains_key(series)
+    /// How many series there are: their places are the numbers below it.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    fn place(&self, metric: Metric, labels: &[&str]) -> Option<usize> {
+        let mut key = String::with_capacity(96);
+        write_key(&mut key, metric, labels);
+        self.places.get(&*key).copied()
+    }
+
+    pub fn contains(&self, metric: Metric, labels: &[&str]) -> bool {
+        self.place(metric, labels).is_some()
     }
 
     /// The present value; 0 when there is no such series.
-    pub fn value(&self, series: &Series) -> i64 {
-        self.places.get(series).map_or(0, |&place| self.values[place])
+    pub fn value(&self, metric: Metric, labels: &[&str]) -> i64 {
+        self.place(metric, labels).map_or(0, |place| self.values[place])
     }
 
+    /// Applies updates that were made for this ledger as it is.
     pub fn apply(&mut self, updates: CounterUpdates) {
         self.exemplars.extend(updates.exemplars);
-        for (series, amount) in updates.amounts.into_values() {
-            match self.places.get(&series) {
-                Some(&place) => self.values[place] += amount,
-                None => {
-                    self.places.insert(series.clone(), self.values.len());
-                    Arc::make_mut(&mut self.series).push(series);
-                    self.values.push(amount);
-                }
-            }
+        for (place, amount) in updates.known {
+            self.values[place] += amount;
+        }
+        let had = self.values.len();
+        self.places.extend(updates.new_places.into_iter().map(|(key, place)| (key, had + place)));
+        for (series, amount) in updates.new {
+            Arc::make_mut(&mut self.series).push(series);
+            self.values.push(amount);
         }
     }
 
@@ -189,14 +220,13 @@ mod tests {
         for amounts in [[1, 2], [3, -1]] {
             let mut updates = CounterUpdates::default();
             for amount in amounts {
-                updates.add(Metric::Replies, &["smsmode", "SMS", "reply"], amount);
+                updates.add(&ledger, Metric::Replies, &["smsmode", "SMS", "reply"], amount);
             }
-            updates.add(Metric::Replies, &["smsmode", "SMS", "stop"], 0);
+            updates.add(&ledger, Metric::Replies, &["smsmode", "SMS", "stop"], 0);
             ledger.apply(updates);
         }
-        let reply = Series::new(Metric::Replies, &["smsmode", "SMS", "reply"]);
-        assert_eq!(ledger.value(&reply), 5);
-        assert!(ledger.contains(&Series::new(Metric::Replies, &["smsmode", "SMS", "stop"])));
+        assert_eq!(ledger.value(Metric::Replies, &["smsmode", "SMS", "reply"]), 5);
+        assert!(ledger.contains(Metric::Replies, &["smsmode", "SMS", "stop"]));
 
         let families = ledger.reading().families();
         let replies = families.iter().find(|f| f.description.name == "sms_replies_total").unwrap();
@@ -212,7 +242,7 @@ mod tests {
             let trace =
                 TraceParent::parse(&format!("00-4bf92f3577b34da6a3ce929d0e0e47{second:02}-00f067aa0ba902b7-{flags}"));
             let mut updates = CounterUpdates::default();
-            updates.add(Metric::Delivered, &labels, 1);
+            updates.add(&ledger, Metric::Delivered, &labels, 1);
             if let Some(exemplar) = Exemplar::of(trace, Timestamp::from_second(second).unwrap()) {
                 updates.exemplify(Metric::Delivered, &labels, exemplar);
             }
@@ -222,7 +252,7 @@ mod tests {
         count(2, "01");
         count(3, "00");
         let series = Series::new(Metric::Delivered, &labels);
-        assert_eq!(ledger.value(&series), 3);
+        assert_eq!(ledger.value(Metric::Delivered, &labels), 3);
         assert_eq!(ledger.exemplars().len(), 1);
         assert_eq!(ledger.exemplars()[&series].at, Timestamp::from_second(2).unwrap());
         ledger.forget_exemplars();
@@ -234,7 +264,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let post = |ledger: &mut Ledger, channel| {
             let mut updates = CounterUpdates::default();
-            updates.add(Metric::Replies, &["smsmode", channel, "reply"], 1);
+            updates.add(ledger, Metric::Replies, &["smsmode", channel, "reply"], 1);
             ledger.apply(updates);
         };
         post(&mut ledger, "SMS");

@@ -31,7 +31,7 @@ impl Submission {
 }
 
 /// The request as it came, without anything secret, its body decompressed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Raw {
     pub method: String,
     pub query: String,
@@ -58,15 +58,12 @@ pub struct Unrecognized {
     pub received_at: Timestamp,
     pub source: SourceName,
     pub trace: Option<TraceParent>,
-    pub query: String,
-    pub content_type: Option<String>,
-    pub body: Vec<u8>,
+    /// `None` where it was erased.
+    pub raw: Option<Raw>,
     /// The unrecognized events of the request, in its order.
     pub events: Vec<Position>,
     /// The request has no other events.
     pub is_whole: bool,
-    /// Whether the request is there: that of an erased person is not.
-    pub is_there: bool,
 }
 
 /// That a submission reads a stored request again.

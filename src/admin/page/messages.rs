@@ -168,11 +168,10 @@ mod tests {
     use crate::ledger::{CounterUpdates, Ledger};
 
     fn snapshot(amounts: &[(Metric, &[&str], i64)]) -> Snapshot {
-        let mut updates = CounterUpdates::default();
+        let (mut ledger, mut updates) = (Ledger::default(), CounterUpdates::default());
         for (metric, labels, amount) in amounts {
-            updates.add(*metric, labels, *amount);
+            updates.add(&ledger, *metric, labels, *amount);
         }
-        let mut ledger = Ledger::default();
         ledger.apply(updates);
         Snapshot { families: ledger.reading().families() }
     }

@@ -169,14 +169,13 @@ mod tests {
     }
 
     fn snapshot(delivered: i64, failed: i64) -> Snapshot {
-        let mut updates = CounterUpdates::default();
+        let (mut ledger, mut updates) = (Ledger::default(), CounterUpdates::default());
         let set = ["smsmode", "SMS", "OTP", "FR"];
-        updates.add(Metric::Messages, &set, delivered + failed);
-        updates.add(Metric::Delivered, &set, delivered);
-        updates.add(Metric::Failed, &["smsmode", "SMS", "OTP", "FR", "network"], failed);
-        updates.add(Metric::NetworkOutcomes, &["smsmode", "20801", "Orange", "delivered"], delivered);
-        updates.add(Metric::NetworkOutcomes, &["smsmode", "20810", "SFR", "failed"], failed);
-        let mut ledger = Ledger::default();
+        updates.add(&ledger, Metric::Messages, &set, delivered + failed);
+        updates.add(&ledger, Metric::Delivered, &set, delivered);
+        updates.add(&ledger, Metric::Failed, &["smsmode", "SMS", "OTP", "FR", "network"], failed);
+        updates.add(&ledger, Metric::NetworkOutcomes, &["smsmode", "20801", "Orange", "delivered"], delivered);
+        updates.add(&ledger, Metric::NetworkOutcomes, &["smsmode", "20810", "SFR", "failed"], failed);
         ledger.apply(updates);
         Snapshot { families: ledger.reading().families() }
     }

@@ -288,11 +288,10 @@ async fn the_page_may_load_nothing_and_be_kept_and_framed_nowhere() {
 #[test]
 fn a_refresh_is_a_few_kilobytes() {
     let now = || {
-        let mut updates = CounterUpdates::default();
+        let (mut ledger, mut updates) = (Ledger::default(), CounterUpdates::default());
         for reason in Reason::ALL {
-            updates.add(Metric::Failed, &["smsmode", "SMS", "OTP", "FR", reason.as_str()], 123_456);
+            updates.add(&ledger, Metric::Failed, &["smsmode", "SMS", "OTP", "FR", reason.as_str()], 123_456);
         }
-        let mut ledger = Ledger::default();
         ledger.apply(updates);
         Now { snapshot: Snapshot { families: ledger.reading().families() }, ..nothing() }
     };

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::event::TraceParent;
 use crate::record::{Position, Record};
 use crate::route::Format;
-use crate::store::relays::{Delivery, StoredRequest};
+use crate::store::Raw;
+use crate::store::relays::Delivery;
 
 /// Structured mode of the HTTP binding of CloudEvents.
 const CLOUD_EVENT: HeaderValue = HeaderValue::from_static("application/cloudevents+json; charset=utf-8");
@@ -41,8 +42,8 @@ pub fn request(delivery: &Delivery, format: Format, url: &Uri, instance: Uuid) -
     }
 }
 
-fn raw(kept: &StoredRequest, url: &Uri) -> Option<Request<Bytes>> {
-    let mut request = Request::new(Bytes::from(kept.body.clone()));
+fn raw(kept: &Raw, url: &Uri) -> Option<Request<Bytes>> {
+    let mut request = Request::new(kept.body.clone());
     *request.method_mut() = Method::from_bytes(kept.method.as_bytes()).ok()?;
     *request.uri_mut() = with_query(url, &kept.query)?;
     if let Some(content_type) = &kept.content_type {
@@ -106,16 +107,16 @@ mod tests {
     use crate::event::SourceName;
     use crate::record::{Entry, Kind};
 
-    fn kept(method: &str, query: &str, content_type: Option<&str>, body: &[u8]) -> StoredRequest {
-        StoredRequest {
+    fn kept(method: &str, query: &str, content_type: Option<&str>, body: &[u8]) -> Raw {
+        Raw {
             method: method.into(),
             query: query.into(),
             content_type: content_type.map(str::to_owned),
-            body: body.to_vec(),
+            body: body.to_vec().into(),
         }
     }
 
-    fn delivery(request: Option<StoredRequest>) -> Delivery {
+    fn delivery(request: Option<Raw>) -> Delivery {
         let record = Record {
             occurred_at: Some("2026-04-01T10:00:00Z".parse().unwrap()),
             message_id: Some("m-1".into()),

@@ -21,7 +21,8 @@ impl<S: Storage> Tx<'_, S> {
         let Some((message, changes)) = lifecycle::expire(row.message, now, horizon) else { return Ok(()) };
         let Some(source) = SourceName::new(&row.labels.source) else { return Ok(()) };
         self.counters().message(&row.labels, None, &changes);
-        let row = MessageRow { message, last_event: now, settled_at: Some(now), ..row };
+        let mut row = MessageRow { message, last_event: now, settled_at: Some(now), ..row };
+        let previous = self.set_newest_event(&mut row);
         self.storage.put_message(id, &row)?;
         let record = Record {
             occurred_at: row.message.pending_since.checked_add(horizon).ok(),
@@ -39,6 +40,7 @@ impl<S: Storage> Tx<'_, S> {
         let event = self.append(&NewEvent {
             record: &record,
             message: Some(id),
+            previous,
             received_at: now,
             request: EventRequest::None,
         })?;

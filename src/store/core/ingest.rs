@@ -155,7 +155,7 @@ impl<S: Storage> Tx<'_, S> {
             if row.part.is_empty() && !receipt.message_part.is_empty() {
                 self.adopt_recipient(*id, row, receipt)?;
             }
-            if !self.storage.take_receipt_key(*id, key)? || self.storage.has_receipt_as_written(*id, &receipt.status)? {
+            if row.receipts.contains(&key) || self.storage.has_receipt_as_written(*id, row, &receipt.status)? {
                 return Ok(Dedup::Duplicate);
             }
         }
@@ -167,6 +167,8 @@ impl<S: Storage> Tx<'_, S> {
             Some((id, row)) => (Some(id), row),
             None => (None, self.new_message(submission, receipt, message)),
         };
+        row.receipts.push(key);
+        let previous = self.set_newest_event(&mut row);
         if receipt.network.mccmnc.is_some() {
             row.mccmnc.clone_from(&receipt.network.mccmnc);
         }
@@ -198,7 +200,7 @@ impl<S: Storage> Tx<'_, S> {
         }
         record.replaces = self.replaced_by(request, receipt, id, known_id.is_none())?;
         self.observe(submission, receipt, &row.labels, record.delivery_ms);
-        let event = self.store(request, &record, Some(id))?;
+        let event = self.store(request, &record, Some(id), previous)?;
         self.follow_resends(receipt, &record, id, &row, event, &changes)?;
         Ok(Dedup::New)
     }
@@ -211,6 +213,8 @@ impl<S: Storage> Tx<'_, S> {
             message,
             failure: None,
             labels: self.first_labels(submission, receipt),
+            receipts: Vec::new(),
+            newest_event: None,
             number: receipt.number.clone(),
             ref_client: receipt.ref_client.clone(),
             campaign_id: receipt.campaign_id.clone(),
@@ -231,7 +235,6 @@ impl<S: Storage> Tx<'_, S> {
         row: &MessageRow,
     ) -> Result<MessageRowId, S::Error> {
         let id = self.storage.insert_message(row)?;
-        self.storage.take_receipt_key(id, receipt_key(&receipt.status))?;
         self.remember_conversation(&submission.source, receipt, id)?;
         // What is learnt by asking was sent long ago.
         if let (Some(number), false) = (&receipt.number, submission.reconciled) {
@@ -255,8 +258,11 @@ impl<S: Storage> Tx<'_, S> {
         let channel = self.caps.admit(Label::Channel, reply.channel.as_deref()).into_owned();
         self.counters().reply(submission.source.as_str(), &channel, reply.kind);
         self.apply_keyword(&submission.source, reply, submission.arrived_at)?;
+        let mut previous = None;
         let (message, origin, answers) = match self.match_reply(submission, reply)? {
-            Some((id, origin, matched_by)) => {
+            Some((id, mut origin, matched_by)) => {
+                previous = self.set_newest_event(&mut origin);
+                self.storage.put_message(id, &origin)?;
                 let at = reply.time.unwrap_or(submission.arrived_at);
                 let answers = conversations::answers(&origin, matched_by, at);
                 (Some(id), Some(origin), Some(answers))
@@ -281,7 +287,7 @@ impl<S: Storage> Tx<'_, S> {
             channel: Some(channel),
             ..blank(submission, if reply.kind == ReplyKind::Stop { Kind::Stop } else { Kind::Reply })
         };
-        self.store(request, &record, message)?;
+        self.store(request, &record, message, previous)?;
         Ok(Dedup::New)
     }
 
@@ -293,7 +299,7 @@ impl<S: Storage> Tx<'_, S> {
         // An element of a request that is read again is understood by another version, perhaps.
         let record =
             Record { why: Some(event.why.to_owned()), reprocessed: false, ..blank(submission, Kind::Unrecognized) };
-        self.store(request, &record, None)?;
+        self.store(request, &record, None, None)?;
         Ok(Dedup::NewButUnrecognized)
     }
 
@@ -367,6 +373,7 @@ impl<S: Storage> Tx<'_, S> {
         context: &mut RequestContext<'_>,
         record: &Record,
         message: Option<MessageRowId>,
+        previous: Option<Position>,
     ) -> Result<Position, S::Error> {
         let submission = context.submission;
         let received_at = submission.reprocessed.as_ref().map_or(submission.arrived_at, |reprocessed| reprocessed.at);
@@ -375,7 +382,7 @@ impl<S: Storage> Tx<'_, S> {
             None if context.is_redacted => EventRequest::Redacted(&submission.raw),
             None => EventRequest::Own(&submission.raw),
         };
-        let position = self.append(&NewEvent { record, message, received_at, request })?;
+        let position = self.append(&NewEvent { record, message, previous, received_at, request })?;
         context.stored_with.get_or_insert(position);
         self.relay(record, position, message, received_at, Some(&mut context.raw_relayed))?;
         Ok(position)

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use pseudonymizer::Pseudonymizer;
 pub use records::receipt_key;
-use storage::{NewEvent, Storage};
+use storage::{MessageRow, NewEvent, Storage};
 
 use super::Settings;
 use super::floods::FirstSight;
@@ -29,7 +29,7 @@ use crate::ledger::accounting::{Counters, MessageLabels};
 use crate::ledger::caps::LabelCaps;
 use crate::ledger::catalogue::Metric;
 use crate::ledger::{CounterUpdates, Ledger};
-use crate::record::Position;
+use crate::record::{Position, Record};
 
 /// Rows that maintenance changes in one transaction: a short one, between two of requests.
 pub const STEP: usize = 200;
@@ -119,7 +119,29 @@ impl<'a, S: Storage> Tx<'a, S> {
     }
 
     fn add(&mut self, metric: Metric, labels: &[&str], amount: i64) {
-        self.outcome.counters.add(metric, labels, amount);
+        self.outcome.counters.add(self.ledger, metric, labels, amount);
+    }
+
+    /// Makes the event that is appended next the newest of a message. Gives the one before it.
+    fn set_newest_event(&self, row: &mut MessageRow) -> Option<Position> {
+        row.newest_event.replace(self.storage.next_position())
+    }
+
+    /// What `find` gives of the events of a message, from `newest` on backwards.
+    fn find_event<T>(
+        &self,
+        newest: Option<Position>,
+        find: impl Fn(&Record) -> Option<T>,
+    ) -> Result<Option<T>, S::Error> {
+        let mut next = newest;
+        while let Some(position) = next {
+            let Some(event) = self.storage.event(position)? else { break };
+            if let Some(found) = find(&event.record) {
+                return Ok(Some(found));
+            }
+            next = event.previous;
+        }
+        Ok(None)
     }
 
     fn append(&mut self, event: &NewEvent<'_>) -> Result<Position, S::Error> {

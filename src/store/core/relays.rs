@@ -14,6 +14,7 @@ use super::{STEP, Tx};
 use crate::ledger::catalogue::Metric;
 use crate::record::{Entry, Kind, Position, Record};
 use crate::route::{Format, RelayName, chosen};
+use crate::store::Raw;
 use crate::store::hash::short_hash;
 use crate::store::ids::{DeliveryId, MessageRowId, OrderingKey};
 
@@ -93,15 +94,7 @@ pub struct Delivery {
     pub since: Timestamp,
     pub entry: Entry,
     /// The request that brought the event; `None` where there was none, or nothing of it may be known any more.
-    pub request: Option<StoredRequest>,
-}
-
-#[derive(Clone, Debug)]
-pub struct StoredRequest {
-    pub method: String,
-    pub query: String,
-    pub content_type: Option<String>,
-    pub body: Vec<u8>,
+    pub request: Option<Raw>,
 }
 
 /// What is due of one relay.

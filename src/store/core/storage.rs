@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use crate::event::{Reason, SourceName, Status};
 use crate::ledger::accounting::MessageLabels;
 use crate::lifecycle::Message;
-use crate::record::{Kind, Position, Record};
+use crate::record::{Position, Record};
 use crate::route::RelayName;
 use crate::store::ids::{DeliveryId, KeyedHash, MessageRowId, OptOutSeq, OrderingKey, ReceiptKey, ResendId};
 use crate::store::opt_outs::OptOut;
@@ -55,14 +55,16 @@ pub trait Messages: Transaction {
     fn set_part(&mut self, id: MessageRowId, row: &MessageRow) -> Result<(), Self::Error>;
 }
 
-/// Which receipts, replies and unrecognized requests are stored already.
+/// Which replies and unrecognized requests are stored already. The receipts of a message are in its row.
 pub trait DedupKeys: Transaction {
-    /// `false`: the message has this receipt.
-    fn take_receipt_key(&mut self, message: MessageRowId, key: ReceiptKey) -> Result<bool, Self::Error>;
-
     /// Whether an earlier version of smscope, which knew a receipt by how it was written, stored this one. Of stores that no such
     /// version has written, never.
-    fn has_receipt_as_written(&self, message: MessageRowId, status: &Status) -> Result<bool, Self::Error>;
+    fn has_receipt_as_written(
+        &self,
+        message: MessageRowId,
+        row: &MessageRow,
+        status: &Status,
+    ) -> Result<bool, Self::Error>;
 
     /// What is known of the key of a reply or an unrecognized request.
     fn event_key(&self, source: &SourceName, key: &str) -> Result<EventKey, Self::Error>;
@@ -79,6 +81,9 @@ pub trait DedupKeys: Transaction {
 
 /// The events, in the order in which they were stored, and the requests that brought them.
 pub trait Journal: Transaction {
+    /// The position of the event that is appended next.
+    fn next_position(&self) -> Position;
+
     /// Appends an event to the journal.
     fn append(&mut self, event: &NewEvent<'_>) -> Result<Position, Self::Error>;
 
@@ -101,11 +106,6 @@ pub trait Journal: Transaction {
 
     /// Notes that unrecognized events are understood now.
     fn resolve_unrecognized(&mut self, reprocessed: &Reprocessed) -> Result<(), Self::Error>;
-
-    /// The newest text that a receipt of the message carried.
-    fn newest_text(&self, message: MessageRowId) -> Result<Option<String>, Self::Error>;
-
-    fn has_event(&self, message: MessageRowId, kind: Kind) -> Result<bool, Self::Error>;
 }
 
 /// What the relays have to deliver.
@@ -212,6 +212,10 @@ pub struct MessageRow {
     /// The last failure, also of a message that was delivered after all.
     pub failure: Option<Reason>,
     pub labels: MessageLabels,
+    /// The keys of its receipts, by which a retry is recognized.
+    pub receipts: Vec<ReceiptKey>,
+    /// The position of its newest event: the beginning of the chain of [`EventRow::previous`].
+    pub newest_event: Option<Position>,
     pub number: Option<String>,
     pub ref_client: Option<String>,
     pub campaign_id: Option<String>,
@@ -250,6 +254,8 @@ pub enum EventKey {
 pub struct NewEvent<'a> {
     pub record: &'a Record,
     pub message: Option<MessageRowId>,
+    /// The event before it of the same message.
+    pub previous: Option<Position>,
     pub received_at: Timestamp,
     pub request: EventRequest<'a>,
 }
@@ -272,6 +278,8 @@ pub enum EventRequest<'a> {
 pub struct EventRow {
     pub received_at: Timestamp,
     pub record: Record,
+    /// The event before it of the same message, which may have expired.
+    pub previous: Option<Position>,
 }
 
 /// Arrival and body of a stored request; no body where it was erased.

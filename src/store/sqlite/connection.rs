@@ -14,6 +14,9 @@ use crate::store::{OpenError, StoreError};
 /// Page cache of the writer's connection, taken as it is needed: the index of a million messages, most of it.
 const CACHE_KIB: i64 = 16 << 10;
 
+/// Bytes of a page.
+const PAGE_SIZE: i64 = 4_096;
+
 /// How long to wait for a lock of another connection.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -63,6 +66,8 @@ pub fn connect(path: &Path) -> Result<Connection, OpenError> {
     make_private(path)?;
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Of a database that is made now: a commit writes whole pages, and a few bytes of each are what it changes.
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // What is deleted is overwritten with zeros, on its page and where a page is given back.

@@ -1,50 +1,45 @@
-//! The tables `receipt_keys` and `event_keys`: what is stored already.
+//! The table `event_keys`, and receipts as earlier versions knew them: what is stored already.
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
 use super::transaction::SqliteTx;
 use crate::event::{SourceName, Status};
+use crate::record::Record;
 use crate::store::core::receipt_key;
-use crate::store::core::storage::{DedupKeys, EventKey};
+use crate::store::core::storage::{DedupKeys, EventKey, Journal, MessageRow};
 use crate::store::hash::short_hash;
 use crate::store::ids::{MessageRowId, ReceiptKey};
 
 impl DedupKeys for SqliteTx<'_> {
-    fn take_receipt_key(&mut self, message: MessageRowId, key: ReceiptKey) -> rusqlite::Result<bool> {
-        self.connection
-            .prepare_cached("INSERT OR IGNORE INTO receipt_keys (message, key) VALUES (?1, ?2)")?
-            .execute(params![message, key])
-            .map(|inserted| inserted == 1)
-    }
-
     /// In the same spelling by its key, in another one by what the journal says.
-    fn has_receipt_as_written(&self, message: MessageRowId, status: &Status) -> rusqlite::Result<bool> {
+    fn has_receipt_as_written(
+        &self,
+        message: MessageRowId,
+        row: &MessageRow,
+        status: &Status,
+    ) -> rusqlite::Result<bool> {
         if message > self.spelled_to {
             return Ok(false);
         }
         let detail = status.detail.as_deref().unwrap_or_default();
         let value = status.value_text.as_ref().unwrap_or(&status.value);
         let key = ReceiptKey(short_hash(&[value, detail, &status.time_text]));
-        let mut statement =
-            self.connection.prepare_cached("SELECT 1 FROM receipt_keys WHERE message = ?1 AND key = ?2")?;
-        if key != receipt_key(status) && statement.exists(params![message, key])? {
+        if key != receipt_key(status) && row.receipts.contains(&key) {
             return Ok(true);
         }
         let Some(time) = status.time else { return Ok(false) };
-        let mut statement = self.connection.prepare_cached(
-            "SELECT event ->> '$.occurred_at', event ->> '$.status', event ->> '$.detail' FROM events WHERE message = ?1",
-        )?;
-        let mut rows = statement.query([message])?;
-        while let Some(row) = rows.next()? {
-            let word = |at| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?.unwrap_or_default());
-            let occurred_at = word(0)?.parse::<Timestamp>().ok();
-            if occurred_at.is_some_and(|at| at.as_millisecond() == time.as_millisecond())
-                && word(1)?.eq_ignore_ascii_case(&status.value)
-                && word(2)?.eq_ignore_ascii_case(detail)
-            {
+        let is_it = |record: &Record| {
+            record.occurred_at.is_some_and(|at| at.as_millisecond() == time.as_millisecond())
+                && record.status.as_deref().unwrap_or_default().eq_ignore_ascii_case(&status.value)
+                && record.detail.as_deref().unwrap_or_default().eq_ignore_ascii_case(detail)
+        };
+        let mut next = row.newest_event;
+        while let Some(event) = next.map(|position| self.event(position)).transpose()?.flatten() {
+            if is_it(&event.record) {
                 return Ok(true);
             }
+            next = event.previous;
         }
         Ok(false)
     }

@@ -19,9 +19,10 @@ use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
 use super::connection::{self, DATABASE};
+use super::journal::record_columns;
 use super::lookup::Lookup;
 use super::transaction::SqliteTx;
-use super::{checkpoint, meta, schema, scrub};
+use super::{checkpoint, journal, meta, schema, scrub};
 use crate::record::{Kind, Position};
 use crate::store::core::Pseudonymizer;
 use crate::store::core::erase::{Eraser, Found, Step, Subjects, Target, may_hold_several, names_one_of};
@@ -177,7 +178,7 @@ impl Driver for OwnConnection {
     fn run(&mut self, work: ErasureWork) -> Result<u64, EraseError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // No receipts are taken here, whose spelling would matter.
-        let mut storage = SqliteTx::new(&transaction, &mut self.lookup, MessageRowId::default());
+        let mut storage = SqliteTx::new(&transaction, &mut self.lookup, MessageRowId::default())?;
         let mut eraser = Eraser { storage: &mut storage, pseudonymizer: &self.pseudonymizer };
         let count = perform(&mut eraser, &work, Timestamp::now())?;
         let rekeyed = storage.rekeyed;
@@ -185,6 +186,15 @@ impl Driver for OwnConnection {
         self.lookup.commit(rekeyed);
         Ok(count)
     }
+}
+
+/// What a record says of a person.
+#[derive(Default, Deserialize)]
+struct Named {
+    number: Option<String>,
+    message_id: Option<String>,
+    #[serde(default)]
+    erased: bool,
 }
 
 struct Search<'a> {
@@ -229,20 +239,24 @@ impl Search<'_> {
     ) -> Result<(Vec<Found>, Vec<MessageRowId>), EraseError> {
         let (mut found, mut others) = (Vec::new(), Vec::new());
         let newest = self.newest("events")?;
-        let sql = "SELECT id, source, kind, message, event ->> '$.number', query, body, event ->> '$.message_id', \
-                   event ->> '$.erased' IS NOT NULL FROM events WHERE id > ?1 ORDER BY id LIMIT ?2";
+        let sql = concat!(
+            "SELECT id, source, kind, message, coalesce(method, ''), coalesce(query, ''), content_type, body, packed, ",
+            record_columns!(),
+            " FROM events WHERE id > ?1 ORDER BY id LIMIT ?2"
+        );
         let told = |place| report(sink, Phase::SearchingEvents, place, newest);
         walk(self.reader, sql, told, |place, row| {
             let source = row.get_ref(1)?.as_str()?;
             let kind = row.get_ref(2)?.as_str()?;
             let message: Option<MessageRowId> = row.get(3)?;
-            let number = row.get_ref(4)?.as_str_or_null()?;
-            let query = row.get_ref(5)?.as_str_or_null()?.unwrap_or_default();
-            let body = row.get_ref(6)?.as_blob_or_null()?.unwrap_or_default();
-            let by_number = number.is_some_and(|number| target.subjects.have(source, number));
+            let raw = journal::request(row, 4)?;
+            let (query, body) = raw.as_ref().map_or(("", &[][..]), |raw| (&raw.query, &raw.body));
+            // Not the whole record: one that a newer version has written is searched too.
+            let record: Named = serde_json::from_str(&journal::record_json(row, 9)?).unwrap_or_default();
+            let by_number = record.number.is_some_and(|number| target.subjects.have(source, &number));
             let is_reply = [Kind::Reply.as_str(), Kind::Stop.as_str()].contains(&kind);
             // What is written to us after an erasure is another matter.
-            let was_left = !is_reply && !row.get::<_, bool>(8)?;
+            let was_left = !is_reply && !record.erased;
             let by_message = message.is_some_and(|message| {
                 self.messages.contains(&message) || (was_left && self.erased_before.contains(&message))
             });
@@ -256,13 +270,13 @@ impl Search<'_> {
             }
             found.push(Found { position: Position(place), is_theirs });
             if is_reply && is_theirs {
-                self.ids.extend(row.get::<_, Option<String>>(7)?);
+                self.ids.extend(record.message_id.clone());
             }
             if let Some(message) = message.filter(|_| by_number && !is_reply)
                 && self.messages.insert(message)
             {
                 others.push(message);
-                self.ids.extend(row.get::<_, Option<String>>(7)?);
+                self.ids.extend(record.message_id);
             }
             Ok(())
         })?;

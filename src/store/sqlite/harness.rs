@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rusqlite::types::FromSql;
 
 use super::connection::connect_to_read;
+use super::ledger::SeriesIds;
 use super::lookup::Lookup;
 use super::transaction::SqliteTx;
 use super::{ledger, meta, schema};
@@ -27,14 +28,15 @@ pub struct OnSqlite {
 struct State {
     lookup: Lookup,
     ledger: Ledger,
+    series: SeriesIds,
     caps: LabelCaps,
 }
 
 impl State {
     fn load(connection: &Connection) -> Self {
-        let ledger = ledger::load(connection).unwrap();
+        let (ledger, series) = ledger::load(connection).unwrap();
         let caps = LabelCaps::new(ledger::load_label_values(connection).unwrap(), ledger.network_names());
-        Self { lookup: Lookup::load(connection).unwrap(), ledger, caps }
+        Self { lookup: Lookup::load(connection).unwrap(), ledger, series, caps }
     }
 }
 
@@ -51,16 +53,16 @@ impl Harness for OnSqlite {
     }
 
     fn run(&mut self, action: &Action, commits: bool) -> Reaction {
-        let State { lookup, ledger, caps } = self.state.get_mut();
+        let State { lookup, ledger, series, caps } = self.state.get_mut();
         let pseudonymizer: Pseudonymizer = meta::pseudonymizer(&self.connection).unwrap();
         let transaction = self.connection.transaction().unwrap();
-        let storage = SqliteTx::new(&transaction, lookup, meta::spelled_to(&transaction).unwrap());
+        let storage = SqliteTx::new(&transaction, lookup, meta::spelled_to(&transaction).unwrap()).unwrap();
         let mut rules = Tx::new(storage, &self.settings, ledger, caps, &pseudonymizer);
         let reaction = action.run(&mut rules).unwrap();
         let (storage, outcome) = rules.finish();
         let rekeyed = storage.rekeyed;
         if commits {
-            ledger::save(&transaction, ledger, &outcome.counters).unwrap();
+            ledger::save(&transaction, ledger, &outcome.counters, series).unwrap();
             ledger::save_label_values(&transaction, caps.uncommitted()).unwrap();
             transaction.commit().unwrap();
             caps.commit();
@@ -81,7 +83,8 @@ impl Harness for OnSqlite {
 
     fn dump(&self) -> Dump {
         let state = &mut *self.state.borrow_mut();
-        let storage = SqliteTx::new(&self.connection, &mut state.lookup, meta::spelled_to(&self.connection).unwrap());
+        let spelled_to = meta::spelled_to(&self.connection).unwrap();
+        let storage = SqliteTx::new(&self.connection, &mut state.lookup, spelled_to).unwrap();
         Dump::of(&storage, &state.ledger).unwrap()
     }
 

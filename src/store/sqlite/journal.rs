@@ -1,49 +1,92 @@
 //! The table `events`: the journal.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use std::borrow::Cow;
 
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::packing::{self, Packed};
 use super::transaction::SqliteTx;
 use super::unrecognized;
 use super::values::{timestamp, unreadable, word};
-use crate::event::SourceName;
-use crate::record::{Entry, Kind, Position, Record};
-use crate::store::Reprocessed;
+use crate::event::{Reason, SourceName};
+use crate::record::{Entry, Position, Record};
 use crate::store::core::storage::{EventRequest, EventRow, Journal, NewEvent, StoredBody};
-use crate::store::ids::MessageRowId;
+use crate::store::{Raw, Reprocessed};
+
+/// The columns of which [`record`] reads a record, in this order.
+macro_rules! record_columns {
+    () => {
+        "event, packed"
+    };
+}
+pub(super) use record_columns;
+
+/// What SQL finds in `event` of an event that is packed.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    occurred_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
 
 impl Journal for SqliteTx<'_> {
+    fn next_position(&self) -> Position {
+        self.next_position
+    }
+
     fn append(&mut self, event: &NewEvent<'_>) -> rusqlite::Result<Position> {
-        let (request, raw, stored_with) = match event.request {
+        let (mut request, mut raw, stored_with) = match event.request {
             EventRequest::None => (None, None, None),
             EventRequest::Own(raw) => (Some(raw), Some(raw), None),
             EventRequest::Redacted(raw) => (Some(raw), None, None),
             EventRequest::StoredWith(position) => (None, None, Some(position)),
         };
+        let record = event.record;
+        let mut shown = to_json(record)?;
+        let is_redacted = record.erased || matches!(event.request, EventRequest::Redacted(_));
+        let packed = if record.kind.is_receipt() && !is_redacted { packing::pack(&shown, raw) } else { None };
+        if packed.is_some() {
+            let Record { occurred_at, ref status, ref detail, reason, .. } = *record;
+            shown = to_json(&Shown { occurred_at, status: status.as_deref(), detail: detail.as_deref(), reason })?;
+            (request, raw) = (None, None);
+        }
+        let position = self.next_position;
         self.connection
             .prepare_cached(
-                "INSERT INTO events (received_at, source, kind, message, event, request, method, query, content_type, body) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT INTO events (id, received_at, source, kind, message, previous, event, packed, request, method, query, \
+                 content_type, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?
-            .insert(params![
+            .execute(params![
+                position,
                 event.received_at.as_millisecond(),
-                event.record.source.as_str(),
-                event.record.kind.as_str(),
+                record.source.as_str(),
+                record.kind.as_str(),
                 event.message,
-                to_json(event.record)?,
+                event.previous,
+                shown,
+                packed,
                 stored_with,
                 request.map(|raw| raw.method.as_str()),
                 raw.map(|raw| raw.query.as_str()),
                 request.and_then(|raw| raw.content_type.as_deref()),
                 raw.map(|raw| &raw.body[..]),
-            ])
-            .map(Position)
+            ])?;
+        self.next_position = position.plus(1);
+        Ok(position)
     }
 
     fn event(&self, position: Position) -> rusqlite::Result<Option<EventRow>> {
         self.connection
-            .prepare_cached("SELECT received_at, event FROM events WHERE id = ?1")?
+            .prepare_cached(concat!("SELECT received_at, previous, ", record_columns!(), " FROM events WHERE id = ?1"))?
             .query_row([position], |row| {
-                Ok(EventRow { received_at: timestamp(row.get(0)?)?, record: from_json(1, row.get_ref(1)?.as_str()?)? })
+                Ok(EventRow { received_at: timestamp(row.get(0)?)?, previous: row.get(1)?, record: record(row, 2)? })
             })
             .optional()
     }
@@ -56,15 +99,15 @@ impl Journal for SqliteTx<'_> {
     }
 
     fn readable_record(&self, position: Position) -> rusqlite::Result<Option<Record>> {
-        let record: Option<String> = self
-            .connection
-            .prepare_cached("SELECT event FROM events WHERE id = ?1")?
-            .query_row([position], |row| row.get(0))
-            .optional()?;
-        Ok(record.and_then(|record| serde_json::from_str(&record).ok()))
+        self.connection
+            .prepare_cached(concat!("SELECT ", record_columns!(), " FROM events WHERE id = ?1"))?
+            .query_row([position], |row| Ok(record(row, 0).ok()))
+            .optional()
+            .map(Option::flatten)
     }
 
     fn put_record(&mut self, position: Position, record: &Record) -> rusqlite::Result<()> {
+        unpack(self.connection, position)?;
         self.connection
             .prepare_cached("UPDATE events SET event = ?2 WHERE id = ?1")?
             .execute(params![position, to_json(record)?])
@@ -73,12 +116,13 @@ impl Journal for SqliteTx<'_> {
 
     fn request_body(&self, position: Position) -> rusqlite::Result<Option<StoredBody>> {
         self.connection
-            .prepare_cached("SELECT received_at, body FROM events WHERE id = ?1")?
-            .query_row([position], |row| Ok((timestamp(row.get(0)?)?, row.get(1)?)))
+            .prepare_cached("SELECT received_at, body, packed FROM events WHERE id = ?1")?
+            .query_row([position], |row| Ok((timestamp(row.get(0)?)?, body(row, 1)?.map(Cow::into_owned))))
             .optional()
     }
 
     fn redact_request(&mut self, position: Position, body: Option<&[u8]>) -> rusqlite::Result<()> {
+        unpack(self.connection, position)?;
         self.connection
             .prepare_cached("UPDATE events SET query = NULL, body = ?2 WHERE id = ?1")?
             .execute(params![position, body])
@@ -88,45 +132,88 @@ impl Journal for SqliteTx<'_> {
     fn resolve_unrecognized(&mut self, reprocessed: &Reprocessed) -> rusqlite::Result<()> {
         unrecognized::resolve(self.connection, reprocessed)
     }
+}
 
-    fn newest_text(&self, message: MessageRowId) -> rusqlite::Result<Option<String>> {
-        self.connection
-            .prepare_cached(
-                "SELECT event ->> '$.text' FROM events WHERE message = ?1 AND kind LIKE 'message.%' \
-                 AND event ->> '$.text' IS NOT NULL ORDER BY id DESC LIMIT 1",
-            )?
-            .query_row([message], |row| row.get(0))
-            .optional()
-    }
-
-    fn has_event(&self, message: MessageRowId, kind: Kind) -> rusqlite::Result<bool> {
-        self.connection
-            .prepare_cached("SELECT 1 FROM events WHERE message = ?1 AND kind = ?2")?
-            .exists(params![message, kind.as_str()])
-    }
+/// Stores an event that is packed as it is, so that it can be changed.
+pub fn unpack(connection: &Connection, position: Position) -> rusqlite::Result<()> {
+    let packed: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT packed FROM events WHERE id = ?1")?
+        .query_row([position], |row| row.get(0))
+        .optional()?
+        .flatten();
+    let Some(packed) = packed else { return Ok(()) };
+    let Packed { record, raw } = packing::unpack(&packed)?;
+    let raw = raw.as_ref();
+    connection
+        .prepare_cached(
+            "UPDATE events SET event = ?2, packed = NULL, method = ?3, query = ?4, content_type = ?5, body = ?6 \
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            position,
+            record,
+            raw.map(|raw| raw.method.as_str()),
+            raw.map(|raw| raw.query.as_str()),
+            raw.and_then(|raw| raw.content_type.as_deref()),
+            raw.map(|raw| &raw.body[..]),
+        ])
+        .map(drop)
 }
 
 /// Up to `limit` entries after `position`, oldest first.
 pub fn read(connection: &Connection, position: Position, limit: usize) -> rusqlite::Result<Vec<Entry>> {
     connection
-        .prepare_cached("SELECT id, received_at, event FROM events WHERE id > ?1 ORDER BY id LIMIT ?2")?
-        .query_map(params![position, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-            entry(row.get(0)?, row.get(1)?, row.get_ref(2)?.as_str()?)
-        })?
+        .prepare_cached(concat!(
+            "SELECT id, received_at, ",
+            record_columns!(),
+            " FROM events WHERE id > ?1 ORDER BY id LIMIT ?2"
+        ))?
+        .query_map(params![position, i64::try_from(limit).unwrap_or(i64::MAX)], |row| entry(row, 0))?
         .collect()
 }
 
-/// An entry of its columns.
-pub fn entry(position: Position, received_at: i64, record: &str) -> rusqlite::Result<Entry> {
-    Ok(Entry { position, received_at: timestamp(received_at)?, record: from_json(2, record)? })
+/// An entry of the columns `id`, `received_at` and those of its record, the first of which is `column`.
+pub fn entry(row: &Row<'_>, column: usize) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        position: row.get(column)?,
+        received_at: timestamp(row.get(column + 1)?)?,
+        record: record(row, column + 2)?,
+    })
 }
 
-/// A record of its column.
-pub fn from_json(column: usize, record: &str) -> rusqlite::Result<Record> {
-    serde_json::from_str(record).map_err(|error| unreadable(column, error))
+/// A record of its columns, the first of which is `column`.
+pub fn record(row: &Row<'_>, column: usize) -> rusqlite::Result<Record> {
+    serde_json::from_str(&record_json(row, column)?).map_err(|error| unreadable(column, error))
 }
 
-fn to_json(record: &Record) -> rusqlite::Result<String> {
+/// The same as JSON.
+pub fn record_json<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Cow<'a, str>> {
+    Ok(match row.get_ref(column + 1)?.as_blob_or_null()? {
+        Some(packed) => Cow::Owned(packing::unpack(packed)?.record),
+        None => Cow::Borrowed(row.get_ref(column)?.as_str()?),
+    })
+}
+
+/// A stored request, of the columns `method`, `query`, `content_type`, `body` and `packed`; `None` where it is stored with another
+/// event, or was redacted.
+pub fn request(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Raw>> {
+    if let Some(packed) = row.get_ref(column + 4)?.as_blob_or_null()? {
+        return Ok(packing::unpack(packed)?.raw);
+    }
+    let (method, query, body): (_, _, Option<Vec<u8>>) = (row.get(column)?, row.get(column + 1)?, row.get(column + 3)?);
+    let (Some(method), Some(query), Some(body)) = (method, query, body) else { return Ok(None) };
+    Ok(Some(Raw { method, query, content_type: row.get(column + 2)?, body: body.into() }))
+}
+
+/// The body of a request, of the columns `body` and `packed`.
+fn body<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<Cow<'a, [u8]>>> {
+    Ok(match row.get_ref(column + 1)?.as_blob_or_null()? {
+        Some(packed) => packing::unpack(packed)?.raw.map(|raw| Cow::Owned(raw.body.into())),
+        None => row.get_ref(column)?.as_blob_or_null()?.map(Cow::Borrowed),
+    })
+}
+
+fn to_json(record: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(record).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 

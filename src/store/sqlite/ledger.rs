@@ -1,4 +1,7 @@
-//! The tables `ledger` and `label_values`: the durable counters.
+//! The tables `series` and `counters`: the durable counters. And `label_values`.
+//!
+//! A commit changes a handful of counters. Their values are in a table of their own, a few bytes each, so that this writes one page;
+//! beside their names they would be on several.
 
 use std::collections::HashMap;
 
@@ -8,9 +11,15 @@ use crate::ledger::caps::Label;
 use crate::ledger::catalogue::Metric;
 use crate::ledger::{CounterUpdates, Ledger, Series};
 
-pub fn load(connection: &Connection) -> rusqlite::Result<Ledger> {
+/// The rows of the ledger's series, by their places in it.
+#[derive(Debug, Default)]
+pub struct SeriesIds(Vec<i64>);
+
+pub fn load(connection: &Connection) -> rusqlite::Result<(Ledger, SeriesIds)> {
+    let (mut ledger, mut ids) = (Ledger::default(), SeriesIds::default());
     let mut updates = CounterUpdates::default();
-    let mut statement = connection.prepare("SELECT metric, labels, value FROM ledger")?;
+    let mut statement =
+        connection.prepare("SELECT metric, labels, value, id FROM series JOIN counters ON series = id ORDER BY id")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         // A metric or label that this version does not have stays in the table, out of sight.
@@ -19,25 +28,33 @@ pub fn load(connection: &Connection) -> rusqlite::Result<Ledger> {
         let values: Option<Vec<&str>> =
             metric.description().labels.iter().map(|&name| labels.get(name).map(String::as_str)).collect();
         if let Some(values) = values {
-            updates.add(metric, &values, row.get(2)?);
+            updates.add(&ledger, metric, &values, row.get(2)?);
+            ids.0.push(row.get(3)?);
         }
     }
-    let mut ledger = Ledger::default();
     ledger.apply(updates);
-    Ok(ledger)
+    Ok((ledger, ids))
 }
 
-/// Saves the values that a transaction changes, as they are after it.
-pub fn save(connection: &Connection, ledger: &Ledger, updates: &CounterUpdates) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO ledger (metric, labels, value) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (metric, labels) DO UPDATE SET value = excluded.value",
-    )?;
-    for (series, amount) in updates.iter() {
-        if amount != 0 || !ledger.contains(series) {
-            let value = ledger.value(series) + amount;
-            statement.execute(params![series.metric.description().name, labels_json(series), value])?;
-        }
+/// Saves the values that a transaction changes, as they are after it. `ids` are those of the ledger before it, with those of
+/// transactions that were not committed, perhaps, and with those of its new series afterwards.
+pub fn save(
+    connection: &Connection,
+    ledger: &Ledger,
+    updates: &CounterUpdates,
+    ids: &mut SeriesIds,
+) -> rusqlite::Result<()> {
+    ids.0.truncate(ledger.len());
+    let mut put = connection.prepare_cached("INSERT OR REPLACE INTO counters (series, value) VALUES (?1, ?2)")?;
+    for (place, value) in updates.changed(ledger) {
+        put.execute([ids.0[place], value])?;
+    }
+    for (series, value) in updates.new_series() {
+        let id = connection
+            .prepare_cached("INSERT INTO series (metric, labels) VALUES (?1, ?2)")?
+            .insert(params![series.metric.description().name, labels_json(series)])?;
+        put.execute([id, *value])?;
+        ids.0.push(id);
     }
     Ok(())
 }

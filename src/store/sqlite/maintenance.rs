@@ -15,6 +15,9 @@ use crate::store::ids::MessageRowId;
 /// How often the oldest messages are checked for ones that may be deleted.
 const MESSAGE_ROUND: Duration = Duration::from_secs(60);
 
+/// The search for what is to expire takes one part of this many of the writer's time at most.
+const EXPIRY_SHARE: u32 = 100;
+
 /// How often at most the write-ahead log is cut because of what was deleted.
 const BETWEEN_CUTS: Duration = Duration::from_secs(10);
 
@@ -148,11 +151,17 @@ impl Writer {
     fn expire(&mut self, now: Timestamp) -> bool {
         let horizon = self.settings.horizon;
         let Ok(before) = now.checked_sub(horizon) else { return false };
+        let started = Instant::now();
+        if started < self.next_expiry {
+            return false;
+        }
         let Ok(ids) = retention::past_horizon(&self.connection, before) else { return false };
+        // Messages that are scheduled for long after the horizon are passed over each time.
+        self.next_expiry = started + EXPIRY_SHARE * started.elapsed();
         if ids.is_empty() {
             return false;
         }
-        let is_full = ids.len() as i64 == STEP;
+        let is_full = ids.len() as i64 >= STEP;
         let done = self.maintain(|rules| ids.into_iter().try_for_each(|id| rules.expire(id, now, horizon)));
         self.uncheckpointed += 1;
         done.is_some() && is_full

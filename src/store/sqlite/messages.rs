@@ -9,7 +9,7 @@ use crate::event::{Reason, SourceName};
 use crate::ledger::accounting::MessageLabels;
 use crate::lifecycle::{Message, State};
 use crate::store::core::storage::{MessageRow, Messages, SharingId};
-use crate::store::ids::MessageRowId;
+use crate::store::ids::{MessageRowId, ReceiptKey};
 
 impl Messages for SqliteTx<'_> {
     fn find_message(
@@ -43,8 +43,8 @@ impl Messages for SqliteTx<'_> {
         self.connection
             .prepare_cached(
                 "SELECT message_id, part, state, reason, first_seen, pending_since, source, channel, flow, country, number, \
-                 ref_client, campaign_id, mccmnc, parts, cost_micros, currency, accepted_at, last_event, settled_at, erased_at \
-                 FROM messages WHERE id = ?1",
+                 ref_client, campaign_id, mccmnc, parts, cost_micros, currency, accepted_at, last_event, settled_at, erased_at, \
+                 receipts, newest_event FROM messages WHERE id = ?1",
             )?
             .query_row([id], read)
             .optional()
@@ -57,8 +57,8 @@ impl Messages for SqliteTx<'_> {
             .prepare_cached(
                 "INSERT INTO messages (key, source, message_id, part, state, reason, channel, flow, country, number, \
                  ref_client, campaign_id, mccmnc, parts, cost_micros, currency, accepted_at, first_seen, pending_since, last_event, \
-                 settled_at) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                 settled_at, receipts, newest_event) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
             )?
             .insert(params![
                 key,
@@ -82,6 +82,8 @@ impl Messages for SqliteTx<'_> {
                 row.message.pending_since.as_millisecond(),
                 row.last_event.as_millisecond(),
                 row.settled_at.map(|at| at.as_millisecond()),
+                to_blob(&row.receipts),
+                row.newest_event,
             ])
             .map(MessageRowId)?;
         self.lookup.insert(key, id);
@@ -96,7 +98,7 @@ impl Messages for SqliteTx<'_> {
             .prepare_cached(
                 "UPDATE messages SET state = ?2, reason = ?3, number = ?4, ref_client = ?5, campaign_id = ?6, mccmnc = ?7, \
                  parts = ?8, cost_micros = ?9, currency = ?10, pending_since = ?11, last_event = ?12, settled_at = ?13, \
-                 erased_at = ?14 WHERE id = ?1",
+                 erased_at = ?14, receipts = ?15, newest_event = ?16 WHERE id = ?1",
             )?
             .execute(params![
                 id,
@@ -113,6 +115,8 @@ impl Messages for SqliteTx<'_> {
                 row.last_event.as_millisecond(),
                 row.settled_at.map(|at| at.as_millisecond()),
                 row.erased_at.map(|at| at.as_millisecond()),
+                to_blob(&row.receipts),
+                row.newest_event,
             ])
             .map(drop)
     }
@@ -151,6 +155,15 @@ pub fn legacy_keys(source: &str, message_id: &str) -> [i64; 2] {
     [lookup::id_key(source, message_id), lookup::key(source, message_id, "")]
 }
 
+/// The column `receipts`: eight bytes per key, the least significant first.
+pub fn to_blob(keys: &[ReceiptKey]) -> Vec<u8> {
+    keys.iter().flat_map(|key| key.0.to_le_bytes()).collect()
+}
+
+fn from_blob(blob: &[u8]) -> Vec<ReceiptKey> {
+    blob.as_chunks().0.iter().map(|key| ReceiptKey(i64::from_le_bytes(*key))).collect()
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let time = |column| row.get::<_, Option<i64>>(column)?.map(timestamp).transpose();
     let failure = row.get_ref(3)?.as_str_or_null()?.and_then(Reason::from_name);
@@ -173,5 +186,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         last_event: timestamp(row.get(18)?)?,
         settled_at: time(19)?,
         erased_at: time(20)?,
+        receipts: from_blob(row.get_ref(21)?.as_blob()?),
+        newest_event: row.get(22)?,
     })
 }

@@ -10,7 +10,7 @@ use crate::record::Position;
 use crate::route::{RelayName, Route};
 use crate::store::core::storage::{DeliveryRow, DeliveryState, Outbox};
 use crate::store::ids::{DeliveryId, OrderingKey};
-use crate::store::relays::{Delivery, Due, LONGEST_WAIT, StoredRequest, Undelivered};
+use crate::store::relays::{Delivery, Due, LONGEST_WAIT, Undelivered};
 
 const DUE: &str = DeliveryState::Due.as_str();
 const BLOCKED: &str = DeliveryState::Blocked.as_str();
@@ -245,23 +245,17 @@ pub fn due(
 fn delivery(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Delivery> {
     connection
         .prepare_cached(
-            "SELECT d.id, d.attempts, d.since, e.id, e.received_at, e.event, r.method, r.query, r.content_type, r.body \
-             FROM relay_deliveries AS d JOIN events AS e ON e.id = d.event \
+            "SELECT d.id, d.attempts, d.since, e.id, e.received_at, e.event, e.packed, \
+             r.method, r.query, r.content_type, r.body, r.packed FROM relay_deliveries AS d JOIN events AS e ON e.id = d.event \
              LEFT JOIN events AS r ON r.id = coalesce(e.request, e.id) WHERE d.id = ?1",
         )?
         .query_row([id], |row| {
-            let request = match (row.get(6)?, row.get(7)?, row.get(9)?) {
-                (Some(method), Some(query), Some(body)) => {
-                    Some(StoredRequest { method, query, content_type: row.get(8)?, body })
-                }
-                _ => None,
-            };
             Ok(Delivery {
                 id: row.get(0)?,
                 attempts: row.get(1)?,
                 since: timestamp(row.get(2)?)?,
-                entry: journal::entry(row.get(3)?, row.get(4)?, row.get_ref(5)?.as_str()?)?,
-                request,
+                entry: journal::entry(row, 3)?,
+                request: journal::request(row, 7)?,
             })
         })
 }
@@ -275,8 +269,9 @@ pub fn undelivered(
 ) -> rusqlite::Result<Vec<Undelivered>> {
     connection
         .prepare(
-            "SELECT d.id, d.relay, e.kind, e.event ->> '$.message_id', e.received_at, d.state, d.attempts, d.error \
-             FROM relay_deliveries AS d JOIN events AS e ON e.id = d.event \
+            "SELECT d.id, d.relay, e.kind, coalesce(e.event ->> '$.message_id', m.message_id), e.received_at, d.state, d.attempts, \
+             d.error FROM relay_deliveries AS d JOIN events AS e ON e.id = d.event \
+             LEFT JOIN messages AS m ON m.id = e.message AND e.packed IS NOT NULL \
              WHERE (?1 IS NULL OR d.relay = ?1) AND (NOT ?2 OR d.state = 'dead') ORDER BY d.id LIMIT ?3",
         )?
         .query_map(params![relay, only_dead, limit as i64], |row| {

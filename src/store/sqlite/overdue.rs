@@ -25,8 +25,8 @@ pub fn overdue(
 ) -> rusqlite::Result<Vec<Overdue>> {
     connection
         .prepare_cached(
-            "SELECT message_id, channel, accepted_at FROM messages WHERE state IN ('scheduled', 'enroute') AND pending_since <= ?1 \
-             AND source = ?2 AND part = '' ORDER BY pending_since LIMIT ?3",
+            "SELECT message_id, channel, accepted_at FROM messages WHERE state IN ('scheduled', 'enroute') AND first_seen <= ?1 \
+             AND pending_since <= ?1 AND source = ?2 AND part = '' ORDER BY pending_since LIMIT ?3",
         )?
         .query_map(params![before.as_millisecond(), source.as_str(), limit as i64], |row| {
             Ok(Overdue { message_id: row.get(0)?, channel: row.get(1)?, accepted_at: timestamp(row.get(2)?)? })

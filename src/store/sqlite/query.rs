@@ -9,10 +9,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::connection::connect_to_read;
+use super::journal::record_columns;
 use super::values::timestamp;
 use super::{cohorts, conversations, journal, lookup, outbox, schema, unrecognized};
 use crate::event::plain_id;
-use crate::record::{Entry, Position, Record};
+use crate::record::{Entry, Position};
 use crate::store::erase::Subjects;
 use crate::store::ids::{MessageRowId, OptOutSeq};
 use crate::store::opt_outs::OptOut;
@@ -46,6 +47,9 @@ pub struct Message {
     pub message_id: String,
     #[serde(skip)]
     pub id: MessageRowId,
+    /// The newest of its events.
+    #[serde(skip)]
+    pub newest_event: Option<Position>,
     pub state: String,
     pub reason: Option<String>,
     pub channel: String,
@@ -66,7 +70,7 @@ pub struct Message {
 }
 
 const OF_A_MESSAGE: &str = "id, source, message_id, state, reason, channel, flow, country, number, ref_client, campaign_id, mccmnc, \
-    parts, cost_micros, currency, accepted_at, first_seen, last_event, settled_at, erased_at";
+    parts, cost_micros, currency, accepted_at, first_seen, last_event, settled_at, erased_at, newest_event";
 
 impl ReadStore {
     /// Up to `limit` changes of the list of opt-outs after `seq`, in their order.
@@ -128,21 +132,17 @@ impl ReadStore {
         each: impl FnMut(Option<Entry>, f64) -> Result<(), E>,
     ) -> Result<(), E> {
         let message: Option<&str> = selection.message.as_deref();
-        let query = "SELECT id, received_at, event ->> '$.message_id', event ->> '$.number', source, event FROM events \
-                     WHERE id > ?1 ORDER BY id LIMIT ?2";
-        let mut statement = self.connection.prepare(query).map_err(StoreError::from)?;
+        const QUERY: &str =
+            concat!("SELECT id, received_at, ", record_columns!(), " FROM events WHERE id > ?1 ORDER BY id LIMIT ?2");
+        let mut statement = self.connection.prepare(QUERY).map_err(StoreError::from)?;
         self.walk(selection, "events", "received_at", each, |place, found| {
             let mut rows = statement.query([place, AT_ONCE])?;
             while let Some(row) = rows.next()? {
-                let is_selected = || -> rusqlite::Result<bool> {
-                    let id = row.get_ref(2)?.as_str_or_null()?;
-                    let number = row.get_ref(3)?.as_str_or_null()?;
-                    Ok(message.is_none_or(|message| id == Some(message))
-                        && selection.is_of(row.get_ref(4)?.as_str()?, number))
-                };
-                let (position, received_at) = (Position(row.get(0)?), timestamp(row.get(1)?)?);
-                let entry = is_selected()?.then(|| record(row, 5)).transpose()?;
-                found.push((position.0, received_at, entry.map(|record| Entry { position, received_at, record })));
+                let entry = journal::entry(row, 0)?;
+                let record = &entry.record;
+                let is_selected = message.is_none_or(|message| record.message_id.as_deref() == Some(message))
+                    && selection.is_of(record.source.as_str(), record.number.as_deref());
+                found.push((entry.position.0, entry.received_at, is_selected.then_some(entry)));
             }
             Ok(())
         })
@@ -218,7 +218,7 @@ impl ReadStore {
             let query = format!("SELECT {OF_A_MESSAGE} FROM messages WHERE ref_client = ?1 ORDER BY id");
             messages = self.connection.prepare(&query)?.query_map([id], message)?.collect::<rusqlite::Result<_>>()?;
         }
-        let journey = |message: Message| self.events_of(message.id).map(|events| (message, events));
+        let journey = |message: Message| self.events_of(message.newest_event).map(|events| (message, events));
         Ok(messages.into_iter().map(journey).collect::<rusqlite::Result<_>>()?)
     }
 
@@ -260,13 +260,23 @@ impl ReadStore {
             .collect()
     }
 
-    fn events_of(&self, message: MessageRowId) -> rusqlite::Result<Vec<Entry>> {
-        self.connection
-            .prepare_cached("SELECT id, received_at, event FROM events WHERE message = ?1 ORDER BY id")?
-            .query_map([message], |row| {
-                Ok(Entry { position: row.get(0)?, received_at: timestamp(row.get(1)?)?, record: record(row, 2)? })
-            })?
-            .collect()
+    /// The events of a message, the oldest first.
+    fn events_of(&self, newest: Option<Position>) -> rusqlite::Result<Vec<Entry>> {
+        let mut statement = self.connection.prepare_cached(concat!(
+            "SELECT id, received_at, ",
+            record_columns!(),
+            ", previous FROM events WHERE id = ?1"
+        ))?;
+        let (mut events, mut next) = (Vec::new(), newest);
+        while let Some(position) = next {
+            let event = statement.query_row([position], |row| Ok((journal::entry(row, 0)?, row.get(4)?))).optional()?;
+            // Older ones have expired.
+            let Some((entry, previous)) = event else { break };
+            events.push(entry);
+            next = previous;
+        }
+        events.reverse();
+        Ok(events)
     }
 
     /// The reply with this id, which is no message of its own.
@@ -277,12 +287,14 @@ impl ReadStore {
         Ok(self
             .connection
             .query_row(
-                "SELECT id, received_at, event FROM events INDEXED BY events_replies \
-                 WHERE kind IN ('reply.received', 'reply.stop') AND event ->> '$.message_id' IN (?1, ?2)",
+                concat!(
+                    "SELECT id, received_at, ",
+                    record_columns!(),
+                    " FROM events INDEXED BY events_replies \
+                     WHERE kind IN ('reply.received', 'reply.stop') AND event ->> '$.message_id' IN (?1, ?2)"
+                ),
                 params![id, plain_id(id.to_owned())],
-                |row| {
-                    Ok(Entry { position: row.get(0)?, received_at: timestamp(row.get(1)?)?, record: record(row, 2)? })
-                },
+                |row| journal::entry(row, 0),
             )
             .optional()?)
     }
@@ -296,10 +308,6 @@ impl Selection {
             (Some(_), None) => false,
         }
     }
-}
-
-fn record(row: &Row<'_>, column: usize) -> rusqlite::Result<Record> {
-    journal::from_json(column, row.get_ref(column)?.as_str()?)
 }
 
 fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
@@ -326,5 +334,6 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         last_event: time(17)?,
         settled_at: time_or_none(18)?,
         erased_at: time_or_none(19)?,
+        newest_event: row.get(20)?,
     })
 }

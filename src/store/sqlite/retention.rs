@@ -44,15 +44,25 @@ pub fn oldest_event(connection: &Connection, future: i64) -> rusqlite::Result<Op
         .optional()
 }
 
-/// The ids of messages that are pending since `before` or longer, the longest first.
+/// The ids of messages that are pending since `before` or longer, up to a step of each source, configured or not.
 pub fn past_horizon(connection: &Connection, before: Timestamp) -> rusqlite::Result<Vec<MessageRowId>> {
-    connection
-        .prepare_cached(
-            "SELECT id FROM messages WHERE state IN ('scheduled', 'enroute') AND pending_since <= ?1 \
-             ORDER BY pending_since LIMIT ?2",
-        )?
-        .query_map([before.as_millisecond(), STEP], |row| row.get(0))?
-        .collect()
+    let mut next_source = connection.prepare_cached(
+        "SELECT source FROM messages INDEXED BY messages_pending \
+         WHERE state IN ('scheduled', 'enroute') AND source > ?1 ORDER BY source LIMIT 1",
+    )?;
+    // A message is pending since its first sight or later.
+    let mut past = connection.prepare_cached(
+        "SELECT id FROM messages INDEXED BY messages_pending \
+         WHERE source = ?1 AND state IN ('scheduled', 'enroute') AND first_seen <= ?2 AND pending_since <= ?2 LIMIT ?3",
+    )?;
+    let (mut source, mut found) = (String::new(), Vec::new());
+    while let Some(next) = next_source.query_row([&source], |row| row.get(0)).optional()? {
+        source = next;
+        for id in past.query_map(params![source, before.as_millisecond(), STEP], |row| row.get(0))? {
+            found.push(id?);
+        }
+    }
+    Ok(found)
 }
 
 /// Deletes up to a step of the oldest events that may go, of which there is one. Gives how many went. The newest event stays, so that no place in the
@@ -131,7 +141,6 @@ pub fn prune_messages(
             return Ok(pruned);
         }
         if !pending && last_event < before {
-            connection.prepare_cached("DELETE FROM receipt_keys WHERE message = ?1")?.execute([id])?;
             for key in keys {
                 connection
                     .prepare_cached("DELETE FROM message_keys WHERE key = ?1 AND message = ?2")?
@@ -163,7 +172,11 @@ pub fn before(now: Timestamp, age: Duration) -> i64 {
 /// Counts what the database file holds: bytes in pages that are in use.
 pub fn bytes_in_use(connection: &Connection) -> rusqlite::Result<i64> {
     let pragma = |name: &str| connection.prepare_cached(name)?.query_row(params![], |row| row.get::<_, i64>(0));
-    Ok((pragma("PRAGMA page_count")? - pragma("PRAGMA freelist_count")?) * pragma("PRAGMA page_size")?)
+    Ok((pragma("PRAGMA page_count")? - pragma("PRAGMA freelist_count")?) * page_size(connection)?)
+}
+
+pub fn page_size(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA page_size")?.query_row([], |row| row.get(0))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::lookup;
 use super::network_names::add_network_names;
+use super::receipt_keys::move_to_messages;
 use crate::event::plain_id;
 use crate::number;
 use crate::store::OpenError;
@@ -27,12 +28,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/v8.sql"),
     include_str!("schema/v9.sql"),
     include_str!("schema/v10.sql"),
+    include_str!("schema/v11.sql"),
 ];
 
 type Step = fn(&Connection) -> rusqlite::Result<()>;
 
 /// What a migration does besides, where SQL alone cannot: by the version that it leads to.
-const IN_CODE: &[(usize, Step)] = &[(7, add_network_names)];
+const IN_CODE: &[(usize, Step)] = &[(7, add_network_names), (11, move_to_messages)];
 
 /// Brings the database to the present version, each step in a transaction of its own.
 ///

@@ -7,8 +7,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Most bytes of a row that stays on its page whole: a longer one would be continued on another.
-const MOST_OF_A_ROW: i64 = 4_000;
+use super::retention::page_size;
+
+/// Bytes of a page that a row on it cannot take, or it would be continued on another.
+const NOT_A_ROW: i64 = 96;
 
 /// What a longer row may take for itself: its length is written in more bytes, and so is that of a column.
 const SLACK: i64 = 4;
@@ -51,13 +53,13 @@ impl Table {
     fn length(self) -> &'static str {
         match self {
             Table::Events => {
-                "length(CAST(event AS BLOB)) + coalesce(length(body), 0) + coalesce(length(CAST(query AS BLOB)), 0) \
-                 + coalesce(length(CAST(content_type AS BLOB)), 0) + 160"
+                "length(CAST(event AS BLOB)) + coalesce(length(packed), 0) + coalesce(length(body), 0) \
+                 + coalesce(length(CAST(query AS BLOB)), 0) + coalesce(length(CAST(content_type AS BLOB)), 0) + 180"
             }
             Table::Messages => {
                 "length(CAST(message_id AS BLOB)) + length(CAST(part AS BLOB)) + length(CAST(channel AS BLOB)) \
                  + length(CAST(flow AS BLOB)) + coalesce(length(CAST(number AS BLOB)), 0) \
-                 + coalesce(length(CAST(ref_client AS BLOB)), 0) + coalesce(length(CAST(campaign_id AS BLOB)), 0) + 240"
+                 + coalesce(length(CAST(ref_client AS BLOB)), 0) + coalesce(length(CAST(campaign_id AS BLOB)), 0) + length(receipts) + 260"
             }
             Table::OptOuts => {
                 "length(CAST(source AS BLOB)) + length(CAST(person AS BLOB)) + length(CAST(sender AS BLOB)) \
@@ -111,10 +113,11 @@ fn overwrite(connection: &Connection, leaf: &Leaf) -> rusqlite::Result<bool> {
         .query_row([leaf.first, leaf.last], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((id, taken, value)) = shortest else { return Ok(false) };
-    if taken >= MOST_OF_A_ROW {
+    let most = page_size(connection)? - NOT_A_ROW;
+    if taken >= most {
         return Ok(false);
     }
-    let growth = (leaf.unused - SLACK).min(MOST_OF_A_ROW - taken);
+    let growth = (leaf.unused - SLACK).min(most - taken);
     let mut grow = connection.prepare_cached(&format!("UPDATE {table} SET {column} = ?2 WHERE id = ?1"))?;
     grow.execute(params![id, format!("{value}{}", " ".repeat(growth.unsigned_abs() as usize))])?;
     grow.execute(params![id, value])?;

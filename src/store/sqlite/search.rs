@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use rusqlite::params;
 
+use super::journal::record_columns;
 use super::query::ReadStore;
 use super::{cohorts, journal};
 use crate::number::networks;
@@ -79,9 +80,11 @@ impl ReadStore {
             Some(since) => cohorts::first_since(&self.connection, "events", "received_at", since.as_millisecond())?,
             None => 0,
         };
-        let mut statement = self.connection.prepare(
-            "SELECT id, received_at, event FROM events WHERE id < ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3",
-        )?;
+        let mut statement = self.connection.prepare(concat!(
+            "SELECT id, received_at, ",
+            record_columns!(),
+            " FROM events WHERE id < ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3"
+        ))?;
         let needles = filter.needles();
         let mut found = Vec::new();
         let mut before = Position(i64::MAX);
@@ -91,11 +94,11 @@ impl ReadStore {
             while let Some(row) = rows.next()? {
                 read += 1;
                 before = row.get(0)?;
-                let text = row.get_ref(2)?.as_str()?;
+                let text = journal::record_json(row, 2)?;
                 if !needles.iter().all(|needle| text.contains(needle)) {
                     continue;
                 }
-                let entry = journal::entry(before, row.get(1)?, text)?;
+                let entry = journal::entry(row, 0)?;
                 if filter.accepts(&entry) {
                     found.push(entry);
                     if found.len() == limit {

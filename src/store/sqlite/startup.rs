@@ -5,6 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::ledger::SeriesIds;
 use super::lookup::Lookup;
 use super::values::timestamp;
 use super::{conversations, journal, ledger, meta};
@@ -19,6 +20,7 @@ use crate::store::{OpenError, Settings};
 pub struct State {
     pub caps: LabelCaps,
     pub lookup: Lookup,
+    pub series: SeriesIds,
     pub pseudonymizer: Pseudonymizer,
     pub spelled_to: MessageRowId,
 }
@@ -33,10 +35,11 @@ pub fn load(connection: &Connection, settings: &Settings) -> Result<(Shared, Sta
     let seen = meta::get(connection, "seen_at")?.map(timestamp).transpose()?.unwrap_or_else(Timestamp::now);
     let newest = journal::newest(connection)?;
     let cursor = meta::load_cursor(connection, settings.exports_logs, newest)?;
-    let ledger = ledger::load(connection)?;
+    let (ledger, series) = ledger::load(connection)?;
     let state = State {
         caps: LabelCaps::new(ledger::load_label_values(connection)?, ledger.network_names()),
         lookup: Lookup::load(connection)?,
+        series,
         pseudonymizer: meta::pseudonymizer(connection)?,
         spelled_to: meta::spelled_to(connection)?,
     };

@@ -4,7 +4,9 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
+use super::journal;
 use super::lookup::{Lookup, Rekeyed};
+use crate::record::Position;
 use crate::store::core::storage::Transaction;
 use crate::store::ids::MessageRowId;
 
@@ -15,11 +17,14 @@ pub struct SqliteTx<'a> {
     pub spelled_to: MessageRowId,
     /// Messages that are found by another key once this has committed.
     pub rekeyed: Vec<Rekeyed>,
+    /// The position of the event that is appended next.
+    pub next_position: Position,
 }
 
 impl<'a> SqliteTx<'a> {
-    pub fn new(connection: &'a Connection, lookup: &'a mut Lookup, spelled_to: MessageRowId) -> Self {
-        Self { connection, lookup, spelled_to, rekeyed: Vec::new() }
+    pub fn new(connection: &'a Connection, lookup: &'a mut Lookup, spelled_to: MessageRowId) -> rusqlite::Result<Self> {
+        let next_position = journal::newest(connection)?.plus(1);
+        Ok(Self { connection, lookup, spelled_to, rekeyed: Vec::new(), next_position })
     }
 }
 

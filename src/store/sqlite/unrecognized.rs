@@ -2,10 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::journal::from_json;
-use super::values::timestamp;
+use super::journal::{self, record_columns};
 use crate::event::TraceParent;
-use crate::record::{Position, Record};
+use crate::record::{Entry, Position};
 use crate::store::{Reprocessed, Unrecognized};
 
 /// Events that one request can have brought: one of a JSON array, and more are never made of one.
@@ -39,28 +38,24 @@ pub fn next(
             .prepare_cached("SELECT 1 FROM events WHERE id > ?1 AND id < ?1 + ?2 AND request = ?1")?
             .exists(params![request, MOST_EVENTS])?;
     let last = events.last().copied().unwrap_or(first);
-    let (received_at, event): (i64, String) = connection
-        .prepare_cached("SELECT received_at, event FROM events WHERE id = ?1")?
-        .query_row([first], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let record: Record = from_json(1, &event)?;
-    type Request = (Option<String>, Option<String>, Option<Vec<u8>>);
-    let raw: Option<Request> = connection
-        .prepare_cached("SELECT query, content_type, body FROM events WHERE id = ?1 AND method IS NOT NULL")?
-        .query_row([request], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let is_there = raw.as_ref().is_some_and(|(query, _, body)| query.is_some() || body.is_some());
-    let (query, content_type, body) = raw.unwrap_or_default();
+    let Entry { received_at, record, .. } = connection
+        .prepare_cached(concat!("SELECT id, received_at, ", record_columns!(), " FROM events WHERE id = ?1"))?
+        .query_row([first], |row| journal::entry(row, 0))?;
+    let raw = connection
+        .prepare_cached(
+            "SELECT coalesce(method, ''), coalesce(query, ''), content_type, body, packed FROM events WHERE id = ?1",
+        )?
+        .query_row([request], |row| journal::request(row, 0))
+        .optional()?
+        .flatten();
     let found = Unrecognized {
         request,
-        received_at: timestamp(received_at)?,
+        received_at,
         source: record.source,
         trace: record.trace.as_deref().and_then(TraceParent::parse),
-        query: query.unwrap_or_default(),
-        content_type,
-        body: body.unwrap_or_default(),
+        raw,
         events,
         is_whole,
-        is_there,
     };
     Ok(Some((found, last)))
 }
@@ -73,6 +68,7 @@ pub fn resolve(connection: &Connection, reprocessed: &Reprocessed) -> rusqlite::
             .execute([event])?;
     }
     if let Some((query, body)) = &reprocessed.redacted {
+        journal::unpack(connection, reprocessed.request)?;
         connection
             .prepare_cached("UPDATE events SET query = ?2, body = ?3 WHERE id = ?1 AND body IS NOT NULL")?
             .execute(params![reprocessed.request, query, body])?;

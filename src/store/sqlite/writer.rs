@@ -10,6 +10,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::checkpoint::Checkpointer;
 use super::failure::{Failure, Recovery, is_damage, is_of_the_environment};
 use super::files::Files;
+use super::ledger::SeriesIds;
 use super::lookup::Lookup;
 use super::maintenance::MessageRound;
 use super::startup::State;
@@ -55,6 +56,7 @@ pub struct Writer {
     pub(super) shared: Arc<Shared>,
     caps: LabelCaps,
     pub(super) lookup: Lookup,
+    series: SeriesIds,
     pseudonymizer: Pseudonymizer,
     spelled_to: MessageRowId,
     pub(super) checkpointer: Checkpointer,
@@ -67,6 +69,7 @@ pub struct Writer {
     /// Rows were deleted since the write-ahead log was last cut.
     pub(super) log_holds_deleted: bool,
     pub(super) next_cut: Instant,
+    pub(super) next_expiry: Instant,
 }
 
 /// A committed transaction that is not published yet.
@@ -111,6 +114,7 @@ impl Writer {
             shared,
             caps: state.caps,
             lookup: state.lookup,
+            series: state.series,
             pseudonymizer: state.pseudonymizer,
             spelled_to: state.spelled_to,
             checkpointer,
@@ -121,6 +125,7 @@ impl Writer {
             message_round: MessageRound::At(MessageRowId::default()),
             log_holds_deleted: false,
             next_cut: Instant::now(),
+            next_expiry: Instant::now(),
         };
         let started = writer.transaction(|rules| rules.start())?;
         writer.publish(started);
@@ -307,12 +312,12 @@ impl Writer {
         let started = Instant::now();
         let durable = self.shared.ledger();
         let transaction = Transaction::new(&mut self.connection, TransactionBehavior::Immediate)?;
-        let storage = SqliteTx::new(&transaction, &mut self.lookup, self.spelled_to);
+        let storage = SqliteTx::new(&transaction, &mut self.lookup, self.spelled_to)?;
         let mut rules = Tx::new(storage, &self.settings, &durable, &mut self.caps, &self.pseudonymizer);
         let result = work(&mut rules)?;
         let (storage, outcome) = rules.finish();
         let rekeyed = storage.rekeyed;
-        ledger::save(&transaction, &durable, &outcome.counters)?;
+        ledger::save(&transaction, &durable, &outcome.counters, &mut self.series)?;
         ledger::save_label_values(&transaction, self.caps.uncommitted())?;
         if !self.files.are_in_place() {
             return Err(Failure::NotInPlace);

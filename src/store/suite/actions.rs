@@ -67,8 +67,15 @@ impl Action {
     }
 }
 
-/// The event that holds the request, the record, and the body that is stored here.
-pub type StoredEvent = (Option<Position>, Record, Option<Vec<u8>>);
+/// An event as the rules see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEvent {
+    /// The event that holds the request, where it is not this one.
+    pub request: Option<Position>,
+    pub previous: Option<Position>,
+    pub record: Record,
+    pub body: Option<Vec<u8>>,
+}
 
 /// All that a store holds, as far as the rules can see it.
 #[derive(Debug, Default, PartialEq)]
@@ -94,7 +101,8 @@ impl Dump {
             if let Some(event) = storage.event(Position(id))? {
                 let body = storage.request_body(Position(id))?.and_then(|(_, body)| body);
                 let request = storage.event_source(Position(id))?.and_then(|(_, request)| request);
-                dump.journal.insert(Position(id), (request, event.record, body));
+                let (previous, record) = (event.previous, event.record);
+                dump.journal.insert(Position(id), StoredEvent { request, previous, record, body });
             }
             if let Some(row) = storage.delivery(DeliveryId(id))? {
                 dump.deliveries.insert(DeliveryId(id), row);

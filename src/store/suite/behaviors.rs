@@ -184,7 +184,7 @@ fn a_message_that_expired_and_arrives_after_all_is_corrected<H: Harness>() {
         assert_eq!(store.dump().count("sms_messages_expired_total{smsmode,SMS,OTP,FR}"), expired);
     }
     let dump = store.dump();
-    let (_, record, _) = dump.journal.values().next_back().unwrap();
+    let record = &dump.journal.values().next_back().unwrap().record;
     assert_eq!((record.kind, record.occurred_at), (Kind::Expired, Some(now() + horizon)));
     assert_eq!(ingest(&mut store, vec![delivered("m")]), Accepted);
     assert_eq!(store.dump().count("sms_messages_corrected_total{smsmode,SMS,OTP,FR,expired}"), 1);
@@ -278,7 +278,7 @@ fn a_failure_is_resent_once_and_its_replacement_is_known_by_the_answer<H: Harnes
     ingest(&mut store, vec![delivered("n")]);
     let dump = store.dump();
     assert_eq!(dump.resends[&ResendId(1)].outcome, Some(ChainOutcome::Recovered));
-    let (_, last, _) = dump.journal.values().next_back().unwrap();
+    let last = &dump.journal.values().next_back().unwrap().record;
     assert_eq!(last.replaces.as_deref(), Some("m"));
 }
 
@@ -321,12 +321,12 @@ fn a_reply_finds_its_message_by_id_by_reference_and_by_number<H: Harness>() {
         };
         ingest(&mut store, vec![answer(one)]);
         let dump = store.dump();
-        let (_, record, _) = dump.journal.values().next_back().unwrap();
+        let record = &dump.journal.values().next_back().unwrap().record;
         assert_eq!(record.answers.as_ref().map(|answers| answers.matched_by), found, "{name}");
     }
     ingest_at(&mut store, now() + 2 * HOUR, vec![answer(reply("late"))]);
     let dump = store.dump();
-    assert_eq!(dump.journal.values().next_back().unwrap().1.answers, None, "outside the window");
+    assert_eq!(dump.journal.values().next_back().unwrap().record.answers, None, "outside the window");
 }
 
 fn erase_all(store: &mut impl Harness) {
@@ -365,6 +365,6 @@ fn a_request_that_brings_back_an_erased_person_is_not_stored<H: Harness>() {
     erase_all(&mut store);
     assert_eq!(ingest(&mut store, vec![answer(reply("r")), enroute("n")]), Accepted);
     let dump = store.dump();
-    let bodies: Vec<_> = dump.journal.values().map(|(_, _, body)| body.clone()).collect();
+    let bodies: Vec<_> = dump.journal.values().map(|event| event.body.clone()).collect();
     assert_eq!(bodies, [None, None]);
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::event::{SourceName, Status};
-use crate::record::{Kind, Position, Record};
+use crate::record::{Position, Record};
 use crate::route::RelayName;
 use crate::store::Reprocessed;
 use crate::store::core::storage::*;
-use crate::store::ids::{DeliveryId, KeyedHash, MessageRowId, OptOutSeq, OrderingKey, ReceiptKey, ResendId};
+use crate::store::ids::{DeliveryId, KeyedHash, MessageRowId, OptOutSeq, OrderingKey, ResendId};
 use crate::store::opt_outs::OptOut;
 
 type Done<T> = Result<T, Infallible>;
@@ -20,7 +20,6 @@ type Done<T> = Result<T, Infallible>;
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     messages: BTreeMap<MessageRowId, MessageRow>,
-    receipts: Vec<(MessageRowId, ReceiptKey)>,
     event_keys: HashMap<(SourceName, String), (Timestamp, EventKey)>,
     events: BTreeMap<Position, StoredEvent>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
@@ -35,7 +34,6 @@ pub struct Memory {
 struct StoredEvent {
     row: EventRow,
     request: Option<Position>,
-    message: Option<MessageRowId>,
     query: Option<String>,
     body: Option<Vec<u8>>,
 }
@@ -93,13 +91,7 @@ impl Messages for Memory {
 }
 
 impl DedupKeys for Memory {
-    fn take_receipt_key(&mut self, message: MessageRowId, key: ReceiptKey) -> Done<bool> {
-        let is_new = !self.receipts.contains(&(message, key));
-        self.receipts.push((message, key));
-        Ok(is_new)
-    }
-
-    fn has_receipt_as_written(&self, _: MessageRowId, _: &Status) -> Done<bool> {
+    fn has_receipt_as_written(&self, _: MessageRowId, _: &MessageRow, _: &Status) -> Done<bool> {
         Ok(false)
     }
 
@@ -133,16 +125,21 @@ impl DedupKeys for Memory {
 }
 
 impl Journal for Memory {
+    fn next_position(&self) -> Position {
+        Position(self.events.len() as i64 + 1)
+    }
+
     fn append(&mut self, event: &NewEvent<'_>) -> Done<Position> {
-        let position = Position(self.events.len() as i64 + 1);
+        let position = self.next_position();
         let (raw, request) = match event.request {
             EventRequest::Own(raw) => (Some(raw), None),
             EventRequest::StoredWith(position) => (None, Some(position)),
             EventRequest::None | EventRequest::Redacted(_) => (None, None),
         };
-        let row = EventRow { received_at: event.received_at, record: event.record.clone() };
+        let (received_at, record, previous) = (event.received_at, event.record.clone(), event.previous);
+        let row = EventRow { received_at, record, previous };
         let (query, body) = (raw.map(|raw| raw.query.clone()), raw.map(|raw| raw.body.to_vec()));
-        self.events.insert(position, StoredEvent { row, request, message: event.message, query, body });
+        self.events.insert(position, StoredEvent { row, request, query, body });
         Ok(position)
     }
 
@@ -183,16 +180,6 @@ impl Journal for Memory {
             }
         }
         Ok(())
-    }
-
-    fn newest_text(&self, message: MessageRowId) -> Done<Option<String>> {
-        let of_message = self.events.values().rev().filter(|event| event.message == Some(message));
-        let mut texts = of_message.filter(|event| event.row.record.kind.as_str().starts_with("message."));
-        Ok(texts.find_map(|event| event.row.record.text.clone()))
-    }
-
-    fn has_event(&self, message: MessageRowId, kind: Kind) -> Done<bool> {
-        Ok(self.events.values().any(|event| event.message == Some(message) && event.row.record.kind == kind))
     }
 }
 

@@ -62,11 +62,11 @@ impl<S: Storage> Tx<'_, S> {
         rule: &ResendRule,
         now: Timestamp,
     ) -> Result<Result<(ToSend, Record), ResendResult>, S::Error> {
-        match self.storage.message(row.message)? {
+        let message = match self.storage.message(row.message)? {
             Some(message) if message.erased_at.is_some() => return Ok(Err(ResendResult::Erased)),
-            Some(message) if matches!(message.message.state, State::Failed(_)) => {}
+            Some(message) if matches!(message.message.state, State::Failed(_)) => message,
             _ => return Ok(Err(ResendResult::Cancelled)),
-        }
+        };
         if self.has_arrived_before(row.message)? {
             return Ok(Err(ResendResult::Cancelled));
         }
@@ -82,7 +82,9 @@ impl<S: Storage> Tx<'_, S> {
         }
         let text = match &failure.text {
             Some(text) => Some(text.clone()),
-            None => self.storage.newest_text(row.message)?,
+            None => self.find_event(message.newest_event, |record| {
+                record.text.clone().filter(|_| record.kind.as_str().starts_with("message."))
+            })?,
         };
         if text.is_none() && rule.through == Through::Api {
             return Ok(Err(ResendResult::NoText));
@@ -133,9 +135,13 @@ impl<S: Storage> Tx<'_, S> {
         failure: Record,
         now: Timestamp,
     ) -> Result<(), S::Error> {
-        if self.storage.has_event(row.message, Kind::Resend)? {
+        let Some(mut message_row) = self.storage.message(row.message)? else { return Ok(()) };
+        let is_request = |record: &Record| (record.kind == Kind::Resend).then_some(());
+        if self.find_event(message_row.newest_event, is_request)?.is_some() {
             return Ok(());
         }
+        let previous = self.set_newest_event(&mut message_row);
+        self.storage.put_message(row.message, &message_row)?;
         let record = Record {
             kind: Kind::Resend,
             occurred_at: None,
@@ -156,8 +162,13 @@ impl<S: Storage> Tx<'_, S> {
             ..failure
         };
         let message = Some(row.message);
-        let event =
-            self.append(&NewEvent { record: &record, message, received_at: now, request: EventRequest::None })?;
+        let event = self.append(&NewEvent {
+            record: &record,
+            message,
+            previous,
+            received_at: now,
+            request: EventRequest::None,
+        })?;
         if rule.acts_through() == Through::Relay {
             self.relay(&record, event, message, now, None)?;
         }
