@@ -4,10 +4,11 @@
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Exit;
 use super::csv_output::{self, CsvOutput};
@@ -16,8 +17,8 @@ use super::progress_bar::ProgressBar;
 use super::store_view::view;
 use crate::config::Loaded;
 use crate::record::{Entry, Position, Record};
-use crate::store::StoreError;
 use crate::store::query::{Message, ReadStore, Selection};
+use crate::store::{Raw, StoreError};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
@@ -72,6 +73,8 @@ pub enum Table {
     Events,
     /// What is known of each message, also when its events are gone
     Messages,
+    /// Each stored request, as it came
+    Requests,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -94,6 +97,10 @@ enum ExportError {
 
 /// The first columns of CSV; those of the record follow.
 const FIRST: [&str; 4] = ["position", "received_at", "source", "kind"];
+
+/// The columns of a request.
+const REQUEST: [&str; 8] =
+    ["position", "received_at", "source", "method", "query", "content_type", "body", "body_base64"];
 
 #[derive(Serialize)]
 struct Event<'a> {
@@ -139,6 +146,7 @@ fn export(
         Table::Messages => {
             view.messages(selection, |message, share| row(message.and_then(|m| serde_json::to_value(m).ok()), share))?;
         }
+        Table::Requests => view.requests(selection, |stored, share| row(stored.map(request), share))?,
     }
     match out {
         Rows::Jsonl(out) => out.flush()?,
@@ -160,12 +168,31 @@ fn columns(table: Table) -> Vec<&'static str> {
             FIRST.iter().chain(rest).copied().collect()
         }
         Table::Messages => csv_output::fields::<Message>().to_vec(),
+        Table::Requests => REQUEST.to_vec(),
     }
 }
 
 fn event(entry: &Entry) -> Value {
     let Entry { position, received_at, record } = entry;
     serde_json::to_value(Event { position: *position, received_at: *received_at, record }).unwrap_or_default()
+}
+
+/// A request that is stored with an event. A body that is no text is there in base64.
+fn request((entry, raw): (Entry, Raw)) -> Value {
+    let (body, body_base64) = match String::from_utf8(raw.body.into()) {
+        Ok(text) => (Some(text), None),
+        Err(error) => (None, Some(BASE64_STANDARD.encode(error.as_bytes()))),
+    };
+    json!({
+        "position": entry.position,
+        "received_at": entry.received_at,
+        "source": entry.record.source,
+        "method": raw.method,
+        "query": raw.query,
+        "content_type": raw.content_type,
+        "body": body,
+        "body_base64": body_base64,
+    })
 }
 
 /// The members that have a value.
@@ -253,6 +280,22 @@ mod tests {
                 Value::String(text) => assert_eq!(cell, text, "{column}"),
                 other => assert_eq!(&serde_json::from_str::<Value>(cell).unwrap(), other, "{column}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_request_is_exported_as_it_came_also_where_it_is_no_text() {
+        for (body, member, expected) in
+            [(&b"{\"a\":1}\n"[..], "body", "{\"a\":1}\n"), (&[0xff, 0x00], "body_base64", "/wA=")]
+        {
+            let record = Record::new(Kind::Unrecognized, SourceName::new("smsmode").unwrap());
+            let entry = Entry { position: Position(1), received_at: Timestamp::UNIX_EPOCH, record };
+            let raw =
+                Raw { method: "POST".into(), query: "a=1".into(), content_type: None, body: body.to_vec().into() };
+            let row = known(request((entry, raw)).as_object().unwrap().clone());
+            assert_eq!(row[member], expected);
+            assert_eq!(row.len(), 6, "{row:?}");
+            assert!(row.keys().all(|member| REQUEST.contains(&member.as_str())), "{row:?}");
         }
     }
 

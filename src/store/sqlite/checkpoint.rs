@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
+use super::connection::PAGE_SIZE;
+use super::retention::page_size;
 use crate::diagnostics::LogThrottle;
 use crate::tasks::Thread;
 
-/// Pages of WAL (64 MiB) at which the writer has to help: under constant load the log is never wholly copied at the moment of a
+/// Bytes of WAL at which the writer has to help: under constant load the log is never wholly copied at the moment of a
 /// commit, so it would not start over by itself.
-const TOO_LONG: i64 = 16_384;
+const TOO_LONG: i64 = 64 << 20;
 
 /// The checkpointer as the writer has it.
 pub struct Checkpointer {
@@ -39,12 +41,13 @@ pub fn start(connection: Connection) -> std::io::Result<(Checkpointer, Thread)> 
 }
 
 fn run(connection: Connection, rings: &Receiver<()>, found: &State, closing: Sender<()>) {
+    let page = page_size(&connection).unwrap_or(PAGE_SIZE);
     while rings.recv().is_ok() {
         #[cfg(test)]
         crate::tasks::fault::point(crate::tasks::Task::Checkpointer);
         match checkpoint(&connection, "PASSIVE") {
             Ok((pages, copied)) => {
-                found.help_wanted.store(pages > TOO_LONG, Ordering::Relaxed);
+                found.help_wanted.store(pages * page > TOO_LONG, Ordering::Relaxed);
                 found.has_copied_all.store(pages == copied, Ordering::Relaxed);
             }
             Err(error) => put_off(&error),

@@ -188,15 +188,6 @@ impl Driver for OwnConnection {
     }
 }
 
-/// What a record says of a person.
-#[derive(Default, Deserialize)]
-struct Named {
-    number: Option<String>,
-    message_id: Option<String>,
-    #[serde(default)]
-    erased: bool,
-}
-
 struct Search<'a> {
     reader: &'a Connection,
     /// Theirs, as far as they are known.
@@ -251,8 +242,7 @@ impl Search<'_> {
             let message: Option<MessageRowId> = row.get(3)?;
             let raw = journal::request(row, 4)?;
             let (query, body) = raw.as_ref().map_or(("", &[][..]), |raw| (&raw.query, &raw.body));
-            // Not the whole record: one that a newer version has written is searched too.
-            let record: Named = serde_json::from_str(&journal::record_json(row, 9)?).unwrap_or_default();
+            let record = journal::person(row, 9)?;
             let by_number = record.number.is_some_and(|number| target.subjects.have(source, &number));
             let is_reply = [Kind::Reply.as_str(), Kind::Stop.as_str()].contains(&kind);
             // What is written to us after an erasure is another matter.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::packing::{self, Packed};
 use super::transaction::SqliteTx;
@@ -186,7 +186,21 @@ pub fn record(row: &Row<'_>, column: usize) -> rusqlite::Result<Record> {
     serde_json::from_str(&record_json(row, column)?).map_err(|error| unreadable(column, error))
 }
 
-/// The same as JSON.
+/// What a record says of a person. It can be read of a record that cannot, as a whole: one that a newer version has written.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct Person {
+    pub number: Option<String>,
+    pub message_id: Option<String>,
+    pub erased: bool,
+}
+
+/// What is there of it, of the columns of a record.
+pub fn person(row: &Row<'_>, column: usize) -> rusqlite::Result<Person> {
+    Ok(serde_json::from_str(&record_json(row, column)?).unwrap_or_default())
+}
+
+/// A record of its columns, as JSON.
 pub fn record_json<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Cow<'a, str>> {
     Ok(match row.get_ref(column + 1)?.as_blob_or_null()? {
         Some(packed) => Cow::Owned(packing::unpack(packed)?.record),

@@ -18,7 +18,7 @@ use crate::store::erase::Subjects;
 use crate::store::ids::{MessageRowId, OptOutSeq};
 use crate::store::opt_outs::OptOut;
 use crate::store::relays::Undelivered;
-use crate::store::{OpenError, StoreError, Unrecognized};
+use crate::store::{OpenError, Raw, StoreError, Unrecognized};
 
 /// Rows that are read at once.
 const AT_ONCE: i64 = 1_000;
@@ -131,18 +131,43 @@ impl ReadStore {
         selection: &Selection,
         each: impl FnMut(Option<Entry>, f64) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.journal(selection, each, |entry, _| Ok(Some(entry)))
+    }
+
+    /// The same for the requests that are stored with these events.
+    ///
+    /// # Errors
+    /// The store cannot be read, or `each` failed.
+    pub fn requests<E: From<StoreError>>(
+        &self,
+        selection: &Selection,
+        each: impl FnMut(Option<(Entry, Raw)>, f64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.journal(selection, each, |entry, row| Ok(journal::request(row, 4)?.map(|raw| (entry, raw))))
+    }
+
+    fn journal<T, E: From<StoreError>>(
+        &self,
+        selection: &Selection,
+        each: impl FnMut(Option<T>, f64) -> Result<(), E>,
+        take: impl Fn(Entry, &Row<'_>) -> rusqlite::Result<Option<T>>,
+    ) -> Result<(), E> {
+        const QUERY: &str = concat!(
+            "SELECT id, received_at, ",
+            record_columns!(),
+            ", method, coalesce(query, ''), content_type, body, packed, source FROM events WHERE id > ?1 ORDER BY id LIMIT ?2"
+        );
         let message: Option<&str> = selection.message.as_deref();
-        const QUERY: &str =
-            concat!("SELECT id, received_at, ", record_columns!(), " FROM events WHERE id > ?1 ORDER BY id LIMIT ?2");
         let mut statement = self.connection.prepare(QUERY).map_err(StoreError::from)?;
         self.walk(selection, "events", "received_at", each, |place, found| {
             let mut rows = statement.query([place, AT_ONCE])?;
             while let Some(row) = rows.next()? {
-                let entry = journal::entry(row, 0)?;
-                let record = &entry.record;
-                let is_selected = message.is_none_or(|message| record.message_id.as_deref() == Some(message))
-                    && selection.is_of(record.source.as_str(), record.number.as_deref());
-                found.push((entry.position.0, entry.received_at, is_selected.then_some(entry)));
+                // Not the whole record: what is not selected may be unreadable.
+                let person = journal::person(row, 2)?;
+                let is_selected = message.is_none_or(|message| person.message_id.as_deref() == Some(message))
+                    && selection.is_of(row.get_ref(9)?.as_str()?, person.number.as_deref());
+                let taken = if is_selected { take(journal::entry(row, 0)?, row)? } else { None };
+                found.push((row.get(0)?, timestamp(row.get(1)?)?, taken));
             }
             Ok(())
         })
