@@ -240,6 +240,25 @@ impl Smscope {
         self.database().query_row(query, [], |row| row.get(0)).unwrap()
     }
 
+    /// The rows of a table, as `smscope export` prints them: of receipts SQL does not see everything.
+    pub fn exported(&self, table: &str) -> Vec<Value> {
+        let launch = Launch { environment: Vec::new(), ..self.launch.clone() };
+        let data_dir = self.launch.data_dir();
+        let ended = launch.args(&["export", "--table", table, "--data-dir", data_dir.to_str().unwrap()]).run();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The newest event.
+    pub fn newest_event(&self) -> Value {
+        self.exported("events").pop().unwrap()
+    }
+
+    /// The body of the newest request.
+    pub fn newest_body(&self) -> String {
+        self.exported("requests").pop().unwrap()["body"].as_str().unwrap().to_owned()
+    }
+
     pub fn database(&self) -> Connection {
         Connection::open(self.launch.data_dir().join("private/smscope.db")).unwrap()
     }
