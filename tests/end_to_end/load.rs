@@ -217,8 +217,7 @@ impl Truth {
     /// Every acknowledged event is in the database once, and nothing else is.
     pub fn is_kept_in(&self, database: &std::path::Path) {
         let database = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let mut events =
-            database.prepare("SELECT message_id, coalesce(status, kind) FROM event_log").unwrap();
+        let mut events = database.prepare("SELECT message_id, coalesce(status, kind) FROM event_log").unwrap();
         let mut kept = BTreeSet::new();
         let rows = events.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
         for event in rows {

@@ -128,9 +128,7 @@ fn whatever_time_a_receipt_names_it_is_kept_and_counted_and_the_time_is_what_it_
         assert_eq!(smscope.post(HOOK, body.to_string()).told(), "duplicate", "{text}");
         let kept: Option<String> = smscope
             .database()
-            .query_row("SELECT occurred FROM event_log WHERE message_id = ?1", [&id], |row| {
-                row.get(0)
-            })
+            .query_row("SELECT occurred FROM event_log WHERE message_id = ?1", [&id], |row| row.get(0))
             .unwrap();
         assert_eq!(kept.map_or(Value::Null, Value::from), *expected, "{text}");
     }

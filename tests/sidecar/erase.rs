@@ -1,7 +1,6 @@
 //! `smscope erase`: nothing of a person is left in any byte of the data directory, and everything still counts.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
@@ -95,10 +94,16 @@ fn filled(smscope: &Smscope) {
     (0..60).for_each(|n| say(&format!("after{n}"), "UNDELIVERED"));
 }
 
-/// What is found of these in the bytes of any file of the data directory.
+/// What is found of these in the bytes of any file of the data directory, or in what is compressed there.
 fn found(launch: &Launch, secrets: &[&str]) -> Vec<String> {
-    let files = bytes_under(&launch.data_dir());
+    let mut files = bytes_under(&launch.data_dir());
     assert!(files.iter().any(|(path, bytes)| path.ends_with("private/smscope.db") && !bytes.is_empty()));
+    for table in ["events", "requests"] {
+        let ended = launch.clone().args(&["export", "--table", table]).run();
+        // An earlier version has compressed nothing.
+        assert!(ended.code == Some(0) || ended.stderr.contains("has schema 1;"), "{ended:?}");
+        files.push((format!("export of {table}").into(), ended.stdout.into_bytes()));
+    }
     let mut found = Vec::new();
     for (path, bytes) in files {
         for secret in secrets {
@@ -114,6 +119,22 @@ fn nothing_is_left(launch: &Launch) {
     for secret in OTHERS {
         assert!(!found(launch, &[secret]).is_empty(), "{secret} of another person has gone as well");
     }
+}
+
+/// Compressed events that have something of the person.
+fn compressed(smscope: &Smscope) -> Vec<Vec<u8>> {
+    let rows = [smscope.exported("events"), smscope.exported("requests")].concat();
+    let theirs = rows.iter().filter(|row| SECRETS.iter().any(|secret| row.to_string().contains(secret)));
+    let positions: BTreeSet<i64> = theirs.map(|row| row["position"].as_i64().unwrap()).collect();
+    let database = smscope.database();
+    let packed = |id: &i64| {
+        database.query_row("SELECT packed FROM events WHERE id = ?1", [id], |row| row.get::<_, Option<Vec<u8>>>(0))
+    };
+    positions.iter().filter_map(|id| packed(id).unwrap()).collect()
+}
+
+fn memmem(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 fn erase(launch: &Launch, recipients: &[&str]) -> Ended {
@@ -145,8 +166,15 @@ fn nothing_of_a_person_is_left_while_smscope_serves_nor_after_a_restart() {
         assert!(!found(&smscope.launch, &[secret]).is_empty(), "{secret} was there");
     }
     let before = counts(&smscope);
+    let compressed = compressed(&smscope);
+    let is_there = |packed: &&Vec<u8>| {
+        let files = bytes_under(&smscope.launch.data_dir());
+        files.iter().any(|(_, bytes)| memmem(bytes, packed))
+    };
+    assert!(compressed.len() > 5 && compressed.iter().all(|packed| is_there(&packed)));
 
     let said = erased(&smscope.launch, "+33698765432");
+    assert_eq!(compressed.iter().filter(is_there).count(), 0, "compressed, and left between rows");
     assert!(said.starts_with("erased: number, text, request and reference, of messages: 6, of events: "), "{said}");
     assert!(said.contains("looked through: its digits are in none of the "), "{said}");
     assert!(said.contains("out of reach: what was exported"), "{said}");

@@ -61,7 +61,7 @@ fn the_account_is_seen_in_metrics_and_so_is_a_provider_that_does_not_answer() {
     });
     assert_eq!(sum(&smscope, "smscope_account_balance", &[]), Some(1250.5), "the last value stays for a while");
     let said = smscope.stderr();
-    assert!(said.contains("cannot see the account: smsmode's API (channels): answered 503"), "{said}");
+    assert!(said.contains("cannot poll the account: smsmode's API (channels): answered 503"), "{said}");
     assert!(!said.contains(API_KEY), "{said}");
 }
 
