@@ -99,7 +99,7 @@ fn encode_a_scrape_of_5000_series(bencher: Bencher) {
     let mut updates = smscope::ledger::CounterUpdates::default();
     for number in 0..5_000 {
         let labels = ["smsmode", "SMS", "OTP", &format!("{number}")];
-        updates.add(smscope::ledger::catalogue::Metric::Messages, &labels, number);
+        updates.add(&ledger, smscope::ledger::catalogue::Metric::Messages, &labels, number);
     }
     ledger.apply(updates);
     let snapshot = Snapshot { families: ledger.reading().families() };

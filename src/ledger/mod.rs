@@ -124,7 +124,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// How many series there are: their places are the numbers below it.
-    pub fn len(&self) -> usize {
+    pub fn series_count(&self) -> usize {
         self.values.len()
     }
 

@@ -44,7 +44,7 @@ pub fn save(
     updates: &CounterUpdates,
     ids: &mut SeriesIds,
 ) -> rusqlite::Result<()> {
-    ids.0.truncate(ledger.len());
+    ids.0.truncate(ledger.series_count());
     let mut put = connection.prepare_cached("INSERT OR REPLACE INTO counters (series, value) VALUES (?1, ?2)")?;
     for (place, value) in updates.changed(ledger) {
         put.execute([ids.0[place], value])?;
