@@ -18,6 +18,10 @@ impl Journal for StoreJournal {
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, String> {
+        let recent = self.0.blocking().take_recent(after, limit);
+        if !recent.is_empty() {
+            return Ok(recent);
+        }
         self.0.with_blocking(move |store| store.read(after, limit)).await.map_err(|error| error.to_string())
     }
 

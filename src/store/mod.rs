@@ -398,6 +398,11 @@ impl BlockingStore<'_> {
         self.0.readers.read(|connection| sqlite::journal::read(connection, position, limit))
     }
 
+    /// The same from memory: events that were committed lately, each once; none if those after `position` are not there.
+    pub fn take_recent(&self, position: Position, limit: usize) -> Vec<Entry> {
+        self.0.shared.take_recent(position, limit)
+    }
+
     /// The next request after the event `position` and up to `newest` that was not understood, and the last of its events that were
     /// not.
     ///

@@ -1,7 +1,8 @@
 //! What the writer shows to everyone else, as of its last commit.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use crate::event::SourceName;
 use crate::ledger::catalogue::{Description, gauge};
 use crate::ledger::snapshot::{Family, Sample, Snapshot};
 use crate::ledger::{CounterUpdates, Ledger};
-use crate::record::Position;
+use crate::record::{Entry, Position};
 use crate::route::RelayName;
 
 /// `-1` in place of a cursor: nothing is exported.
@@ -35,8 +36,40 @@ pub struct Shared {
     clock: Mutex<SteadyClock>,
     // Only the writer changes it, for microseconds; it holds a read lock while a transaction is open, which no scrape waits for.
     ledger: RwLock<Ledger>,
+    /// The newest events, for the log exporter.
+    recent: Mutex<RecentEvents>,
     /// As they were read last: what a scrape shows while the database cannot be read.
     gauges: Mutex<Gauges>,
+}
+
+/// The events that were committed last, without a gap: an exporter that keeps up takes them from here, and reads the journal only when
+/// it is behind or has to send something again.
+#[derive(Debug, Default)]
+struct RecentEvents(VecDeque<Entry>);
+
+impl RecentEvents {
+    /// More than an exporter sends at once, four times over.
+    const MOST: usize = 2_048;
+
+    fn add(&mut self, appended: Vec<Entry>) {
+        self.0.extend(appended);
+        // Nobody keeps up.
+        if self.0.len() > Self::MOST {
+            self.0.clear();
+        }
+    }
+
+    /// Takes up to `limit` events out, from the one that follows on `after`; none if that one is not here.
+    fn take(&mut self, after: Position, limit: usize) -> Vec<Entry> {
+        while self.0.front().is_some_and(|entry| entry.position <= after) {
+            self.0.pop_front();
+        }
+        if self.0.front().is_none_or(|entry| entry.position != after.plus(1)) {
+            return Vec::new();
+        }
+        let count = limit.min(self.0.len());
+        self.0.drain(..count).collect()
+    }
 }
 
 /// Read from the database's own indexes for each scrape.
@@ -71,8 +104,18 @@ impl Shared {
             log_size: AtomicU64::new(0),
             clock: Mutex::new(clock),
             ledger: RwLock::new(ledger),
+            recent: Mutex::default(),
             gauges: Mutex::default(),
         }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, RecentEvents> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`RecentEvents::take`].
+    pub fn take_recent(&self, after: Position, limit: usize) -> Vec<Entry> {
+        self.recent().take(after, limit)
     }
 
     /// The ledger as it stands. The writer must drop this before it calls [`Shared::publish`].
@@ -81,16 +124,18 @@ impl Shared {
     }
 
     /// Shows what a transaction that has committed has changed.
-    pub fn publish(&self, counters: CounterUpdates, newest: Option<Position>) {
+    pub fn publish(&self, counters: CounterUpdates, newest: Option<Position>, appended: Vec<Entry>) {
         self.ledger.write().unwrap_or_else(PoisonError::into_inner).apply(counters);
+        self.recent().add(appended);
         if let Some(newest) = newest {
             self.newest.send_replace(newest);
         }
     }
 
-    /// Traces of a person may be among them.
-    pub fn forget_exemplars(&self) {
+    /// Events have been changed where they are stored: something of a person may be in memory still.
+    pub fn forget_events(&self) {
         self.ledger.write().unwrap_or_else(PoisonError::into_inner).forget_exemplars();
+        *self.recent() = RecentEvents::default();
     }
 
     pub fn cursor(&self) -> Position {
@@ -158,4 +203,39 @@ impl Shared {
 
 fn sample(labels: &[&str], value: i64) -> Sample {
     Sample { labels: labels.iter().map(|&label| label.into()).collect(), value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Kind, Record};
+
+    fn events(positions: std::ops::RangeInclusive<i64>) -> Vec<Entry> {
+        let record = Record::new(Kind::Enroute, SourceName::new("smsmode").unwrap());
+        let entry = |position| Entry {
+            position: Position(position),
+            received_at: Timestamp::UNIX_EPOCH,
+            record: record.clone(),
+        };
+        positions.map(entry).collect()
+    }
+
+    #[test]
+    fn recent_events_are_given_once_in_order_and_only_if_none_is_missing_before_them() {
+        let mut recent = RecentEvents::default();
+        recent.add(events(5..=8));
+        assert_eq!(recent.take(Position(2), 10), [], "3 and 4 are in the journal alone");
+        assert_eq!(recent.take(Position(4), 3), events(5..=7));
+        assert_eq!(recent.take(Position(4), 3), [], "what is sent again is read from the journal");
+        recent.add(events(9..=10));
+        assert_eq!(recent.take(Position(9), 10), events(10..=10), "8 and 9 were read from the journal");
+    }
+
+    #[test]
+    fn recent_events_are_bounded() {
+        let mut recent = RecentEvents::default();
+        (0..5).for_each(|n| recent.add(events(n * 1_000 + 1..=n * 1_000 + 1_000)));
+        assert_eq!(recent.take(Position(0), 10), []);
+        assert_eq!(recent.take(Position(3_000), 10), events(3_001..=3_010));
+    }
 }

@@ -65,6 +65,7 @@ impl<S: Storage> Tx<'_, S> {
         }
         if let Some(reprocessed) = &submission.reprocessed {
             self.storage.resolve_unrecognized(reprocessed)?;
+            self.outcome.events_changed = true;
         }
         Ok(if all.contains(&Dedup::New) {
             IngestOutcome::Accepted

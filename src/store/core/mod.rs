@@ -29,7 +29,7 @@ use crate::ledger::accounting::{Counters, MessageLabels};
 use crate::ledger::caps::LabelCaps;
 use crate::ledger::catalogue::Metric;
 use crate::ledger::{CounterUpdates, Ledger};
-use crate::record::{Position, Record};
+use crate::record::{Entry, Position, Record};
 
 /// Rows that maintenance changes in one transaction: a short one, between two of requests.
 pub const STEP: usize = 200;
@@ -52,6 +52,10 @@ pub struct Outcome {
     pub first_sights: Vec<FirstSight>,
     /// The newest event that was appended.
     pub newest: Option<Position>,
+    /// All that were appended, where log records are exported.
+    pub appended: Vec<Entry>,
+    /// Events that were appended earlier are not what they were.
+    pub events_changed: bool,
     /// A relay has something to do.
     pub relays_changed: bool,
     /// There is another failure to be resent.
@@ -147,6 +151,10 @@ impl<'a, S: Storage> Tx<'a, S> {
     fn append(&mut self, event: &NewEvent<'_>) -> Result<Position, S::Error> {
         let position = self.storage.append(event)?;
         self.outcome.newest = Some(position);
+        if self.settings.exports_logs {
+            let (received_at, record) = (event.received_at, event.record.clone());
+            self.outcome.appended.push(Entry { position, received_at, record });
+        }
         Ok(position)
     }
 }

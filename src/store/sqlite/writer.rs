@@ -196,7 +196,7 @@ impl Writer {
             Alone::Erase(work, reply) => {
                 self.answer(reply, |rules| erase::perform(&mut rules.eraser(), &work, now));
                 self.pseudonymizer.has_erased = true;
-                self.shared.forget_exemplars();
+                self.shared.forget_events();
                 // As many requests as a step writes pages, more or less.
                 self.uncheckpointed += 100;
                 self.checkpoint_when_due();
@@ -367,7 +367,10 @@ impl Writer {
 
     /// Shows everyone what a transaction has changed.
     pub(super) fn publish<T>(&mut self, Committed { result, outcome }: Committed<T>) -> T {
-        self.shared.publish(outcome.counters, outcome.newest);
+        if outcome.events_changed {
+            self.shared.forget_events();
+        }
+        self.shared.publish(outcome.counters, outcome.newest, outcome.appended);
         if let Some(seq) = outcome.newest_opt_out {
             self.shared.opt_outs.send_replace(seq);
         }
