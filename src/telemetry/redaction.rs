@@ -1,5 +1,6 @@
 //! How a person's number may be spoken of: masked for people, hashed to tell the same person again.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -64,7 +65,10 @@ pub fn full(number: &str) -> String {
 }
 
 /// A text of the provider's with every run of digits in it that could be somebody's number hidden.
-pub fn without_numbers(text: &str) -> String {
+pub fn without_numbers(text: &str) -> Cow<'_, str> {
+    if text.chars().filter(|c| c.is_numeric()).count() < DIGITS_OF_A_NUMBER {
+        return Cow::Borrowed(text);
+    }
     let mut shown = String::with_capacity(text.len());
     let mut run = String::new();
     for character in text.chars() {
@@ -77,7 +81,7 @@ pub fn without_numbers(text: &str) -> String {
         }
     }
     shown.push_str(&hidden_if_long(&run));
-    shown
+    Cow::Owned(shown)
 }
 
 fn hidden_if_long(run: &str) -> String {

@@ -46,7 +46,7 @@ impl EventPrinter {
     }
 
     fn object(&self, Entry { position, received_at, record }: &Entry) -> Map<String, Value> {
-        let clean = |word: &Option<String>| word.as_deref().map(without_numbers);
+        let clean = |word: &Option<String>| word.as_deref().map(|word| without_numbers(word).into_owned());
         let name = networks::name_and_code(None, record.network.as_deref());
         let name = record.mccmnc.as_deref().map(|code| networks::name(code, record.network.as_deref())).or(name);
         let texts = [
