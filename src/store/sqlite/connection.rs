@@ -15,7 +15,7 @@ use crate::store::{OpenError, StoreError};
 const CACHE_KIB: i64 = 16 << 10;
 
 /// Bytes of a page.
-pub const PAGE_SIZE: i64 = 2_048;
+pub const PAGE_SIZE: i64 = 1_024;
 
 /// How long to wait for a lock of another connection.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

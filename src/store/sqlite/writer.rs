@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
 use super::failure::{Failure, Recovery, is_damage, is_of_the_environment};
@@ -84,6 +84,32 @@ struct Batch {
     ingest: Vec<(Box<Submission>, Reply<IngestOutcome>)>,
     advance: Vec<(Position, Reply<()>)>,
     attempts: Vec<(AttemptOutcome, Reply<()>)>,
+}
+
+/// An open transaction, which leaves nothing unless it is committed. As rusqlite's own, but for its statements, which are prepared
+/// once.
+struct Open<'a>(&'a Connection);
+
+impl<'a> Open<'a> {
+    fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self(connection))
+    }
+
+    fn commit(self) -> rusqlite::Result<()> {
+        self.0.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        // SQLite has rolled back by itself where it says so.
+        if !self.0.is_autocommit()
+            && let Err(error) = self.0.execute_batch("ROLLBACK")
+        {
+            tracing::debug!(%error, "a transaction that failed was not rolled back");
+        }
+    }
 }
 
 /// The rules on an open transaction.
@@ -311,14 +337,14 @@ impl Writer {
     ) -> Result<Committed<T>, Failure> {
         let started = Instant::now();
         let durable = self.shared.ledger();
-        let transaction = Transaction::new(&mut self.connection, TransactionBehavior::Immediate)?;
-        let storage = SqliteTx::new(&transaction, &mut self.lookup, self.spelled_to)?;
+        let transaction = Open::begin(&self.connection)?;
+        let storage = SqliteTx::new(transaction.0, &mut self.lookup, self.spelled_to)?;
         let mut rules = Tx::new(storage, &self.settings, &durable, &mut self.caps, &self.pseudonymizer);
         let result = work(&mut rules)?;
         let (storage, outcome) = rules.finish();
         let rekeyed = storage.rekeyed;
-        ledger::save(&transaction, &durable, &outcome.counters, &mut self.series)?;
-        ledger::save_label_values(&transaction, self.caps.uncommitted())?;
+        ledger::save(transaction.0, &durable, &outcome.counters, &mut self.series)?;
+        ledger::save_label_values(transaction.0, self.caps.uncommitted())?;
         if !self.files.are_in_place() {
             return Err(Failure::NotInPlace);
         }
