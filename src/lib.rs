@@ -29,6 +29,10 @@ pub mod record;
 pub mod route;
 pub mod secret;
 pub mod serve;
+#[cfg(test)]
+#[path = "../tests/support/server.rs"]
+#[allow(dead_code, reason = "the tests here use a part of it")]
+mod server;
 pub mod service_manager;
 pub mod settings;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 # Builds the Collector of the end-to-end tests from builder.yaml with the Collector's own builder.
 #
 # It lands outside the tree, under a name made of the manifest's hash: a changed manifest builds anew, an unchanged one
-# does nothing. tests/end_to_end/peers/collector.rs looks for it in the same place.
+# does nothing. tests/support/peers/collector.rs looks for it in the same place.
 set -euo pipefail
 
 manifest="$(cd "$(dirname "$0")" && pwd)/builder.yaml"

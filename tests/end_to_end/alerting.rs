@@ -10,7 +10,8 @@ use regex::Regex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::peers::{Alertmanager, Notification, Prometheus, Smscope, eventually, free_port, holds, require_tool};
+use crate::support::peers::{Alertmanager, Notification, Prometheus};
+use crate::support::{Launch, Smscope, eventually, free_address, holds, package};
 
 const COMPRESSION: u64 = 120;
 
@@ -88,9 +89,10 @@ impl Chain {
         let routes = compressed(example.split("\nreceivers:").next().unwrap());
         let alertmanager = Alertmanager::start(folder.path(), &routes, &["chat", "on-call", "deadman"])?;
         // Nobody listens there, so that there is something to wait for export.
-        let smscope = Smscope::new(folder.path())
-            .with("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", free_port()))
-            .with("SMSCOPE_STORE_SIZE_LIMIT", "64MiB")
+        let smscope = Launch::new()
+            .among_peers()
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}", free_address()))
+            .env("SMSCOPE_STORE_SIZE_LIMIT", "64MiB")
             .start();
         let rules = RULES.map(|name| {
             let path = folder.path().join(name);
@@ -109,7 +111,7 @@ impl Chain {
             overrides.display(),
             alertmanager.address
         );
-        let prometheus = Prometheus::start_with(folder.path(), &[&smscope.admin_address()], &more)?;
+        let prometheus = Prometheus::start_with(folder.path(), &[&smscope.admin.to_string()], &more)?;
         Some(Self { _folder: folder, prometheus, alertmanager, smscope })
     }
 
@@ -140,7 +142,7 @@ fn a_spike_is_told_of_with_its_text_and_its_end_is_too_and_every_expression_work
     // Healthy for 14 s, then one network fails for 14 s, then healthy again.
     let began = Instant::now();
     let flags = "--scenario spike --rate 100 --duration 42s --seed 1 --start now --time-compression 20000";
-    let _provider = chain.smscope.simulate(&flags.split(' ').collect::<Vec<_>>());
+    let _provider = chain.smscope.simulate(flags);
 
     chain.notified("the watchdog", |one| {
         one.receiver == "deadman" && label(&one.alert, "alertname") == "SmscopeWatchdog"
@@ -202,11 +204,9 @@ fn now() -> f64 {
 
 /// The expressions of alerts/grafana/ have nothing recorded in them, and find the same series as the rules that they are made of.
 fn what_grafana_asks_gives_the_same(prometheus: &Prometheus) {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana");
-    let tsx = Some(package.join("node_modules/.bin/tsx")).filter(|tsx| tsx.is_file());
-    let Some(tsx) = require_tool("the packages of grafana/", tsx, "grafana/setup.sh installs them") else { return };
+    let Some(tsx) = package("tsx") else { return };
     let read = Command::new(tsx)
-        .current_dir(&package)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/grafana"))
         .arg("src/yaml.ts")
         .args(RULES.map(|name| format!("../alerts/{name}")))
         .args(RULES.map(|name| format!("../alerts/grafana/{}", name.replace(".rules", ""))))

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
-use crate::load::{Dice, Progress, soak, start_clients};
-use crate::peers::{Collector, Smscope};
+use crate::support::Launch;
+use crate::support::load::{Dice, Progress, soak, start_clients};
+use crate::support::peers::Collector;
 
 /// `make soak` asks for more.
 const KILLS: u64 = 20;
@@ -16,12 +15,13 @@ fn kills_under_load_lose_nothing_that_was_acknowledged_and_count_nothing_twice()
     let kills = soak("KILLS").unwrap_or(KILLS);
     let seed = soak("SEED").unwrap_or(1);
     println!("seed {seed}");
-    let folder = TempDir::new().unwrap();
-    let Some(mut collector) = Collector::start(folder.path()) else { return };
-    let mut smscope = Smscope::new(folder.path()).with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()).start();
+    let launch = Launch::new().among_peers();
+    let Some(mut collector) = Collector::start(launch.home.path()) else { return };
+    let launch = launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint());
+    let mut process = launch.start().process;
     let progress = Progress::default();
-    let truth = std::thread::scope(|scope| {
-        let clients = start_clients(scope, &progress, &smscope, seed);
+    let (truth, smscope) = std::thread::scope(|scope| {
+        let clients = start_clients(scope, &progress, launch.webhooks(), seed);
         let mut dice = Dice::of(seed);
         for kill in 0..kills {
             // Every fourth time it is killed while it starts, the other times with something acknowledged since.
@@ -29,14 +29,14 @@ fn kills_under_load_lose_nothing_that_was_acknowledged_and_count_nothing_twice()
                 clients.until_acknowledged(10);
             }
             std::thread::sleep(Duration::from_millis(dice.below(400)));
-            smscope.kill();
-            smscope.spawn();
+            process.kill();
+            process = launch.spawn();
         }
-        smscope.until_ready();
-        clients.finish()
+        let smscope = launch.ready(process);
+        (clients.finish(), smscope)
     });
     println!("{kills} kills, {progress}, {:?}", started.elapsed());
-    truth.is_kept_in(&smscope.database());
-    truth.is_told_by(&mut smscope, &mut collector);
+    truth.is_kept_in(&launch.database());
+    truth.is_told_by(smscope, &mut collector);
     println!("all of it in {:?}", started.elapsed());
 }

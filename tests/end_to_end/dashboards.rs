@@ -1,19 +1,18 @@
 //! Every query of every panel on a real Prometheus that scrapes the real sidecar under simulated traffic.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::board::{Board, Choice, Filling, Language};
-use crate::peers::{Authority, Collector, Prometheus, Smscope, TOKEN, eventually, holds, promtool};
-use crate::provider::receipt;
 use crate::queries::{Asked, Barren, all_give_data};
-use crate::smsmode::{API_KEY, Fault, SmsmodeApi};
+use crate::support::certificates::Authority;
+use crate::support::peers::{Collector, Prometheus, promtool};
+use crate::support::provider::receipt;
+use crate::support::smsmode::{API_KEY, Fault, SmsmodeApi};
+use crate::support::{Launch, Smscope, eventually, holds, request};
 
 const BARREN: [Barren; 4] = [
     Barren { part: " offset 1w", reason: "there is no week before the test" },
@@ -49,15 +48,15 @@ fn every_query_gives_data(road: Road) {
                  [[resend]]\nname = \"again\"\nthrough = \"relay\"\nreasons = [\"unknown\", \"expired\", \"routing\"]\n\
                  delay = \"1s\"\nttl = \"1d\"\nbudget = 1\n\
                  [opt_outs]\nenabled = true\n";
-    let smscope = Smscope::new(folder.path())
-        .with_file(relay)
-        .with("SMSCOPE_TOKEN", TOKEN)
-        .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
-        .with("SMSCOPE_STORE_SIZE_LIMIT", "64MiB")
+    let smscope = Launch::new()
+        .among_peers()
+        .file(relay)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
+        .env("SMSCOPE_STORE_SIZE_LIMIT", "64MiB")
         .start();
-    let (guarded, stand_in) = guarded(folder.path(), collector.endpoint());
+    let (guarded, stand_in) = guarded(&collector.endpoint());
     let scraped = match road {
-        Road::Scrape => vec![smscope.admin_address(), guarded.admin_address()],
+        Road::Scrape => vec![smscope.admin.to_string(), guarded.admin.to_string()],
         Road::Otlp => vec![collector.prometheus_address()],
     };
     let scraped: Vec<&str> = scraped.iter().map(String::as_str).collect();
@@ -73,13 +72,12 @@ fn every_query_gives_data(road: Road) {
     for number in 0..60 {
         let channel = json!({"type": "SMS", "flow": format!("FLOW{number}")});
         let message = receipt(&format!("m{number}"), "ENROUTE", json!({"channel": channel}));
-        smscope.post("smsmode", &message, "accepted");
+        smscope.accept(&message);
     }
     // Someone knocks.
-    let wrong = smscope.hook("smsmode").replace(TOKEN, "a-guess");
-    assert_eq!(smscope.send(Request::get(wrong).body(Full::default()).unwrap()), 404);
+    assert_eq!(smscope.ask(request("GET", "/hooks/smsmode/a-guess", &[], "")).status, 404);
     let flags = "--scenario spike --rate 100 --duration 80s --seed random --time-compression 3000";
-    let _provider = smscope.simulate(&flags.split(' ').collect::<Vec<_>>());
+    let _provider = smscope.simulate(flags);
 
     becomes("sum(smscope_export_records_total{signal=\"logs\"}) > 0");
     if road == Road::Scrape {
@@ -99,31 +97,29 @@ fn every_query_gives_data(road: Road) {
 }
 
 /// Another smscope: it has TLS, calls its own public URL, and asks for an account.
-fn guarded(folder: &Path, endpoint: String) -> (Smscope, SmsmodeApi) {
-    let folder = folder.join("guarded");
-    fs::create_dir(&folder).unwrap();
+fn guarded(endpoint: &str) -> (Smscope, SmsmodeApi) {
+    let launch = Launch::new().among_peers();
+    let folder = launch.home.path().to_owned();
     let ours = Authority::new("ours");
     let identity = ours.server();
     for (name, pem) in [("ca.pem", ours.pem()), ("tls.pem", identity.certificate), ("tls.key", identity.key)] {
         fs::write(folder.join(name), pem).unwrap();
     }
     let stand_in = SmsmodeApi::start();
-    let smscope = Smscope::new(&folder);
     let file = format!(
         "public_url = \"https://{}\"\n[http.tls]\ncertificate = {:?}\nkey = {:?}\n\
          [self_probe]\nenabled = true\ninterval = \"1s\"\n[account]\nenabled = true\ninterval = \"1s\"\n\
          [[source]]\nname = \"smsmode\"\napi = {{ key = \"{API_KEY}\", url = \"{}\" }}\n",
-        smscope.webhook_address(),
+        launch.webhooks(),
         folder.join("tls.pem"),
         folder.join("tls.key"),
         stand_in.url()
     );
-    let smscope = smscope
-        .with_file(&file)
-        .with("SMSCOPE_TOKEN", TOKEN)
-        .with("SSL_CERT_FILE", folder.join("ca.pem").to_str().unwrap())
-        .with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
-    (smscope.start(), stand_in)
+    let launch = launch
+        .file(&file)
+        .env("SSL_CERT_FILE", folder.join("ca.pem").to_str().unwrap())
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+    (launch.start(), stand_in)
 }
 
 /// The queries for Prometheus of every panel, as Grafana sends them.

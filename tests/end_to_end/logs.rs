@@ -1,13 +1,13 @@
 //! The log records, as a real Collector writes them down.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::peers::{Collector, Smscope, TOKEN, attributes, eventually, holds};
-use crate::provider::{TEXT, receipt, reply};
+use crate::support::peers::{Collector, attributes};
+use crate::support::provider::{TEXT, receipt, reply};
+use crate::support::{HOOK, Launch, Smscope, TOKEN, eventually, holds, request};
 
 const INFO: u64 = 9;
 const WARN: u64 = 13;
@@ -180,16 +180,16 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-fn started(folder: &Path, collector: &Collector, file: &str) -> Smscope {
-    let file = format!("{file}\n[[source]]\nname = 'smsmode'\ntokens = ['{TOKEN}']\n");
-    Smscope::new(folder).with_file(&file).with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()).start()
+fn launch(collector: &Collector, file: &str) -> Launch {
+    Launch::new().among_peers().file(file).env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
 }
 
 fn send(smscope: &Smscope, case: &Case) {
-    match &case.body {
-        Some(body) => smscope.post("smsmode", body, case.answer),
-        None => smscope.get("smsmode", case.query, case.answer),
-    }
+    let response = match &case.body {
+        Some(body) => smscope.post(HOOK, body.to_string()),
+        None => smscope.get(case.query),
+    };
+    assert_eq!(response.result(), case.answer);
 }
 
 /// Waits for this many records, and gives them.
@@ -208,7 +208,7 @@ fn uid(record: &Value) -> String {
 fn each_kept_event_is_one_record_and_a_duplicate_is_none() {
     let folder = TempDir::new().unwrap();
     let Some(collector) = Collector::start(folder.path()) else { return };
-    let smscope = started(folder.path(), &collector, "");
+    let smscope = launch(&collector, "").start();
     let cases = cases();
     for case in &cases {
         send(&smscope, case);
@@ -254,8 +254,8 @@ fn each_kept_event_is_one_record_and_a_duplicate_is_none() {
 fn a_message_without_a_final_receipt_leaves_a_record_when_it_expires() {
     let folder = TempDir::new().unwrap();
     let Some(collector) = Collector::start(folder.path()) else { return };
-    let smscope = started(folder.path(), &collector, "store.horizon = '1s'");
-    smscope.post("smsmode", &receipt("lost", "ENROUTE", json!({})), "accepted");
+    let smscope = launch(&collector, "store.horizon = '1s'").start();
+    smscope.accept(&receipt("lost", "ENROUTE", json!({})));
     let records = records(&collector, 2);
     let (enroute, expired) = (&records[0], &records[1]);
     assert_eq!(expired["eventName"], "sms.message.expired");
@@ -289,11 +289,12 @@ fn a_message_without_a_final_receipt_leaves_a_record_when_it_expires() {
 fn a_traceparent_in_the_callback_url_ties_the_record_to_its_trace() {
     let folder = TempDir::new().unwrap();
     let Some(collector) = Collector::start(folder.path()) else { return };
-    let smscope = started(folder.path(), &collector, "");
+    let smscope = launch(&collector, "").start();
     let legacy = |id: &str| format!("smsID={id}&numero=33612345678&statut=11");
-    smscope.get("smsmode", &format!("traceparent={TRACE}&{}", legacy("query")), "accepted");
-    smscope.get(&format!("smsmode/{TOKEN}/{TRACE}?{}&x=", legacy("path")), "", "accepted");
-    smscope.get("smsmode", &format!("traceparent=nonsense&{}", legacy("malformed")), "accepted");
+    assert_eq!(smscope.get(&format!("traceparent={TRACE}&{}", legacy("query"))).result(), "accepted");
+    let path = format!("{HOOK}/{TRACE}?{}", legacy("path"));
+    assert_eq!(smscope.ask(request("GET", &path, &[], "")).result(), "accepted");
+    assert_eq!(smscope.get(&format!("traceparent=nonsense&{}", legacy("malformed"))).result(), "accepted");
     let records = records(&collector, 3);
     for (record, traced) in records.iter().zip([true, true, false]) {
         let id = |field: &str| record[field].as_str().unwrap_or_default().to_owned();
@@ -306,7 +307,7 @@ fn a_traceparent_in_the_callback_url_ties_the_record_to_its_trace() {
 fn no_number_text_or_token_leaves_in_clear_by_any_way_out() {
     let folder = TempDir::new().unwrap();
     let Some(collector) = Collector::start(folder.path()) else { return };
-    let smscope = started(folder.path(), &collector, "").with("RUST_LOG", "debug");
+    let smscope = launch(&collector, "").env("RUST_LOG", "debug").start();
     let cases = cases();
     cases.iter().for_each(|case| send(&smscope, case));
     records(&collector, cases.len());
@@ -317,8 +318,8 @@ fn no_number_text_or_token_leaves_in_clear_by_any_way_out() {
     for (way, said) in [
         ("logs", collector.logs_text()),
         ("metrics", collector.pushes().iter().map(Value::to_string).collect()),
-        ("scrape", smscope.metrics_text()),
-        ("diagnostics", smscope.diagnostics()),
+        ("scrape", smscope.metrics().text),
+        ("diagnostics", smscope.stderr()),
     ] {
         assert!(said.len() > 100, "{way}: {said}");
         for secret in ["612345678", "parcel", "neighbour", "Désabonnement", TOKEN] {
@@ -331,9 +332,9 @@ fn no_number_text_or_token_leaves_in_clear_by_any_way_out() {
 fn text_and_number_are_in_the_record_when_that_is_configured() {
     let folder = TempDir::new().unwrap();
     let Some(collector) = Collector::start(folder.path()) else { return };
-    let smscope = started(folder.path(), &collector, "[privacy]\nrecipient = \"plain\"\ntext = \"exported\"");
-    smscope.post("smsmode", &receipt("a", "DELIVERED", json!({})), "accepted");
-    smscope.post("smsmode", &reply("b", "a", "Thank you, neighbour", json!({})), "accepted");
+    let smscope = launch(&collector, "[privacy]\nrecipient = \"plain\"\ntext = \"exported\"").start();
+    smscope.accept(&receipt("a", "DELIVERED", json!({})));
+    smscope.accept(&reply("b", "a", "Thank you, neighbour", json!({})));
     for (record, text) in records(&collector, 2).iter().zip([TEXT, "Thank you, neighbour"]) {
         let attributes = attributes(&record["attributes"]);
         assert_eq!(attributes["sms.text"], text);
@@ -346,16 +347,16 @@ fn text_and_number_are_in_the_record_when_that_is_configured() {
 fn a_record_that_is_sent_again_is_the_same_under_the_same_uid() {
     let folder = TempDir::new().unwrap();
     let Some(collector) = Collector::start(folder.path()) else { return };
-    let mut smscope = started(folder.path(), &collector, "");
+    let smscope = launch(&collector, "").start();
     let cases = cases();
     cases.iter().for_each(|case| send(&smscope, case));
     smscope.until_exported();
-    smscope.terminate();
+    let launch = smscope.stop();
     // As if all had been taken by the Collector and no answer had ever reached us.
-    let store = rusqlite::Connection::open(smscope.database()).unwrap();
+    let store = rusqlite::Connection::open(launch.database()).unwrap();
     store.execute("UPDATE cursors SET position = 0", []).unwrap();
     drop(store);
-    smscope.restart();
+    let _smscope = launch.start();
 
     let records = records(&collector, cases.len() * 2);
     let by_uid = |records: &[Value]| -> BTreeMap<String, Value> {

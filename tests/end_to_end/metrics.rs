@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::peers::{Collector, Exposition, Smscope, TOKEN, array, attributes, eventually, free_port, holds, promtool};
-use crate::provider::{TEXT, receipt, reply};
+use crate::support::peers::{Collector, array, attributes, promtool};
+use crate::support::provider::{TEXT, receipt, reply};
+use crate::support::{Exposition, HOOK, Launch, Smscope, TOKEN, eventually, free_address, holds, hook, request};
 
 /// Every metric: its name for Prometheus, kind, name and unit for OTLP, and labels.
 #[rustfmt::skip]
@@ -80,10 +78,11 @@ fn eventful(folder: &Path) -> Option<(Collector, Smscope)> {
          channel_ids = ['c1']\n\
          region = 'BE'\n"
     );
-    let smscope = Smscope::new(folder)
-        .with_file(&file)
-        .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
-        .with("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", format!("http://127.0.0.1:{}/v1/logs", free_port()))
+    let smscope = Launch::without_token()
+        .among_peers()
+        .file(&file)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
+        .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &format!("http://{}/v1/logs", free_address()))
         .start();
     receive(&smscope);
     refuse(&smscope);
@@ -91,7 +90,7 @@ fn eventful(folder: &Path) -> Option<(Collector, Smscope)> {
         let expired = smscope.metrics().sum("sms_messages_expired_total", &[]);
         holds(expired == 1.0, || format!("{expired} have"))
     });
-    smscope.post("smsmode", &receipt("late", "DELIVERED", json!({})), "accepted");
+    smscope.accept(&receipt("late", "DELIVERED", json!({})));
     Some((collector, smscope))
 }
 
@@ -140,34 +139,34 @@ fn receive(smscope: &Smscope) {
         ("smsmode", reply("s", "a", "Arrêt !", json!({"channel": channel("RCS", "OTP")}))),
     ];
     for (source, webhook) in &receipts {
-        smscope.post(source, webhook, "accepted");
-        smscope.post(source, webhook, "duplicate");
+        for result in ["accepted", "duplicate"] {
+            assert_eq!(smscope.post(&hook(source), webhook.to_string()).result(), result);
+        }
     }
     let legacy = "numero=33698765432&date_reception=2025-04-01+16:00:12&mcc_mnc=20820&cost=1.5";
-    smscope.get("smsmode", &format!("smsID=l1&statut=11&{legacy}"), "accepted");
-    smscope.get("smsmode", &format!("smsID=l2&statut=3502&{legacy}"), "accepted");
-    smscope.get("smsmode", "numero=36034&emetteur=33698765432&message=STOP&responseID=l3", "accepted");
+    assert_eq!(smscope.get(&format!("smsID=l1&statut=11&{legacy}")).result(), "accepted");
+    assert_eq!(smscope.get(&format!("smsID=l2&statut=3502&{legacy}")).result(), "accepted");
+    assert_eq!(smscope.get("numero=36034&emetteur=33698765432&message=STOP&responseID=l3").result(), "accepted");
     for number in 0..60 {
         let odd = receipt(&format!("odd-{number}"), &format!("ODD_{number}"), json!({"sentDate": far_off}));
-        smscope.post("smsmode", &odd, "accepted");
+        smscope.accept(&odd);
     }
-    smscope.get("smsmode", "", "probe");
-    smscope.post("second", &json!({"surprise": TEXT}), "unrecognized");
+    assert_eq!(smscope.get("").result(), "probe");
+    let surprise = json!({"surprise": TEXT}).to_string();
+    assert_eq!(smscope.post(&hook("second"), surprise).result(), "unrecognized");
 }
 
 /// One of each refusal that a caller can bring about.
 fn refuse(smscope: &Smscope) {
-    let request = |url: String, method: &str, body: String| {
-        let request = Request::builder().method(method).uri(url).header("content-type", "application/json");
-        smscope.send(request.body(Full::from(Bytes::from(body))).unwrap())
+    let status = |target: &str, method: &str, body: &str| {
+        smscope.ask(request(method, target, &["content-type: application/json"], body)).status
     };
-    let hook = |source| smscope.hook(source);
     let elsewhere = receipt("f", "DELIVERED", json!({"channel": {"channelId": "c2"}})).to_string();
-    assert_eq!(request(hook("smsmode"), "PUT", String::new()), 405);
-    assert_eq!(request(hook("nobody"), "POST", String::new()), 404);
-    assert_eq!(request(hook("smsmode") + "x", "POST", String::new()), 404);
-    assert_eq!(request(hook("smsmode"), "POST", " ".repeat(5_000)), 413);
-    assert_eq!(request(hook("second"), "POST", elsewhere), 403);
+    assert_eq!(status(HOOK, "PUT", ""), 405);
+    assert_eq!(status(&hook("nobody"), "POST", ""), 404);
+    assert_eq!(status(&format!("{HOOK}x"), "POST", ""), 404);
+    assert_eq!(status(HOOK, "POST", &" ".repeat(5_000)), 413);
+    assert_eq!(status(&hook("second"), "POST", &elsewhere), 403);
 }
 
 /// What stands between the push and the scrape, which was taken `before` the push and `after` it.
@@ -333,7 +332,7 @@ fn exactly_the_metrics_of_the_contract_are_there_with_their_kinds_units_and_labe
 fn promtool_has_nothing_to_say_of_the_scrape() {
     let folder = TempDir::new().unwrap();
     let Some((_collector, smscope)) = eventful(folder.path()) else { return };
-    let Some(output) = promtool(&["check", "metrics"], &smscope.metrics_text()) else { return };
+    let Some(output) = promtool(&["check", "metrics"], &smscope.metrics().text) else { return };
     let said = [output.stdout, output.stderr].concat();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&said).as_ref()), (Some(0), ""));
 }
@@ -341,10 +340,9 @@ fn promtool_has_nothing_to_say_of_the_scrape() {
 #[test]
 fn over_a_restart_the_durable_streams_go_on_and_those_of_the_process_start_anew() {
     let folder = TempDir::new().unwrap();
-    let Some((collector, mut smscope)) = eventful(folder.path()) else { return };
+    let Some((collector, smscope)) = eventful(folder.path()) else { return };
     let before = until_same(&collector, &smscope);
-    smscope.terminate();
-    smscope.restart();
+    let smscope = smscope.restarted();
     let after = until_same(&collector, &smscope);
     let all = collector.pushes();
 

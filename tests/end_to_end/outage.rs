@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::peers::{Collector, Smscope, attributes, eventually, holds};
-use crate::provider::receipt;
+use crate::support::peers::{Collector, attributes};
+use crate::support::provider::receipt;
+use crate::support::{Launch, Smscope, eventually, holds};
 
 const WAVE: usize = 200;
 
 fn send_wave(smscope: &Smscope, wave: usize) {
     for number in 0..WAVE {
-        smscope.post("smsmode", &receipt(&format!("{wave}-{number}"), "DELIVERED", json!({})), "accepted");
+        smscope.accept(&receipt(&format!("{wave}-{number}"), "DELIVERED", json!({})));
     }
 }
 
@@ -38,9 +39,10 @@ fn until_all_arrived(collector: &Collector, waves: usize) {
 fn every_record_arrives_though_the_collector_comes_late_is_killed_and_is_replaced_and_smscope_restarts() {
     let folder = TempDir::new().unwrap();
     let Some(mut collector) = Collector::new(folder.path()) else { return };
-    let mut smscope = Smscope::new(folder.path())
-        .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
-        .with("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+    let smscope = Launch::new()
+        .among_peers()
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
+        .env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
         .start();
     // Nobody there yet.
     send_wave(&smscope, 1);
@@ -54,8 +56,7 @@ fn every_record_arrives_though_the_collector_comes_late_is_killed_and_is_replace
     // Gone without a word. What it had taken is in its file by now, so nothing is its fault.
     collector.kill();
     send_wave(&smscope, 2);
-    smscope.kill();
-    smscope.restart();
+    let smscope = smscope.kill().start();
     send_wave(&smscope, 3);
     collector.restart();
     until_all_arrived(&collector, 3);
@@ -74,9 +75,9 @@ fn every_record_arrives_though_the_collector_comes_late_is_killed_and_is_replace
     // smscope ends with records that nobody took: they wait for its next start.
     collector.terminate();
     send_wave(&smscope, 5);
-    smscope.terminate();
+    let launch = smscope.stop();
     collector.restart();
-    smscope.restart();
+    let smscope = launch.start();
     until_all_arrived(&collector, 5);
 
     smscope.until_exported();

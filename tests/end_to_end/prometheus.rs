@@ -3,20 +3,19 @@
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::peers::{Prometheus, Smscope, eventually, holds};
-use crate::provider::receipt;
+use crate::support::peers::Prometheus;
+use crate::support::provider::receipt;
+use crate::support::{HOOK, Smscope, eventually, holds};
 
 /// By OpenMetrics, which it asks for; one line that it cannot read would fail the whole scrape.
 #[test]
 fn prometheus_finds_the_trace_of_a_failure_beside_its_counter() {
     let folder = TempDir::new().unwrap();
-    let smscope = Smscope::new(folder.path()).start();
-    let Some(prometheus) = Prometheus::start(folder.path(), &smscope.admin_address()) else { return };
-    smscope.post_traced(
-        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        &receipt("m", "UNDELIVERED BLACKLISTED", json!({})),
-        "accepted",
-    );
+    let smscope = Smscope::start();
+    let Some(prometheus) = Prometheus::start(folder.path(), &smscope.admin.to_string()) else { return };
+    let traced = format!("{HOOK}?traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let failure = receipt("m", "UNDELIVERED BLACKLISTED", json!({}));
+    assert_eq!(smscope.post(&traced, failure.to_string()).result(), "accepted");
     eventually("the exemplar", || {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let query = format!("query_exemplars?query=sms_messages_failed_total&start={}&end={}", now - 600, now + 60);
@@ -31,8 +30,8 @@ fn prometheus_finds_the_trace_of_a_failure_beside_its_counter() {
 #[test]
 fn prometheus_scrapes_smscope_and_answers_how_many_messages_were_delivered() {
     let folder = TempDir::new().unwrap();
-    let smscope = Smscope::new(folder.path()).start();
-    let Some(prometheus) = Prometheus::start(folder.path(), &smscope.admin_address()) else { return };
+    let smscope = Smscope::start();
+    let Some(prometheus) = Prometheus::start(folder.path(), &smscope.admin.to_string()) else { return };
     let becomes = |query: &str, fits: fn(f64) -> bool| {
         eventually(query, || {
             let value = prometheus.query(query)?;
@@ -40,14 +39,14 @@ fn prometheus_scrapes_smscope_and_answers_how_many_messages_were_delivered() {
         });
     };
     // The series exist from the first message on, so that increase() sees the ones after it.
-    smscope.post("smsmode", &receipt("first", "ENROUTE", json!({})), "accepted");
+    smscope.accept(&receipt("first", "ENROUTE", json!({})));
     becomes("up", |up| up == 1.0);
     becomes("sum(sms_messages_total)", |messages| messages == 1.0);
     becomes("sum(sms_messages_delivered_total)", |delivered| delivered == 0.0);
 
     for number in 0..8 {
         let status = if number < 6 { "DELIVERED" } else { "UNDELIVERED BLACKLISTED" };
-        smscope.post("smsmode", &receipt(&format!("m{number}"), status, json!({})), "accepted");
+        smscope.accept(&receipt(&format!("m{number}"), status, json!({})));
     }
     becomes("sum(sms_messages_delivered_total)", |delivered| delivered == 6.0);
     becomes("sms_messages_failed_total{reason=\"blacklisted\",country=\"FR\"}", |failed| failed == 2.0);

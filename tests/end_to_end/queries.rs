@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::peers::{PATIENCE, Prometheus};
+use crate::support::PATIENCE;
+use crate::support::peers::Prometheus;
 
 /// A query with the place to look for it.
 pub struct Asked {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::metrics::until_pushed;
-use crate::peers::{Authority, Collector, Smscope, attributes, eventually, free_port, holds};
-use crate::provider::{receipt, reply};
+use crate::support::certificates::Authority;
+use crate::support::peers::{Collector, attributes};
+use crate::support::provider::{receipt, reply};
+use crate::support::{Launch, eventually, free_port, holds};
 
 /// A Collector with an entrance for every road, and the files that a client needs for them.
 struct Roads {
@@ -96,14 +97,6 @@ impl Roads {
         ]
     }
 
-    /// An smscope of its own folder that takes `road`.
-    fn smscope(&self, name: &str, road: Environment) -> Smscope {
-        let folder = self.folder.path().join(name);
-        std::fs::create_dir(&folder).unwrap();
-        let smscope = Smscope::new(&folder).with("OTEL_SERVICE_NAME", name);
-        road.into_iter().fold(smscope, |smscope, (variable, value)| smscope.with(variable, value))
-    }
-
     /// The messages that records of `road` are about.
     fn messages(&self, road: &str) -> Vec<String> {
         let prefix = format!("{road}:");
@@ -118,22 +111,27 @@ fn path(folder: &Path, name: &str) -> String {
     PathBuf::from(folder).join(name).to_str().unwrap().to_owned()
 }
 
+/// A smscope that exports by `road`.
+fn launch(name: &str, road: Environment) -> Launch {
+    Launch::new().among_peers().env("OTEL_SERVICE_NAME", name).envs(road)
+}
+
 const MESSAGES: usize = 40;
 
 #[test]
 fn every_road_brings_all_records_and_the_values_of_the_scrape() {
     let Some(roads) = Roads::open() else { return };
     for (road, environment) in roads.all() {
-        let mut smscope = roads.smscope(road, environment).start();
+        let smscope = launch(road, environment).start();
         let mut expected = BTreeSet::new();
         for number in 0..MESSAGES {
             let id = format!("{road}:{number}");
             let status = ["DELIVERED", "ENROUTE", "UNDELIVERED SPAM", "READ"][number % 4];
-            smscope.post("smsmode", &receipt(&id, status, json!({})), "accepted");
+            smscope.accept(&receipt(&id, status, json!({})));
             expected.insert(id);
         }
         let id = format!("{road}:reply");
-        smscope.post("smsmode", &reply(&id, &format!("{road}:0"), "STOP", json!({})), "accepted");
+        smscope.accept(&reply(&id, &format!("{road}:0"), "STOP", json!({})));
         expected.insert(id);
 
         eventually(road, || {
@@ -147,7 +145,7 @@ fn every_road_brings_all_records_and_the_values_of_the_scrape() {
         assert_eq!(metrics.sum("sms_messages_total", &[]), MESSAGES as f64, "{road}");
         assert_eq!(metrics.sum("smscope_export_failures_total", &[]), 0.0, "{road}");
         assert_eq!(metrics.sum("smscope_export_dropped_records_total", &[]), 0.0, "{road}");
-        smscope.terminate();
+        smscope.stop();
     }
 }
 
@@ -162,12 +160,10 @@ fn a_batch_over_the_limit_of_a_grpc_server_is_sent_in_parts() {
     ];
     let mut roads = roads;
     roads.collector.terminate();
-    let file =
-        format!("[privacy]\ntext = 'exported'\n[[source]]\nname = 'smsmode'\ntokens = ['{}']", crate::peers::TOKEN);
-    let smscope = roads.smscope("large", road).with_file(&file).start();
+    let smscope = launch("large", road).file("[privacy]\ntext = 'exported'").start();
     for number in 0..TEXTS {
         let body = json!({"text": "x".repeat(200_000), "messagePartCount": 1});
-        smscope.post("smsmode", &receipt(&format!("large:{number}"), "DELIVERED", json!({"body": body})), "accepted");
+        smscope.accept(&receipt(&format!("large:{number}"), "DELIVERED", json!({"body": body})));
     }
     roads.collector.restart();
     eventually("all of them", || {
@@ -191,17 +187,15 @@ fn a_server_that_is_not_trusted_gets_nothing_until_it_is() {
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
             ("OTEL_EXPORTER_OTLP_CERTIFICATE", roads.file("stranger.pem")),
         ];
-        let mut smscope = roads.smscope(name, road).start();
-        smscope.post("smsmode", &receipt(&format!("{name}:1"), "DELIVERED", json!({})), "accepted");
+        let smscope = launch(name, road).start();
+        smscope.accept(&receipt(&format!("{name}:1"), "DELIVERED", json!({})));
         eventually("the reason in the diagnostics", || {
-            let said = smscope.diagnostics();
+            let said = smscope.stderr();
             holds(said.contains("invalid peer certificate: UnknownIssuer"), || said)
         });
         assert_eq!(smscope.metrics().sum("smscope_export_backlog_records", &[]), 1.0);
         assert!(roads.messages(name).is_empty());
-        smscope.terminate();
-
-        smscope = smscope.with("OTEL_EXPORTER_OTLP_CERTIFICATE", roads.file("ca.pem")).start();
+        let smscope = smscope.stop().env("OTEL_EXPORTER_OTLP_CERTIFICATE", &roads.file("ca.pem")).start();
         smscope.until_exported();
         eventually(name, || holds(roads.messages(name).len() == 1, || "not there".to_owned()));
     }
@@ -209,17 +203,11 @@ fn a_server_that_is_not_trusted_gets_nothing_until_it_is() {
 
 #[test]
 fn without_any_authority_a_tls_endpoint_is_refused_at_the_start() {
-    let folder = TempDir::new().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_smscope"))
-        .env_clear()
-        .env("SMSCOPE_DATA_DIR", folder.path().join("data"))
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example")
-        .env("SSL_CERT_FILE", folder.path().join("none.pem"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(78), "{said}");
+    let launch = Launch::new().env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example");
+    let ended = launch.clone().env("SSL_CERT_FILE", "none.pem").run();
+    let said = ended.stderr;
+    assert_eq!(ended.code, Some(78), "{said}");
     assert!(said.starts_with("smscope: OTEL_EXPORTER_OTLP_ENDPOINT = \"https://collector.example\": "), "{said}");
     assert!(said.contains("no certificate authorities"), "{said}");
-    assert!(!folder.path().join("data").exists());
+    assert!(!launch.data_dir().exists());
 }

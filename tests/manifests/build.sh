@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the program that reads the files under deploy/ for tests/deploy.
+# Builds the program that reads the files under deploy/ for tests/repository/deploy.
 #
 # It lands outside the tree, under a name made of the hash of its sources: changed sources build anew, unchanged ones do
-# nothing. tests/deploy/reader.rs looks for it in the same place.
+# nothing. tests/repository/deploy/reader.rs looks for it in the same place.
 set -euo pipefail
 
 cd "$(dirname "$0")"

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::support::{HOOK, Launch, Smscope, eventually, post, receipt};
 
 fn database(launch: &Launch) -> PathBuf {
-    launch.data_dir().join("private/smscope.db")
+    launch.database()
 }
 
 /// A store with so many messages in it, closed.
@@ -17,11 +17,9 @@ fn filled(count: usize) -> Launch {
     let smscope = Smscope::start();
     let mut client = smscope.client();
     for number in 0..count {
-        assert_eq!(client.ask(post(HOOK, receipt(&number.to_string(), "DELIVERED"))).told(), "accepted");
+        assert_eq!(client.ask(post(HOOK, receipt(&number.to_string(), "DELIVERED"))).result(), "accepted");
     }
-    smscope.terminate();
-    let launch = smscope.launch.clone();
-    assert_eq!(smscope.end().code, Some(0));
+    let launch = smscope.stop();
     launch
 }
 
@@ -61,7 +59,7 @@ fn what_is_no_store_of_ours_is_not_started_on_and_not_touched() {
 fn an_empty_file_is_a_new_store() {
     let launch = filled(3);
     fs::write(database(&launch), "").unwrap();
-    assert_eq!(launch.start().post(HOOK, receipt("1", "DELIVERED")).told(), "accepted");
+    assert_eq!(launch.start().post(HOOK, receipt("1", "DELIVERED")).result(), "accepted");
 }
 
 #[test]
@@ -79,11 +77,11 @@ fn a_database_that_is_found_damaged_while_it_is_used_is_not_written_any_more() {
     for number in 0..1200 {
         // These have been counted: whatever the answer is, it is not that they are new.
         let answer = client.ask(post(HOOK, receipt(&number.to_string(), "DELIVERED")));
-        assert!(answer.status == 503 || answer.told() == "duplicate", "{answer:?}");
+        assert!(answer.status == 503 || answer.result() == "duplicate", "{answer:?}");
         refused |= answer.status == 503;
     }
     assert!(refused);
-    eventually("it is not ready", || smscope.ask_admin("GET", "/readyz", &[]).status == 503);
+    eventually("it is not ready", || !smscope.is_ready());
     for number in 0..20 {
         let answer = client.ask(post(HOOK, receipt(&format!("new-{number}"), "DELIVERED")));
         assert_eq!(answer.status, 503, "one that has been damaged is not trusted in part: {answer:?}");
@@ -94,6 +92,5 @@ fn a_database_that_is_found_damaged_while_it_is_used_is_not_written_any_more() {
         stderr.lines().filter(|line| line.contains("the database is damaged or cannot be read")).collect();
     assert_eq!(told.len(), 1, "{stderr}");
     assert!(!stderr.contains("panicked") && !stderr.contains("can write again"), "{stderr}");
-    smscope.terminate();
-    assert_eq!(smscope.end().code, Some(0));
+    smscope.stop();
 }

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::load::soak;
 use crate::shim::{Control, Shim};
+use crate::support::load::soak;
 use crate::support::{HOOK, Launch, post, receipt};
 
 const CLIENTS: usize = 100;
@@ -35,7 +35,7 @@ fn what_is_too_much_is_told_to_come_back_and_what_was_acknowledged_is_kept() {
                             taken.fetch_add(1, Ordering::Relaxed);
                         } else {
                             assert_eq!(answer.status, 503);
-                            assert_eq!(answer.told(), "cannot keep the event now, send it again later");
+                            assert_eq!(answer.result(), "cannot keep the event now, send it again later");
                             assert!(answer.header("retry-after").is_some());
                             shed.fetch_add(1, Ordering::Relaxed);
                             slowest = slowest.max(at.elapsed());
@@ -55,7 +55,7 @@ fn what_is_too_much_is_told_to_come_back_and_what_was_acknowledged_is_kept() {
     assert_eq!(smscope.requests("accepted"), taken as f64);
     assert_eq!(smscope.metric("sms_messages_delivered_total", &[]), (taken * EACH) as f64);
     // It is over, and nothing of it is left.
-    assert_eq!(smscope.post(HOOK, receipt("after", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("after", "DELIVERED")).result(), "accepted");
     assert_eq!(smscope.ask_admin("GET", "/readyz", &[]).status, 200);
     assert_eq!(smscope.stored::<i64>("SELECT count(*) FROM events"), (taken * EACH + 1) as i64);
 }
@@ -107,18 +107,14 @@ fn who_is_admitted_is_answered_and_who_is_not_is_told_while_a_thousand_ask_at_on
     assert!(kept >= CALLERS);
     assert_eq!(smscope.metric("sms_messages_delivered_total", &[]), kept as f64);
     let at = Instant::now();
-    assert_eq!(smscope.post(HOOK, receipt("after", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("after", "DELIVERED")).result(), "accepted");
     println!("afterwards one was answered in {:?}", at.elapsed());
 }
 
 #[test]
 fn bodies_that_wait_for_a_disk_that_hangs_do_not_fill_the_memory() {
     const BODY: usize = 250 << 10;
-    let mut launch = Launch::new();
-    let shim = Shim::of(launch.home.path(), &launch.data_dir());
-    for (name, value) in shim.environment() {
-        launch = launch.env(name, &value);
-    }
+    let (launch, shim) = Shim::under(Launch::new());
     let smscope = launch.start();
     shim.set(Control::SyncDelay, 3000);
     let overloaded = AtomicUsize::new(0);
@@ -136,12 +132,7 @@ fn bodies_that_wait_for_a_disk_that_hangs_do_not_fill_the_memory() {
         std::thread::sleep(Duration::from_millis(1500));
         shim.set(Control::SyncDelay, 0);
     });
-    let status = std::fs::read_to_string(format!("/proc/{}/status", smscope.id())).unwrap();
-    println!(
-        "{} of 300 bodies of {BODY} B put off; {}",
-        overloaded.into_inner(),
-        status.lines().find(|l| l.starts_with("VmHWM")).unwrap()
-    );
+    println!("{} of 300 bodies of {BODY} B put off; {} kB", overloaded.into_inner(), smscope.peak_rss_kb());
     let waited: f64 = smscope.requests("accepted");
     assert!(waited < 200.0, "{waited} bodies waited at once");
 }

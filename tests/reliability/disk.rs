@@ -6,17 +6,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::peers::require_tool;
 use crate::shim::{Control, EIO, ENOSPC, EROFS, Shim};
-use crate::support::{Client, HOOK, Launch, Smscope, eventually, post, receipt};
+use crate::support::{Client, HOOK, Launch, Smscope, eventually, post, receipt, require_tool};
 
 /// A smscope whose disk and clock the test has a hand on.
 fn shimmed() -> (Smscope, Shim) {
-    let mut launch = Launch::new();
-    let shim = Shim::of(launch.home.path(), &launch.data_dir());
-    for (name, value) in shim.environment() {
-        launch = launch.env(name, &value);
-    }
+    let (launch, shim) = Shim::under(Launch::new());
     (launch.start(), shim)
 }
 
@@ -46,23 +41,16 @@ fn send(smscope: &Smscope, wave: &str, count: usize) -> BTreeSet<String> {
     })
 }
 
-fn is_ready(smscope: &Smscope) -> bool {
-    smscope.ask_admin("GET", "/readyz", &[]).status == 200
-}
-
 /// What was acknowledged is known, and counted once, also after a kill.
 fn nothing_is_lost(smscope: Smscope, acknowledged: &BTreeSet<String>) {
     let mut client = smscope.client();
     for id in acknowledged {
-        assert_eq!(client.ask(post(HOOK, receipt(id, "DELIVERED"))).told(), "duplicate", "{id}");
+        assert_eq!(client.ask(post(HOOK, receipt(id, "DELIVERED"))).result(), "duplicate", "{id}");
     }
     let counted = smscope.metric("sms_messages_delivered_total", &[]);
     assert!(counted >= acknowledged.len() as f64);
     assert!(!smscope.stderr().contains("panicked"), "{}", smscope.stderr());
-    let launch = smscope.launch.clone();
-    smscope.signal("KILL");
-    drop(smscope);
-    let again = launch.start();
+    let again = smscope.kill().start();
     assert_eq!(again.metric("sms_messages_delivered_total", &[]), counted);
     assert_eq!(again.stored::<i64>("SELECT count(*) FROM events"), counted as i64);
     assert_eq!(again.stored::<i64>("SELECT count(DISTINCT message_id) FROM event_log"), counted as i64);
@@ -83,7 +71,7 @@ fn while_writing_syncing_or_reading_fails_nothing_is_acknowledged_and_afterwards
         assert_eq!(acknowledged.len(), 40, "{what}");
         shim.set(control, errno);
         assert_eq!(send(&smscope, "meanwhile", 40), BTreeSet::new(), "{what}");
-        assert!(!is_ready(&smscope), "{what}");
+        assert!(!smscope.is_ready(), "{what}");
         let said: Vec<String> = smscope
             .stderr()
             .lines()
@@ -93,7 +81,7 @@ fn while_writing_syncing_or_reading_fails_nothing_is_acknowledged_and_afterwards
         assert_eq!(said.len(), 1, "{what}: {said:?}");
         assert!(said[0].contains(line), "{what}: {said:?}");
         shim.set(control, 0);
-        eventually(what, || is_ready(&smscope));
+        eventually(what, || smscope.is_ready());
         acknowledged.append(&mut send(&smscope, "after", 40));
         assert_eq!(acknowledged.len(), 80, "{what}");
         acknowledged.append(&mut send(&smscope, "meanwhile", 40));
@@ -125,7 +113,7 @@ fn a_disk_that_fails_now_and_then_loses_nothing_that_was_acknowledged() {
         clients.join().unwrap()
     });
     assert!(!acknowledged.is_empty() && acknowledged.len() < sent, "{} of {sent}", acknowledged.len());
-    eventually("it can write again", || is_ready(&smscope));
+    eventually("it can write again", || smscope.is_ready());
     nothing_is_lost(smscope, &acknowledged);
 }
 
@@ -142,7 +130,7 @@ fn a_slow_disk_makes_larger_transactions_and_no_refusals() {
                     let mut client = smscope.client();
                     let ids: Vec<String> = (0..5).map(|number| format!("{name}-{number}")).collect();
                     for id in &ids {
-                        assert_eq!(client.ask(post(HOOK, receipt(id, "DELIVERED"))).told(), "accepted");
+                        assert_eq!(client.ask(post(HOOK, receipt(id, "DELIVERED"))).result(), "accepted");
                     }
                     ids
                 })
@@ -152,7 +140,7 @@ fn a_slow_disk_makes_larger_transactions_and_no_refusals() {
     });
     let commits = smscope.metric("smscope_store_commit_duration_seconds_count", &[]) - commits;
     assert!(commits <= 30.0, "200 receipts in {commits} transactions");
-    assert!(is_ready(&smscope));
+    assert!(smscope.is_ready());
     shim.set(Control::SyncDelay, 0);
     nothing_is_lost(smscope, &acknowledged);
 }
@@ -165,7 +153,7 @@ fn a_checkpoint_that_cannot_be_made_is_told_of_once_and_costs_nothing() {
     shim.set(Control::ReadError, EIO);
     eventually("it says so", || smscope.stderr().contains("cannot copy the write-ahead log"));
     shim.set(Control::ReadError, 0);
-    eventually("it can write", || is_ready(&smscope));
+    eventually("it can write", || smscope.is_ready());
     nothing_is_lost(smscope, &acknowledged);
 }
 
@@ -177,7 +165,7 @@ fn when_the_data_directory_goes_nothing_is_acknowledged_any_more_and_when_it_com
     let mut acknowledged = send(&smscope, "before", 40);
     std::fs::rename(&data, &elsewhere).unwrap();
     assert_eq!(send(&smscope, "meanwhile", 40), BTreeSet::new());
-    assert!(!is_ready(&smscope));
+    assert!(!smscope.is_ready());
     assert_eq!(smscope.ask_admin("GET", "/metrics", &[]).status, 200);
     // Another one in its place is not the same.
     std::fs::create_dir(&data).unwrap();
@@ -186,7 +174,7 @@ fn when_the_data_directory_goes_nothing_is_acknowledged_any_more_and_when_it_com
     let lines = || smscope.stderr().lines().filter(|line| line.contains("deleted, moved or replaced")).count();
     assert_eq!(lines(), 1, "{}", smscope.stderr());
     std::fs::rename(&elsewhere, &data).unwrap();
-    eventually("it goes on", || is_ready(&smscope));
+    eventually("it goes on", || smscope.is_ready());
     acknowledged.append(&mut send(&smscope, "after", 40));
     assert_eq!(acknowledged.len(), 80);
     nothing_is_lost(smscope, &acknowledged);
@@ -200,16 +188,13 @@ fn when_the_data_directory_is_deleted_a_person_is_told_and_a_restart_begins_anew
         let gone = smscope.launch.data_dir().join(what);
         if gone.is_dir() { std::fs::remove_dir_all(&gone) } else { std::fs::remove_file(&gone) }.unwrap();
         assert_eq!(send(&smscope, "meanwhile", 8), BTreeSet::new(), "{what}");
-        eventually("it is not ready", || !is_ready(&smscope));
+        eventually("it is not ready", || !smscope.is_ready());
         std::thread::sleep(Duration::from_millis(1200));
         let stderr = smscope.stderr();
         let lines: Vec<&str> = stderr.lines().filter(|line| line.contains("\"ERROR\"")).collect();
         assert_eq!(lines.len(), 1, "{what}: {lines:?}");
         assert!(lines[0].contains("restart smscope"), "{what}: {lines:?}");
-        smscope.terminate();
-        let launch = smscope.launch.clone();
-        assert_eq!(smscope.end().code, Some(0), "{what}");
-        let again = launch.start();
+        let again = smscope.restarted();
         assert_eq!(send(&again, "after", 8).len(), 8, "{what}");
     }
 }
@@ -258,7 +243,7 @@ fn a_file_system_that_is_full_puts_webhooks_off_until_it_has_room_again() {
     let smscope = launch.start();
     let mut acknowledged = BTreeSet::new();
     let mut wave = 0;
-    while is_ready(&smscope) {
+    while smscope.is_ready() {
         wave += 1;
         assert!(wave < 200, "2 MiB hold more than they can");
         acknowledged.append(&mut send(&smscope, &wave.to_string(), 40));
@@ -267,13 +252,13 @@ fn a_file_system_that_is_full_puts_webhooks_off_until_it_has_room_again() {
     assert!(smscope.stderr().contains("full"), "{}", smscope.stderr());
     // What little room is left again and again does not make it ready: it would flap.
     for _ in 0..40 {
-        assert!(!is_ready(&smscope), "{}", smscope.stderr());
+        assert!(!smscope.is_ready(), "{}", smscope.stderr());
         let _some_may_fit = send(&smscope, "meanwhile", 4);
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(!smscope.stderr().contains("can write again"), "{}", smscope.stderr());
     disk.remount("size=64m");
-    eventually("it has room", || is_ready(&smscope));
+    eventually("it has room", || smscope.is_ready());
     acknowledged.append(&mut send(&smscope, "after", 400));
     assert!(acknowledged.iter().filter(|id| id.starts_with("after")).count() == 400);
     nothing_is_lost(smscope, &acknowledged);
@@ -286,8 +271,7 @@ fn on_a_read_only_file_system_it_does_not_start_and_says_why_in_one_line() {
     let Some(disk) = Mounted::new(&data, "size=8m") else { return };
     let smscope = launch.start();
     assert_eq!(send(&smscope, "m", 8).len(), 8);
-    smscope.terminate();
-    assert_eq!(smscope.end().code, Some(0));
+    smscope.stop();
     disk.remount("ro");
     let ended = launch.run();
     assert_eq!(ended.code, Some(78), "{ended:?}");

@@ -3,10 +3,10 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::load::soak;
 use crate::shim::{Control, Shim};
-use crate::sink::{Say, Sink};
+use crate::support::load::soak;
 use crate::support::{HOOK, Launch, PATIENCE, Smscope, eventually, post, receipt};
+use crate::support::{Reaction, Sink};
 
 /// `make soak` asks for a million.
 const WAITING: u64 = 12_000;
@@ -19,12 +19,6 @@ fn list(first: u64, count: u64) -> String {
     format!("[{}]", receipts.join(","))
 }
 
-fn rss_kb(id: u32, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-    line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
-}
-
 fn numbers(ids: &[String]) -> Vec<u64> {
     ids.iter().map(|id| id.parse().unwrap()).collect()
 }
@@ -35,13 +29,10 @@ fn after_a_day_without_a_collector_all_that_waited_goes_in_order_and_nobody_else
     let started = Instant::now();
     // A place where nobody listens yet.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut launch = Launch::new()
+    let launch = Launch::new()
         .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &format!("http://{address}/v1/logs"))
         .env("OTEL_METRICS_EXPORTER", "none");
-    let shim = Shim::of(launch.home.path(), &launch.data_dir());
-    for (name, value) in shim.environment() {
-        launch = launch.env(name, &value);
-    }
+    let (launch, shim) = Shim::under(launch);
     let smscope = launch.start();
     let mut client = smscope.client();
     let lists = waiting / LIST;
@@ -49,32 +40,35 @@ fn after_a_day_without_a_collector_all_that_waited_goes_in_order_and_nobody_else
         // The day goes by.
         shim.set(Control::Ahead, (86_400 * number / lists) as i64);
         let answer = client.ask(post(HOOK, list(number * LIST, LIST)));
-        assert_eq!(answer.told(), "accepted");
+        assert_eq!(answer.result(), "accepted");
     }
     let backlog = smscope.metric("smscope_export_backlog_records", &[("signal", "logs")]);
     assert_eq!(backlog, (lists * LIST) as f64);
-    let (full_at, rss_before) = (started.elapsed(), rss_kb(smscope.id(), "VmRSS:"));
+    let (full_at, rss_before) = (started.elapsed(), smscope.status_kb("VmRSS:"));
 
-    let sink = Sink::start_at(address, |_, _| Say::Taken);
+    let sink = Sink::start_at(address, |_, _| Reaction::Accept);
     let (mut slowest, mut asked) = (Duration::ZERO, 0);
     let given_up = Instant::now() + PATIENCE + Duration::from_secs(waiting / 1000);
     while (sink.count() as u64) < lists * LIST {
         assert!(Instant::now() < given_up, "{} of {} arrived", sink.count(), lists * LIST);
         let at = Instant::now();
-        assert_eq!(client.ask(post(HOOK, receipt(&format!("{}", 10_000_000 + asked), "DELIVERED"))).told(), "accepted");
+        assert_eq!(
+            client.ask(post(HOOK, receipt(&format!("{}", 10_000_000 + asked), "DELIVERED"))).result(),
+            "accepted"
+        );
         smscope.metrics();
         slowest = slowest.max(at.elapsed());
         asked += 1;
         std::thread::sleep(Duration::from_millis(20));
     }
-    eventually("nothing waits", || smscope.metric("smscope_export_backlog_records", &[]) == 0.0);
-    let peak = rss_kb(smscope.id(), "VmHWM:");
+    smscope.until_exported();
+    let peak = smscope.peak_rss_kb();
     println!(
         "{waiting} waited (kept in {full_at:?}), gone {:?} later; RSS {rss_before} kB before, {peak} kB at most; {asked} \
          answers and scrapes meanwhile, the slowest {slowest:?}",
         started.elapsed() - full_at
     );
-    let taken = numbers(&sink.taken());
+    let taken = numbers(&sink.accepted());
     assert!(taken.windows(2).all(|pair| pair[0] < pair[1]), "in order, each once");
     assert_eq!(taken.len() as u64, lists * LIST + asked);
     assert_eq!(smscope.metric("smscope_export_dropped_records_total", &[("signal", "logs")]), 0.0);
@@ -82,14 +76,14 @@ fn after_a_day_without_a_collector_all_that_waited_goes_in_order_and_nobody_else
 }
 
 /// Starts smscope before a sink that follows a script, sends it so many receipts, and waits until none of them waits.
-fn run(count: u64, script: impl Fn(usize, &[String]) -> Say + Send + Sync + 'static) -> (Smscope, Sink) {
+fn run(count: u64, script: impl Fn(usize, &[String]) -> Reaction + Send + Sync + 'static) -> (Smscope, Sink) {
     let sink = Sink::start(script);
     let smscope = Launch::new()
         .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &sink.endpoint())
         .env("OTEL_EXPORTER_OTLP_TIMEOUT", "2000")
         .start();
-    assert_eq!(smscope.post(HOOK, list(0, count)).told(), "accepted");
-    eventually("nothing waits", || smscope.metric("smscope_export_backlog_records", &[]) == 0.0);
+    assert_eq!(smscope.post(HOOK, list(0, count)).result(), "accepted");
+    smscope.until_exported();
     (smscope, sink)
 }
 
@@ -100,49 +94,50 @@ fn dropped(smscope: &Smscope) -> f64 {
 #[test]
 fn one_that_hangs_up_is_silent_asks_to_wait_or_drips_gets_all_in_order() {
     let (smscope, sink) = run(300, |number, _| match number {
-        0 => Say::HangUp,
-        1 => Say::Silence,
-        2 => Say::Status(503, &["retry-after: 1"]),
-        3 => Say::Status(500, &[]),
-        _ => Say::Drip,
+        0 => Reaction::HangUp,
+        1 => Reaction::Silence,
+        2 => Reaction::Status(503, &["retry-after: 1"]),
+        3 => Reaction::Status(500, &[]),
+        _ => Reaction::Drip,
     });
-    assert_eq!(numbers(&sink.taken()), (0..300).collect::<Vec<_>>());
+    assert_eq!(numbers(&sink.accepted()), (0..300).collect::<Vec<_>>());
     assert_eq!(dropped(&smscope), 0.0);
     assert!(smscope.metric("smscope_export_failures_total", &[("signal", "logs")]) >= 4.0);
 }
 
 #[test]
 fn one_that_comes_and_goes_gets_all_in_order() {
-    let (smscope, sink) = run(600, |number, _| if number % 2 == 0 { Say::Status(502, &[]) } else { Say::Taken });
-    assert_eq!(numbers(&sink.taken()), (0..600).collect::<Vec<_>>());
+    let (smscope, sink) =
+        run(600, |number, _| if number % 2 == 0 { Reaction::Status(502, &[]) } else { Reaction::Accept });
+    assert_eq!(numbers(&sink.accepted()), (0..600).collect::<Vec<_>>());
     assert_eq!(dropped(&smscope), 0.0);
 }
 
 #[test]
 fn one_with_a_limit_gets_smaller_requests_and_a_record_that_it_cannot_take_holds_up_no_other() {
     let (smscope, sink) = run(400, |_, ids| match ids {
-        _ if ids.len() > 100 => Say::Status(413, &[]),
-        _ if ids.iter().any(|id| id == "77") => Say::Status(400, &[]),
-        _ => Say::Taken,
+        _ if ids.len() > 100 => Reaction::Status(413, &[]),
+        _ if ids.iter().any(|id| id == "77") => Reaction::Status(400, &[]),
+        _ => Reaction::Accept,
     });
     let expected: Vec<u64> = (0..400).filter(|&number| number != 77).collect();
-    assert_eq!(numbers(&sink.taken()), expected);
+    assert_eq!(numbers(&sink.accepted()), expected);
     assert_eq!(dropped(&smscope), 1.0);
     eventually("the line about it", || smscope.stderr().contains("log records dropped: 1, "));
 }
 
 #[test]
 fn what_is_rejected_in_part_is_counted() {
-    let (smscope, sink) = run(100, |_, _| Say::Rejected(3));
+    let (smscope, sink) = run(100, |_, _| Reaction::Reject(3));
     assert_eq!(sink.count(), 100);
     assert_eq!(dropped(&smscope), 3.0);
 }
 
 #[test]
 fn one_that_refuses_us_takes_us_for_somebody_else_or_is_not_there_loses_nothing() {
-    let wrong_port = Sink::start(|_, _| Say::Status(400, &[]));
-    let wrong_token = Sink::start(|_, _| Say::Status(401, &[]));
-    let login_page = Sink::start(|_, _| Say::Html);
+    let wrong_port = Sink::start(|_, _| Reaction::Status(400, &[]));
+    let wrong_token = Sink::start(|_, _| Reaction::Status(401, &[]));
+    let login_page = Sink::start(|_, _| Reaction::Html);
     for (what, endpoint, line) in [
         ("400 to everything", wrong_port.endpoint(), "takes none of them"),
         ("a wrong token", wrong_token.endpoint(), "refuses us: answered 401"),
@@ -155,7 +150,7 @@ fn one_that_refuses_us_takes_us_for_somebody_else_or_is_not_there_loses_nothing(
             .env("OTEL_EXPORTER_OTLP_TIMEOUT", "2000")
             .start();
         for message in 0..20 {
-            assert_eq!(smscope.post(HOOK, receipt(&message.to_string(), "DELIVERED")).told(), "accepted", "{what}");
+            assert_eq!(smscope.post(HOOK, receipt(&message.to_string(), "DELIVERED")).result(), "accepted", "{what}");
         }
         eventually(what, || smscope.stderr().contains(line));
         assert_eq!(smscope.ask_admin("GET", "/readyz", &[]).status, 200, "{what}");

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::load::soak;
+use crate::support::load::soak;
 use crate::support::{Client, HOOK, Launch, Smscope, eventually, post, receipt, request};
 
 /// `make soak` asks for ten thousand.
@@ -29,7 +29,7 @@ fn connections_that_ask_for_nothing_do_not_keep_the_provider_out() {
         // Time-outs that would free no place while the test runs.
         let smscope = Smscope::with("[http]\nheader_timeout = \"1h\"");
         let mut before = smscope.client();
-        assert_eq!(before.ask(post(HOOK, receipt("before", "DELIVERED"))).told(), "accepted");
+        assert_eq!(before.ask(post(HOOK, receipt("before", "DELIVERED"))).result(), "accepted");
         std::thread::scope(|scope| {
             let flooding = scope.spawn(|| flood(&smscope, count, start));
             let mut slowest = Duration::ZERO;
@@ -38,7 +38,7 @@ fn connections_that_ask_for_nothing_do_not_keep_the_provider_out() {
                 asked += 1;
                 let at = Instant::now();
                 let answer = smscope.post(HOOK, receipt(&format!("{what}-{asked}"), "DELIVERED"));
-                assert_eq!(answer.told(), "accepted", "{what}");
+                assert_eq!(answer.result(), "accepted", "{what}");
                 slowest = slowest.max(at.elapsed());
             }
             println!(
@@ -59,7 +59,7 @@ fn connections_to_the_admin_listener_keep_neither_a_scrape_nor_the_provider_out(
     rlimit::increase_nofile_limit(4000).unwrap();
     let _idle: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(smscope.admin).unwrap()).collect();
     assert_eq!(smscope.ask_admin("GET", "/readyz", &[]).status, 200);
-    assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).result(), "accepted");
     let open = std::fs::read_dir(format!("/proc/{}/fd", smscope.id())).unwrap().count();
     assert!(open < 200, "{open} files are open");
 }
@@ -71,7 +71,7 @@ fn nobody_is_made_to_leave_before_somebody_has_come() {
     let mut clients = [smscope.client(), smscope.client()];
     for _ in 0..2 {
         for client in &mut clients {
-            assert_eq!(client.ask(&probe).told(), "probe");
+            assert_eq!(client.ask(&probe).result(), "probe");
         }
         std::thread::sleep(Duration::from_millis(800));
     }
@@ -84,11 +84,11 @@ fn a_connection_whose_request_is_being_answered_is_not_closed_for_another() {
     let rest = whole.split_off(whole.len() - 20);
     let mut busy = smscope.client();
     // The answer to the first request tells that the second, behind it, has arrived too.
-    assert_eq!(busy.ask([request("GET", HOOK, &[], ""), whole].concat()).told(), "probe");
+    assert_eq!(busy.ask([request("GET", HOOK, &[], ""), whole].concat()).result(), "probe");
     let _idle = flood(&smscope, 100, "");
-    assert_eq!(smscope.post(HOOK, receipt("other", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("other", "DELIVERED")).result(), "accepted");
     busy.send(rest);
-    assert_eq!(busy.answer().told(), "accepted");
+    assert_eq!(busy.response().result(), "accepted");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn with_fewer_files_than_connections_there_are_fewer_connections_and_it_says_so(
         let warned = smscope.stderr().lines().filter(|line| line.contains("172 are used")).count();
         assert_eq!(warned, usize::from(said), "{limit}: {}", smscope.stderr());
         let _idle = flood(&smscope, 400, "");
-        assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).told(), "accepted", "{limit}");
+        assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).result(), "accepted", "{limit}");
         let mut scraper = Client::connect(smscope.admin);
         assert_eq!(scraper.ask(request("GET", "/metrics", &[], "")).status, 200, "{limit}");
         assert!(!smscope.stderr().contains("cannot accept"), "{limit}: {}", smscope.stderr());

@@ -52,11 +52,11 @@ fn a_body_of_any_kind_is_kept_or_refused_and_the_next_one_is_taken() {
         assert!([200, 413].contains(&answer.status), "{what}: {answer:?}");
         assert!(
             ["accepted", "duplicate", "unrecognized", "body too large, the limit is the setting http.max_body"]
-                .contains(&&*answer.told()),
+                .contains(&&*answer.result()),
             "{what}"
         );
         let honest = smscope.post(HOOK, receipt(&format!("honest-{number}"), "DELIVERED"));
-        assert_eq!(honest.told(), "accepted", "after {what}");
+        assert_eq!(honest.result(), "accepted", "after {what}");
     }
     for packed in [twice_packed.clone(), bomb()] {
         let answer = smscope.ask(request("POST", HOOK, &["content-encoding: gzip"], packed));
@@ -66,10 +66,7 @@ fn a_body_of_any_kind_is_kept_or_refused_and_the_next_one_is_taken() {
     assert!(scraped.text.len() < 200_000, "no label value is as long as it came: {} bytes", scraped.text.len());
     assert_eq!(smscope.ask_admin("GET", "/", &[]).status, 200);
     assert!(!smscope.stderr().contains("panicked"), "{}", smscope.stderr());
-    let launch = smscope.launch.clone();
-    smscope.terminate();
-    assert_eq!(smscope.end().code, Some(0));
-    assert_eq!(launch.start().post(HOOK, receipt("honest-0", "DELIVERED")).told(), "duplicate");
+    assert_eq!(smscope.restarted().post(HOOK, receipt("honest-0", "DELIVERED")).result(), "duplicate");
 }
 
 /// 64 MiB in few bytes.
@@ -101,9 +98,9 @@ fn a_query_of_any_kind_is_answered_and_the_next_one_is_taken() {
     {
         let answer = smscope.ask(request("GET", &format!("{HOOK}?{query}"), &[], ""));
         assert_eq!(answer.status, 200, "{}: {answer:?}", &query[..query.len().min(60)]);
-        answer.told();
+        answer.result();
         let honest = format!("{HOOK}?smsID=honest-{number}&statut=11&numero={NUMBER}");
-        assert_eq!(smscope.ask(request("GET", &honest, &[], "")).told(), "accepted");
+        assert_eq!(smscope.ask(request("GET", &honest, &[], "")).result(), "accepted");
     }
     assert!(!smscope.stderr().contains("panicked"), "{}", smscope.stderr());
 }
@@ -136,7 +133,7 @@ fn a_head_of_any_kind_is_refused_or_cut_off_and_the_next_one_is_taken() {
         let rest = client.rest();
         let text = String::from_utf8_lossy(&rest);
         assert!(!text.contains(" 200 "), "{what}: {text}");
-        assert_eq!(smscope.post(HOOK, receipt(what, "DELIVERED")).told(), "accepted", "after {what}");
+        assert_eq!(smscope.post(HOOK, receipt(what, "DELIVERED")).result(), "accepted", "after {what}");
     }
     assert!(!smscope.stderr().contains("panicked"), "{}", smscope.stderr());
 }
@@ -154,9 +151,7 @@ fn requests_written_without_reading_answers_are_served_in_bounded_memory() {
             });
         }
     });
-    let status = std::fs::read_to_string(format!("/proc/{}/status", smscope.id())).unwrap();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    let kb: u64 = peak.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
-    assert!(kb < 64 * 1024, "{peak}");
-    assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).told(), "accepted");
+    let peak = smscope.peak_rss_kb();
+    assert!(peak < 64 * 1024, "{peak} kB");
+    assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).result(), "accepted");
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::load::Dice;
+use crate::support::load::Dice;
 
 const SECTOR: usize = 512;
 

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
-use crate::load::{Dice, Progress, Truth, soak, start_clients};
 use crate::lossy_disk::LossyDisk;
-use crate::peers::{Collector, Smscope};
 use crate::shim::{Control, Shim};
+use crate::support::Launch;
+use crate::support::load::{Dice, Progress, Truth, soak, start_clients};
+use crate::support::peers::Collector;
 
 /// `make soak` asks for more.
 const CUTS: u64 = 4;
@@ -19,18 +18,14 @@ fn what_was_acknowledged_survives_power_cuts_on_a_disk_that_loses_what_was_not_s
     let seed = soak("SEED").unwrap_or(1);
     println!("seed {seed}");
     let mut dice = Dice::of(seed);
-    let home = TempDir::new().unwrap();
-    let Some(mut collector) = Collector::start(home.path()) else { return };
-    let data = home.path().join("data");
+    let launch = Launch::new().among_peers();
+    let Some(mut collector) = Collector::start(launch.home.path()) else { return };
+    let data = launch.data_dir();
     std::fs::create_dir(&data).unwrap();
-    let log = home.path().join("changes");
-    let shim = Shim::of(home.path(), &data);
-    let mut smscope = Smscope::new(home.path())
-        .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
-        .with("SHIM_LOG", log.to_str().unwrap());
-    for (name, value) in shim.environment() {
-        smscope = smscope.with(name, value);
-    }
+    let log = launch.home.path().join("changes");
+    let launch =
+        launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint()).env("SHIM_LOG", log.to_str().unwrap());
+    let (launch, shim) = Shim::under(launch);
     // The shim does not wait for the real disk: without a delay of its own hardly anything would ever be on its way.
     shim.set(Control::SyncDelay, 4);
     let progress = Progress::default();
@@ -38,28 +33,28 @@ fn what_was_acknowledged_survives_power_cuts_on_a_disk_that_loses_what_was_not_s
     for cut in 0..cuts {
         let mut disk = LossyDisk::holding(&data);
         std::fs::write(&log, "").unwrap();
-        smscope.spawn();
-        let acknowledged = std::thread::scope(|scope| {
-            let clients = start_clients(scope, &progress, &smscope, seed.wrapping_mul(1000) + cut);
+        let process = launch.spawn();
+        let (acknowledged, smscope) = std::thread::scope(|scope| {
+            let clients = start_clients(scope, &progress, launch.webhooks(), seed.wrapping_mul(1000) + cut);
             // Every fourth time it goes while smscope starts.
             if cut % 4 != 3 {
                 clients.until_acknowledged(10);
             }
             std::thread::sleep(Duration::from_millis(dice.below(800)));
-            smscope.kill();
+            process.kill();
             disk.replay(&std::fs::read(&log).unwrap());
             syncs += disk.syncs;
             unsynced += disk.cut(&mut dice);
             std::fs::write(&log, "").unwrap();
-            smscope.restart();
-            clients.finish()
+            let smscope = launch.start();
+            (clients.finish(), smscope)
         });
         truth.join(acknowledged);
         smscope.kill();
-        truth.is_kept_in(&smscope.database());
+        truth.is_kept_in(&launch.database());
     }
-    smscope.restart();
+    let smscope = launch.start();
     println!("{cuts} cuts, {progress}, {syncs} syncs, {unsynced} unsynced changes, {:?}", started.elapsed());
     assert!(unsynced > 0, "no cut hit anything");
-    truth.is_told_by(&mut smscope, &mut collector);
+    truth.is_told_by(smscope, &mut collector);
 }

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
+use crate::support::Launch;
+
 /// What the shim does to its process from now on.
 #[derive(Clone, Copy)]
 pub enum Control {
@@ -27,27 +29,23 @@ pub const EROFS: i64 = 30;
 
 pub struct Shim {
     control: File,
-    path: PathBuf,
-    folder: PathBuf,
 }
 
 impl Shim {
-    /// One that watches `folder` and keeps its own files in `home`.
-    pub fn of(home: &Path, folder: &Path) -> Self {
-        let path = home.join("shim-control");
+    /// One that watches the data directory of a launch, and the launch under its control.
+    pub fn under(launch: Launch) -> (Launch, Self) {
+        let path = launch.home.path().join("shim-control");
         let control = OpenOptions::new().create(true).truncate(true).write(true).open(&path).unwrap();
         control.set_len(4096).unwrap();
-        Self { control, path, folder: folder.to_owned() }
+        let folder = launch.data_dir();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let variables =
+            [("LD_PRELOAD", text(library())), ("SHIM_CONTROL", text(&path)), ("SHIM_FOLDER", text(&folder))];
+        (launch.envs(variables), Self { control })
     }
 
     pub fn set(&self, control: Control, value: i64) {
         self.control.write_all_at(&value.to_ne_bytes(), control as u64 * 8).unwrap();
-    }
-
-    /// The environment of a process that is to be under its control.
-    pub fn environment(&self) -> [(&'static str, String); 3] {
-        let text = |path: &Path| path.to_str().unwrap().to_owned();
-        [("LD_PRELOAD", text(library())), ("SHIM_CONTROL", text(&self.path)), ("SHIM_FOLDER", text(&self.folder))]
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::peers::{on_path, require_tool};
-use crate::support::{HOOK, Launch, post, receipt};
+use crate::support::{HOOK, Launch, post, program, receipt};
 
 const CLIENTS: usize = 8;
 const EACH: usize = 25;
@@ -24,17 +23,16 @@ enum Step {
 
 #[test]
 fn no_answer_leaves_before_the_sync_that_covers_it() {
-    let Some(strace) = require_tool("strace", on_path("strace"), "Debian has it in the package strace") else { return };
+    let Some(strace) = program("strace", "strace") else { return };
     let launch = Launch::new();
     let trace = launch.home.path().join("trace");
-    let program = env!("CARGO_BIN_EXE_smscope");
     // Detached, so that the process that was started is smscope itself.
     let calls = "trace=read,recvfrom,write,writev,sendto,sendmsg,pwrite64,fsync,fdatasync";
     let trace_to = trace.to_str().unwrap();
     let smscope = launch
         .clone()
         .program(strace)
-        .args(&["-D", "-f", "-y", "-s", "20000", "-e", calls, "-o", trace_to, program])
+        .args(&["-D", "-f", "-y", "-s", "20000", "-e", calls, "-o", trace_to, env!("CARGO_BIN_EXE_smscope")])
         .start();
     std::thread::scope(|scope| {
         for name in 0..CLIENTS {
@@ -42,13 +40,12 @@ fn no_answer_leaves_before_the_sync_that_covers_it() {
             scope.spawn(move || {
                 for number in 0..EACH {
                     let id = format!("<{name}-{number}>");
-                    assert_eq!(client.ask(post(HOOK, receipt(&id, "DELIVERED"))).told(), "accepted");
+                    assert_eq!(client.ask(post(HOOK, receipt(&id, "DELIVERED"))).result(), "accepted");
                 }
             });
         }
     });
-    smscope.terminate();
-    assert_eq!(smscope.end().code, Some(0));
+    smscope.stop();
     let (answers, syncs) = check(&steps(&std::fs::read_to_string(&trace).unwrap()));
     println!("{answers} answers after {syncs} syncs of the write-ahead log");
     assert_eq!(answers, CLIENTS * EACH);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::provider::receipt as full_receipt;
 use crate::shim::{Control, Shim};
+use crate::support::provider::receipt as full_receipt;
 use crate::support::{HOOK, Launch, Smscope, eventually, post, receipt};
 
 const YEAR: i64 = 365 * 86_400;
@@ -13,12 +13,7 @@ const YEAR: i64 = 365 * 86_400;
 const CHORES: Duration = Duration::from_millis(1100);
 
 fn shimmed(toml: &str) -> (Launch, Shim) {
-    let mut launch = Launch::new().file(toml);
-    let shim = Shim::of(launch.home.path(), &launch.data_dir());
-    for (name, value) in shim.environment() {
-        launch = launch.env(name, &value);
-    }
-    (launch, shim)
+    Shim::under(Launch::new().file(toml))
 }
 
 /// One of each kind of thing that is kept for a time.
@@ -26,9 +21,9 @@ const KEPT: [(&str, &str); 3] = [("pending", "ENROUTE"), ("delivered", "DELIVERE
 
 fn fill(smscope: &Smscope) {
     for (id, status) in KEPT {
-        assert_eq!(smscope.post(HOOK, receipt(id, status)).told(), "accepted");
+        assert_eq!(smscope.post(HOOK, receipt(id, status)).result(), "accepted");
     }
-    assert_eq!(smscope.post(HOOK, "junk").told(), "unrecognized");
+    assert_eq!(smscope.post(HOOK, "junk").result(), "unrecognized");
 }
 
 fn all_is_there(smscope: &Smscope, when: &str) {
@@ -37,9 +32,9 @@ fn all_is_there(smscope: &Smscope, when: &str) {
     assert_eq!(smscope.metric("sms_messages_pending", &[("state", "enroute")]), 1.0, "{when}");
     assert_eq!(smscope.metric("sms_messages_expired_total", &[]), 0.0, "{when}");
     for (id, status) in KEPT {
-        assert_eq!(smscope.post(HOOK, receipt(id, status)).told(), "duplicate", "{id} {when}");
+        assert_eq!(smscope.post(HOOK, receipt(id, status)).result(), "duplicate", "{id} {when}");
     }
-    assert_eq!(smscope.post(HOOK, "junk").told(), "duplicate", "{when}");
+    assert_eq!(smscope.post(HOOK, "junk").result(), "duplicate", "{when}");
 }
 
 #[test]
@@ -58,15 +53,13 @@ fn a_clock_that_jumps_throws_nothing_away() {
         all_is_there(&smscope, when);
     }
     assert!(smscope.stderr().contains("the clock is ahead by"), "{}", smscope.stderr());
-    smscope.terminate();
-    assert_eq!(smscope.end().code, Some(0));
+    smscope.stop();
     // A machine that starts before anyone has told it the time.
     for ahead in [5 * YEAR, -5 * YEAR, 0] {
         shim.set(Control::Ahead, ahead);
         let smscope = launch.start();
         all_is_there(&smscope, &format!("started at {ahead} s"));
-        smscope.terminate();
-        assert_eq!(smscope.end().code, Some(0));
+        smscope.stop();
     }
 }
 
@@ -88,7 +81,7 @@ fn time_that_passes_lets_messages_expire_and_events_go() {
     pass(3);
     // The newest stays, so that no place in the journal is used twice.
     eventually("events have gone", || smscope.metric("smscope_store_events", &[]) == 1.0);
-    assert_eq!(smscope.post(HOOK, receipt("pending", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("pending", "DELIVERED")).result(), "accepted");
     assert_eq!(smscope.metric("sms_messages_corrected_total", &[("from", "expired")]), 1.0);
     assert!(!smscope.stderr().contains("the clock is ahead"), "{}", smscope.stderr());
 }
@@ -124,8 +117,8 @@ fn whatever_time_a_receipt_names_it_is_kept_and_counted_and_the_time_is_what_it_
                 "status": {"value": "DELIVERED", "deliveryDate": text},
             }),
         );
-        assert_eq!(smscope.post(HOOK, body.to_string()).told(), "accepted", "{text}");
-        assert_eq!(smscope.post(HOOK, body.to_string()).told(), "duplicate", "{text}");
+        assert_eq!(smscope.post(HOOK, body.to_string()).result(), "accepted", "{text}");
+        assert_eq!(smscope.post(HOOK, body.to_string()).result(), "duplicate", "{text}");
         let kept: Option<String> = smscope
             .database()
             .query_row("SELECT occurred FROM event_log WHERE message_id = ?1", [&id], |row| row.get(0))
@@ -143,7 +136,7 @@ fn receipts_that_come_late_in_any_order_count_as_if_they_had_come_in_time() {
     let (launch, shim) = shimmed("");
     let smscope = launch.start();
     let mut client = smscope.client();
-    let mut send = |status: &str| client.ask(post(HOOK, receipt("late", status))).told();
+    let mut send = |status: &str| client.ask(post(HOOK, receipt("late", status))).result();
     assert_eq!(send("ENROUTE"), "accepted");
     // The last but one of the provider's retries comes six hours later, the last one thirty.
     shim.set(Control::Ahead, 30 * 3600);

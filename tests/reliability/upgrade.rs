@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use tempfile::TempDir;
 
-use crate::load::{Dice, Progress, start_clients};
-use crate::peers::{Collector, Smscope};
 use crate::shim::{Control, Shim};
-use crate::sink::{Say, Sink};
+use crate::support::load::{Dice, Progress, start_clients};
+use crate::support::peers::Collector;
 use crate::support::{HOOK, Launch, eventually, receipt};
+use crate::support::{Reaction, Sink};
 
 /// A store as smscope 0.1.0 wrote it, with schema 1. v1.sh made it; it never changes again.
 const V1: &str = include_str!("v1.sql");
@@ -26,9 +25,9 @@ fn requests_in(store: &Connection) -> Vec<(String, String, Vec<u8>)> {
 
 #[test]
 fn a_store_of_schema_1_is_opened_migrated_and_counted_on() {
-    let sink = Sink::start(|_, _| Say::Taken);
-    let mut launch = Launch::new().env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &sink.endpoint());
-    let path = launch.data_dir().join("private/smscope.db");
+    let sink = Sink::start(|_, _| Reaction::Accept);
+    let launch = Launch::new().env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &sink.endpoint());
+    let path = launch.database();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let store = Connection::open(&path).unwrap();
     store.execute_batch(V1).unwrap();
@@ -37,11 +36,8 @@ fn a_store_of_schema_1_is_opened_migrated_and_counted_on() {
     let requests = requests_in(&store);
     drop(store);
     // An hour after it was written, whenever the test runs.
-    let shim = Shim::of(launch.home.path(), &launch.data_dir());
+    let (launch, shim) = Shim::under(launch);
     shim.set(Control::Ahead, written / 1000 + 3600 - Timestamp::now().as_second());
-    for (name, value) in shim.environment() {
-        launch = launch.env(name, &value);
-    }
 
     let smscope = launch.start();
     let counts = |delivered: f64, pending: f64| {
@@ -65,76 +61,76 @@ fn a_store_of_schema_1_is_opened_migrated_and_counted_on() {
         let target = if query.is_empty() { HOOK.to_owned() } else { format!("{HOOK}?{query}") };
         let headers: &[&str] = if body.is_empty() { &[] } else { &["content-type: application/json"] };
         let answer = smscope.ask(crate::support::request(method, &target, headers, body));
-        assert_eq!(answer.told(), "duplicate", "{method} {query} {}", String::from_utf8_lossy(body));
+        assert_eq!(answer.result(), "duplicate", "{method} {query} {}", String::from_utf8_lossy(body));
     }
     counts(4.0, 1.0);
-    assert_eq!(smscope.post(HOOK, receipt("pending", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("pending", "DELIVERED")).result(), "accepted");
     counts(5.0, 0.0);
     // One of the eleven records, of what was not recognized, has no message.
     eventually("all is exported, the old as well", || sink.count() == 10);
     assert_eq!(smscope.stored::<String>("PRAGMA integrity_check"), "ok");
     assert!(smscope.stored::<i64>("PRAGMA user_version") >= 1);
-    smscope.terminate();
-    let launch = smscope.launch.clone();
-    assert_eq!(smscope.end().code, Some(0));
-    assert_eq!(launch.start().metric("sms_messages_delivered_total", &[]), 5.0, "and again");
+    assert_eq!(smscope.restarted().metric("sms_messages_delivered_total", &[]), 5.0, "and again");
 }
 
 #[test]
 fn every_sigterm_under_load_ends_it_soon_and_loses_nothing() {
     const ENDS: u64 = 5;
-    let folder = TempDir::new().unwrap();
-    let Some(mut collector) = Collector::start(folder.path()) else { return };
-    let mut smscope = Smscope::new(folder.path()).with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()).start();
+    let launch = Launch::new().among_peers();
+    let Some(mut collector) = Collector::start(launch.home.path()) else { return };
+    let launch = launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint());
+    let smscope = launch.start();
     let progress = Progress::default();
     let mut slowest = Duration::ZERO;
-    let truth = std::thread::scope(|scope| {
-        let clients = start_clients(scope, &progress, &smscope, 2);
+    let (truth, smscope) = std::thread::scope(|scope| {
+        let mut smscope = smscope;
+        let clients = start_clients(scope, &progress, launch.webhooks(), 2);
         for _ in 0..ENDS {
             clients.until_acknowledged(50);
             let at = Instant::now();
-            smscope.terminate();
+            smscope.stop();
             slowest = slowest.max(at.elapsed());
-            smscope.restart();
+            smscope = launch.start();
         }
-        clients.finish()
+        (clients.finish(), smscope)
     });
     println!("{ENDS} times SIGTERM, {progress}; the slowest end took {slowest:?}");
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
-    truth.is_kept_in(&smscope.database());
-    truth.is_told_by(&mut smscope, &mut collector);
+    truth.is_kept_in(&launch.database());
+    truth.is_told_by(smscope, &mut collector);
 }
 
 #[test]
 fn when_the_whole_pod_goes_at_once_each_record_arrives_all_the_same() {
     const ENDS: u64 = 5;
-    let folder = TempDir::new().unwrap();
     let pod_is_up = Arc::new(AtomicBool::new(true));
     let up = pod_is_up.clone();
-    let sink = Sink::start(move |_, _| if up.load(Ordering::SeqCst) { Say::Taken } else { Say::HangUp });
-    let mut smscope = Smscope::new(folder.path())
-        .with("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", sink.endpoint())
-        .with("OTEL_METRICS_EXPORTER", "none")
-        .start();
+    let sink = Sink::start(move |_, _| if up.load(Ordering::SeqCst) { Reaction::Accept } else { Reaction::HangUp });
+    let launch = Launch::new()
+        .on_fixed_ports()
+        .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &sink.endpoint())
+        .env("OTEL_METRICS_EXPORTER", "none");
+    let smscope = launch.start();
     let progress = Progress::default();
     let mut dice = Dice::of(3);
-    let truth = std::thread::scope(|scope| {
-        let clients = start_clients(scope, &progress, &smscope, 3);
+    let (truth, smscope) = std::thread::scope(|scope| {
+        let mut smscope = smscope;
+        let clients = start_clients(scope, &progress, launch.webhooks(), 3);
         for _ in 0..ENDS {
             clients.until_acknowledged(50);
             std::thread::sleep(Duration::from_millis(dice.below(1500)));
             pod_is_up.store(false, Ordering::SeqCst);
             smscope.kill();
-            smscope.restart();
+            smscope = launch.start();
             std::thread::sleep(Duration::from_millis(300));
             pod_is_up.store(true, Ordering::SeqCst);
         }
-        clients.finish()
+        (clients.finish(), smscope)
     });
-    truth.is_kept_in(&smscope.database());
+    truth.is_kept_in(&launch.database());
     truth.is_scraped(&smscope.metrics());
     smscope.until_exported();
-    let mut arrived = sink.taken();
+    let mut arrived = sink.accepted();
     arrived.sort();
     arrived.dedup();
     assert_eq!(arrived, truth.messages().into_iter().collect::<Vec<_>>());

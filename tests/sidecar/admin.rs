@@ -9,8 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::certificates::Authority;
-use crate::support::{Answer, Client, HOOK, Launch, Smscope, TOKEN, post, receipt, request};
+use crate::support::certificates::Authority;
+use crate::support::{Client, HOOK, Launch, Response, Smscope, TOKEN, post, receipt, request};
 
 const ADMIN_TOKEN: &str = "0123456789abcdef-admin";
 
@@ -91,7 +91,7 @@ fn with_a_certificate_the_admin_listener_speaks_tls_alone() {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
-    let ask = |path: &str| -> Answer {
+    let ask = |path: &str| -> Response {
         let connection = ClientConnection::new(config.clone(), ServerName::try_from("localhost").unwrap()).unwrap();
         let socket = Client::socket(smscope.admin).unwrap();
         Client::over(StreamOwned::new(connection, socket)).ask(request("GET", path, &[], ""))
@@ -141,7 +141,7 @@ fn open_metrics_is_for_who_asks_and_shows_the_traces_that_were_recorded() {
         ("d", "ENROUTE", RECORDED),
     ] {
         let path = format!("{HOOK}?traceparent={trace}");
-        assert_eq!(smscope.ask(post(&path, receipt(message, status))).told(), "accepted", "{message}");
+        assert_eq!(smscope.ask(post(&path, receipt(message, status))).result(), "accepted", "{message}");
     }
     let asked = smscope.ask_admin("GET", "/metrics", &["accept: application/openmetrics-text; version=1.0.0"]);
     assert_eq!(asked.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));

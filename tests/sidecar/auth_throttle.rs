@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, HOOK, Smscope, TOKEN, eventually, request};
+use crate::support::{HOOK, Response, Smscope, TOKEN, eventually, request};
 
 /// Failures of an address before it is throttled, and those past that which count for another minute.
 const FREE: usize = 100;
@@ -10,7 +10,7 @@ const HELD: usize = 30;
 
 const WRONG: &str = "/hooks/smsmode/wrong-token-0123456789";
 
-fn guess(smscope: &Smscope, path: &str, headers: &[&str]) -> Answer {
+fn guess(smscope: &Smscope, path: &str, headers: &[&str]) -> Response {
     smscope.ask(request("GET", path, headers, ""))
 }
 
@@ -52,7 +52,7 @@ fn past_a_hundred_failures_an_answer_is_late_and_ends_its_connection_and_the_rig
     let mut client = smscope.client();
     for _ in 0..FREE {
         let answer = client.ask(request("GET", HOOK, &[], ""));
-        assert_eq!((&*answer.told(), answer.header("connection")), ("probe", None));
+        assert_eq!((&*answer.result(), answer.header("connection")), ("probe", None));
     }
     let unauthorized = smscope.metric("smscope_webhook_requests_total", &[("result", "unauthorized")]);
     assert_eq!(unauthorized, (FREE + HELD + 4) as f64);
@@ -71,7 +71,7 @@ fn a_second_secret_is_guessed_at_the_same_price() {
     go_on(&smscope, HOOK, "x-secret: wrong");
     let answer = guess(&smscope, HOOK, &["x-secret: wrong"]);
     assert_eq!((answer.status, answer.header("connection")), (401, Some("close")));
-    assert_eq!(guess(&smscope, HOOK, &["x-secret: right"]).told(), "probe");
+    assert_eq!(guess(&smscope, HOOK, &["x-secret: right"]).result(), "probe");
     // Another method is no guess.
     assert_eq!(smscope.ask(request("PUT", WRONG, &[], "")).header("connection"), None);
 }
@@ -91,6 +91,6 @@ fn failures_are_those_of_the_address_that_a_trusted_proxy_names_and_of_no_other(
         assert_ne!(closed(&["x-forwarded-for: 198.51.100.2"]), evades, "{what}");
         // What cannot be read is the proxy's own failure.
         assert_ne!(closed(&["x-forwarded-for: somebody"]), evades, "{what}");
-        assert!(!guess(&smscope, HOOK, &[]).told().contains(TOKEN));
+        assert!(!guess(&smscope, HOOK, &[]).result().contains(TOKEN));
     }
 }

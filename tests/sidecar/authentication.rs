@@ -1,6 +1,6 @@
 //! Authentication by token, address, channel and credentials, and the order of rejections.
 
-use crate::support::{Answer, HOOK, Launch, NUMBER, Smscope, TOKEN, post, receipt, request};
+use crate::support::{HOOK, Launch, NUMBER, Response, Smscope, TOKEN, post, receipt, request};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -105,7 +105,7 @@ fn an_address_off_the_list_is_refused_and_proxies_are_believed_when_trusted() {
         let answer = smscope.ask(request("GET", HOOK, headers, ""));
         assert_eq!(answer.status, expected, "{headers:?}");
         let told = if expected == 200 { "probe" } else { "address not allowed" };
-        assert_eq!(answer.told(), told, "{headers:?}");
+        assert_eq!(answer.result(), told, "{headers:?}");
     }
     assert_eq!(behind_a_proxy.requests("forbidden"), 5.0);
     assert_eq!(behind_a_proxy.requests("probe"), 2.0);
@@ -130,7 +130,7 @@ fn a_channel_off_the_list_is_refused_whole() {
         ("unrecognized, another's", unrecognized("theirs"), "channel not allowed"),
     ] {
         let answer = smscope.post(HOOK, body);
-        assert_eq!(answer.told(), expected, "{what}");
+        assert_eq!(answer.result(), expected, "{what}");
         assert_eq!(answer.status, if expected == "channel not allowed" { 403 } else { 200 }, "{what}");
     }
     assert_eq!(smscope.requests("forbidden"), 3.0);
@@ -153,7 +153,7 @@ fn the_header_secret_has_to_be_there_and_right() {
         let answer = smscope.ask(request("GET", HOOK, headers, ""));
         assert_eq!(answer.status, expected, "{headers:?}");
         assert_eq!(answer.header("www-authenticate"), None, "{headers:?}");
-        assert!(!answer.told().contains("s3cret"));
+        assert!(!answer.result().contains("s3cret"));
     }
     assert_eq!(smscope.requests("unauthorized"), 5.0);
 }
@@ -178,7 +178,7 @@ fn basic_credentials_are_asked_for_and_compared_whole() {
         assert_eq!(answer.status, expected, "{headers:?}");
         let challenge = (expected == 401).then_some("Basic realm=\"smscope\"");
         assert_eq!(answer.header("www-authenticate"), challenge, "{headers:?}");
-        answer.told();
+        answer.result();
     }
     assert_eq!(smscope.requests("unauthorized"), 6.0);
 }
@@ -199,7 +199,7 @@ enum Wrong {
 }
 
 /// Asks with a request in which everything is wrong that comes at `first` or after it.
-fn ask_wrongly(smscope: &Smscope, first: Wrong) -> Answer {
+fn ask_wrongly(smscope: &Smscope, first: Wrong) -> Response {
     let is = |wrong| first <= wrong && first != Wrong::Nothing;
     let method = if is(Wrong::Method) { "PUT" } else { "POST" };
     let source = if is(Wrong::Source) { "nobody" } else { "smsmode" };
@@ -218,7 +218,7 @@ fn ask_wrongly(smscope: &Smscope, first: Wrong) -> Answer {
     let head = request(method, &format!("/hooks/{source}/{token}"), &headers, "");
     let mut client = smscope.client();
     client.send([&head[..], body.as_bytes()].concat());
-    client.answer()
+    client.response()
 }
 
 #[test]
@@ -240,10 +240,10 @@ fn of_several_things_wrong_the_first_in_order_is_told() {
         (Wrong::Channel, 403, "channel not allowed"),
     ] {
         let answer = ask_wrongly(&smscope, first);
-        assert_eq!((answer.status, &*answer.told()), (status, told));
+        assert_eq!((answer.status, &*answer.result()), (status, told));
         assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0, "{told}");
     }
-    assert_eq!(ask_wrongly(&smscope, Wrong::Nothing).told(), "accepted");
+    assert_eq!(ask_wrongly(&smscope, Wrong::Nothing).result(), "accepted");
     for (source, result, count) in [
         ("unknown", "error", 1.0),
         ("unknown", "unauthorized", 1.0),
@@ -263,6 +263,6 @@ fn a_channel_off_the_list_is_told_before_that_nothing_can_be_kept() {
     let launch = Launch::new().file(&source("channel_ids = [\"ours\"]"));
     let smscope = launch.on_a_disk_that_may_fill_up().start();
     smscope.fill_disk();
-    assert_eq!(smscope.ask(post(HOOK, from_channel("m", "theirs"))).told(), "channel not allowed");
+    assert_eq!(smscope.ask(post(HOOK, from_channel("m", "theirs"))).result(), "channel not allowed");
     assert_eq!(smscope.ask(post(HOOK, from_channel("m", "ours"))).status, 503);
 }

@@ -1,31 +1,31 @@
 //! Backends, proxies and variables as they are found: what smscope makes of answers and surroundings that are not by the book.
 
 use crate::support::target::Target;
-use crate::support::{Collector, HOOK, Launch, Smscope, eventually, receipt};
+use crate::support::{HOOK, Launch, OtlpStub, Smscope, eventually, receipt};
 
 const UNEXPECTED: &str = "answers success in an unexpected form";
 
 /// With the default source, sending to `collector` by `settings` of `[otlp]`.
-fn sending(collector: &Collector, settings: &str) -> Smscope {
+fn sending(collector: &OtlpStub, settings: &str) -> Smscope {
     let toml = format!("[otlp]\nendpoint = \"{}\"\nmetric_interval = \"100ms\"\n{settings}", collector.url());
     Launch::new().file(&toml).start()
 }
 
 fn exported(smscope: &Smscope, signal: &str) -> f64 {
-    smscope.metrics().sum("smscope_export_records_total", &[("signal", signal)]).unwrap_or_default()
+    smscope.metrics().value("smscope_export_records_total", &[("signal", signal)]).unwrap_or_default()
 }
 
 #[test]
 fn a_success_in_words_counts_and_is_warned_of_once_for_each_signal() {
-    let collector = Collector::answering(200);
+    let collector = OtlpStub::answering(200);
     collector.say("text/plain", "OK");
     let smscope = sending(&collector, "");
     for message in 1..=3 {
         smscope.post(HOOK, receipt(&format!("m-{message}"), "DELIVERED"));
         eventually("it is exported", || exported(&smscope, "logs") == f64::from(message));
     }
-    let requests = collector.taken().len();
-    eventually("metrics are pushed again and again", || collector.taken().len() > requests + 3);
+    let requests = collector.count();
+    eventually("metrics are pushed again and again", || collector.count() > requests + 3);
     let said = smscope.stderr();
     let warnings: Vec<&str> = said.lines().filter(|line| line.contains(UNEXPECTED)).collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
@@ -42,7 +42,7 @@ fn a_web_page_holds_the_log_records_and_so_does_any_word_where_answers_are_read_
         ("", "text/plain", "\n<HTML>", "answered 200 but with a web page"),
         ("strict_answers = true", "text/plain", "OK", "answered 200 but not with an OTLP response"),
     ] {
-        let collector = Collector::answering(200);
+        let collector = OtlpStub::answering(200);
         collector.say(content_type, body);
         let smscope = sending(&collector, settings);
         smscope.post(HOOK, receipt("m-1", "DELIVERED"));
@@ -54,7 +54,7 @@ fn a_web_page_holds_the_log_records_and_so_does_any_word_where_answers_are_read_
 
 #[test]
 fn the_reason_of_a_backend_is_in_the_diagnostics_without_our_token() {
-    let collector = Collector::answering(400);
+    let collector = OtlpStub::answering(400);
     collector.say("text/plain", "entry too far behind for token s3cret-token\n\u{1}");
     let smscope = sending(&collector, "headers = { authorization = \"Bearer s3cret-token\" }");
     smscope.post(HOOK, receipt("m-1", "DELIVERED"));

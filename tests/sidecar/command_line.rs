@@ -218,7 +218,7 @@ fn url_makes_no_token_where_no_smscope_has_run_unless_it_is_told_to() {
     assert_eq!(launch.clone().args(&["url"]).run().stdout, made.stdout);
     let path = made.stdout.trim_end().split_once("127.0.0.1:0").unwrap().1.to_owned();
     let smscope = launch.start();
-    assert_eq!(smscope.post(&path, receipt("m", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(&path, receipt("m", "DELIVERED")).result(), "accepted");
     drop(smscope);
 
     // A source that has come to a store: its token can be made before the restart.
@@ -295,10 +295,10 @@ fn a_data_directory_has_one_user_at_a_time() {
         "smscope: data_dir = {data_dir:?}: another smscope is using it; expected a data directory of its own\n"
     );
     assert_eq!((&*second.stderr, &*second.stdout), (&*line, ""));
-    assert_eq!(first.post(HOOK, receipt("m", "DELIVERED")).told(), "accepted");
+    assert_eq!(first.post(HOOK, receipt("m", "DELIVERED")).result(), "accepted");
     let launch = first.launch.clone();
     drop(first);
-    assert_eq!(launch.start().ask(post(HOOK, receipt("m", "DELIVERED"))).told(), "duplicate", "free after a kill");
+    assert_eq!(launch.start().ask(post(HOOK, receipt("m", "DELIVERED"))).result(), "duplicate", "free after a kill");
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     if is_root {
         chown(&data_dir, Some(NOBODY), None).unwrap();
     }
-    assert_eq!(launch.start().post(HOOK, receipt("m", "DELIVERED")).told(), "accepted");
+    assert_eq!(launch.start().post(HOOK, receipt("m", "DELIVERED")).result(), "accepted");
 }
 
 #[test]
@@ -416,9 +416,8 @@ fn a_data_directory_that_is_mounted_read_only_is_said_to_be_so() {
         return;
     };
     let used = launch.start();
-    assert_eq!(used.post(HOOK, receipt("m", "DELIVERED")).told(), "accepted");
-    used.terminate();
-    used.end();
+    assert_eq!(used.post(HOOK, receipt("m", "DELIVERED")).result(), "accepted");
+    used.stop();
     let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$1\"";
     let output = Command::new(unshare)
         .args(["--mount", "sh", "-c", script])
@@ -444,7 +443,7 @@ fn in_a_volume_that_is_open_to_all_what_is_private_stays_so() {
     let smscope = launch.start();
     let url = launch.clone().args(&["url"]).run().stdout;
     let path = url.trim_end().split_once("127.0.0.1:0").unwrap().1.to_owned();
-    assert_eq!(smscope.ask(request("POST", &path, &[], receipt("m", "DELIVERED"))).told(), "accepted");
+    assert_eq!(smscope.ask(request("POST", &path, &[], receipt("m", "DELIVERED"))).result(), "accepted");
 
     let private = data_dir.join("private");
     assert_eq!(mode(&data_dir), 0o777, "left as it was");

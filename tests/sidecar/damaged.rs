@@ -9,9 +9,7 @@ use flate2::write::{DeflateEncoder, ZlibEncoder};
 use serde_json::{Value, json};
 
 use crate::support::smsmode::{API_KEY, Fault, SmsmodeApi};
-use crate::support::{
-    HOOK, Launch, NUMBER, Smscope, bytes_under, eventually, gzip, on_path, post, receipt, request, require_tool,
-};
+use crate::support::{HOOK, Launch, NUMBER, Smscope, bytes_under, eventually, gzip, post, program, receipt, request};
 
 fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
@@ -43,13 +41,13 @@ fn damaged_json_is_read_and_is_seen_to_be_damaged() {
         format!("{}\r\n\r\n{}\r\n", of("m8", "\\ude00"), receipt("m9", "UNDELIVERED")),
     ];
     for (at, body) in bodies.iter().enumerate() {
-        assert_eq!(smscope.post(HOOK, body).told(), "accepted", "{body:?}");
+        assert_eq!(smscope.post(HOOK, body).result(), "accepted", "{body:?}");
         assert_eq!(repaired(), at as f64 + 1.0, "{body:?}");
     }
     assert_eq!(smscope.metric("sms_messages_failed_total", &[("reason", "unknown")]), 9.0);
     let marked = || smscope.exported("events").iter().filter(|event| event["repaired"] == true).count();
     assert_eq!(marked(), 9);
-    assert_eq!(smscope.post(HOOK, receipt("whole", "UNDELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("whole", "UNDELIVERED")).result(), "accepted");
     assert_eq!(repaired(), bodies.len() as f64);
     assert_eq!((smscope.exported("events").len(), marked()), (10, 9));
 }
@@ -59,9 +57,9 @@ fn an_id_of_many_digits_is_one_id_as_a_number_and_as_a_text() {
     let smscope = Smscope::start();
     let as_text = receipt("12345678901234567890123", "DELIVERED");
     let as_number = as_text.replace("\"12345678901234567890123\"", "12345678901234567890123");
-    assert_eq!(smscope.post(HOOK, as_number).told(), "accepted");
-    assert_eq!(smscope.post(HOOK, as_text).told(), "duplicate");
-    assert_eq!(smscope.post(HOOK, receipt("12345678901234567890124", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, as_number).result(), "accepted");
+    assert_eq!(smscope.post(HOOK, as_text).result(), "duplicate");
+    assert_eq!(smscope.post(HOOK, receipt("12345678901234567890124", "DELIVERED")).result(), "accepted");
 }
 
 #[test]
@@ -113,11 +111,11 @@ fn labels_are_not_believed_and_wrappers_are_opened() {
     ];
     for (at, (what, request)) in requests.into_iter().enumerate() {
         let (receipt, legacy) = (receipt(&format!("m{at}"), "DELIVERED"), legacy(&format!("m{at}")));
-        assert_eq!(smscope.ask(request(&receipt, &legacy)).told(), "accepted", "{what}");
+        assert_eq!(smscope.ask(request(&receipt, &legacy)).result(), "accepted", "{what}");
         assert_eq!(smscope.metric("sms_messages_delivered_total", &[]), at as f64 + 1.0, "{what}");
     }
     let twice = quoted(&quoted(&receipt("twice", "DELIVERED")));
-    assert_eq!(smscope.post(HOOK, twice).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, twice).result(), "accepted");
     assert_eq!(smscope.metric("smscope_webhook_repaired_total", &[]), 0.0, "nothing of it was damaged");
 }
 
@@ -144,7 +142,7 @@ fn each_encoding_is_read_and_what_cannot_be_is_415() {
     .into_iter()
     .enumerate()
     {
-        assert_eq!(encode(headers, &packed).told(), "accepted", "{headers:?}");
+        assert_eq!(encode(headers, &packed).result(), "accepted", "{headers:?}");
         assert_eq!(smscope.newest_body().as_bytes(), body(&format!("e{at}")), "{headers:?}");
     }
     for (coding, packed) in [("compress", body("no")), ("gzip", zlib(&body("no"))), ("br", gzip(&body("no")))] {
@@ -154,7 +152,7 @@ fn each_encoding_is_read_and_what_cannot_be_is_415() {
             (415, Some("gzip, deflate, br, zstd")),
             "{coding}"
         );
-        assert!(answer.told().contains("expected gzip, deflate, br, zstd or identity"), "{coding}");
+        assert!(answer.result().contains("expected gzip, deflate, br, zstd or identity"), "{coding}");
     }
     assert_eq!(smscope.requests("error"), 3.0);
     assert_eq!(smscope.metric("smscope_store_events", &[]), 5.0);
@@ -180,11 +178,11 @@ fn batch(first: usize) -> String {
 fn the_answer_of_a_batch_of_a_thousand_is_registered_within_bounded_memory() {
     let smscope = Smscope::start();
     assert!(batch(0).len() > 600_000);
-    assert_eq!(smscope.post(HOOK, batch(0)).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, batch(0)).result(), "accepted");
     assert_eq!(smscope.metric("sms_messages_total", &[]), 1_000.0);
-    assert_eq!(smscope.post(HOOK, batch(0)).told(), "duplicate");
+    assert_eq!(smscope.post(HOOK, batch(0)).result(), "duplicate");
     let over = smscope.post(HOOK, " ".repeat((2 << 20) + 1));
-    assert_eq!((over.status, over.told().contains("http.max_body")), (413, true));
+    assert_eq!((over.status, over.result().contains("http.max_body")), (413, true));
     // Bodies of 2 MiB at once, each with nearly all the objects that are read at all.
     let heavy = format!("[{}0]{}", "{},".repeat(45_000), " ".repeat((2 << 20) - 140_000));
     std::thread::scope(|scope| {
@@ -195,12 +193,10 @@ fn the_answer_of_a_batch_of_a_thousand_is_registered_within_bounded_memory() {
             });
         }
     });
-    let status = fs::read_to_string(format!("/proc/{}/status", smscope.id())).unwrap();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    let most: usize = peak.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10;
-    assert!(most < 400 << 20, "{} MiB resident at most", most >> 20);
-    println!("{} MiB resident at most", most >> 20);
-    assert_eq!(smscope.post(HOOK, batch(1_000)).told(), "accepted");
+    let peak = smscope.peak_rss_kb() >> 10;
+    println!("{peak} MiB resident at most");
+    assert!(peak < 400, "{peak} MiB");
+    assert_eq!(smscope.post(HOOK, batch(1_000)).result(), "accepted");
 }
 
 /// How often it stands in the files of the data directory.
@@ -268,12 +264,10 @@ fn a_text_that_is_dropped_is_in_none_of_these_forms() {
     let smscope = Smscope::with("[privacy]\ntext = \"dropped\"");
     for (what, request) in of_a_person("m") {
         if what != "cut short" {
-            assert_eq!(smscope.ask(request).told(), "accepted", "{what}");
+            assert_eq!(smscope.ask(request).result(), "accepted", "{what}");
         }
     }
-    smscope.terminate();
-    let launch = smscope.launch.clone();
-    smscope.end();
+    let launch = smscope.stop();
     assert_eq!(found(&launch, "marked-text"), 0);
     assert!(found(&launch, "marked-reference") > 0, "what is no text is there");
 }
@@ -291,9 +285,7 @@ fn a_person_is_erased_from_each_of_these_forms() {
         assert_eq!(smscope.ask(request).status, 200, "{what}");
     }
     assert_eq!(smscope.metric("sms_messages_total", &[]), counted);
-    smscope.terminate();
-    let launch = smscope.launch.clone();
-    smscope.end();
+    let launch = smscope.stop();
     for mark in ["marked-text", "marked-reference", "33698765432", "0698765432", &encoded("marked-text")] {
         assert_eq!(found(&launch, mark), 0, "{mark}");
     }
@@ -312,15 +304,15 @@ fn one_damaged_message_of_the_providers_list_costs_only_itself() {
     stand_in.set_messages(vec![item("a", "r"), json!(17), item("b", "DAMAGE"), item("c", "r")]);
     stand_in.always_fail(Fault::Damaged("DAMAGE", "\\ud83d \n"));
     for id in ["a", "b", "c"] {
-        assert_eq!(smscope.post(HOOK, receipt(id, "ENROUTE")).told(), "accepted");
+        assert_eq!(smscope.post(HOOK, receipt(id, "ENROUTE")).result(), "accepted");
     }
     eventually("all are delivered", || smscope.metric("sms_messages_delivered_total", &[]) == 3.0);
-    assert_eq!(smscope.metrics().sum("smscope_reconcile_rounds_total", &[("result", "failed")]), Some(0.0));
+    assert_eq!(smscope.metrics().value("smscope_reconcile_rounds_total", &[("result", "failed")]), Some(0.0));
 }
 
 #[test]
 fn the_pipe_of_the_readme_registers_a_message_and_shows_a_failure() {
-    let Some(_) = require_tool("curl", on_path("curl"), "Debian has it in the package of that name") else { return };
+    let Some(_) = program("curl", "curl") else { return };
     let readme = fs::read_to_string("README.md").unwrap();
     let block = readme.split("### Register messages as pending").nth(1).unwrap();
     let block = block.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
@@ -339,8 +331,7 @@ fn the_pipe_of_the_readme_registers_a_message_and_shows_a_failure() {
     let (success, told, error) = run("wr0ng-key");
     assert!(!success && error.contains("401"), "{told}{error}");
     assert_eq!(smscope.metric("smscope_store_events", &[]), 1.0, "an error is not registered");
-    smscope.terminate();
-    smscope.end();
+    smscope.stop();
     let (success, _, error) = run(API_KEY);
     assert!(!success && !error.is_empty(), "{error}");
 }

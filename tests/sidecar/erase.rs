@@ -6,9 +6,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::support::{
-    Answer, Collector, Ended, HOOK, Launch, Smscope, bytes_under, eventually, on_a_terminal, request, traces,
-};
+use crate::support::{Ended, HOOK, Launch, OtlpStub, Response, Smscope, bytes_under, on_a_terminal, request, traces};
 use serde_json::{Value, json};
 
 /// The person who is erased, and what only they said or were told.
@@ -73,9 +71,9 @@ fn webhooks_of_others() -> Vec<(&'static str, String, String)> {
 
 fn send(smscope: &Smscope, (method, query, body): &(&'static str, String, String)) -> String {
     let headers: &[&str] = if body.starts_with(['{', '[']) { &["content-type: application/json"] } else { &[] };
-    let answer: Answer = smscope.ask(request(method, &format!("{HOOK}{query}"), headers, body));
+    let answer: Response = smscope.ask(request(method, &format!("{HOOK}{query}"), headers, body));
     assert_eq!(answer.status, 200, "{answer:?}");
-    answer.told()
+    answer.result()
 }
 
 /// All sent, among so many messages of others, which change their states, that rows move between pages.
@@ -83,7 +81,7 @@ fn filled(smscope: &Smscope) {
     let mut client = smscope.client();
     let mut say = |id: &str, status: &str| {
         let body = receipt(id, OTHER, status, "kept").to_string();
-        client.ask(crate::support::post(HOOK, body)).told();
+        client.ask(crate::support::post(HOOK, body)).result();
     };
     (0..60).for_each(|n| say(&format!("before{n}"), "ENROUTE"));
     for webhook in webhooks().iter().chain(&webhooks_of_others()) {
@@ -191,9 +189,7 @@ fn nothing_of_a_person_is_left_while_smscope_serves_nor_after_a_restart() {
         nothing_is_left(&smscope.launch);
     };
     again(&smscope);
-    smscope.terminate();
-    let launch = smscope.launch.clone();
-    smscope.end();
+    let launch = smscope.stop();
     nothing_is_left(&launch);
     let smscope = launch.start();
     again(&smscope);
@@ -204,8 +200,8 @@ fn what_comes_later_of_an_erased_message_counts_and_says_nothing_of_the_person()
     let smscope = Smscope::start();
     filled(&smscope);
     erased(&smscope.launch, "0698765432");
-    let delivered = |smscope: &Smscope| smscope.metrics().sum("sms_messages_delivered_total", &[]).unwrap();
-    let messages = |smscope: &Smscope| smscope.metrics().sum("sms_messages_total", &[]).unwrap();
+    let delivered = |smscope: &Smscope| smscope.metrics().value("sms_messages_delivered_total", &[]).unwrap();
+    let messages = |smscope: &Smscope| smscope.metrics().value("sms_messages_total", &[]).unwrap();
     let (before, all) = (delivered(&smscope), messages(&smscope));
     let post = |body: Value| ("POST", String::new(), body.to_string());
     for later in [
@@ -232,9 +228,7 @@ fn what_comes_later_of_an_erased_message_counts_and_says_nothing_of_the_person()
     let kinds: i64 =
         smscope.stored("SELECT count(*) FROM events WHERE event ->> '$.erased' AND kind = 'message.delivered'");
     assert!(kinds >= 4, "{kinds}");
-    smscope.terminate();
-    let launch = smscope.launch.clone();
-    smscope.end();
+    let launch = smscope.stop();
     nothing_is_left(&launch);
 }
 
@@ -249,9 +243,9 @@ fn what_waits_for_a_collector_is_erased_too() {
         .start();
     filled(&smscope);
     erased(&smscope.launch, NUMBER);
-    let collector = Collector::on(listener, 200);
-    eventually("all is exported", || smscope.metric("smscope_export_backlog_records", &[("signal", "logs")]) == 0.0);
-    let taken = collector.taken().concat();
+    let collector = OtlpStub::on(listener, 200);
+    smscope.until_exported();
+    let taken = collector.bytes();
     assert!(!traces(&taken, OTHER).is_empty(), "what is not erased is exported");
     for secret in SECRETS {
         assert_eq!(traces(&taken, secret), [""; 0]);
@@ -263,9 +257,7 @@ fn without_a_running_smscope_the_command_does_it_itself() {
     let smscope = Smscope::start();
     filled(&smscope);
     let before = counts(&smscope);
-    smscope.terminate();
-    let launch = smscope.launch.clone();
-    smscope.end();
+    let launch = smscope.stop();
     // Whatever is configured for the export: an erasure must not move its place.
     let said = erased(&launch, "06.98.76.54.32");
     assert!(said.starts_with("erased: number, text, request and reference, of messages: 6, of events: "), "{said}");
@@ -281,18 +273,17 @@ fn without_a_running_smscope_the_command_does_it_itself() {
 
 #[test]
 fn an_erasure_leaves_the_place_of_the_export_where_it_is() {
-    let collector = Collector::answering(503);
+    let collector = OtlpStub::answering(503);
     let launch = Launch::new().env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &format!("{}/v1/logs", collector.url()));
     let smscope = launch.start();
     filled(&smscope);
-    smscope.terminate();
-    smscope.end();
+    smscope.stop();
     // In an environment that knows nothing of the collector.
     erased(&launch.clone().env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", ""), NUMBER);
     collector.answer(200);
     let smscope = launch.start();
-    eventually("all is exported", || smscope.metric("smscope_export_backlog_records", &[("signal", "logs")]) == 0.0);
-    assert!(!traces(&collector.taken().concat(), "before59").is_empty());
+    smscope.until_exported();
+    assert!(!traces(&collector.bytes(), "before59").is_empty());
 }
 
 #[test]
@@ -304,7 +295,7 @@ fn webhooks_are_taken_all_the_while() {
     let mut sent = 0;
     while !erasing.is_finished() {
         let body = receipt(&format!("meanwhile{sent}"), OTHER, "DELIVERED", "kept").to_string();
-        assert_eq!(smscope.post(HOOK, body).told(), "accepted");
+        assert_eq!(smscope.post(HOOK, body).result(), "accepted");
         sent += 1;
     }
     erasing.join().unwrap();

@@ -1,12 +1,10 @@
 //! `smscope events` and `smscope hash`: what support asks the journal, beside a running smscope and without one.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Ended, HOOK, Launch, NUMBER, Smscope};
+use crate::support::{Ended, HOOK, Launch, NUMBER, Smscope, eventually};
 
 fn post(smscope: &Smscope, body: &Value) {
     assert_eq!(smscope.post(HOOK, body.to_string()).status, 200, "{body}");
@@ -80,9 +78,7 @@ fn events_are_found_by_what_is_known_of_them() {
     for (arguments, expected) in cases {
         assert_eq!(found(&smscope.launch, arguments), *expected, "{arguments:?}");
     }
-    let launch = smscope.launch.clone();
-    smscope.terminate();
-    smscope.end();
+    let launch = smscope.stop();
     assert_eq!(found(&launch, &["--message-id", "b"]), [spam], "without a running smscope");
 }
 
@@ -115,31 +111,26 @@ fn a_person_is_shown_as_the_privacy_settings_say() {
 fn what_arrives_is_followed() {
     let smscope = Smscope::start();
     filled(&smscope);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_smscope"))
-        .args(["events", "--follow", "--json", "--kind", "failed", "--limit", "1"])
-        .env_clear()
-        .env("SMSCOPE_DATA_DIR", smscope.launch.data_dir())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap()["message_id"].clone();
-    assert_eq!(next(), "c", "the newest that there is");
+    let follow = ["events", "--follow", "--json", "--kind", "failed", "--limit", "1"];
+    let following = smscope.launch.clone().args(&follow).spawn();
+    let ids = || -> Vec<String> {
+        let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["message_id"].as_str().unwrap().to_owned();
+        following.stdout().lines().map(id).collect()
+    };
+    eventually("the newest that there is", || ids() == ["c"]);
     post(&smscope, &receipt("d", NUMBER, &json!({"value": "DELIVERED"})));
     post(&smscope, &receipt("e", NUMBER, &json!({"value": "UNDELIVERED"})));
-    assert_eq!(next(), "e");
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    eventually("the one that arrives", || ids() == ["c", "e"]);
+    following.signal("INT");
+    assert_eq!(following.end().code, Some(0));
 }
 
 #[test]
 fn the_newest_of_a_long_history_are_there_at_once() {
     let smscope = Smscope::start();
     filled(&smscope);
-    let launch = smscope.launch.clone();
-    smscope.terminate();
-    smscope.end();
-    let path = launch.data_dir().join("private/smscope.db");
+    let launch = smscope.stop();
+    let path = launch.database();
     let database = rusqlite::Connection::open(&path).unwrap();
     database
         .execute_batch(

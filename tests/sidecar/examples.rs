@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Answer, Launch, NUMBER, Smscope, receipt, request};
+use crate::support::{Launch, NUMBER, Response, Smscope, receipt, request};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
@@ -65,7 +65,7 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
 }
 
-fn posted(smscope: &Smscope, path: &str, headers: &[&str], body: &str) -> Answer {
+fn posted(smscope: &Smscope, path: &str, headers: &[&str], body: &str) -> Response {
     let headers = [&["content-type: application/json"], headers].concat();
     smscope.ask(request("POST", path, &headers, body))
 }
@@ -78,7 +78,7 @@ fn the_minimal_one_takes_a_receipt_with_the_token_that_it_makes() {
     let smscope = example.started();
     let [(base, path)] = &example.urls()[..] else { panic!("one URL") };
     assert_eq!(base, "https://sms.example.com");
-    assert_eq!(posted(&smscope, path, &[], &receipt("m", "DELIVERED")).told(), "accepted");
+    assert_eq!(posted(&smscope, path, &[], &receipt("m", "DELIVERED")).result(), "accepted");
     assert_eq!(smscope.metric("sms_messages_delivered_total", &[("source", "smsmode")]), 1.0);
 }
 
@@ -101,7 +101,7 @@ fn behind_a_proxy_the_caller_that_the_proxy_names_is_let_in_and_no_other() {
     assert_eq!(status(&["x-forwarded-for: 203.0.113.9", &basic]), 403);
     assert_eq!(status(&["x-forwarded-for: 192.0.2.9"]), 401);
     let answer = posted(&smscope, &path, &["x-forwarded-for: 192.0.2.9", &basic], &body);
-    assert_eq!(answer.told(), "accepted");
+    assert_eq!(answer.result(), "accepted");
 }
 
 #[test]
@@ -119,14 +119,14 @@ fn each_of_two_accounts_has_its_tokens_and_its_own_rules() {
     assert_eq!(paths, [hook("otp", tokens[0]), hook("otp", tokens[1]), hook("marketing-be", tokens[2])]);
 
     for (id, path) in ["a", "b", "c"].iter().zip(&paths) {
-        assert_eq!(posted(&smscope, path, &[], &receipt(id, "DELIVERED")).told(), "accepted", "{path}");
+        assert_eq!(posted(&smscope, path, &[], &receipt(id, "DELIVERED")).result(), "accepted", "{path}");
     }
     assert_eq!(posted(&smscope, &hook("marketing-be", tokens[0]), &[], "{}").status, 404, "another account's token");
     let from_elsewhere = format!(
         r#"{{"messageId":"d","channel":{{"channelId":"another"}},"status":{{"value":"DELIVERED"}},"recipient":{{"to":"{NUMBER}"}}}}"#
     );
     assert_eq!(posted(&smscope, &paths[0], &[], &from_elsewhere).status, 403, "a channel that is not on the list");
-    assert_eq!(posted(&smscope, &paths[2], &[], &from_elsewhere).told(), "accepted");
+    assert_eq!(posted(&smscope, &paths[2], &[], &from_elsewhere).result(), "accepted");
 }
 
 #[test]

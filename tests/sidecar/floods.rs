@@ -7,7 +7,7 @@ const FLOODED: &str = "smscope_recipients_flooded_total";
 fn send(smscope: &Smscope, messages: std::ops::Range<usize>) {
     for n in messages {
         for status in ["ENROUTE", "DELIVERED"] {
-            assert_eq!(smscope.post(HOOK, receipt(&format!("m{n}"), status)).told(), "accepted");
+            assert_eq!(smscope.post(HOOK, receipt(&format!("m{n}"), status)).result(), "accepted");
         }
     }
 }
@@ -21,5 +21,5 @@ fn a_recipient_counts_each_time_it_has_the_configured_number_of_messages() {
     assert_eq!(flooded(), 0.0, "receipts are no messages");
     send(&smscope, 4..10);
     assert_eq!(flooded(), 2.0);
-    assert_eq!(smscope.post(HOOK, receipt("m1", "DELIVERED")).told(), "duplicate");
+    assert_eq!(smscope.post(HOOK, receipt("m1", "DELIVERED")).result(), "duplicate");
 }

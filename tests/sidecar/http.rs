@@ -1,6 +1,6 @@
 //! HTTP as such: how requests arrive, how large they may be, and what an answer looks like.
 
-use crate::support::{Answer, Client, HOOK, Smscope, TOKEN, gzip, post, receipt, request};
+use crate::support::{Client, HOOK, Response, Smscope, TOKEN, gzip, post, receipt, request};
 
 /// What 413 says.
 const TOO_LARGE: &str = "body too large, the limit is the setting http.max_body";
@@ -38,10 +38,10 @@ fn one_connection_takes_one_request_after_another() {
     let smscope = Smscope::start();
     let mut client = smscope.client();
     for message in ["one", "two", "three"] {
-        assert_eq!(client.ask(post(HOOK, receipt(message, "DELIVERED"))).told(), "accepted", "{message}");
+        assert_eq!(client.ask(post(HOOK, receipt(message, "DELIVERED"))).result(), "accepted", "{message}");
     }
     let last = client.ask(request("GET", HOOK, &["connection: close"], ""));
-    assert_eq!(last.told(), "probe");
+    assert_eq!(last.result(), "probe");
     assert!(client.rest().is_empty(), "closed as asked");
 }
 
@@ -61,7 +61,7 @@ fn requests_written_at_once_are_answered_in_their_order() {
     ];
     client.send(requests.iter().flat_map(|(request, _)| request.clone()).collect::<Vec<u8>>());
     for (at, (_, expected)) in requests.iter().enumerate() {
-        assert_eq!(client.answer().told(), *expected, "answer {at}");
+        assert_eq!(client.response().result(), *expected, "answer {at}");
     }
 }
 
@@ -72,7 +72,7 @@ fn a_request_may_arrive_byte_by_byte() {
     for byte in post(HOOK, receipt("slow", "DELIVERED")) {
         client.send([byte]);
     }
-    assert_eq!(client.answer().told(), "accepted");
+    assert_eq!(client.response().result(), "accepted");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_body_is_kept_decoded_however_it_was_sent() {
     ];
     for (at, (how, send)) in sends.into_iter().enumerate() {
         let body = receipt(&format!("message-{at}"), "DELIVERED");
-        assert_eq!(smscope.ask(send(body.as_bytes())).told(), "accepted", "{how}");
+        assert_eq!(smscope.ask(send(body.as_bytes())).result(), "accepted", "{how}");
         assert_eq!(smscope.newest_body(), body, "{how}");
     }
 }
@@ -118,7 +118,7 @@ fn what_is_not_the_gzip_that_it_says_is_refused_unless_it_is_plain() {
     }
     assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0, "the provider sends it again");
     let plain = receipt("plain", "DELIVERED");
-    assert_eq!(smscope.ask(request("POST", HOOK, &["content-encoding: gzip"], &plain)).told(), "accepted");
+    assert_eq!(smscope.ask(request("POST", HOOK, &["content-encoding: gzip"], &plain)).result(), "accepted");
 }
 
 #[test]
@@ -132,11 +132,11 @@ fn expect_100_continue_is_answered_before_the_body_and_only_to_who_may_enter() {
     client.send(head(HOOK));
     assert_eq!(client.head().status, 100);
     client.send(&body);
-    assert_eq!(client.answer().told(), "accepted");
+    assert_eq!(client.response().result(), "accepted");
 
     let mut stranger = smscope.client();
     stranger.send(head("/hooks/smsmode/wrong"));
-    assert_eq!(stranger.answer().status, 404);
+    assert_eq!(stranger.response().status, 404);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_body_at_the_limit_is_taken_and_one_byte_more_is_not() {
     ] {
         let mut client = smscope.client();
         let answer = client.ask(request);
-        assert_eq!(answer.told(), expected, "{what}");
+        assert_eq!(answer.result(), expected, "{what}");
         assert_eq!(answer.status, if expected == TOO_LARGE { 413 } else { 200 }, "{what}");
         if answer.status == 413 {
             assert!(client.rest().is_empty(), "closed, since the rest of the body is not read: {what}");
@@ -172,7 +172,7 @@ fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
     let smscope = with_limit();
     for length in [LIMIT + 1, usize::MAX / 2] {
         let head = format!("POST {HOOK} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
-        assert_eq!(smscope.ask(head).told(), TOO_LARGE, "{length}");
+        assert_eq!(smscope.ask(head).result(), TOO_LARGE, "{length}");
     }
 }
 
@@ -183,8 +183,8 @@ fn the_body_of_a_stranger_is_not_waited_for() {
         for length in ["content-length: 1000", "content-length: 100000000000", "transfer-encoding: chunked"] {
             let mut client = smscope.client();
             client.send(format!("POST {path} HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n"));
-            let answer = client.answer();
-            assert_eq!((answer.status, &*answer.told()), (404, "not found"), "{path} {length}");
+            let answer = client.response();
+            assert_eq!((answer.status, &*answer.result()), (404, "not found"), "{path} {length}");
             assert!(client.rest().is_empty(), "closed: {path} {length}");
         }
     }
@@ -195,7 +195,7 @@ fn an_unknown_source_and_a_wrong_token_are_answered_alike_to_the_byte() {
     let smscope = Smscope::start();
     let answer = |path: &str| smscope.post(path, receipt("m", "DELIVERED")).dateless();
     let wrong_token = answer("/hooks/smsmode/wr0ng-of-the-tests");
-    assert_eq!((wrong_token.status, &*wrong_token.told()), (404, "not found"));
+    assert_eq!((wrong_token.status, &*wrong_token.result()), (404, "not found"));
     for path in [
         "/hooks/nobody/t0ken-of-the-tests",
         "/hooks/smsmode/",
@@ -222,7 +222,7 @@ fn methods_other_than_get_head_and_post_are_refused_and_counted() {
         let answer = smscope.ask(request(method, HOOK, &[], "{}"));
         assert_eq!(answer.status, 405, "{method}");
         assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"), "{method}");
-        assert_eq!(answer.told(), "method not allowed, expected GET or POST", "{method}");
+        assert_eq!(answer.result(), "method not allowed, expected GET or POST", "{method}");
     }
     assert_eq!(smscope.requests("error"), 6.0);
     assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
@@ -241,7 +241,7 @@ fn head_is_answered_like_get_without_the_body_on_every_path_of_both_listeners() 
             let head = client.head();
             assert!(client.rest().is_empty(), "{path}");
             assert_eq!(head.status, get.status, "{path}");
-            let kinds = |answer: &Answer| {
+            let kinds = |answer: &Response| {
                 ["content-type", "cache-control", "allow"].map(|name| answer.header(name).map(str::to_owned))
             };
             assert_eq!(kinds(&head), kinds(&get), "{path}");
@@ -257,7 +257,7 @@ fn head_is_answered_like_get_without_the_body_on_every_path_of_both_listeners() 
 #[test]
 fn a_slash_too_many_leads_to_the_same_place() {
     let smscope = Smscope::start();
-    let hook = |path: String| smscope.post(&path, receipt("m", "DELIVERED")).told();
+    let hook = |path: String| smscope.post(&path, receipt("m", "DELIVERED")).result();
     assert_eq!(hook(HOOK.to_owned()), "accepted");
     for path in [
         format!("/{HOOK}"),
@@ -280,7 +280,7 @@ fn a_client_that_has_finished_sending_is_still_answered() {
     let mut client = smscope.client();
     client.send(post(HOOK, receipt("half-closed", "DELIVERED")));
     client.finish_sending();
-    assert_eq!(client.answer().told(), "accepted");
+    assert_eq!(client.response().result(), "accepted");
     assert!(client.rest().is_empty());
 }
 
@@ -308,14 +308,14 @@ fn a_body_that_breaks_off_is_an_error_and_leaves_nothing() {
     client.rest();
     crate::support::eventually("both are counted", || smscope.requests("error") == 2.0);
     assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
-    assert_eq!(smscope.post(HOOK, receipt("whole", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("whole", "DELIVERED")).result(), "accepted");
 }
 
 #[test]
 fn what_is_not_http_ends_its_connection_and_harms_no_other() {
     let smscope = Smscope::start();
     let mut other = smscope.client();
-    assert_eq!(other.ask(request("GET", HOOK, &[], "")).told(), "probe");
+    assert_eq!(other.ask(request("GET", HOOK, &[], "")).result(), "probe");
     let long_header = format!("GET {HOOK} HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(64 << 10));
     let many_headers = format!("GET {HOOK} HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(200));
     let long_target = format!("GET {HOOK}?{} HTTP/1.1\r\n\r\n", "x".repeat(64 << 10));
@@ -337,6 +337,6 @@ fn what_is_not_http_ends_its_connection_and_harms_no_other() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
         assert!(!answer.contains(TOKEN), "{answer}");
     }
-    assert_eq!(other.ask(request("GET", HOOK, &[], "")).told(), "probe");
+    assert_eq!(other.ask(request("GET", HOOK, &[], "")).result(), "probe");
     assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::support::{Client, Collector, Launch, Smscope, bytes_under, eventually, request, traces};
+use crate::support::{Client, Launch, OtlpStub, Smscope, bytes_under, eventually, request, traces};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "marked-token-0123456789abcdef";
@@ -93,7 +93,7 @@ fn clean(what: &str, bytes: &[u8]) {
     assert!(found.is_empty(), "{what} has {found:?}: {}", String::from_utf8_lossy(bytes));
 }
 
-fn launch(collector: &Collector) -> Launch {
+fn launch(collector: &OtlpStub) -> Launch {
     Launch::without_token()
         .env("SMSCOPE_TOKEN", TOKEN)
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())
@@ -107,18 +107,9 @@ fn command_line(smscope: &Smscope) -> Vec<u8> {
     fs::read(format!("/proc/{}/cmdline", smscope.id())).unwrap()
 }
 
-/// Bodies of what was exported: the head has the collector's token, which is for it.
-fn exported(collector: &Collector) -> Vec<u8> {
-    let body = |request: Vec<u8>| {
-        let head = String::from_utf8_lossy(&request).find("\r\n\r\n").unwrap();
-        request[head + 4..].to_vec()
-    };
-    collector.taken().into_iter().flat_map(body).collect()
-}
-
 #[test]
 fn nothing_personal_and_no_token_leaves_in_any_form_by_any_way() {
-    let collector = Collector::answering(500);
+    let collector = OtlpStub::answering(500);
     let launch = launch(&collector).on_a_disk_that_may_fill_up();
     clean("check", launch.clone().args(&["check"]).run().stdout.as_bytes());
     let smscope = launch.start();
@@ -135,9 +126,9 @@ fn nothing_personal_and_no_token_leaves_in_any_form_by_any_way() {
     smscope.free_disk();
     eventually("it writes again", || smscope.ask_admin("GET", "/readyz", &[]).status == 200);
     collector.answer(200);
-    eventually("all is exported", || smscope.metric("smscope_export_backlog_records", &[("signal", "logs")]) == 0.0);
+    smscope.until_exported();
 
-    let otlp = exported(&collector);
+    let otlp = collector.bodies();
     assert!(otlp.len() > 5_000 && String::from_utf8_lossy(&otlp).contains("sms.recipient.hash"));
     clean("what is exported", &otlp);
     for path in ["/metrics", "/", "/livez", "/readyz", &format!("/{TOKEN}/{NUMBER}")] {
@@ -152,8 +143,7 @@ fn nothing_personal_and_no_token_leaves_in_any_form_by_any_way() {
         let ended = launch.clone().args(arguments).run();
         clean(&format!("{arguments:?}"), format!("{ended:?}").as_bytes());
     }
-    smscope.terminate();
-    let ended = smscope.end();
+    let ended = smscope.process.terminate();
     assert!(ended.stderr.contains("\"level\":\"TRACE\""), "{}", ended.stderr);
     clean("standard output", ended.stdout.as_bytes());
     clean("the diagnostics", ended.stderr.as_bytes());
@@ -166,12 +156,12 @@ fn nothing_personal_and_no_token_leaves_in_any_form_by_any_way() {
 /// That the search finds what is there.
 #[test]
 fn what_is_asked_for_is_found_where_it_was_asked_for() {
-    let collector = Collector::answering(200);
+    let collector = OtlpStub::answering(200);
     let toml = "[privacy]\nrecipient = \"plain\"\ntext = \"exported\"\n";
     let smscope = launch(&collector).file(toml).start();
     send_everything(&smscope);
-    eventually("all is exported", || smscope.metric("smscope_export_backlog_records", &[("signal", "logs")]) == 0.0);
-    let otlp = exported(&collector);
+    smscope.until_exported();
+    let otlp = collector.bodies();
     for asked in [NUMBER, LEGACY_NUMBER, REPLY_NUMBER, "marked-text", "marked-reply", "marked-legacy-reply"] {
         assert!(!traces(&otlp, asked).is_empty(), "{asked}");
     }
@@ -192,7 +182,7 @@ fn what_is_asked_for_is_found_where_it_was_asked_for() {
 
 #[test]
 fn each_source_has_a_privacy_of_its_own() {
-    let collector = Collector::answering(200);
+    let collector = OtlpStub::answering(200);
     let source = |name: &str, rest: &str| format!("[[source]]\nname = \"{name}\"\ntokens = [\"{TOKEN}\"]\n{rest}\n");
     let toml = source("silent", "recipient = \"hashed\"\ntext = \"dropped\"")
         + &source("smsmode", "")
@@ -205,20 +195,20 @@ fn each_source_has_a_privacy_of_its_own() {
     for (source, number) in &numbers {
         let mut receipt = receipt(source, number, "DELIVERED");
         receipt["body"]["text"] = format!("marked-text of {source}").into();
-        assert_eq!(smscope.post(&format!("/hooks/{source}/{TOKEN}"), receipt.to_string()).told(), "accepted");
-        assert_eq!(smscope.post(&format!("/hooks/{source}/{TOKEN}"), receipt.to_string()).told(), "duplicate");
+        assert_eq!(smscope.post(&format!("/hooks/{source}/{TOKEN}"), receipt.to_string()).result(), "accepted");
+        assert_eq!(smscope.post(&format!("/hooks/{source}/{TOKEN}"), receipt.to_string()).result(), "duplicate");
         let reply = format!("numero=36111&emetteur={number}&message=marked-reply+of+{source}&responseID=1");
         assert_eq!(
-            smscope.ask(request("GET", &format!("/hooks/{source}/{TOKEN}?{reply}"), &[], "")).told(),
+            smscope.ask(request("GET", &format!("/hooks/{source}/{TOKEN}?{reply}"), &[], "")).result(),
             "accepted"
         );
         assert_eq!(
-            smscope.ask(request("GET", &format!("/hooks/{source}/{TOKEN}?{reply}"), &[], "")).told(),
+            smscope.ask(request("GET", &format!("/hooks/{source}/{TOKEN}?{reply}"), &[], "")).result(),
             "duplicate"
         );
     }
-    eventually("all is exported", || smscope.metric("smscope_export_backlog_records", &[("signal", "logs")]) == 0.0);
-    let otlp = exported(&collector);
+    smscope.until_exported();
+    let otlp = collector.bodies();
     let text = String::from_utf8_lossy(&otlp);
     assert!(traces(&otlp, DROPPED_NUMBER).is_empty() && !text.contains("+336•••••098"), "hashed: no digit of it");
     assert!(traces(&otlp, NUMBER).is_empty() && text.contains("+336•••••432"), "masked");
@@ -239,21 +229,20 @@ fn each_source_has_a_privacy_of_its_own() {
 
 #[test]
 fn a_new_hash_key_makes_new_hashes_and_a_kept_one_the_same() {
-    let collector = Collector::answering(200);
+    let collector = OtlpStub::answering(200);
     let launch = Launch::new().env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &format!("{}/v1/logs", collector.url()));
     let mut hashes = Vec::new();
     for (round, new_key) in [false, false, true].into_iter().enumerate() {
         if new_key {
             fs::remove_file(launch.data_dir().join("private/hash-key")).unwrap();
         }
-        let before = collector.taken().len();
+        let before = collector.count();
         let smscope = launch.start();
         let body = crate::support::receipt(&format!("m{round}"), "DELIVERED");
         smscope.post(crate::support::HOOK, body);
-        eventually("it is exported", || collector.taken().len() > before);
-        smscope.terminate();
-        smscope.end();
-        let sent = collector.taken().concat();
+        eventually("it is exported", || collector.count() > before);
+        smscope.stop();
+        let sent = collector.bytes();
         let sent = String::from_utf8_lossy(&sent);
         let (_, after) = sent.rsplit_once("sms.recipient.hash").unwrap();
         let hash: String = after.chars().skip_while(|c| !c.is_ascii_hexdigit()).take(32).collect();

@@ -1,9 +1,6 @@
 //! Black-box tests of the real binary, one module per subject. They are one program because they share their harness: it is
 //! compiled and linked once.
 
-#[path = "../support/certificates.rs"]
-#[allow(dead_code, reason = "these tests use a part of it")]
-mod certificates;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -12,14 +12,13 @@ fn diagnostics_on_a_pipe_are_json_one_object_a_line_and_none_a_webhook() {
     let before = smscope.stderr().lines().count();
     let mut client = smscope.client();
     for n in 0..50 {
-        assert_eq!(client.ask(post(HOOK, receipt(&format!("m{n}"), "DELIVERED"))).told(), "accepted");
-        client.ask(post("/hooks/smsmode/wrong", "{}")).told();
-        client.ask(post(HOOK, format!("junk {n}"))).told();
+        assert_eq!(client.ask(post(HOOK, receipt(&format!("m{n}"), "DELIVERED"))).result(), "accepted");
+        client.ask(post("/hooks/smsmode/wrong", "{}")).result();
+        client.ask(post(HOOK, format!("junk {n}"))).result();
         smscope.client().send("garbage\r\n\r\n");
     }
     assert_eq!(smscope.stderr().lines().count(), before, "{}", smscope.stderr());
-    smscope.terminate();
-    let ended = smscope.end();
+    let ended = smscope.process.terminate();
     let lines: Vec<Value> = ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for line in &lines {
         for field in ["timestamp", "level", "message", "target"] {
@@ -42,14 +41,14 @@ fn the_level_of_the_diagnostics_is_what_rust_log_says() {
 fn provoke(smscope: &Smscope, authorization: &str) {
     let headers = [authorization, "x-hook-secret: header-s3cret"];
     let ask = |method: &str, target: &str, body: &[u8]| smscope.ask(request(method, target, &headers, body));
-    assert_eq!(ask("POST", HOOK, receipt("m", "DELIVERED").as_bytes()).told(), "accepted");
+    assert_eq!(ask("POST", HOOK, receipt("m", "DELIVERED").as_bytes()).result(), "accepted");
     assert_eq!(ask("POST", HOOK, &vec![b' '; 2000]).status, 413);
-    assert_eq!(ask("POST", HOOK, b"junk").told(), "unrecognized");
+    assert_eq!(ask("POST", HOOK, b"junk").result(), "unrecognized");
     assert_eq!(ask("PUT", HOOK, b"").status, 405);
     assert_eq!(ask("GET", &format!("{HOOK}/a/b/c"), b"").status, 404);
     assert_eq!(ask("GET", &format!("/elsewhere/{TOKEN}"), b"").status, 404);
     assert_eq!(smscope.ask(request("GET", HOOK, &[], "")).status, 401);
-    assert_eq!(smscope.ask(request("POST", HOOK, &headers, "")).told(), "probe");
+    assert_eq!(smscope.ask(request("POST", HOOK, &headers, "")).result(), "probe");
     let bad_gzip = [&headers[..], &["content-encoding: gzip"]].concat();
     assert_eq!(smscope.ask(request("POST", HOOK, &bad_gzip, &gzip(b"{}")[..5])).status, 415);
     for broken in [
@@ -88,8 +87,7 @@ fn no_secret_shows_anywhere_even_when_all_that_libraries_have_to_say_is_asked_fo
         });
         let seen_by_scrape = smscope.metrics().text;
         let page = smscope.ask_admin("GET", "/", &[]);
-        smscope.terminate();
-        let ended = smscope.end();
+        let ended = smscope.process.terminate();
         assert!(ended.stderr.contains("\"level\":\"DEBUG\""), "there was something to look at: {}", ended.stderr);
         for secret in [TOKEN, "header-s3cret", "p4ssword", &basic, "0tlp-s3cret", "query-s3cret", NUMBER] {
             for (place, text) in [
@@ -164,9 +162,9 @@ fn the_webhook_listener_says_that_it_is_up_and_ready_and_no_more() {
         assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")), "{path}");
     }
     for path in ["/metrics", "/figures", "/v1/opt-outs", "/livez/more", "/favicon.ico"] {
-        assert_eq!(smscope.ask(request("GET", path, &[], "")).told(), "not found", "{path}");
+        assert_eq!(smscope.ask(request("GET", path, &[], "")).result(), "not found", "{path}");
     }
-    let counted = smscope.metrics().sum("smscope_webhook_requests_total", &[]);
+    let counted = smscope.metrics().value("smscope_webhook_requests_total", &[]);
     assert_eq!(counted, Some(0.0), "none of these is a request to /hooks");
 
     smscope.fill_disk();
@@ -184,13 +182,12 @@ fn an_export_that_fails_changes_nothing_for_webhooks_and_readiness() {
     let smscope = Launch::new().env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").start();
     let mut client = smscope.client();
     for n in 0..20 {
-        assert_eq!(client.ask(post(HOOK, receipt(&format!("m{n}"), "DELIVERED"))).told(), "accepted");
+        assert_eq!(client.ask(post(HOOK, receipt(&format!("m{n}"), "DELIVERED"))).result(), "accepted");
     }
     crate::support::eventually("an export has failed", || {
         smscope.metric("smscope_export_failures_total", &[("signal", "logs")]) > 0.0
     });
     assert_eq!(smscope.ask_admin("GET", "/readyz", &[]).status, 200);
-    assert_eq!(client.ask(post(HOOK, receipt("m", "DELIVERED"))).told(), "accepted");
-    smscope.terminate();
-    assert_eq!(smscope.end().code, Some(0));
+    assert_eq!(client.ask(post(HOOK, receipt("m", "DELIVERED"))).result(), "accepted");
+    smscope.stop();
 }

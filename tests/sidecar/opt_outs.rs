@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, HOOK, Launch, Smscope, bytes_under, request};
+use crate::support::{Client, HOOK, Launch, Response, Smscope, bytes_under, request};
 
 const TOKEN: &str = "t0ken-of-the-opt-outs";
 const ON: &str = "[opt_outs]\nenabled = true\napi_token = \"t0ken-of-the-opt-outs\"\n";
@@ -28,7 +28,7 @@ fn message(id: &str, from: &str, accepted_at: Option<&str>) -> String {
     .to_string()
 }
 
-fn asked(smscope: &Smscope, path: &str) -> Answer {
+fn asked(smscope: &Smscope, path: &str) -> Response {
     smscope.ask_admin("GET", path, &[&format!("authorization: Bearer {TOKEN}")])
 }
 
@@ -45,7 +45,7 @@ fn changes(smscope: &Smscope, query: &str) -> Vec<Value> {
 }
 
 fn counted(smscope: &Smscope, name: &str) -> Option<f64> {
-    smscope.metrics().sum(name, &[("source", "smsmode")])
+    smscope.metrics().value(name, &[("source", "smsmode")])
 }
 
 #[test]
@@ -109,8 +109,7 @@ fn a_token_that_was_not_given_is_made_once() {
         assert_eq!(answer.status, 200);
         assert!(!smscope.stderr().contains(&token) && token.len() == 43);
         tokens.push(token);
-        smscope.terminate();
-        smscope.end();
+        smscope.stop();
     }
     assert_eq!(tokens[0], tokens[1]);
 }
@@ -134,7 +133,7 @@ fn changes_are_followed_from_a_place_on_and_waited_for() {
     waiting.send(request("GET", &path, &[&format!("authorization: Bearer {TOKEN}")], ""));
     assert!(waiting.hears_nothing_for(Duration::from_millis(300)));
     smscope.post(HOOK, reply("r-2", "START", "2026-04-01T11:00:00Z"));
-    let answer = waiting.answer();
+    let answer = waiting.response();
     let change: Value = serde_json::from_str(answer.text().trim_end()).unwrap();
     assert_eq!((&change["opted_out"], change["seq"].as_i64() > Some(place)), (&json!(false), true));
     // Of one number to one sender only the latest is there.

@@ -1,7 +1,6 @@
 //! What smscope asks others of its own accord and by command, as whoever runs it meets it: account watch, self-probe,
 //! reconciliation, `check --public-url`, `connect`.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::support::smsmode::{API_KEY, Fault, SmsmodeApi, channel};
@@ -13,7 +12,7 @@ fn asks(stand_in: &SmsmodeApi, more: &str) -> String {
 }
 
 fn sum(smscope: &Smscope, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-    smscope.metrics().sum(name, labels)
+    smscope.metrics().value(name, labels)
 }
 
 #[test]
@@ -65,17 +64,11 @@ fn the_account_is_seen_in_metrics_and_so_is_a_provider_that_does_not_answer() {
     assert!(!said.contains(API_KEY), "{said}");
 }
 
-/// A port that is free now, for a smscope that has to know its own address in advance.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
 fn the_public_url_is_probed_and_a_probe_is_no_webhook() {
-    let port = free_port();
-    let toml = format!("public_url = \"http://127.0.0.1:{port}\"\n[self_probe]\nenabled = true\ninterval = \"1s\"");
-    let launch = Launch::new().file(&toml).env("SMSCOPE_LISTEN", &format!("127.0.0.1:{port}"));
-    let smscope = launch.start();
+    let launch = Launch::new().on_fixed_ports();
+    let public_url = format!("public_url = \"http://{}\"", launch.webhooks());
+    let smscope = launch.file(&format!("{public_url}\n[self_probe]\nenabled = true\ninterval = \"1s\"")).start();
     eventually("a probe comes through", || sum(&smscope, "smscope_self_probe_success", &[]) == Some(1.0));
     assert!(sum(&smscope, "smscope_self_probes_total", &[("result", "ok")]) > Some(0.0));
     assert!(sum(&smscope, "smscope_webhook_requests_total", &[("result", "probe")]) > Some(0.0));
@@ -232,12 +225,12 @@ fn a_receipt_that_never_came_is_asked_for_and_counted_once() {
     });
     stand_in.set_messages(vec![delivered.clone()]);
     assert_eq!(sum(&smscope, "sms_receipts_reconciled_total", &[("outcome", "delivered")]), Some(0.0));
-    assert_eq!(smscope.client().ask(post(HOOK, receipt("a", "ENROUTE"))).told(), "accepted");
+    assert_eq!(smscope.client().ask(post(HOOK, receipt("a", "ENROUTE"))).result(), "accepted");
     eventually("it is delivered", || sum(&smscope, "sms_messages_delivered_total", &[]) == Some(1.0));
     assert_eq!(sum(&smscope, "sms_receipts_reconciled_total", &[("outcome", "delivered")]), Some(1.0));
     assert_eq!(sum(&smscope, "sms_messages_pending", &[]), Some(0.0));
     assert!(sum(&smscope, "smscope_reconcile_rounds_total", &[("result", "complete")]) > Some(0.0));
-    assert_eq!(smscope.client().ask(post(HOOK, delivered.to_string())).told(), "duplicate");
+    assert_eq!(smscope.client().ask(post(HOOK, delivered.to_string())).result(), "duplicate");
     assert_eq!(sum(&smscope, "sms_messages_delivered_total", &[]), Some(1.0));
     // No receipt is late that did not come by itself.
     assert_eq!(sum(&smscope, "sms_receipt_delay_seconds_count", &[]), None);
@@ -249,8 +242,7 @@ fn once_started(launch: &Launch, runs: bool) -> Option<Smscope> {
     if runs {
         return Some(smscope);
     }
-    smscope.terminate();
-    assert_eq!(smscope.end().code, Some(0));
+    smscope.stop();
     None
 }
 
@@ -272,8 +264,7 @@ fn a_period_is_asked_for_by_command_whether_or_not_a_smscope_runs() {
         stand_in.set_messages(vec![of("a", "DELIVERED")]);
         let smscope = launch.start();
         smscope.client().ask(post(HOOK, receipt("a", "DELIVERED")));
-        smscope.terminate();
-        smscope.end();
+        smscope.stop();
         stand_in.set_messages(vec![of("c", "UNDELIVERED"), of("b", "DELIVERED"), of("a", "DELIVERED")]);
         let running = once_started(&launch, runs);
         let told = |missed: &str| format!("smsmode: {missed}, of 3 in the period; 3 read\n");
@@ -341,8 +332,7 @@ fn the_key_of_the_smscope_that_runs_is_the_one_that_counts() {
     let running = launch.file(&asks(&stand_in, "")).start();
     let ended = reconcile(&without, &[]);
     assert_eq!(ended.stdout, "smsmode: 0 had not come, of 0 in the period; 0 read\n", "{}", ended.stderr);
-    running.terminate();
-    running.end();
+    running.stop();
     let ended = reconcile(&without, &[]);
     assert!(ended.code == Some(78) && ended.stderr.contains("no source has an API key"), "{}", ended.stderr);
 }
@@ -356,8 +346,7 @@ fn a_smscope_that_is_asked_to_end_does_not_wait_for_what_a_command_asks() {
     let command = std::thread::spawn(move || reconcile(&launch, &[]));
     eventually("the provider is asked", || !stand_in.asked().is_empty());
     let before = Instant::now();
-    smscope.terminate();
-    assert_eq!(smscope.end().code, Some(0));
+    smscope.stop();
     let told = command.join().unwrap();
     assert!(before.elapsed() < Duration::from_secs(15), "{:?}", before.elapsed());
     assert_eq!((told.code, told.stdout.as_str()), (Some(1), ""), "{}", told.stderr);

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::support::smsmode::{API_KEY, SmsmodeApi, channel};
 use crate::support::target::{Reaction, Target};
-use crate::support::{HOOK, Launch, Smscope, eventually, on_path, post, receipt, require_tool};
+use crate::support::{HOOK, Launch, Smscope, eventually, post, program, receipt};
 use regex::Regex;
 use serde_json::{Value, json};
 use smscope::config::{Config, Flags};
@@ -67,7 +67,7 @@ fn keep_credit_and_limits_in_sight() {
     let smscope =
         configured(&stand_in, &blocks(RECIPE, "toml")[0].replace("enabled", "interval = \"1s\"\nenabled")).start();
     let seen = [("result", "success")];
-    eventually("the account is seen", || smscope.metrics().sum("smscope_account_polls_total", &seen) > Some(0.0));
+    eventually("the account is seen", || smscope.metrics().value("smscope_account_polls_total", &seen) > Some(0.0));
     // Times and counts are of the moment.
     let normal = |text: &str| -> BTreeSet<String> {
         let lines =
@@ -122,7 +122,7 @@ fn ask_for_receipts_that_did_not_come() {
     stand_in.set_messages(vec![json!({"messageId": "a", "type": "SMS", "status": {"value": "DELIVERED"}})]);
     smscope.client().ask(post(HOOK, receipt("a", "ENROUTE")));
     let delivered = [("outcome", "delivered")];
-    eventually("it is learnt", || smscope.metrics().sum("sms_receipts_reconciled_total", &delivered) == Some(1.0));
+    eventually("it is learnt", || smscope.metrics().value("sms_receipts_reconciled_total", &delivered) == Some(1.0));
     let consoles = blocks(RECIPE, "console");
     let shown = &outputs(&consoles[0])[0].1;
     let text = smscope.metrics().text;
@@ -209,7 +209,7 @@ fn pass_events_on_to_a_service() {
     assert_eq!(arrived.event()["id"], arrived.id());
     assert_eq!(momentless_event(arrived.event()), momentless_event(shown(RECIPE)));
 
-    let dead = || smscope.metrics().sum("sms_relay_dead_letters", &[("relay", "support")]);
+    let dead = || smscope.metrics().value("sms_relay_dead_letters", &[("relay", "support")]);
     eventually("it is given up", || dead() == Some(1.0));
     target.otherwise(Reaction::Status(204));
     let before = target.arrived().len();
@@ -279,7 +279,7 @@ fn route_replies_by_keyword_with_what_they_answer() {
 #[test]
 fn honour_stop_at_once() {
     const RECIPE: &str = "Honor STOP at once";
-    let Some(_) = require_tool("curl", on_path("curl"), "Debian has it in the package of that name") else { return };
+    let Some(_) = program("curl", "curl") else { return };
     let launch = Launch::new();
     let home = launch.home.path().to_owned();
     let launch = launch.env("SMSCOPE_DATA_DIR", home.join("smscope-data").to_str().unwrap());
@@ -314,7 +314,7 @@ fn send_again_what_failed() {
     });
     assert_eq!(smscope.ask(post(HOOK, failed.to_string())).status, 200);
     let sent = [("result", "sent")];
-    eventually("it is sent again", || smscope.metrics().sum("sms_resends_total", &sent) == Some(1.0));
+    eventually("it is sent again", || smscope.metrics().value("sms_resends_total", &sent) == Some(1.0));
     let shown = outputs(&blocks(RECIPE, "console")[0]);
     let arguments: Vec<&str> = shown[0].0.split(' ').skip(1).collect();
     let journey = smscope.launch.clone().args(&arguments).run().stdout;

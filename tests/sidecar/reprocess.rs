@@ -1,7 +1,5 @@
 //! `smscope reprocess`: stored requests that an earlier version did not understand.
 
-use std::process::{Command, Stdio};
-
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use serde_json::json;
@@ -16,7 +14,7 @@ fn query(id: &str, code: &str) -> String {
 
 /// Stores requests as unrecognized, as they were when they came two days ago.
 fn store_unrecognized(launch: &Launch, requests: &[(&str, Option<&str>, Option<&str>)]) {
-    let store = Connection::open(launch.data_dir().join("private/smscope.db")).unwrap();
+    let store = Connection::open(launch.database()).unwrap();
     let arrived = arrival().as_millisecond();
     for (at, (method, query, body)) in requests.iter().enumerate() {
         let record = json!({"kind": "webhook.unrecognized", "source": "smsmode", "why": "no smsID"}).to_string();
@@ -34,9 +32,7 @@ fn arrival() -> Timestamp {
 /// A data directory in which a smscope has run, with this configuration.
 fn once_run(toml: &str) -> Launch {
     let smscope = Launch::new().file(toml).start();
-    let launch = smscope.launch.clone();
-    smscope.terminate();
-    assert_eq!(smscope.end().code, Some(0));
+    let launch = smscope.stop();
     launch
 }
 
@@ -82,14 +78,14 @@ fn what_is_understood_by_now_is_counted_once_whether_or_not_a_smscope_runs() {
             ],
         );
         let smscope = launch.start();
-        let said = smscope.ask(request("GET", &format!("{HOOK}?smsID=q2&statut=3999&numero={NUMBER}"), &[], "")).told();
+        let said =
+            smscope.ask(request("GET", &format!("{HOOK}?smsID=q2&statut=3999&numero={NUMBER}"), &[], "")).result();
         assert_eq!(said, "accepted", "it has come by another way");
         let before = smscope.metric("smscope_webhook_requests_total", &[]);
         let smscope = if runs {
             Some(smscope)
         } else {
-            smscope.terminate();
-            assert_eq!(smscope.end().code, Some(0));
+            smscope.stop();
             None
         };
         let read = ("unrecognized events read", 6);
@@ -143,8 +139,8 @@ fn what_is_understood_by_now_is_counted_once_whether_or_not_a_smscope_runs() {
         }
         // The provider sends one of them again.
         let again = format!("{HOOK}?{}", query("q1", "11"));
-        assert_eq!(smscope.ask(request("GET", &again, &[], "")).told(), "duplicate");
-        assert_eq!(smscope.post(HOOK, &array).told(), "duplicate");
+        assert_eq!(smscope.ask(request("GET", &again, &[], "")).result(), "duplicate");
+        assert_eq!(smscope.post(HOOK, &array).result(), "duplicate");
         let arrived: i64 = smscope.stored("SELECT first_seen FROM messages WHERE message_id = 'q1'");
         assert!((arrived - arrival().as_millisecond()).abs() < 3_600_000, "when the request arrived: {arrived}");
         let events = smscope.exported("events");
@@ -167,7 +163,7 @@ fn a_receipt_that_the_last_version_of_schema_6_did_not_understand_is_read_again(
     );
     let smscope = launch.start();
     assert_eq!(smscope.metric("sms_messages_delivered_total", &[]), 4.0);
-    assert_eq!(smscope.post(HOOK, cut).told(), "duplicate");
+    assert_eq!(smscope.post(HOOK, cut).result(), "duplicate");
     let events = smscope.exported("events");
     let event = events.iter().find(|event| event["message_id"] == "surrogate").unwrap();
     assert_eq!((&event["repaired"], &event["reprocessed"]), (&true.into(), &true.into()));
@@ -180,16 +176,11 @@ fn a_kill_in_the_middle_leaves_the_rest_to_the_next_run() {
     let queries: Vec<String> = (0..COUNT).map(|n| query(&format!("m{n}"), "11")).collect();
     let requests: Vec<_> = queries.iter().map(|query| ("GET", Some(query.as_str()), Some(""))).collect();
     store_unrecognized(&launch, &requests);
-    let store = Connection::open(launch.data_dir().join("private/smscope.db")).unwrap();
+    let store = Connection::open(launch.database()).unwrap();
     let stored = || store.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0)).unwrap() as u64;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_smscope"))
-        .args(["reprocess", "--data-dir", launch.data_dir().to_str().unwrap()])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let running = launch.clone().args(&["reprocess"]).spawn();
     eventually("some are read", || stored() > 10);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    running.kill();
     let first = stored();
     assert!(first < COUNT, "killed too late to show anything");
     drop(store);

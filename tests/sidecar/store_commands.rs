@@ -101,7 +101,7 @@ fn a_long_export_takes_no_memory_and_a_reader_who_has_enough_ends_it() {
             .map(|n| json!({"messageId": format!("{batch}-{n}"), "recipient": {"to": "33612345678"}, "status": {"value": "DELIVERED"},
                 "body": {"text": "x".repeat(200)}}))
             .collect();
-        assert_eq!(client.ask(crate::support::post(HOOK, Value::from(receipts).to_string())).told(), "accepted");
+        assert_eq!(client.ask(crate::support::post(HOOK, Value::from(receipts).to_string())).result(), "accepted");
     }
     let export = |pipe: &str| {
         let mut command = Command::new("sh");
@@ -208,9 +208,7 @@ fn the_private_folder_is_its_owners_alone_whatever_the_umask() {
 fn what_was_open_to_others_is_closed_at_the_start_and_that_is_said() {
     let smscope = Smscope::start();
     filled(&smscope);
-    smscope.terminate();
-    let launch = smscope.launch.clone();
-    smscope.end();
+    let launch = smscope.stop();
     let private = launch.data_dir().join("private");
     fs::set_permissions(&private, fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(private.join("smscope.db"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -260,8 +258,7 @@ fn an_erasure_by_root_leaves_the_store_to_its_owner() {
     let Some(launch) = needs_nobody() else { return };
     let smscope = launch.start();
     filled(&smscope);
-    smscope.terminate();
-    smscope.end();
+    smscope.stop();
     let root = Launch::new().env("SMSCOPE_DATA_DIR", launch.data_dir().to_str().unwrap());
     let ended = root.args(&["erase", "--yes", "--recipient", "33612345678"]).run();
     assert_eq!(ended.code, Some(0), "{ended:?}");

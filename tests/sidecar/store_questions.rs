@@ -1,15 +1,13 @@
 //! The questions of docs/store.md, asked as they stand there: of the running binary's store, by the library and by the sqlite3 shell.
 
-use crate::support::TOKEN;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use crate::support::{HOOK, Smscope, program};
 
 /// The ids, numbers and campaigns that the document asks about.
 const WEBHOOKS: &[&str] = &[
@@ -28,62 +26,13 @@ const WEBHOOKS: &[&str] = &[
         "campaignId":"spring-2026"}"#,
 ];
 
-/// A running smscope, killed when dropped.
-struct Smscope {
-    child: Child,
-    folder: TempDir,
-}
-
-impl Smscope {
-    /// Starts it with nothing but a data directory and a token, and posts `webhooks` to it.
-    fn with(webhooks: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_smscope"))
-            .env_clear()
-            .env("SMSCOPE_LISTEN", "127.0.0.1:0")
-            .env("SMSCOPE_ADMIN_LISTEN", "127.0.0.1:0")
-            .env("SMSCOPE_DATA_DIR", folder.path())
-            .env("SMSCOPE_TOKEN", TOKEN)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let smscope = Self { child, folder };
-        let url = lines.find_map(|line| line.strip_prefix("callback URL (smsmode): http://").map(str::to_owned));
-        let url = url.expect("no callback URL on standard output").replace("<token>", TOKEN);
-        for webhook in webhooks {
-            assert_eq!(post(&url, webhook), r#"{"result":"accepted"}"#, "{webhook}");
-        }
-        smscope
+/// A smscope that has accepted these webhooks.
+fn with(webhooks: &[&str]) -> Smscope {
+    let smscope = Smscope::start();
+    for webhook in webhooks {
+        assert_eq!(smscope.post(HOOK, webhook).result(), "accepted", "{webhook}");
     }
-
-    fn database(&self) -> PathBuf {
-        self.folder.path().join("private/smscope.db")
-    }
-}
-
-impl Drop for Smscope {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _gone = self.child.wait();
-    }
-}
-
-/// The body of the answer.
-fn post(url: &str, body: &str) -> String {
-    let (host, path) = url.split_once('/').unwrap();
-    let mut connection = TcpStream::connect(host).unwrap();
-    write!(
-        connection,
-        "POST /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
-    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    smscope
 }
 
 /// The SQL blocks of docs/store.md, each with the heading that it stands under.
@@ -131,14 +80,8 @@ fn ask_the_library(database: &Path, sql: &str) -> Value {
 
 /// `None` when there is no shell; on a build server there must be one.
 fn ask_the_shell(database: &Path, sql: &str) -> Option<Value> {
-    let asked = Command::new("sqlite3").args(["-readonly", "-json"]).arg(database).arg(sql).output();
-    let output = match asked {
-        Ok(output) => output,
-        Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "sqlite3: {error}; expected it to be installed where CI is set");
-            return None;
-        }
-    };
+    let shell = program("sqlite3", "sqlite3")?;
+    let output = Command::new(shell).args(["-readonly", "-json"]).arg(database).arg(sql).output().unwrap();
     assert!(output.status.success(), "{} in\n{sql}", String::from_utf8_lossy(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -165,8 +108,8 @@ fn timeless(mut answer: Value) -> Value {
 
 #[test]
 fn the_questions_of_the_document_have_their_answers() {
-    let smscope = Smscope::with(WEBHOOKS);
-    let database = smscope.database();
+    let smscope = with(WEBHOOKS);
+    let database = smscope.launch.database();
     let expected = [
         (
             "What happened to this message?",
@@ -228,17 +171,12 @@ fn the_questions_of_the_document_have_their_answers() {
 
 #[test]
 fn a_copy_made_as_the_document_says_is_whole() {
-    let smscope = Smscope::with(WEBHOOKS);
-    let database = smscope.database();
-    let copy = smscope.folder.path().join("copy.db");
+    let smscope = with(WEBHOOKS);
+    let database = smscope.launch.database();
+    let copy = smscope.launch.home.path().join("copy.db");
     let command = format!(".backup {}", copy.display());
-    match Command::new("sqlite3").arg("-readonly").arg(&database).arg(command).status() {
-        Ok(status) => assert!(status.success()),
-        Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "sqlite3: {error}; expected it to be installed where CI is set");
-            return;
-        }
-    }
+    let Some(shell) = program("sqlite3", "sqlite3") else { return };
+    assert!(Command::new(shell).arg("-readonly").arg(&database).arg(command).status().unwrap().success());
     let count = json!([{"events": WEBHOOKS.len()}]);
     assert_eq!(ask_the_library(&copy, "SELECT count(*) AS events FROM events"), count);
 }
@@ -246,9 +184,9 @@ fn a_copy_made_as_the_document_says_is_whole() {
 #[test]
 fn every_table_is_in_the_document() {
     let document = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/store.md")).unwrap();
-    let smscope = Smscope::with(&[]);
+    let smscope = with(&[]);
     let query = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'";
-    let tables = ask_the_library(&smscope.database(), query);
+    let tables = ask_the_library(&smscope.launch.database(), query);
     let tables: Vec<&str> = tables.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert!(tables.len() >= 8, "{tables:?}");
     for table in tables {

@@ -40,7 +40,7 @@ fn a_client_that_sends_no_whole_head_is_hung_up_on() {
     for mut client in clients {
         client.rest();
     }
-    assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).result(), "accepted");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_head_that_drips_in_is_hung_up_on() {
 fn a_connection_on_which_nothing_more_comes_is_closed() {
     let smscope = with("header_timeout = \"1s\"");
     let mut client = smscope.client();
-    assert_eq!(client.ask(post(HOOK, receipt("m", "DELIVERED"))).told(), "accepted");
+    assert_eq!(client.ask(post(HOOK, receipt("m", "DELIVERED"))).result(), "accepted");
     assert!(client.rest().is_empty());
 }
 
@@ -72,7 +72,7 @@ fn a_body_that_does_not_come_in_time_is_answered_408() {
     for (what, bytes) in [("half", head_and_half), ("nothing", head_only.into()), ("one chunk", chunk.into())] {
         let mut client = smscope.client();
         let answer = client.ask(bytes);
-        assert_eq!((answer.status, &*answer.told()), (408, "body did not arrive in time"), "{what}");
+        assert_eq!((answer.status, &*answer.result()), (408, "body did not arrive in time"), "{what}");
         assert!(client.rest().is_empty(), "closed: {what}");
     }
     assert_eq!(smscope.requests("timeout"), 3.0);
@@ -91,7 +91,7 @@ fn a_client_that_never_reads_its_answers_is_hung_up_on() {
     };
     // Not the client's own time-out: the server has closed the connection.
     assert!(matches!(end.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{end}");
-    assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("m", "DELIVERED")).result(), "accepted");
 }
 
 #[test]
@@ -99,12 +99,12 @@ fn past_the_limit_the_connection_that_has_waited_longest_for_a_request_makes_roo
     let smscope = with("max_connections = 2");
     let probe = request("GET", HOOK, &[], "");
     let (mut first, mut second) = (smscope.client(), smscope.client());
-    assert_eq!(first.ask(&probe).told(), "probe");
-    assert_eq!(second.ask(&probe).told(), "probe");
+    assert_eq!(first.ask(&probe).result(), "probe");
+    assert_eq!(second.ask(&probe).result(), "probe");
     let mut third = smscope.client();
-    assert_eq!(third.ask(&probe).told(), "probe");
-    assert!(first.try_answer().is_err(), "it has been hung up on");
-    assert_eq!(second.ask(&probe).told(), "probe");
+    assert_eq!(third.ask(&probe).result(), "probe");
+    assert!(first.try_response().is_err(), "it has been hung up on");
+    assert_eq!(second.ask(&probe).result(), "probe");
 }
 
 #[test]
@@ -113,12 +113,12 @@ fn while_requests_are_under_way_on_all_places_further_connections_wait() {
     let (start, rest) = halves("under way");
     let mut busy = smscope.client();
     // The answer to the first request tells that the second, behind it, has arrived too.
-    assert_eq!(busy.ask([request("GET", HOOK, &[], ""), start].concat()).told(), "probe");
+    assert_eq!(busy.ask([request("GET", HOOK, &[], ""), start].concat()).result(), "probe");
     let mut waiting = smscope.client();
     waiting.send(request("GET", HOOK, &[], ""));
     assert!(waiting.hears_nothing_for(Duration::from_millis(800)));
-    assert_eq!(busy.ask(rest).told(), "accepted");
-    assert_eq!(waiting.answer().told(), "probe");
+    assert_eq!(busy.ask(rest).result(), "accepted");
+    assert_eq!(waiting.response().result(), "probe");
 }
 
 #[test]
@@ -127,14 +127,14 @@ fn what_is_in_flight_is_finished_before_the_end_and_nothing_new_begins() {
     let readiness = |smscope: &Smscope| smscope.ask_admin("GET", "/readyz", &[]);
     assert_eq!(readiness(&smscope).status, 200);
     let mut idle = smscope.client();
-    assert_eq!(idle.ask(request("GET", HOOK, &[], "")).told(), "probe");
+    assert_eq!(idle.ask(request("GET", HOOK, &[], "")).result(), "probe");
     let silent = smscope.client();
     let mut busy = smscope.client();
     let (start, rest) = halves("in flight");
     // The answer to the first request tells that the second, behind it, has arrived too.
-    assert_eq!(busy.ask([request("GET", HOOK, &[], ""), start].concat()).told(), "probe");
+    assert_eq!(busy.ask([request("GET", HOOK, &[], ""), start].concat()).result(), "probe");
 
-    smscope.terminate();
+    smscope.signal("TERM");
     eventually("it says so", || readiness(&smscope).status == 503);
     assert_eq!(readiness(&smscope).text(), "not ready: webhooks are not taken\n");
     assert_eq!(smscope.ask_admin("GET", "/livez", &[]).status, 200);
@@ -143,8 +143,8 @@ fn what_is_in_flight_is_finished_before_the_end_and_nothing_new_begins() {
     assert!({ silent }.rest().is_empty(), "one on which nothing came is too");
 
     busy.send(rest);
-    let answer = busy.answer();
-    assert_eq!((answer.status, &*answer.told()), (200, "accepted"));
+    let answer = busy.response();
+    assert_eq!((answer.status, &*answer.result()), (200, "accepted"));
     assert_eq!(answer.header("connection"), Some("close"));
     let launch = smscope.launch.clone();
     let ended = smscope.end();
@@ -163,8 +163,7 @@ fn who_never_finishes_does_not_keep_the_process_from_ending() {
     // Prometheus keeps its connection, and so may whoever looks at the page.
     let mut scraper = Client::connect(smscope.admin);
     assert_eq!(scraper.ask(request("GET", "/metrics", &[], "")).status, 200);
-    smscope.terminate();
-    let ended = smscope.end();
+    let ended = smscope.process.terminate();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stderr.contains("connections were cut off"), "{ended:?}");
     stuck.rest();
@@ -187,14 +186,14 @@ fn every_signal_that_asks_for_an_end_brings_one() {
 fn while_the_disk_is_full_webhooks_are_put_off_and_afterwards_it_goes_on_by_itself() {
     let smscope = Launch::new().on_a_disk_that_may_fill_up().start();
     let mut client = smscope.client();
-    assert_eq!(client.ask(post(HOOK, receipt("before", "DELIVERED"))).told(), "accepted");
+    assert_eq!(client.ask(post(HOOK, receipt("before", "DELIVERED"))).result(), "accepted");
 
     smscope.fill_disk();
     // Never "duplicate": nothing of it has been committed.
     for attempt in 1..=3 {
         let answer = client.ask(post(HOOK, receipt("meanwhile", "DELIVERED")));
         assert_eq!(answer.status, 503, "attempt {attempt}: {answer:?}");
-        assert_eq!(answer.told(), "cannot keep the event now, send it again later");
+        assert_eq!(answer.result(), "cannot keep the event now, send it again later");
         let seconds: u32 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=60).contains(&seconds));
     }
@@ -206,8 +205,8 @@ fn while_the_disk_is_full_webhooks_are_put_off_and_afterwards_it_goes_on_by_itse
 
     smscope.free_disk();
     eventually("it is ready again, though nobody calls", || smscope.ask_admin("GET", "/readyz", &[]).status == 200);
-    assert_eq!(client.ask(post(HOOK, receipt("meanwhile", "DELIVERED"))).told(), "accepted");
-    assert_eq!(client.ask(post(HOOK, receipt("before", "DELIVERED"))).told(), "duplicate");
+    assert_eq!(client.ask(post(HOOK, receipt("meanwhile", "DELIVERED"))).result(), "accepted");
+    assert_eq!(client.ask(post(HOOK, receipt("before", "DELIVERED"))).result(), "duplicate");
     assert_eq!(smscope.metric("sms_messages_total", &[]), 2.0);
     assert_eq!(smscope.metric("smscope_store_events", &[]), 2.0);
     let complaints = smscope.stderr().lines().filter(|line| line.contains("cannot write to the store")).count();
@@ -217,12 +216,12 @@ fn while_the_disk_is_full_webhooks_are_put_off_and_afterwards_it_goes_on_by_itse
 #[test]
 fn while_another_program_locks_the_database_webhooks_are_put_off() {
     let smscope = Smscope::start();
-    assert_eq!(smscope.post(HOOK, receipt("before", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("before", "DELIVERED")).result(), "accepted");
     let other = smscope.database();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let answer = smscope.post(HOOK, receipt("meanwhile", "DELIVERED"));
     assert_eq!(answer.status, 503, "{answer:?}");
     other.execute_batch("ROLLBACK").unwrap();
     eventually("it is ready again", || smscope.ask_admin("GET", "/readyz", &[]).status == 200);
-    assert_eq!(smscope.post(HOOK, receipt("meanwhile", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("meanwhile", "DELIVERED")).result(), "accepted");
 }

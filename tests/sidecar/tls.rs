@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
-use crate::certificates::{Authority, Identity};
+use crate::support::certificates::{Authority, Identity};
 use crate::support::{Client, HOOK, Launch, OnATerminal, Smscope, Stream, TOKEN, eventually, post, receipt, request};
 
 type Secure = StreamOwned<ClientConnection, TcpStream>;
@@ -67,7 +67,7 @@ fn told(smscope: &Smscope, way: &Way, message_id: &str) -> Option<String> {
     let mut client = Client::over(connect(smscope, way).ok()?);
     let sent = post(HOOK, receipt(message_id, "DELIVERED"));
     client.try_send(sent).ok()?;
-    client.try_answer().ok().map(|answer| answer.told())
+    client.try_response().ok().map(|answer| answer.result())
 }
 
 /// A listener with this certificate, and further settings of `[http]`.
@@ -101,13 +101,13 @@ fn webhooks_are_taken_by_tls_1_2_and_1_3_with_http_1_1_in_it() {
             for result in ["accepted", "duplicate"] {
                 let id = format!("{versions:?} {protocols:?}").replace('"', "");
                 assert_eq!(
-                    client.ask(post(HOOK, receipt(&id, "DELIVERED"))).told(),
+                    client.ask(post(HOOK, receipt(&id, "DELIVERED"))).result(),
                     result,
                     "{versions:?} {protocols:?}"
                 );
             }
             let last = client.ask(request("GET", HOOK, &["connection: close"], ""));
-            assert_eq!(last.told(), "probe");
+            assert_eq!(last.result(), "probe");
             // Without TLS's own notice of the end this would be an error.
             assert!(client.rest().is_empty());
         }
@@ -237,7 +237,7 @@ fn after_the_handshake_all_other_time_outs_hold() {
         let smscope = launch(&ours.server(), &limits).start();
         let mut client = Client::over(connect(&smscope, &way(&ours)).unwrap());
         match limit {
-            "header_timeout" => assert!(client.try_answer().is_err(), "{what}"),
+            "header_timeout" => assert!(client.try_response().is_err(), "{what}"),
             "body_timeout" => {
                 let answer = client.ask(format!("POST {HOOK} HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n"));
                 assert_eq!(answer.status, 408, "{what}");
@@ -264,7 +264,7 @@ fn a_renewed_certificate_is_taken_without_a_restart_and_a_bad_one_is_not() {
     let expires = |smscope: &Smscope| smscope.metric("smscope_tls_certificate_expiry_timestamp_seconds", &[]);
     assert_eq!(expires(&smscope), 4_039_372_800.0, "the first of January 2098");
     let mut open = Client::over(connect(&smscope, &way(&old)).unwrap());
-    assert_eq!(open.ask(post(HOOK, receipt("one", "DELIVERED"))).told(), "accepted");
+    assert_eq!(open.ask(post(HOOK, receipt("one", "DELIVERED"))).result(), "accepted");
 
     let bad = |smscope: &Smscope| smscope.stderr().matches("the certificate that was read before stays in use").count();
     let (renewed, folder) = (new.server(), smscope.launch.home.path().to_owned());
@@ -289,7 +289,7 @@ fn a_renewed_certificate_is_taken_without_a_restart_and_a_bad_one_is_not() {
     eventually("it shows the new one", || connect(&smscope, &way(&new)).is_ok());
     assert!(connect(&smscope, &way(&old)).is_err());
     assert_eq!(expires(&smscope), 4_070_908_800.0, "the first of January 2099");
-    assert_eq!(open.ask(post(HOOK, receipt("one", "DELIVERED"))).told(), "duplicate", "who is connected stays so");
+    assert_eq!(open.ask(post(HOOK, receipt("one", "DELIVERED"))).result(), "duplicate", "who is connected stays so");
     assert_eq!(bad(&smscope), 4, "each is said once: {}", smscope.stderr());
     assert!(!smscope.stderr().contains("PRIVATE KEY"));
 }
@@ -305,10 +305,10 @@ fn an_end_does_not_wait_for_a_handshake_and_finishes_what_is_in_flight() {
     let mut whole = post(HOOK, receipt("in flight", "DELIVERED"));
     let rest = whole.split_off(whole.len() - 20);
     // The answer to the first request tells that the second, behind it, has arrived too.
-    assert_eq!(busy.ask([request("GET", HOOK, &[], ""), whole].concat()).told(), "probe");
-    smscope.terminate();
+    assert_eq!(busy.ask([request("GET", HOOK, &[], ""), whole].concat()).result(), "probe");
+    smscope.signal("TERM");
     assert!(silent.rest().is_empty() && idle.rest().is_empty());
-    assert_eq!(busy.ask(rest).told(), "accepted");
+    assert_eq!(busy.ask(rest).result(), "accepted");
     let ended = smscope.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(!ended.stderr.contains("cut off"), "{ended:?}");

@@ -11,7 +11,7 @@ fn wal_size(smscope: &Smscope) -> f64 {
 #[test]
 fn a_reader_that_never_ends_is_seen_in_the_size_of_the_log_which_shrinks_once_it_has_gone() {
     let smscope = Smscope::start();
-    assert_eq!(smscope.post(HOOK, receipt("first", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("first", "DELIVERED")).result(), "accepted");
     let reader = smscope.database();
     reader.execute_batch("BEGIN; SELECT count(*) FROM events;").unwrap();
     let mut client = smscope.client();
@@ -19,7 +19,7 @@ fn a_reader_that_never_ends_is_seen_in_the_size_of_the_log_which_shrinks_once_it
     while wal_size(&smscope) < 24.0 * MIB {
         assert!(sent < 20_000, "{} bytes after {sent} webhooks", wal_size(&smscope));
         for _ in 0..100 {
-            assert_eq!(client.ask(post(HOOK, receipt(&format!("m-{sent}"), "DELIVERED"))).told(), "accepted");
+            assert_eq!(client.ask(post(HOOK, receipt(&format!("m-{sent}"), "DELIVERED"))).result(), "accepted");
             sent += 1;
         }
     }
@@ -32,6 +32,6 @@ fn a_reader_that_never_ends_is_seen_in_the_size_of_the_log_which_shrinks_once_it
 
     drop(reader);
     eventually("it is cut", || wal_size(&smscope) < MIB && std::fs::metadata(&file).unwrap().len() < 1 << 20);
-    assert_eq!(client.ask(post(HOOK, receipt("last", "DELIVERED"))).told(), "accepted");
+    assert_eq!(client.ask(post(HOOK, receipt("last", "DELIVERED"))).result(), "accepted");
     assert_eq!(smscope.metric("sms_messages_delivered_total", &[]), f64::from(sent + 2));
 }

@@ -69,7 +69,7 @@ fn each_webhook_is_answered_by_what_it_is_and_kept_as_that() {
         ("any parameters", get("hello=world"), "unrecognized", "webhook.unrecognized"),
     ] {
         let answer = smscope.ask(request);
-        assert_eq!((answer.status, &*answer.told()), (200, told), "{what}");
+        assert_eq!((answer.status, &*answer.result()), (200, told), "{what}");
         assert_eq!(newest_kind(&smscope), kind, "{what}");
     }
     for (metric, count) in [
@@ -110,7 +110,7 @@ fn a_request_without_content_is_a_probe_and_leaves_nothing() {
         ("POST of an empty array as text", request("POST", HOOK, &["content-type: text/plain"], "[]")),
     ] {
         let answer = smscope.ask(request);
-        assert_eq!((answer.status, &*answer.told()), (200, "probe"), "{what}");
+        assert_eq!((answer.status, &*answer.result()), (200, "probe"), "{what}");
     }
     assert_eq!(smscope.requests("probe"), 13.0);
     assert_eq!(smscope.metric("smscope_store_events", &[]), 0.0);
@@ -120,12 +120,12 @@ fn a_request_without_content_is_a_probe_and_leaves_nothing() {
 fn only_what_the_provider_may_have_sent_moves_the_time_of_the_last_webhook() {
     const LAST: &str = "smscope_last_webhook_timestamp_seconds";
     let smscope = Smscope::start();
-    let last = || smscope.metrics().sum(LAST, &[]);
+    let last = || smscope.metrics().value(LAST, &[]);
     let with_receipt = format!("{HOOK}?smsID=7&statut=11&numero={NUMBER}");
     let mut client = smscope.client();
-    assert_eq!(client.ask(request("GET", HOOK, &[], "")).told(), "probe");
-    assert_eq!(client.ask(post(HOOK, "[]")).told(), "probe");
-    assert_eq!(client.ask(request("GET", &format!("{HOOK}?nocache=1"), &[], "")).told(), "unrecognized");
+    assert_eq!(client.ask(request("GET", HOOK, &[], "")).result(), "probe");
+    assert_eq!(client.ask(post(HOOK, "[]")).result(), "probe");
+    assert_eq!(client.ask(request("GET", &format!("{HOOK}?nocache=1"), &[], "")).result(), "unrecognized");
     for path in [HOOK, &with_receipt] {
         client.send(request("HEAD", path, &[], ""));
         let answer = client.head();
@@ -137,13 +137,13 @@ fn only_what_the_provider_may_have_sent_moves_the_time_of_the_last_webhook() {
     assert_eq!(smscope.requests("probe"), 4.0);
     assert_eq!(smscope.metric("smscope_store_events", &[]), 1.0, "that of the GET which is no receipt");
 
-    assert_eq!(client.ask(request("GET", &with_receipt, &[], "")).told(), "accepted");
+    assert_eq!(client.ask(request("GET", &with_receipt, &[], "")).result(), "accepted");
     let after_the_receipt = last().unwrap();
     assert!(after_the_receipt > 1.7e9);
-    assert_eq!(client.ask(request("GET", HOOK, &[], "")).told(), "probe");
+    assert_eq!(client.ask(request("GET", HOOK, &[], "")).result(), "probe");
     assert_eq!(last(), Some(after_the_receipt));
     std::thread::sleep(std::time::Duration::from_millis(20));
-    assert_eq!(client.ask(post(HOOK, "junk")).told(), "unrecognized");
+    assert_eq!(client.ask(post(HOOK, "junk")).result(), "unrecognized");
     assert!(last().unwrap() > after_the_receipt, "somebody sends something, if not what is expected");
 }
 
@@ -164,7 +164,7 @@ fn a_json_array_is_one_transaction_and_one_answer() {
         ("no elements", array(&[]), "probe", 10.0),
         ("too many elements", array(&vec!["1".to_owned(); 10_000]), "unrecognized", 11.0),
     ] {
-        assert_eq!(smscope.post(HOOK, body).told(), told, "{what}");
+        assert_eq!(smscope.post(HOOK, body).result(), told, "{what}");
         assert_eq!(smscope.metric("smscope_store_events", &[]), events, "{what}");
     }
     assert_eq!(smscope.metric("sms_messages_total", &[]), 5.0);
@@ -184,13 +184,13 @@ fn a_trace_parent_is_kept_with_the_event_wherever_it_stands_and_a_malformed_one_
     .into_iter()
     .enumerate()
     {
-        assert_eq!(smscope.post(&target, receipt(&at.to_string(), "DELIVERED")).told(), "accepted", "{place}");
+        assert_eq!(smscope.post(&target, receipt(&at.to_string(), "DELIVERED")).result(), "accepted", "{place}");
         assert_eq!(smscope.newest_event()["trace"].as_str(), expected, "{place}");
         let request = smscope.exported("requests").pop().unwrap();
         assert_eq!(request["query"], "", "it is no part of what the provider sent: {place}");
     }
     let legacy = format!("{HOOK}?smsID=1&traceparent={TRACE}&statut=11&numero={NUMBER}");
-    assert_eq!(smscope.ask(request("GET", &legacy, &[], "")).told(), "accepted");
+    assert_eq!(smscope.ask(request("GET", &legacy, &[], "")).result(), "accepted");
     assert_eq!(smscope.newest_event()["trace"], TRACE);
 }
 
@@ -198,9 +198,9 @@ fn a_trace_parent_is_kept_with_the_event_wherever_it_stands_and_a_malformed_one_
 fn a_retransmission_with_another_trace_is_a_duplicate() {
     let smscope = Smscope::start();
     let junk = r#"{"no":"receipt"}"#;
-    assert_eq!(smscope.post(HOOK, junk).told(), "unrecognized");
-    assert_eq!(smscope.post(&format!("{HOOK}?traceparent={TRACE}"), junk).told(), "duplicate");
-    assert_eq!(smscope.post(&format!("{HOOK}/{TRACE}"), junk).told(), "duplicate");
+    assert_eq!(smscope.post(HOOK, junk).result(), "unrecognized");
+    assert_eq!(smscope.post(&format!("{HOOK}?traceparent={TRACE}"), junk).result(), "duplicate");
+    assert_eq!(smscope.post(&format!("{HOOK}/{TRACE}"), junk).result(), "duplicate");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn what_is_not_recognized_is_kept_as_it_came() {
     let body = b"\xef\xbb\xbf{\"click\": \"\xe9\"}\r\n";
     let target = format!("{HOOK}?a=%20b&c");
     let sent = request("POST", &target, &["content-type: Application/JSON; charset=x"], body);
-    assert_eq!(smscope.ask(sent).told(), "unrecognized");
+    assert_eq!(smscope.ask(sent).result(), "unrecognized");
     let database = smscope.database();
     let stored: (String, String, String, Vec<u8>) = database
         .query_row("SELECT method, query, content_type, body FROM events", [], |row| {
@@ -225,7 +225,7 @@ fn what_is_acknowledged_is_in_the_store_by_then() {
     let smscope = Smscope::start();
     let mut client = smscope.client();
     for n in 1..=50 {
-        assert_eq!(client.ask(post(HOOK, receipt(&format!("m{n}"), "DELIVERED"))).told(), "accepted");
+        assert_eq!(client.ask(post(HOOK, receipt(&format!("m{n}"), "DELIVERED"))).result(), "accepted");
         assert_eq!(smscope.stored::<i64>("SELECT count(*) FROM messages WHERE state = 'delivered'"), n);
     }
 }
@@ -237,7 +237,7 @@ fn the_same_event_sent_many_times_at_once_is_accepted_once() {
         let body = receipt(&format!("round {round}"), "DELIVERED");
         let mut clients: Vec<_> = (0..8).map(|_| smscope.client()).collect();
         clients.iter_mut().for_each(|client| client.send(post(HOOK, &body)));
-        let mut told: Vec<String> = clients.iter_mut().map(|client| client.answer().told()).collect();
+        let mut told: Vec<String> = clients.iter_mut().map(|client| client.response().result()).collect();
         told.sort();
         assert_eq!(told[..2], ["accepted", "duplicate"], "round {round}");
         assert_eq!(told[7], "duplicate", "round {round}");
@@ -250,14 +250,12 @@ fn a_restart_forgets_nothing_and_counts_nothing_again() {
     let first = Smscope::start();
     let sent = [receipt("a", "DELIVERED"), receipt("b", "ENROUTE"), "{}".to_owned()];
     for body in &sent {
-        first.post(HOOK, body).told();
+        first.post(HOOK, body).result();
     }
-    let launch = first.launch.clone();
-    first.terminate();
-    assert_eq!(first.end().code, Some(0));
+    let launch = first.stop();
     let second = launch.start();
     for body in &sent {
-        assert_eq!(second.post(HOOK, body).told(), "duplicate");
+        assert_eq!(second.post(HOOK, body).result(), "duplicate");
     }
     assert_eq!(second.metric("sms_messages_total", &[]), 2.0);
     assert_eq!(second.metric("sms_messages_delivered_total", &[]), 1.0);
@@ -308,7 +306,7 @@ fn values_from_outside_past_the_cap_of_their_label_become_other_and_are_counted(
     let mut client = smscope.client();
     let statuses: Vec<String> = (0..60).map(|n| format!("MADE_UP_{n}")).collect();
     for status in &statuses {
-        assert_eq!(client.ask(post(HOOK, receipt(status, status))).told(), "accepted");
+        assert_eq!(client.ask(post(HOOK, receipt(status, status))).result(), "accepted");
     }
     let metrics = smscope.metrics();
     let shown = metrics.values_of("sms_receipts_total", "status");
@@ -316,11 +314,11 @@ fn values_from_outside_past_the_cap_of_their_label_become_other_and_are_counted(
     assert!((1..=50).contains(&known), "{shown:?}");
     assert_eq!(shown.len(), known + 1, "those and other: {shown:?}");
     let other = 60.0 - known as f64;
-    assert_eq!(metrics.sum("sms_receipts_total", &[("status", "other"), ("outcome", "unknown")]), Some(other));
-    assert_eq!(metrics.sum("sms_receipts_total", &[]), Some(60.0));
-    assert_eq!(metrics.sum("smscope_labels_capped_total", &[("label", "status")]), Some(other));
+    assert_eq!(metrics.value("sms_receipts_total", &[("status", "other"), ("outcome", "unknown")]), Some(other));
+    assert_eq!(metrics.value("sms_receipts_total", &[]), Some(60.0));
+    assert_eq!(metrics.value("smscope_labels_capped_total", &[("label", "status")]), Some(other));
     // What the provider documents has its place all the same.
-    assert_eq!(client.ask(post(HOOK, receipt("m", "DELIVERED"))).told(), "accepted");
+    assert_eq!(client.ask(post(HOOK, receipt("m", "DELIVERED"))).result(), "accepted");
     assert_eq!(smscope.metric("sms_receipts_total", &[("status", "DELIVERED")]), 1.0);
 }
 
@@ -337,7 +335,7 @@ fn countries_have_no_cap() {
     for code in codes {
         let body =
             format!(r#"{{"messageId":"{code}","status":{{"value":"ENROUTE","lookup":{{"mccMnc":"{code}01"}}}}}}"#);
-        assert_eq!(client.ask(post(HOOK, body)).told(), "accepted");
+        assert_eq!(client.ask(post(HOOK, body)).result(), "accepted");
     }
     let metrics = smscope.metrics();
     let countries: HashSet<String> = metrics.values_of("sms_messages_total", "country").into_iter().collect();
@@ -351,8 +349,8 @@ fn no_metric_shows_a_number_a_text_an_id_or_the_token() {
     let reply = format!(
         r#"{{"messageId":"id-of-a-reply","direction":"MO","from":"{NUMBER}","recipient":{{"to":"36180"}},"body":{{"text":"words of a person"}}}}"#
     );
-    assert_eq!(smscope.post(HOOK, reply).told(), "accepted");
-    assert_eq!(smscope.post(HOOK, receipt("id-of-a-message", "DELIVERED")).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, reply).result(), "accepted");
+    assert_eq!(smscope.post(HOOK, receipt("id-of-a-message", "DELIVERED")).result(), "accepted");
     let shown = smscope.metrics().text + smscope.ask_admin("GET", "/", &[]).text() + &smscope.stderr();
     for personal in [NUMBER, "612345678", "words", "id-of", TOKEN] {
         assert!(!shown.contains(personal), "{personal} in {shown}");

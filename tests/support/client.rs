@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that hides nothing: it writes the bytes it is given and reads answers one by one.
+//! An HTTP/1.1 client that hides nothing: it writes the bytes it is given and reads responses one by one.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
+use super::server::header_lines;
 use super::{NUMBER, PATIENCE, TOKEN};
 
 pub struct Client {
@@ -26,7 +27,7 @@ impl Stream for TcpStream {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
@@ -75,64 +76,54 @@ impl Client {
         let _closed = self.stream.get_ref().socket().shutdown(Shutdown::Write);
     }
 
-    /// Sends a request and reads its answer.
-    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+    /// Sends a request and reads its response.
+    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Response {
         self.send(request);
-        self.answer()
+        self.response()
     }
 
-    /// The status of an answer with a body of known length; `None` when the server goes away meanwhile.
-    pub fn try_ask(&mut self, request: impl AsRef<[u8]>) -> Option<u16> {
-        self.try_send(request).ok()?;
-        let (mut status, mut length) = (None, 0);
-        loop {
-            let mut line = String::new();
-            self.stream.read_line(&mut line).ok()?;
-            match line.strip_suffix("\r\n")? {
-                "" => break,
-                line if status.is_none() => status = line.split(' ').nth(1).and_then(|status| status.parse().ok()),
-                line => {
-                    let (name, value) = line.split_once(':')?;
-                    if name.eq_ignore_ascii_case("content-length") {
-                        length = value.trim().parse().ok()?;
-                    }
+    /// The same, or why there is no response: the server refuses the connection or closes it.
+    pub fn try_ask(&mut self, request: impl AsRef<[u8]>) -> io::Result<Response> {
+        self.try_send(request)?;
+        self.try_response()
+    }
+
+    pub fn response(&mut self) -> Response {
+        self.try_response().unwrap()
+    }
+
+    /// A response, or an error if the connection ends before the response does.
+    pub fn try_response(&mut self) -> io::Result<Response> {
+        let mut response = self.try_head()?;
+        if response.header("transfer-encoding") == Some("chunked") {
+            loop {
+                let size = self.line()?;
+                let mut chunk = vec![0; usize::from_str_radix(&size, 16).unwrap()];
+                self.stream.read_exact(&mut chunk)?;
+                self.line()?;
+                if chunk.is_empty() {
+                    return Ok(response);
                 }
+                response.body.append(&mut chunk);
             }
         }
-        self.stream.read_exact(&mut vec![0; length]).ok()?;
-        status
+        let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
+        response.body.resize(length, 0);
+        self.stream.read_exact(&mut response.body)?;
+        Ok(response)
     }
 
-    /// An answer, or why there is none: the server has hung up.
-    pub fn try_answer(&mut self) -> io::Result<Answer> {
-        match self.stream.fill_buf()? {
-            [] => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(self.answer()),
-        }
+    /// A response that has no body, whatever its Content-Length says: the one to a HEAD request, or `100 Continue`.
+    pub fn head(&mut self) -> Response {
+        self.try_head().unwrap()
     }
 
-    pub fn answer(&mut self) -> Answer {
-        let mut answer = self.head();
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        answer.body.resize(length, 0);
-        self.stream.read_exact(&mut answer.body).unwrap();
-        answer
-    }
-
-    /// An answer that has no body, whatever its Content-Length says: the one to a HEAD request, or `100 Continue`.
-    pub fn head(&mut self) -> Answer {
-        let status_line = self.line();
+    fn try_head(&mut self) -> io::Result<Response> {
+        let status_line = self.line()?;
         let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|s| s.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line: {status_line:?}"));
-        let mut headers = Vec::new();
-        loop {
-            let line = self.line();
-            if line.is_empty() {
-                return Answer { status, headers, body: Vec::new() };
-            }
-            let (name, value) = line.split_once(':').unwrap();
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
+        let headers = header_lines(|| self.line())?;
+        Ok(Response { status, headers, body: Vec::new() })
     }
 
     /// Reads until the server closes the connection, and gives what came until then.
@@ -154,16 +145,22 @@ impl Client {
         heard.is_err_and(|error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
     }
 
-    fn line(&mut self) -> String {
+    fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
-        self.stream.read_line(&mut line).unwrap();
-        line.strip_suffix("\r\n").unwrap_or_else(|| panic!("the answer ends early: {line:?}")).to_owned()
+        self.stream.read_line(&mut line)?;
+        let whole = line.strip_suffix("\r\n").map(str::to_owned);
+        whole.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, format!("the response ends early: {line:?}")))
     }
 }
 
-impl Answer {
+impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Itself if its status is 200, otherwise its text as an error.
+    pub fn ok(self) -> Result<Self, String> {
+        if self.status == 200 { Ok(self) } else { Err(self.text().to_owned()) }
     }
 
     pub fn text(&self) -> &str {
@@ -172,7 +169,7 @@ impl Answer {
 
     /// The `result` or `error` that a webhook is answered with, once the answer has been checked to be what each is: one line of
     /// JSON with one member, not to be cached, and silent about the token and what came in.
-    pub fn told(&self) -> String {
+    pub fn result(&self) -> String {
         assert_eq!(self.header("cache-control"), Some("no-store"), "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
         let text = self.text();
@@ -213,6 +210,35 @@ pub fn request(method: &str, target: &str, headers: &[&str], body: impl AsRef<[u
 /// A POST of JSON.
 pub fn post(target: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     request("POST", target, &["content-type: application/json"], body)
+}
+
+/// Sends a GET to an `http://` URL, on a connection of its own.
+///
+/// # Errors
+/// There is no whole response; the text says why.
+pub fn get(url: &str) -> Result<Response, String> {
+    ask_url(url, |target| request("GET", target, &[], ""))
+}
+
+/// Sends a POST of JSON to an `http://` URL, on a connection of its own.
+///
+/// # Errors
+/// As for [`get`].
+pub fn post_json(url: &str, body: &str) -> Result<Response, String> {
+    ask_url(url, |target| post(target, body))
+}
+
+fn ask_url(url: &str, request: impl FnOnce(&str) -> Vec<u8>) -> Result<Response, String> {
+    let (address, target) = split_url(url);
+    let response = Client::try_connect(address).and_then(|mut client| client.try_ask(request(target)));
+    response.map_err(|error| format!("{url}: {error}"))
+}
+
+/// Address and target of an `http://` URL of this machine.
+pub fn split_url(url: &str) -> (SocketAddr, &str) {
+    let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("no http:// URL: {url}"));
+    let (address, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    (address.parse().unwrap(), if target.is_empty() { "/" } else { target })
 }
 
 pub fn gzip(plain: &[u8]) -> Vec<u8> {

@@ -18,6 +18,7 @@ impl Series {
 /// What one scrape gave.
 #[derive(Clone, Debug, Default)]
 pub struct Exposition {
+    pub text: String,
     /// `HELP` and `TYPE` by the family's name.
     pub families: BTreeMap<String, (String, String)>,
     pub series: BTreeMap<Series, f64>,
@@ -26,7 +27,7 @@ pub struct Exposition {
 impl Exposition {
     /// Panics on what is not the format, and on a series that is there twice.
     pub fn parse(text: &str) -> Self {
-        let mut all = Self::default();
+        let mut all = Self { text: text.to_owned(), ..Self::default() };
         for line in text.lines().filter(|line| !line.is_empty()) {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 let (name, help) = help.split_once(' ').unwrap_or((help, ""));
@@ -64,7 +65,17 @@ impl Exposition {
         })
     }
 
-    /// Their sum, 0 when there is none.
+    /// Their sum; `None` if there is none.
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        self.matching(name, labels).map(|(_, value)| value).reduce(|sum, value| sum + value)
+    }
+
+    /// The values of a label among the series of a metric that are not 0, each once.
+    pub fn values_of(&self, name: &str, label: &str) -> Vec<String> {
+        self.by(name, label).into_keys().collect()
+    }
+
+    /// Their sum, 0 if there is none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.matching(name, labels).map(|(_, value)| value).sum()
     }

@@ -1,35 +1,51 @@
-//! What the black-box tests share: the real binary on ports of its own, a client that writes raw bytes, and a reader of `/metrics`.
+//! What all tests share: the real binary and its peers as processes, an HTTP client, servers that stand in for others, and a
+//! reader of `/metrics`.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub mod certificates;
 mod client;
-mod collector;
-pub mod exposition;
-mod metrics;
+mod exposition;
+pub mod load;
+mod otlp_stub;
+pub mod peers;
+mod process;
+pub mod provider;
+pub mod server;
+mod sink;
 mod smscope;
 pub mod smsmode;
 pub mod target;
 mod terminal;
-pub mod tools;
+mod tools;
 mod traces;
 
-pub use client::{Answer, Client, Stream, gzip, post, request};
-pub use collector::Collector;
-pub use metrics::Metrics;
-pub use smscope::{Ended, Launch, Smscope};
+pub use client::{Client, Response, Stream, get, gzip, post, post_json, request};
+pub use exposition::Exposition;
+pub use otlp_stub::OtlpStub;
+pub use process::{Ended, Process};
+pub use sink::{Reaction, Sink};
+pub use smscope::{Launch, Smscope};
 pub use terminal::{OnATerminal, on_a_terminal};
-pub use tools::{on_path, require_tool, run_with_input};
+pub use tools::{built, on_path, package, program, read, require_tool, root, run_with_input, succeeded};
 pub use traces::{bytes_under, forms, traces};
 
 /// How long anything may take before a test gives up on it. Never a measure of speed: only of what does not end.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The token of the default source in these tests.
 pub const TOKEN: &str = "t0ken-of-the-tests";
 
 /// The callback path of the default source.
 pub const HOOK: &str = "/hooks/smsmode/t0ken-of-the-tests";
+
+/// The callback path of another source with the same token.
+pub fn hook(source: &str) -> String {
+    format!("/hooks/{source}/{TOKEN}")
+}
 
 /// The recipient of every message in these tests.
 pub const NUMBER: &str = "33612345678";
@@ -41,11 +57,62 @@ pub fn receipt(message_id: &str, status: &str) -> String {
     )
 }
 
-/// Asks until the answer is yes.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let given_up = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < given_up, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(20));
+/// What an attempt gives: a condition, or a value or the reason why there is none.
+pub trait Attempt {
+    type Value;
+
+    fn result(self) -> Result<Self::Value, String>;
+}
+
+impl Attempt for bool {
+    type Value = ();
+
+    fn result(self) -> Result<(), String> {
+        if self { Ok(()) } else { Err("not yet".to_owned()) }
     }
+}
+
+impl<T> Attempt for Result<T, String> {
+    type Value = T;
+
+    fn result(self) -> Self {
+        self
+    }
+}
+
+/// Tries until an attempt succeeds; panics with its last error after [`PATIENCE`].
+#[track_caller]
+pub fn eventually<A: Attempt>(what: &str, mut attempt: impl FnMut() -> A) -> A::Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match attempt().result() {
+            Ok(value) => return value,
+            Err(error) if Instant::now() > deadline => panic!("not within {PATIENCE:?}: {what}: {error}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// `Ok` if the condition holds, to be used with [`eventually`].
+pub fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(otherwise()) }
+}
+
+/// A port that is free now and that no outgoing connection takes later: below the range that systems draw those from.
+/// A peer that is restarted finds it free again, and no client that connects to it meanwhile can end up connected to itself.
+pub fn free_port() -> u16 {
+    const FIRST: u32 = 16_000;
+    const COUNT: u32 = 16_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    (0..COUNT)
+        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .expect("no free port")
+}
+
+/// The same as an address of this machine.
+pub fn free_address() -> String {
+    format!("127.0.0.1:{}", free_port())
 }

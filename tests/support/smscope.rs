@@ -1,19 +1,20 @@
 //! The real binary: started on free ports, listened to, and never left behind.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use rusqlite::types::FromSql;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Answer, Client, Metrics, PATIENCE, TOKEN, eventually, post, request};
+use super::{
+    Client, Ended, Exposition, HOOK, Process, Response, TOKEN, eventually, free_address, holds, post, request,
+    run_with_input,
+};
 
 /// How a process is to be started. It gets an environment of its own, a data directory of its own and free ports.
 #[derive(Clone)]
@@ -27,20 +28,12 @@ pub struct Launch {
     user: Option<u32>,
 }
 
-/// A process that takes webhooks.
+/// A process that accepts webhooks.
 pub struct Smscope {
     pub webhooks: SocketAddr,
     pub admin: SocketAddr,
     pub launch: Launch,
-    process: Running,
-}
-
-/// A process that has ended.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+    pub process: Process,
 }
 
 impl Launch {
@@ -67,6 +60,16 @@ impl Launch {
             .env("SMSCOPE_DATA_DIR", data_dir.to_str().unwrap())
     }
 
+    /// On ports that are the same after each start, whoever has connected to them before.
+    pub fn on_fixed_ports(self) -> Self {
+        self.env("SMSCOPE_LISTEN", &free_address()).env("SMSCOPE_ADMIN_LISTEN", &free_address())
+    }
+
+    /// On ports that stay, so that peers find it after a restart, and with metrics that are pushed soon.
+    pub fn among_peers(self) -> Self {
+        self.on_fixed_ports().env("OTEL_METRIC_EXPORT_INTERVAL", "200")
+    }
+
     /// A configuration file.
     pub fn file(self, toml: &str) -> Self {
         let path = self.home.path().join("smscope.toml");
@@ -81,14 +84,18 @@ impl Launch {
         self
     }
 
+    pub fn envs<'a>(self, variables: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        variables.into_iter().fold(self, |launch, (name, value)| launch.env(name, &value))
+    }
+
     pub fn args(mut self, arguments: &[&str]) -> Self {
         self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         self
     }
 
-    /// Another copy of the program.
-    pub fn program(mut self, path: PathBuf) -> Self {
-        self.program = path;
+    /// Another copy of the program, or a program that runs it.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = path.into();
         self
     }
 
@@ -112,39 +119,54 @@ impl Launch {
         &self.environment
     }
 
+    fn variable(&self, name: &str) -> &str {
+        let set = self.environment.iter().find(|(known, _)| known == name);
+        set.map(|(_, value)| value.as_str()).unwrap()
+    }
+
     pub fn data_dir(&self) -> PathBuf {
-        let set = self.environment.iter().find(|(name, _)| name == "SMSCOPE_DATA_DIR");
-        set.map(|(_, value)| value.into()).unwrap()
+        self.variable("SMSCOPE_DATA_DIR").into()
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.data_dir().join("private/smscope.db")
+    }
+
+    /// Where webhooks are accepted, which is known before the start on fixed ports alone.
+    pub fn webhooks(&self) -> SocketAddr {
+        self.variable("SMSCOPE_LISTEN").parse().unwrap()
     }
 
     pub fn start(&self) -> Smscope {
-        let process = Running::of(self.command());
-        let mut addresses = None;
-        eventually("smscope gets ready", || {
-            assert!(process.is_running(), "ended early: {}", process.stderr());
-            addresses = process.stderr().lines().find_map(addresses_in);
-            addresses.is_some()
+        self.ready(self.spawn())
+    }
+
+    /// Starts it and does not wait.
+    pub fn spawn(&self) -> Process {
+        Process::start("smscope", &mut self.command())
+    }
+
+    /// Waits until a process of this launch accepts webhooks.
+    pub fn ready(&self, process: Process) -> Smscope {
+        let (webhooks, admin) = process.until_ready(|| {
+            let log = process.stderr();
+            log.lines().find_map(addresses_in).ok_or_else(|| "no line says that it is ready".to_owned())
         });
-        let (webhooks, admin) = addresses.unwrap();
         // What it prints comes after it is ready.
-        eventually("smscope says where it is", || process.stdout().contains("metrics: http"));
+        process.until_ready(|| process.stdout().contains("metrics: http"));
         Smscope { webhooks, admin, launch: self.clone(), process }
     }
 
-    /// The same with something on its standard input.
+    /// The same as [`run`](Self::run), with something on its standard input.
     pub fn run_with(&self, input: &str) -> Ended {
-        let mut command = self.command();
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
+        let output = run_with_input(&mut self.command(), input);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
     /// Runs a command that ends by itself.
     pub fn run(&self) -> Ended {
-        Running::of(self.command()).end()
+        self.spawn().end()
     }
 
     /// Runs commands in one shell, as a person does who has this program as `smscope`. Gives what each prints.
@@ -155,7 +177,7 @@ impl Launch {
         let mut shell = Command::new("sh");
         shell.args(["-e", "-c", &script]).env_clear().envs(self.environment.iter().cloned());
         shell.env("PATH", folders.join(std::ffi::OsStr::new(":"))).current_dir(self.home.path());
-        let ended = Running::of(shell).end();
+        let ended = Process::start("sh", &mut shell).end();
         assert_eq!(ended.code, Some(0), "{commands:?}: {ended:?}");
         ended.stdout.split_terminator(END).map(str::to_owned).collect()
     }
@@ -170,7 +192,7 @@ impl Launch {
             }
         };
         if let Some(user) = self.user {
-            std::os::unix::process::CommandExt::uid(&mut command, user);
+            command.uid(user).gid(user);
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
         command.args(&self.arguments).env_clear().env("PATH", path).envs(self.environment.iter().cloned());
@@ -202,32 +224,66 @@ impl Smscope {
     }
 
     /// Sends one request to the webhook listener, on a connection of its own.
-    pub fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
+    pub fn ask(&self, request: impl AsRef<[u8]>) -> Response {
         self.client().ask(request)
     }
 
     /// Posts JSON to a path of the webhook listener.
-    pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Response {
         self.ask(post(path, body))
     }
 
-    /// Sends one request to the admin listener.
-    pub fn ask_admin(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
-        let mut client = Client::connect(self.admin);
-        client.send(request(method, path, headers, ""));
-        if method == "HEAD" { client.head() } else { client.answer() }
+    /// Posts an event to the default source, for which it has to be a new one.
+    pub fn accept(&self, event: &Value) {
+        assert_eq!(self.post(HOOK, event.to_string()).result(), "accepted", "{event}");
     }
 
-    pub fn metrics(&self) -> Metrics {
-        let answer = self.ask_admin("GET", "/metrics", &[]);
-        assert_eq!(answer.status, 200);
-        Metrics::parse(answer.text())
+    /// Sends a webhook of the legacy API to the default source.
+    pub fn get(&self, query: &str) -> Response {
+        self.ask(request("GET", &format!("{HOOK}?{query}"), &[], ""))
+    }
+
+    /// Plays smsmode against the default source, with further flags of `smscope simulate`.
+    pub fn simulate(&self, flags: &str) -> Process {
+        let arguments = format!("simulate --url {} --admin http://{} {flags}", self.hook_url(), self.admin);
+        Launch::without_token().args(&arguments.split_whitespace().collect::<Vec<_>>()).spawn()
+    }
+
+    /// Sends one request to the admin listener.
+    pub fn ask_admin(&self, method: &str, path: &str, headers: &[&str]) -> Response {
+        let mut client = Client::connect(self.admin);
+        client.send(request(method, path, headers, ""));
+        if method == "HEAD" { client.head() } else { client.response() }
+    }
+
+    /// Whether it answers `/readyz` with 200.
+    pub fn is_ready(&self) -> bool {
+        self.ask_admin("GET", "/readyz", &[]).status == 200
+    }
+
+    /// The callback URL of the default source.
+    pub fn hook_url(&self) -> String {
+        format!("http://{}{HOOK}", self.webhooks)
+    }
+
+    pub fn metrics(&self) -> Exposition {
+        let response = self.ask_admin("GET", "/metrics", &[]);
+        assert_eq!(response.status, 200);
+        Exposition::parse(response.text())
     }
 
     /// The sum of the series that have these labels, others aside. There has to be one.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let metrics = self.metrics();
-        metrics.sum(name, labels).unwrap_or_else(|| panic!("no {name} {labels:?} in {}", metrics.text))
+        metrics.value(name, labels).unwrap_or_else(|| panic!("no {name} {labels:?} in {}", metrics.text))
+    }
+
+    /// Waits until no log record waits to be exported.
+    pub fn until_exported(&self) {
+        eventually("all log records are exported", || {
+            let waiting = self.metric("smscope_export_backlog_records", &[]);
+            holds(waiting == 0.0, || format!("{waiting} log records wait"))
+        });
     }
 
     /// Requests to the default source that ended so.
@@ -260,11 +316,11 @@ impl Smscope {
     }
 
     pub fn database(&self) -> Connection {
-        Connection::open(self.launch.data_dir().join("private/smscope.db")).unwrap()
+        Connection::open(self.launch.database()).unwrap()
     }
 
     pub fn id(&self) -> u32 {
-        self.process.child.lock().unwrap().id()
+        self.process.id()
     }
 
     pub fn stdout(&self) -> String {
@@ -275,15 +331,36 @@ impl Smscope {
         self.process.stderr()
     }
 
-    /// Asks the process to end.
-    pub fn terminate(&self) {
-        self.signal("TERM");
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
     }
 
-    pub fn signal(&self, name: &str) {
-        // The shell's own kill, which is there on every machine.
-        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.id())).status().unwrap();
-        assert!(status.success());
+    /// SIGKILL. Gives what can start it again.
+    pub fn kill(self) -> Launch {
+        self.process.kill();
+        self.launch
+    }
+
+    /// SIGTERM, after which it has to end without an error. Gives what can start it again.
+    pub fn stop(self) -> Launch {
+        self.process.terminate();
+        self.launch
+    }
+
+    /// Stops it and starts it again.
+    pub fn restarted(self) -> Self {
+        self.stop().start()
+    }
+
+    /// A line of `/proc/<id>/status` that is a number of kB, such as `VmRSS:`.
+    pub fn status_kb(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
+    }
+
+    pub fn peak_rss_kb(&self) -> u64 {
+        self.status_kb("VmHWM:")
     }
 
     /// From now on the files of the process cannot grow: each write past a few KiB fails, as on a full disk.
@@ -304,90 +381,5 @@ impl Smscope {
     /// Waits for the process, which has been asked to end.
     pub fn end(self) -> Ended {
         self.process.end()
-    }
-}
-
-/// A child process that is killed, at the latest, when the test is done with it.
-struct Running {
-    child: Mutex<Child>,
-    stdout: Collected,
-    stderr: Collected,
-}
-
-impl Running {
-    fn of(mut command: Command) -> Self {
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        let stdout = Collected::of(child.stdout.take().unwrap());
-        let stderr = Collected::of(child.stderr.take().unwrap());
-        Self { child: Mutex::new(child), stdout, stderr }
-    }
-
-    fn stdout(&self) -> String {
-        self.stdout.text.lock().unwrap().clone()
-    }
-
-    fn stderr(&self) -> String {
-        self.stderr.text.lock().unwrap().clone()
-    }
-
-    fn is_running(&self) -> bool {
-        self.status().is_none()
-    }
-
-    fn status(&self) -> Option<ExitStatus> {
-        self.child.lock().unwrap().try_wait().unwrap()
-    }
-
-    fn end(mut self) -> Ended {
-        let given_up = Instant::now() + PATIENCE;
-        let status = loop {
-            match self.status() {
-                Some(status) => break status,
-                None => assert!(Instant::now() < given_up, "it does not end: {}", self.stderr()),
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        };
-        let (stdout, stderr) = (self.stdout.whole(), self.stderr.whole());
-        Ended { code: status.code(), stdout, stderr }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut child = self.child.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        // It may have ended by itself.
-        let _ended = child.kill();
-        let _reaped = child.wait();
-    }
-}
-
-/// What a process writes, while it writes.
-struct Collected {
-    text: Arc<Mutex<String>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Collected {
-    fn of(pipe: impl Read + Send + 'static) -> Self {
-        let text = Arc::new(Mutex::new(String::new()));
-        let written = text.clone();
-        let thread = std::thread::spawn(move || {
-            let mut pipe = BufReader::new(pipe);
-            let mut line = Vec::new();
-            while pipe.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-                written.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
-                line.clear();
-            }
-        });
-        Self { text, thread: Some(thread) }
-    }
-
-    /// All of it, once the process has ended.
-    fn whole(&mut self) -> String {
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
-        self.text.lock().unwrap().clone()
     }
 }

@@ -5,12 +5,14 @@
 //! commons/v1/organisations/{id}/channels/{channelId}`, `GET|POST sms/v1/messages`, `GET rcs/v1/messages`, with X-Api-Key; lists are `{"items": […]}` with
 //! `page` from 1 and `pageSize` from 1 to 100. Legacy: `GET http/1.6/credit.do?accessToken=…`.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use super::server::{self, Request, hang_up, respond};
 
 /// The key that it takes.
 pub const API_KEY: &str = "k3y-of-the-stand-in";
@@ -75,8 +77,6 @@ pub struct SmsmodeApi {
 impl SmsmodeApi {
     /// With one organisation and one channel.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let state = State {
             organisations: vec![json!({
                 "organisationId": "org-1", "name": "Ours", "state": "ACTIVATED", "balance": {"amount": "1250.5"},
@@ -88,12 +88,7 @@ impl SmsmodeApi {
         };
         let state = Arc::new(Mutex::new(state));
         let shared = state.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = shared.clone();
-                std::thread::spawn(move || serve(stream, &shared));
-            }
-        });
+        let address = server::start(move |request, stream| serve(&request, stream, &shared));
         Self { address, state }
     }
 
@@ -160,93 +155,68 @@ pub fn channel(id: &str, name: &str) -> Value {
     })
 }
 
-fn serve(stream: TcpStream, state: &Mutex<State>) {
-    let Ok(reading) = stream.try_clone() else { return };
-    let mut reader = BufReader::new(reading);
-    let mut stream = stream;
-    while let Some(asked) = read(&mut reader) {
-        let (fault, answer) = {
-            let mut state = state.lock().unwrap();
-            state.asked.push(asked.clone());
-            let fault = match (state.faults.is_empty(), state.for_ever) {
-                (true, _) => None,
-                (false, true) => Some(state.faults[0].clone()),
-                (false, false) => Some(state.faults.remove(0)),
-            };
-            let answer = match &fault {
-                None | Some(Fault::Slow(_) | Fault::Damaged(..)) => state.answer(&asked),
-                Some(_) => (500, String::new()),
-            };
-            (fault, answer)
+fn serve(request: &Request, stream: &mut dyn Write, state: &Mutex<State>) -> io::Result<()> {
+    let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+    let asked = Asked {
+        method: request.method.clone(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        key: request.header("x-api-key").map(str::to_owned),
+        body: String::from_utf8(request.body.clone()).unwrap(),
+    };
+    let (fault, response) = {
+        let mut state = state.lock().unwrap();
+        state.asked.push(asked.clone());
+        let fault = match (state.faults.is_empty(), state.for_ever) {
+            (true, _) => None,
+            (false, true) => Some(state.faults[0].clone()),
+            (false, false) => Some(state.faults.remove(0)),
         };
-        if !speak(&mut stream, fault, answer) {
-            let _closed = stream.shutdown(Shutdown::Both);
-            return;
-        }
-    }
+        let response = match &fault {
+            None | Some(Fault::Slow(_) | Fault::Damaged(..)) => state.answer(&asked),
+            Some(_) => (500, String::new()),
+        };
+        (fault, response)
+    };
+    speak(stream, fault, response)
 }
 
-/// `false` when the connection is at its end.
-fn speak(stream: &mut TcpStream, fault: Option<Fault>, (status, body): (u16, String)) -> bool {
-    let head = |status: u16, more: &str, length: usize| {
-        format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{more}content-length: {length}\r\n\r\n")
-    };
-    let whole = |status: u16, more: &str, body: &str| head(status, more, body.len()) + body;
-    let text = match fault {
-        None => whole(status, "", &body),
-        Some(Fault::Damaged(from, to)) => whole(status, "", &body.replace(from, to)),
+fn speak(stream: &mut dyn Write, fault: Option<Fault>, (status, body): (u16, String)) -> io::Result<()> {
+    const JSON: &str = "content-type: application/json";
+    match fault {
+        None => respond(stream, status, &[JSON], &body),
+        Some(Fault::Damaged(from, to)) => respond(stream, status, &[JSON], &body.replace(from, to)),
         Some(Fault::Slow(time)) => {
             std::thread::sleep(time);
-            whole(status, "", &body)
+            respond(stream, status, &[JSON], &body)
         }
-        Some(Fault::Status(status)) => whole(status, "", &error(status, "no luck", "today")),
+        Some(Fault::Status(status)) => respond(stream, status, &[JSON], &error(status, "no luck", "today")),
         Some(Fault::TooMany(seconds)) => {
-            whole(429, &format!("retry-after: {seconds}\r\n"), &error(429, "Too Many Requests", "slower"))
+            let retry = format!("retry-after: {seconds}");
+            respond(stream, 429, &[JSON, &retry], &error(429, "Too Many Requests", "slower"))
         }
-        Some(Fault::NotJson) => whole(200, "", "<html>Please log in</html>"),
-        Some(Fault::WrongShape) => whole(200, "", "[17]"),
+        Some(Fault::NotJson) => respond(stream, 200, &[JSON], "<html>Please log in</html>"),
+        Some(Fault::WrongShape) => respond(stream, 200, &[JSON], "[17]"),
         Some(Fault::Half) => {
-            let text =
-                whole(200, "", r#"{"items":[{"channelId":"half"#).replace("content-length: ", "content-length: 9");
-            let _gone = stream.write_all(text.as_bytes());
-            return false;
+            write!(
+                stream,
+                "HTTP/1.1 200 X\r\n{JSON}\r\ncontent-length: 900\r\n\r\n{{\"items\":[{{\"channelId\":\"half"
+            )?;
+            hang_up()
         }
-        Some(Fault::Hangup) => return false,
-        Some(Fault::Redirect(to)) => whole(302, &format!("location: {to}\r\n"), ""),
+        Some(Fault::Hangup) => hang_up(),
+        Some(Fault::Redirect(to)) => respond(stream, 302, &[JSON, &format!("location: {to}")], ""),
         Some(Fault::Endless) => {
-            let _gone = stream.write_all(head(200, "", usize::MAX >> 1).as_bytes());
-            while stream.write_all(&[b' '; 1 << 16]).is_ok() {}
-            return false;
+            write!(stream, "HTTP/1.1 200 X\r\n{JSON}\r\ncontent-length: {}\r\n\r\n", usize::MAX >> 1)?;
+            loop {
+                stream.write_all(&[b' '; 1 << 16])?;
+            }
         }
-    };
-    stream.write_all(text.as_bytes()).is_ok()
+    }
 }
 
 fn error(status: u16, message: &str, detail: &str) -> String {
     json!({"title": "Error", "message": message, "detail": detail, "status": status.to_string()}).to_string()
-}
-
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let (mut key, mut length) = (None, 0);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "x-api-key" => key = Some(value.trim().to_owned()),
-            "content-length" => length = value.trim().parse().ok()?,
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let body = String::from_utf8(body).ok()?;
-    Some(Asked { method, path: path.to_owned(), query: query.to_owned(), key, body })
 }
 
 impl State {

@@ -1,29 +1,34 @@
 //! A target of relays: it remembers each request to the byte, and answers as it is told.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use super::eventually;
+use super::server::{Request, hang_up, respond, serve};
 
 /// One request as it came.
 #[derive(Clone, Debug)]
 pub struct Arrived {
-    pub at: Instant,
-    pub method: String,
-    pub target: String,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// What it was answered.
-    pub answer: Reaction,
+    pub request: Request,
+    /// The response to it.
+    pub reaction: Reaction,
+}
+
+impl Deref for Arrived {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.request
+    }
 }
 
 /// How a request is answered.
@@ -77,15 +82,7 @@ impl Target {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let state = Arc::<Mutex<State>>::default();
         let shared = state.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (shared, tls) = (shared.clone(), tls.clone());
-                std::thread::spawn(move || match tls {
-                    None => serve(stream, &shared),
-                    Some(tls) => serve(StreamOwned::new(ServerConnection::new(tls).unwrap(), stream), &shared),
-                });
-            }
-        });
+        serve(listener, tls, move |request, stream| react(request, stream, &shared));
         Self { address, scheme, state }
     }
 
@@ -115,10 +112,6 @@ impl Target {
 }
 
 impl Arrived {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
     pub fn id(&self) -> &str {
         self.header("webhook-id").expect("every delivery has an id")
     }
@@ -129,63 +122,29 @@ impl Arrived {
     }
 
     pub fn was_taken(&self) -> bool {
-        matches!(self.answer, Reaction::Status(200..=299))
+        matches!(self.reaction, Reaction::Status(200..=299))
     }
 }
 
-fn serve(stream: impl Read + Write, state: &Mutex<State>) {
-    let mut stream = BufReader::new(stream);
-    while let Some(mut arrived) = read(&mut stream) {
-        let reaction = {
-            let mut state = state.lock().unwrap();
-            let reaction = state.script.pop_front().or(state.otherwise.clone()).unwrap_or(Reaction::Status(204));
-            arrived.answer = reaction.clone();
-            state.arrived.push(arrived);
-            reaction
-        };
-        let answer = match reaction {
-            Reaction::Status(status) => format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n"),
-            Reaction::TooMany(seconds) => {
-                format!("HTTP/1.1 429 X\r\nretry-after: {seconds}\r\ncontent-length: 0\r\n\r\n")
-            }
-            Reaction::Redirect(to) => format!("HTTP/1.1 307 X\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"),
-            Reaction::Hangup => return,
-            Reaction::Half => {
-                let _gone = stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-le");
-                return;
-            }
-            Reaction::Slow(time) => {
-                std::thread::sleep(time);
-                "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned()
-            }
-        };
-        if stream.get_mut().write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
-
-/// `None` when the other side has closed, or speaks no HTTP/1.1 with a length.
-fn read(stream: &mut BufReader<impl Read>) -> Option<Arrived> {
-    let mut line = || {
-        let mut line = String::new();
-        stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
-        Some(line.trim_end().to_owned())
+fn react(request: Request, stream: &mut dyn Write, state: &Mutex<State>) -> io::Result<()> {
+    let reaction = {
+        let mut state = state.lock().unwrap();
+        let reaction = state.script.pop_front().or(state.otherwise.clone()).unwrap_or(Reaction::Status(204));
+        state.arrived.push(Arrived { request, reaction: reaction.clone() });
+        reaction
     };
-    let first = line()?;
-    let mut words = first.split(' ');
-    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let mut headers = Vec::new();
-    loop {
-        let line = line()?;
-        if line.is_empty() {
-            break;
+    match reaction {
+        Reaction::Status(status) => respond(stream, status, &[], ""),
+        Reaction::TooMany(seconds) => respond(stream, 429, &[&format!("retry-after: {seconds}")], ""),
+        Reaction::Redirect(to) => respond(stream, 307, &[&format!("location: {to}")], ""),
+        Reaction::Hangup => hang_up(),
+        Reaction::Half => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le")?;
+            hang_up()
         }
-        let (name, value) = line.split_once(':')?;
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        Reaction::Slow(time) => {
+            std::thread::sleep(time);
+            respond(stream, 200, &[], "")
+        }
     }
-    let length = headers.iter().find(|(name, _)| name == "content-length");
-    let mut body = vec![0; length.map_or(0, |(_, length)| length.parse().unwrap())];
-    stream.read_exact(&mut body).ok()?;
-    Some(Arrived { at: Instant::now(), method, target, headers, body, answer: Reaction::Hangup })
 }

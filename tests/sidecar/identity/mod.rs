@@ -13,7 +13,7 @@ const V6: &str = include_str!("v6.sql");
 /// A data directory with the store of schema 6, moved to an hour ago.
 pub fn of_schema_6() -> Launch {
     let launch = Launch::new();
-    let path = launch.data_dir().join("private/smscope.db");
+    let path = launch.database();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let store = Connection::open(&path).unwrap();
     store.execute_batch(V6).unwrap();
@@ -33,11 +33,11 @@ pub fn of_schema_6() -> Launch {
 }
 
 fn get(client: &mut Client, query: &str) -> String {
-    client.ask(request("GET", &format!("{HOOK}?{query}"), &[], "")).told()
+    client.ask(request("GET", &format!("{HOOK}?{query}"), &[], "")).result()
 }
 
 fn post(client: &mut Client, body: &Value) -> String {
-    client.ask(crate::support::post(HOOK, body.to_string())).told()
+    client.ask(crate::support::post(HOOK, body.to_string())).result()
 }
 
 #[test]
@@ -85,9 +85,7 @@ fn each_recipient_of_a_legacy_id_is_a_message_and_a_receipt_of_nobody_is_of_the_
     assert_eq!(get(&mut client, "smsID=late&statut=11&numero=33612345672"), "accepted");
     assert_eq!(smscope.metric("sms_messages_total", &[]), 7.0);
     // All of that holds after a restart.
-    smscope.terminate();
-    let launch = smscope.launch.clone();
-    assert_eq!(smscope.end().code, Some(0));
+    let launch = smscope.stop();
     let smscope = launch.start();
     let mut client = smscope.client();
     for known in [
@@ -270,9 +268,7 @@ fn a_store_of_schema_6_knows_its_messages_however_they_are_written_now() {
         assert!(!stored.contains("98765432"), "an erased person is not brought back: {stored}");
     }
     assert_eq!(smscope.stored::<String>("PRAGMA integrity_check"), "ok");
-    smscope.terminate();
-    let launch = smscope.launch.clone();
-    assert_eq!(smscope.end().code, Some(0));
+    let launch = smscope.stop();
     let smscope = launch.start();
     assert_eq!(get(&mut smscope.client(), "smsID=plus&statut=11&numero=%2B33612345678"), "duplicate", "and again");
 }

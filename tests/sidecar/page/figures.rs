@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Browser, accepted, picture, receipt, send_some_webhooks, start_open_to_all, url};
-use crate::support::{HOOK, Launch, Metrics, Smscope, eventually};
+use crate::support::{Exposition, HOOK, Launch, Smscope, eventually};
 
 /// The machine-readable value of a count on the page.
 fn count(browser: &mut Browser, selector: &str) -> f64 {
@@ -12,8 +12,8 @@ fn count(browser: &mut Browser, selector: &str) -> f64 {
 }
 
 /// What each count on the page is in the metrics.
-fn expected(metrics: &Metrics) -> Vec<(&'static str, f64)> {
-    let sum = |name: &str, labels: &[(&str, &str)]| metrics.sum(name, labels).unwrap_or(0.0);
+fn expected(metrics: &Exposition) -> Vec<(&'static str, f64)> {
+    let sum = |name: &str, labels: &[(&str, &str)]| metrics.value(name, labels).unwrap_or(0.0);
     vec![
         ("#delivered-count", sum("sms_messages_delivered_total", &[])),
         ("#failed-count", sum("sms_messages_failed_total", &[])),
@@ -131,7 +131,7 @@ fn an_open_page_follows_without_being_loaded_again_and_rests_when_it_is_hidden()
     eventually("the page follows again", || count(&mut browser, "#delivered-count") == 2.0);
     assert_eq!(browser.complaints(), [""; 0]);
 
-    smscope.terminate();
+    smscope.signal("TERM");
     eventually("the page says that it is stale", || browser.text(".as-of").contains("smscope does not answer"));
     assert_eq!(count(&mut browser, "#delivered-count"), 2.0);
 }

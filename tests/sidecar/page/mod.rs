@@ -41,7 +41,7 @@ fn receipt(id: &str, to: &str, status: &str) -> String {
 }
 
 fn accepted(smscope: &Smscope, body: &str) {
-    assert_eq!(smscope.post(HOOK, body).told(), "accepted", "{body}");
+    assert_eq!(smscope.post(HOOK, body).result(), "accepted", "{body}");
 }
 
 /// Some life: 40 delivered (3 of them read), 5 failed (one delivered after all), 4 enroute, 1 scheduled, a reply, a STOP, 5
@@ -70,13 +70,13 @@ fn send_some_webhooks(smscope: &Smscope) {
         let id = format!("e{n}000000-8d38-9d5a-4c56-2d1f6f1f3a6b");
         let body = receipt(&id, "33698765432", &format!(r#""value":"{status}""#));
         accepted(smscope, &body);
-        assert_eq!(smscope.post(HOOK, &body).told(), "duplicate");
+        assert_eq!(smscope.post(HOOK, &body).result(), "duplicate");
     }
     for (id, text) in [("a1000000-9d5a-4c56", "Merci !"), ("a2000000-9d5a-4c56", "STOP")] {
         let sides = r#""direction":"MO","from":"33612345678","recipient":{"to":"36180"}"#;
         accepted(smscope, &format!(r#"{{"messageId":"{id}",{sides},"body":{{"text":"{text}"}}}}"#));
     }
-    assert_eq!(smscope.post(HOOK, r#"{"hello":"world"}"#).told(), "unrecognized");
+    assert_eq!(smscope.post(HOOK, r#"{"hello":"world"}"#).result(), "unrecognized");
     for path in ["/hooks/smsmode/wrong", "/hooks/nobody/wrong"] {
         assert_eq!(smscope.ask(request("POST", path, &[], "{}")).status, 404);
     }

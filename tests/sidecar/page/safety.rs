@@ -1,12 +1,12 @@
 //! What the page lets in and gives away.
 
 use super::{Browser, accepted, receipt, send_some_webhooks, url};
-use crate::support::{Answer, Client, HOOK, Smscope};
+use crate::support::{Client, HOOK, Response, Smscope};
 
-fn ask(smscope: &Smscope, method: &str, path: &str, headers: &[&str]) -> Answer {
+fn ask(smscope: &Smscope, method: &str, path: &str, headers: &[&str]) -> Response {
     let mut client = Client::connect(smscope.admin);
     client.send(format!("{method} {path} HTTP/1.1\r\n{}\r\n\r\n", headers.join("\r\n")));
-    if method == "HEAD" { client.head() } else { client.answer() }
+    if method == "HEAD" { client.head() } else { client.response() }
 }
 
 #[test]
@@ -85,5 +85,5 @@ fn the_page_is_kept_nowhere_and_smaller_when_packed() {
         assert_eq!((head.status, head.body.len()), (200, 0));
         assert_eq!(ask(&smscope, "POST", path, &["host: localhost"]).status, 405);
     }
-    assert_eq!(smscope.post(HOOK, "").told(), "probe");
+    assert_eq!(smscope.post(HOOK, "").result(), "probe");
 }

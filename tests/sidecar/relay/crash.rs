@@ -1,7 +1,6 @@
 //! kill -9 under load with a relay on: every event that was acknowledged arrives, each message's in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::support::target::{Arrived, Reaction, Target};
@@ -14,16 +13,17 @@ const COURSE: [&str; 3] = ["ENROUTE", "DELIVERED", "READ"];
 #[test]
 fn every_acknowledged_event_arrives_with_one_id_and_in_order_however_often_the_process_is_killed() {
     let target = Target::start();
-    let launch = Launch::new().file(&format!("[[relay]]\nname = \"app\"\nurl = \"{}\"\n", target.url("/")));
+    let launch =
+        Launch::new().on_fixed_ports().file(&format!("[[relay]]\nname = \"app\"\nurl = \"{}\"\n", target.url("/")));
     let (stop, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0));
     let smscope = launch.start();
-    let address = Mutex::new(smscope.webhooks);
+    let address = smscope.webhooks;
     let smscope = std::thread::scope(|scope| {
+        let mut smscope = smscope;
         // A failing test must not leave them sending for ever.
         let _stop = Stop(&stop);
-        let mut smscope = smscope;
         for client in 0..CLIENTS {
-            let (stop, acknowledged, address) = (&stop, &acknowledged, &address);
+            let (stop, acknowledged) = (&stop, &acknowledged);
             scope.spawn(move || play(client, stop, acknowledged, address));
         }
         for kill in 1..=KILLS {
@@ -31,16 +31,14 @@ fn every_acknowledged_event_arrives_with_one_id_and_in_order_however_often_the_p
             eventually("webhooks are acknowledged", || acknowledged.load(Ordering::Relaxed) >= enough);
             // The target fails now and then as well.
             target.then([Reaction::Status(500), Reaction::Hangup]);
-            smscope.signal("KILL");
-            smscope.end();
+            smscope.kill();
             smscope = launch.start();
-            *address.lock().unwrap() = smscope.webhooks;
         }
         smscope
     });
     let expected = acknowledged.load(Ordering::Relaxed);
     eventually("nothing waits any more", || {
-        smscope.metrics().sum("sms_relay_pending", &[("relay", "app")]) == Some(0.0)
+        smscope.metrics().value("sms_relay_pending", &[("relay", "app")]) == Some(0.0)
     });
     let taken: Vec<Arrived> = target.arrived().into_iter().filter(Arrived::was_taken).collect();
     let mut first_order: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -75,15 +73,14 @@ impl Drop for Stop<'_> {
 }
 
 /// Sends the receipts of one message after the other, each until it is acknowledged.
-fn play(client: usize, stop: &AtomicBool, acknowledged: &AtomicUsize, address: &Mutex<std::net::SocketAddr>) {
+fn play(client: usize, stop: &AtomicBool, acknowledged: &AtomicUsize, address: std::net::SocketAddr) {
     let mut connection: Option<Client> = None;
     for message in 0.. {
         for status in COURSE {
             let webhook = post(HOOK, receipt(&format!("m-{client}-{message}"), status));
             loop {
-                let place = *address.lock().unwrap();
-                let asked = connection.take().or_else(|| Client::try_connect(place).ok()).and_then(|mut open| {
-                    let status = open.try_ask(&webhook)?;
+                let asked = connection.take().or_else(|| Client::try_connect(address).ok()).and_then(|mut open| {
+                    let status = open.try_ask(&webhook).ok()?.status;
                     Some((open, status))
                 });
                 match asked {

@@ -15,7 +15,7 @@ pub fn reply(id: &str, number: &str, text: &str) -> String {
 }
 
 fn accepted(smscope: &Smscope, body: impl AsRef<[u8]>) {
-    assert_eq!(smscope.post(HOOK, body).told(), "accepted");
+    assert_eq!(smscope.post(HOOK, body).result(), "accepted");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_request_with_several_events_goes_on_once_and_a_repetition_not_at_all() {
     ));
     let array = format!("[{},{}]", receipt("m-1", "DELIVERED"), receipt("m-2", "UNDELIVERED"));
     accepted(&smscope, &array);
-    assert_eq!(smscope.post(HOOK, &array).told(), "duplicate");
+    assert_eq!(smscope.post(HOOK, &array).result(), "duplicate");
     accepted(&smscope, receipt("m-3", "ENROUTE"));
     let raw = raw.wait_for(2);
     let events = events.wait_for(3);
@@ -113,13 +113,13 @@ fn a_filter_picks_and_keywords_route_with_a_default() {
         assert_eq!((event["subject"].as_str(), event["type"].as_str()), (Some(subject), Some(kind)));
     }
     eventually("all is counted", || {
-        smscope.metrics().sum("sms_relay_attempts_total", &[("result", "delivered")]) == Some(5.0)
+        smscope.metrics().value("sms_relay_attempts_total", &[("result", "delivered")]) == Some(5.0)
     });
     let metrics = smscope.metrics();
     for relay in ["yes", "one", "other", "stops", "failures"] {
-        assert_eq!(metrics.sum("sms_relay_events_total", &[("relay", relay)]), Some(1.0), "{relay}");
-        assert_eq!(metrics.sum("sms_relay_pending", &[("relay", relay)]), Some(0.0), "{relay}");
-        assert_eq!(metrics.sum("sms_relay_duration_seconds_count", &[("relay", relay)]), Some(1.0), "{relay}");
+        assert_eq!(metrics.value("sms_relay_events_total", &[("relay", relay)]), Some(1.0), "{relay}");
+        assert_eq!(metrics.value("sms_relay_pending", &[("relay", relay)]), Some(0.0), "{relay}");
+        assert_eq!(metrics.value("sms_relay_duration_seconds_count", &[("relay", relay)]), Some(1.0), "{relay}");
     }
 }
 
@@ -131,7 +131,7 @@ fn no_answer_waits_for_a_target() {
     let started = std::time::Instant::now();
     let mut client = smscope.client();
     for at in 0..50 {
-        assert_eq!(client.ask(post(HOOK, receipt(&format!("m-{at}"), "ENROUTE"))).told(), "accepted");
+        assert_eq!(client.ask(post(HOOK, receipt(&format!("m-{at}"), "ENROUTE"))).result(), "accepted");
     }
     assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
 }

@@ -15,7 +15,7 @@ fn subjects(arrived: &[Arrived]) -> Vec<String> {
 }
 
 fn attempts(smscope: &Smscope, result: &str) -> f64 {
-    smscope.metrics().sum("sms_relay_attempts_total", &[("relay", "app"), ("result", result)]).unwrap()
+    smscope.metrics().value("sms_relay_attempts_total", &[("relay", "app"), ("result", result)]).unwrap()
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn a_dead_target_does_not_slow_another() {
     let arrived = well.wait_for(200);
     assert_eq!(arrived.len(), 200);
     let metrics = smscope.metrics();
-    assert_eq!(metrics.sum("sms_relay_pending", &[("relay", "dead")]), Some(200.0));
-    assert!(metrics.sum("sms_relay_pending_oldest_timestamp_seconds", &[("relay", "dead")]).is_some());
+    assert_eq!(metrics.value("sms_relay_pending", &[("relay", "dead")]), Some(200.0));
+    assert!(metrics.value("sms_relay_pending_oldest_timestamp_seconds", &[("relay", "dead")]).is_some());
     // At most so many are under way at one time.
     assert!(dead.arrived().len() <= 8, "{}", dead.arrived().len());
 }
@@ -113,7 +113,7 @@ fn what_is_too_old_is_a_dead_letter_that_is_listed_and_tried_again() {
     let smscope = Smscope::with(&relay("app", &target.url("/"), "max_age = \"1s\""));
     smscope.post(HOOK, receipt("m-1", "ENROUTE"));
     smscope.post(HOOK, receipt("m-1", "DELIVERED"));
-    let gauge = |name: &str| smscope.metrics().sum(name, &[("relay", "app")]);
+    let gauge = |name: &str| smscope.metrics().value(name, &[("relay", "app")]);
     eventually("both are given up", || gauge("sms_relay_dead_letters") == Some(2.0));
     assert_eq!((gauge("sms_relay_pending"), gauge("sms_relay_given_up_total")), (Some(0.0), Some(2.0)));
 
@@ -146,8 +146,7 @@ fn what_is_too_old_is_a_dead_letter_that_is_listed_and_tried_again() {
 fn without_a_running_smscope_nothing_is_tried_again_and_that_is_said() {
     let launch = Launch::new();
     let smscope = launch.start();
-    smscope.terminate();
-    smscope.end();
+    smscope.stop();
     let ended = launch.args(&["relay", "retry", "--all"]).run();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("no smscope is running on it"), "{}", ended.stderr);
@@ -158,10 +157,9 @@ fn what_a_relay_left_that_is_configured_no_more_is_a_dead_letter() {
     let launch = Launch::new();
     let smscope = launch.clone().file(&relay("app", "http://127.0.0.1:9/", "")).start();
     smscope.post(HOOK, receipt("m-1", "DELIVERED"));
-    smscope.terminate();
-    smscope.end();
+    smscope.stop();
     let smscope = launch.file("").start();
-    assert_eq!(smscope.metrics().sum("sms_relay_dead_letters", &[("relay", "app")]), Some(1.0));
+    assert_eq!(smscope.metrics().value("sms_relay_dead_letters", &[("relay", "app")]), Some(1.0));
     let listed = smscope.launch.clone().args(&["relay", "list"]).run();
     assert!(listed.stdout.contains("the relay is not configured any more"), "{}", listed.stdout);
 }

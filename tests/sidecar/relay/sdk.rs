@@ -49,7 +49,8 @@ fn the_libraries_of_cloudevents_and_standard_webhooks_take_what_a_relay_sends() 
     assert_eq!(event["data"]["number"], "33612345678");
 
     let mut forged = arrived.clone();
-    forged.body = String::from_utf8(forged.body).unwrap().replace("DELIVERED", "delivered").into_bytes();
+    forged.request.body =
+        String::from_utf8(forged.request.body).unwrap().replace("DELIVERED", "delivered").into_bytes();
     for (request, secret) in [(&arrived, OTHER_SECRET), (&forged, SECRET)] {
         let error = read(request, secret).unwrap().unwrap_err();
         assert!(error.contains("No matching signature"), "{error}");

@@ -4,7 +4,7 @@ use std::fs;
 
 use rcgen::ExtendedKeyUsagePurpose::ServerAuth;
 
-use crate::certificates::{Authority, Identity};
+use crate::support::certificates::{Authority, Identity};
 use crate::support::target::Target;
 use crate::support::{HOOK, Launch, Smscope, eventually, receipt};
 
@@ -20,7 +20,7 @@ fn relayed(identity: &Identity, trusted: &Authority, settings: &str) -> (Smscope
 }
 
 fn attempts(smscope: &Smscope, result: &str) -> Option<f64> {
-    smscope.metrics().sum("sms_relay_attempts_total", &[("relay", "app"), ("result", result)])
+    smscope.metrics().value("sms_relay_attempts_total", &[("relay", "app"), ("result", result)])
 }
 
 fn listed(smscope: &Smscope) -> String {
