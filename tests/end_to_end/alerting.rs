@@ -137,7 +137,7 @@ fn is_spike(notification: &Notification, status: &str) -> bool {
 }
 
 #[test]
-fn a_spike_is_told_of_with_its_text_and_its_end_is_too_and_every_expression_works() {
+fn a_spike_is_notified_with_its_text_and_so_is_its_end_and_every_expression_has_a_result() {
     let Some(chain) = Chain::start() else { return };
     // Healthy for 14 s, then one network fails for 14 s, then healthy again.
     let began = Instant::now();

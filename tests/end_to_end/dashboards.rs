@@ -23,7 +23,7 @@ const BARREN: [Barren; 4] = [
 
 /// How metrics get to Prometheus.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Road {
+enum Transport {
     Scrape,
     /// By OTLP to a Collector, which is scraped.
     Otlp,
@@ -31,15 +31,15 @@ enum Road {
 
 #[test]
 fn every_query_of_every_panel_gives_data_while_smscope_is_scraped() {
-    every_query_gives_data(Road::Scrape);
+    every_query_gives_data(Transport::Scrape);
 }
 
 #[test]
 fn every_query_of_every_panel_gives_data_while_smscope_pushes_by_otlp() {
-    every_query_gives_data(Road::Otlp);
+    every_query_gives_data(Transport::Otlp);
 }
 
-fn every_query_gives_data(road: Road) {
+fn every_query_gives_data(transport: Transport) {
     let folder = TempDir::new().unwrap();
     let Some(mut collector) = Collector::start(folder.path()) else { return };
     // A relay whose target is away: its deliveries wait.
@@ -55,9 +55,9 @@ fn every_query_gives_data(road: Road) {
         .env("SMSCOPE_STORE_SIZE_LIMIT", "64MiB")
         .start();
     let (guarded, stand_in) = guarded(&collector.endpoint());
-    let scraped = match road {
-        Road::Scrape => vec![smscope.admin.to_string(), guarded.admin.to_string()],
-        Road::Otlp => vec![collector.prometheus_address()],
+    let scraped = match transport {
+        Transport::Scrape => vec![smscope.admin.to_string(), guarded.admin.to_string()],
+        Transport::Otlp => vec![collector.prometheus_address()],
     };
     let scraped: Vec<&str> = scraped.iter().map(String::as_str).collect();
     let Some(prometheus) = Prometheus::start_with(folder.path(), &scraped, "") else { return };
@@ -80,14 +80,14 @@ fn every_query_gives_data(road: Road) {
     let _provider = smscope.simulate(flags);
 
     becomes("sum(smscope_export_records_total{signal=\"logs\"}) > 0");
-    if road == Road::Scrape {
+    if transport == Transport::Scrape {
         // What waits for export has an age only while the Collector is away.
         collector.kill();
     }
     let all = promql(Filling { rate_interval: "5s", range: "8s", choice: Choice::All });
     assert!(all.len() > 80, "{}", all.len());
     let nothing_waits = |asked: &Asked| asked.query.contains("smscope_export_oldest_timestamp_seconds");
-    let asked = all.into_iter().filter(|asked| road == Road::Scrape || !nothing_waits(asked));
+    let asked = all.into_iter().filter(|asked| transport == Transport::Scrape || !nothing_waits(asked));
     all_give_data(&prometheus, asked.collect(), &BARREN);
 
     for Asked { place, query, .. } in promql(Filling { rate_interval: "1m", range: "3h", choice: Choice::Two }) {
@@ -203,7 +203,7 @@ const FIGURES: [Figures; 8] = [
 ];
 
 #[test]
-fn what_is_above_normal_and_what_is_new_is_computed_right() {
+fn deviations_from_normal_and_new_reasons_are_computed_correctly() {
     let asked = promql(Filling { rate_interval: "1h", range: "24h", choice: Choice::All });
     let series = |(outcome, country, reason, values): (&str, &str, &str, &str)| {
         let reason = if reason.is_empty() { String::new() } else { format!(",reason=\"{reason}\"") };

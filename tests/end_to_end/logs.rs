@@ -205,7 +205,7 @@ fn uid(record: &Value) -> String {
 }
 
 #[test]
-fn each_kept_event_is_one_record_and_a_duplicate_is_none() {
+fn each_stored_event_is_one_record_and_a_duplicate_is_none() {
     let folder = TempDir::new().unwrap();
     let Some(collector) = Collector::start(folder.path()) else { return };
     let smscope = launch(&collector, "").start();
@@ -344,7 +344,7 @@ fn text_and_number_are_in_the_record_when_that_is_configured() {
 }
 
 #[test]
-fn a_record_that_is_sent_again_is_the_same_under_the_same_uid() {
+fn a_resent_record_is_the_same_under_the_same_uid() {
     let folder = TempDir::new().unwrap();
     let Some(collector) = Collector::start(folder.path()) else { return };
     let smscope = launch(&collector, "").start();

@@ -14,4 +14,4 @@ mod metrics;
 mod outage;
 mod prometheus;
 mod queries;
-mod roads;
+mod transports;

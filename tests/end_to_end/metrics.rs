@@ -329,7 +329,7 @@ fn exactly_the_metrics_of_the_contract_are_there_with_their_kinds_units_and_labe
 }
 
 #[test]
-fn promtool_has_nothing_to_say_of_the_scrape() {
+fn promtool_finds_no_fault_in_the_scrape() {
     let folder = TempDir::new().unwrap();
     let Some((_collector, smscope)) = eventful(folder.path()) else { return };
     let Some(output) = promtool(&["check", "metrics"], &smscope.metrics().text) else { return };
@@ -338,7 +338,7 @@ fn promtool_has_nothing_to_say_of_the_scrape() {
 }
 
 #[test]
-fn over_a_restart_the_durable_streams_go_on_and_those_of_the_process_start_anew() {
+fn durable_streams_continue_over_a_restart_and_those_of_the_process_start_again() {
     let folder = TempDir::new().unwrap();
     let Some((collector, smscope)) = eventful(folder.path()) else { return };
     let before = until_same(&collector, &smscope);

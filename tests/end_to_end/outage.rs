@@ -36,7 +36,7 @@ fn until_all_arrived(collector: &Collector, waves: usize) {
 }
 
 #[test]
-fn every_record_arrives_though_the_collector_comes_late_is_killed_and_is_replaced_and_smscope_restarts() {
+fn every_record_arrives_though_the_collector_starts_late_is_killed_and_is_replaced_and_smscope_restarts() {
     let folder = TempDir::new().unwrap();
     let Some(mut collector) = Collector::new(folder.path()) else { return };
     let smscope = Launch::new()

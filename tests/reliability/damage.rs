@@ -24,7 +24,7 @@ fn filled(count: usize) -> Launch {
 }
 
 #[test]
-fn what_is_no_store_of_ours_is_not_started_on_and_not_touched() {
+fn a_file_that_is_no_store_of_smscope_is_rejected_and_unchanged() {
     let sqlite = |sql: &'static str| move |path: &PathBuf| Connection::open(path).unwrap().execute_batch(sql).unwrap();
     type Break = Box<dyn Fn(&PathBuf)>;
     let breaks: [(&str, &str, Break); 6] = [

@@ -17,7 +17,7 @@ fn list(name: usize, number: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_too_much_is_told_to_come_back_and_what_was_acknowledged_is_kept() {
+fn an_overload_is_rejected_with_retry_after_and_every_acknowledged_event_is_stored() {
     let smscope = Launch::new().start();
     let (taken, shed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let slowest_refusal = std::thread::scope(|scope| {
@@ -66,7 +66,7 @@ const SECONDS: u64 = 3;
 /// As much as the machine gives, one receipt a request, from far more connections than it can serve at once. What the answers take
 /// is asserted nowhere, for it is the machine's as much as smscope's: docs/reliability.md has the figures.
 #[test]
-fn who_is_admitted_is_answered_and_who_is_not_is_told_while_a_thousand_ask_at_once() {
+fn every_request_of_a_thousand_concurrent_clients_is_accepted_or_rejected() {
     const CALLERS: usize = 1000;
     let seconds = soak("SECONDS").unwrap_or(SECONDS);
     rlimit::increase_nofile_limit(4000).unwrap();

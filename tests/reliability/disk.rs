@@ -58,7 +58,7 @@ fn nothing_is_lost(smscope: Smscope, acknowledged: &BTreeSet<String>) {
 }
 
 #[test]
-fn while_writing_syncing_or_reading_fails_nothing_is_acknowledged_and_afterwards_it_goes_on_by_itself() {
+fn nothing_is_acknowledged_while_writing_syncing_or_reading_fails_and_smscope_recovers_by_itself() {
     for (what, control, errno, line) in [
         ("a write that fails", Control::WriteError, EIO, "disk I/O error"),
         ("a full disk", Control::WriteError, ENOSPC, "database or disk is full"),
@@ -118,7 +118,7 @@ fn a_disk_that_fails_now_and_then_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn a_slow_disk_makes_larger_transactions_and_no_refusals() {
+fn a_slow_disk_makes_larger_transactions_and_no_rejections() {
     let (smscope, shim) = shimmed();
     shim.set(Control::SyncDelay, 200);
     let commits = smscope.metric("smscope_store_commit_duration_seconds_count", &[]);
@@ -146,7 +146,7 @@ fn a_slow_disk_makes_larger_transactions_and_no_refusals() {
 }
 
 #[test]
-fn a_checkpoint_that_cannot_be_made_is_told_of_once_and_costs_nothing() {
+fn a_checkpoint_that_fails_is_logged_once_and_loses_nothing() {
     let (smscope, shim) = shimmed();
     // Reads of the database and its log fail: commits need none, copying the one into the other does.
     let acknowledged = send(&smscope, "m", 40);
@@ -158,7 +158,7 @@ fn a_checkpoint_that_cannot_be_made_is_told_of_once_and_costs_nothing() {
 }
 
 #[test]
-fn when_the_data_directory_goes_nothing_is_acknowledged_any_more_and_when_it_comes_back_it_goes_on() {
+fn nothing_is_acknowledged_while_the_data_directory_is_moved_away_and_smscope_recovers_when_it_is_back() {
     let smscope = Smscope::start();
     let data = smscope.launch.data_dir();
     let elsewhere = data.with_extension("moved");
@@ -181,7 +181,7 @@ fn when_the_data_directory_goes_nothing_is_acknowledged_any_more_and_when_it_com
 }
 
 #[test]
-fn when_the_data_directory_is_deleted_a_person_is_told_and_a_restart_begins_anew() {
+fn a_deleted_data_directory_is_logged_once_and_a_restart_begins_with_an_empty_store() {
     for what in ["private/smscope.db", "private/smscope.db-wal", "private", ""] {
         let smscope = Smscope::start();
         assert_eq!(send(&smscope, "before", 8).len(), 8);
@@ -200,7 +200,7 @@ fn when_the_data_directory_is_deleted_a_person_is_told_and_a_restart_begins_anew
 }
 
 #[test]
-fn of_two_on_one_data_directory_the_second_does_not_start_and_the_first_goes_on() {
+fn of_two_on_one_data_directory_the_second_does_not_start_and_the_first_continues() {
     let smscope = Smscope::start();
     let second = smscope.launch.run();
     assert_eq!(second.code, Some(78), "{second:?}");
@@ -236,7 +236,7 @@ fn mount(arguments: &[&str]) -> bool {
 }
 
 #[test]
-fn a_file_system_that_is_full_puts_webhooks_off_until_it_has_room_again() {
+fn webhooks_are_rejected_while_the_file_system_is_full() {
     let launch = Launch::new();
     let data = launch.data_dir();
     let Some(disk) = Mounted::new(&data, "size=2m") else { return };
@@ -265,7 +265,7 @@ fn a_file_system_that_is_full_puts_webhooks_off_until_it_has_room_again() {
 }
 
 #[test]
-fn on_a_read_only_file_system_it_does_not_start_and_says_why_in_one_line() {
+fn on_a_read_only_file_system_it_does_not_start_and_logs_why_in_one_line() {
     let launch = Launch::new();
     let data = launch.data_dir();
     let Some(disk) = Mounted::new(&data, "size=8m") else { return };
@@ -283,7 +283,7 @@ fn on_a_read_only_file_system_it_does_not_start_and_says_why_in_one_line() {
 }
 
 #[test]
-fn a_client_is_told_even_when_there_is_no_disk_at_all() {
+fn every_listener_responds_even_without_a_disk() {
     let smscope = Smscope::start();
     std::fs::remove_dir_all(smscope.launch.data_dir()).unwrap();
     for (path, status) in [("/livez", 200), ("/readyz", 503), ("/metrics", 200), ("/", 200)] {

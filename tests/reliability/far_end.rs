@@ -24,7 +24,7 @@ fn numbers(ids: &[String]) -> Vec<u64> {
 }
 
 #[test]
-fn after_a_day_without_a_collector_all_that_waited_goes_in_order_and_nobody_else_notices() {
+fn after_a_day_without_a_collector_the_backlog_is_exported_in_order_while_webhooks_are_accepted() {
     let waiting = soak("BACKLOG").unwrap_or(WAITING);
     let started = Instant::now();
     // A place where nobody listens yet.
@@ -92,7 +92,7 @@ fn dropped(smscope: &Smscope) -> f64 {
 }
 
 #[test]
-fn one_that_hangs_up_is_silent_asks_to_wait_or_drips_gets_all_in_order() {
+fn a_collector_that_hangs_up_is_silent_sends_retry_after_or_drips_gets_all_in_order() {
     let (smscope, sink) = run(300, |number, _| match number {
         0 => Reaction::HangUp,
         1 => Reaction::Silence,
@@ -106,7 +106,7 @@ fn one_that_hangs_up_is_silent_asks_to_wait_or_drips_gets_all_in_order() {
 }
 
 #[test]
-fn one_that_comes_and_goes_gets_all_in_order() {
+fn a_flapping_collector_gets_all_in_order() {
     let (smscope, sink) =
         run(600, |number, _| if number % 2 == 0 { Reaction::Status(502, &[]) } else { Reaction::Accept });
     assert_eq!(numbers(&sink.accepted()), (0..600).collect::<Vec<_>>());
@@ -114,7 +114,7 @@ fn one_that_comes_and_goes_gets_all_in_order() {
 }
 
 #[test]
-fn one_with_a_limit_gets_smaller_requests_and_a_record_that_it_cannot_take_holds_up_no_other() {
+fn a_collector_with_a_limit_gets_smaller_requests_and_a_record_that_it_rejects_blocks_no_other() {
     let (smscope, sink) = run(400, |_, ids| match ids {
         _ if ids.len() > 100 => Reaction::Status(413, &[]),
         _ if ids.iter().any(|id| id == "77") => Reaction::Status(400, &[]),
@@ -127,14 +127,14 @@ fn one_with_a_limit_gets_smaller_requests_and_a_record_that_it_cannot_take_holds
 }
 
 #[test]
-fn what_is_rejected_in_part_is_counted() {
+fn records_of_a_partial_rejection_are_counted() {
     let (smscope, sink) = run(100, |_, _| Reaction::Reject(3));
     assert_eq!(sink.count(), 100);
     assert_eq!(dropped(&smscope), 3.0);
 }
 
 #[test]
-fn one_that_refuses_us_takes_us_for_somebody_else_or_is_not_there_loses_nothing() {
+fn a_collector_that_rejects_all_is_a_web_page_or_is_absent_loses_nothing() {
     let wrong_port = Sink::start(|_, _| Reaction::Status(400, &[]));
     let wrong_token = Sink::start(|_, _| Reaction::Status(401, &[]));
     let login_page = Sink::start(|_, _| Reaction::Html);

@@ -23,7 +23,7 @@ fn flood(smscope: &Smscope, count: u64, start: &str) -> Vec<TcpStream> {
 }
 
 #[test]
-fn connections_that_ask_for_nothing_do_not_keep_the_provider_out() {
+fn idle_connections_do_not_lock_out_the_provider() {
     let count = soak("IDLE").unwrap_or(IDLE);
     for (what, start) in [("silent", ""), ("half a head", "POST /hooks/smsmode/x HTTP/1.1\r\nhost: x\r\n")] {
         // Time-outs that would free no place while the test runs.
@@ -54,7 +54,7 @@ fn connections_that_ask_for_nothing_do_not_keep_the_provider_out() {
 }
 
 #[test]
-fn connections_to_the_admin_listener_keep_neither_a_scrape_nor_the_provider_out() {
+fn connections_to_the_admin_listener_lock_out_neither_a_scrape_nor_the_provider() {
     let smscope = Smscope::start();
     rlimit::increase_nofile_limit(4000).unwrap();
     let _idle: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(smscope.admin).unwrap()).collect();
@@ -65,7 +65,7 @@ fn connections_to_the_admin_listener_keep_neither_a_scrape_nor_the_provider_out(
 }
 
 #[test]
-fn nobody_is_made_to_leave_before_somebody_has_come() {
+fn no_connection_is_closed_before_another_one_waits() {
     let smscope = Smscope::with("[http]\nmax_connections = 2");
     let probe = request("GET", HOOK, &[], "");
     let mut clients = [smscope.client(), smscope.client()];
@@ -92,7 +92,7 @@ fn a_connection_whose_request_is_being_answered_is_not_closed_for_another() {
 }
 
 #[test]
-fn with_fewer_files_than_connections_there_are_fewer_connections_and_it_says_so() {
+fn with_fewer_files_than_connections_the_connections_are_limited_and_a_line_is_logged() {
     for (limit, said) in [("ulimit -n 300", true), ("ulimit -S -n 300", false)] {
         let smscope = Launch::new().prepared_by(limit).start();
         let warned = smscope.stderr().lines().filter(|line| line.contains("172 are used")).count();

@@ -14,7 +14,7 @@ fn deep(open: &str, close: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_body_of_any_kind_is_kept_or_refused_and_the_next_one_is_taken() {
+fn a_body_of_any_kind_is_stored_or_rejected_and_the_next_one_is_accepted() {
     let with = |field: &str| receipt("m", "DELIVERED").replacen('{', &format!("{{{field},"), 1).into_bytes();
     let twice_packed = gzip(&gzip(&vec![b' '; 20 << 20]));
     let bodies: Vec<(&str, Vec<u8>)> = vec![
@@ -79,7 +79,7 @@ fn bomb() -> Vec<u8> {
 }
 
 #[test]
-fn a_query_of_any_kind_is_answered_and_the_next_one_is_taken() {
+fn a_query_of_any_kind_is_answered_and_the_next_one_is_accepted() {
     let smscope = Smscope::start();
     for (number, query) in [
         "smsID=%00&statut=11&numero=33612345678".to_owned(),
@@ -106,7 +106,7 @@ fn a_query_of_any_kind_is_answered_and_the_next_one_is_taken() {
 }
 
 #[test]
-fn a_head_of_any_kind_is_refused_or_cut_off_and_the_next_one_is_taken() {
+fn a_head_of_any_kind_is_rejected_or_cut_off_and_the_next_one_is_accepted() {
     let smscope = Smscope::start();
     let head = |rest: &str| format!("POST {HOOK} HTTP/1.1\r\nhost: x\r\n{rest}\r\n");
     let many: String = (0..100_000).map(|n| format!("x-{n}: y\r\n")).collect();

@@ -245,7 +245,7 @@ fn tear(content: &mut Vec<u8>, change: &Change, mut gets_through: impl FnMut() -
 }
 
 #[test]
-fn it_keeps_what_was_synced_and_tears_the_rest() {
+fn it_has_all_synced_changes_and_tears_the_rest() {
     let mut log = Vec::new();
     let mut say = |kind: u8, moment: u64, inode: u64, number: u64, text: &[u8]| {
         for field in [u64::from(kind), moment, inode, number, text.len() as u64, 0] {

@@ -12,7 +12,7 @@ use crate::support::peers::Collector;
 const CUTS: u64 = 4;
 
 #[test]
-fn what_was_acknowledged_survives_power_cuts_on_a_disk_that_loses_what_was_not_synced() {
+fn acknowledged_events_survive_power_cuts_on_a_disk_that_loses_unsynced_changes() {
     let started = Instant::now();
     let cuts = soak("CUTS").unwrap_or(CUTS);
     let seed = soak("SEED").unwrap_or(1);

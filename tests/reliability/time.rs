@@ -64,7 +64,7 @@ fn a_clock_that_jumps_throws_nothing_away() {
 }
 
 #[test]
-fn time_that_passes_lets_messages_expire_and_events_go() {
+fn messages_expire_and_events_are_deleted_as_time_passes() {
     let (launch, shim) = shimmed("[store]\nhorizon = \"2h\"\nretention = \"5h\"");
     let smscope = launch.start();
     fill(&smscope);
@@ -87,7 +87,7 @@ fn time_that_passes_lets_messages_expire_and_events_go() {
 }
 
 #[test]
-fn whatever_time_a_receipt_names_it_is_kept_and_counted_and_the_time_is_what_it_says() {
+fn a_receipt_with_any_time_is_stored_and_counted_with_that_time() {
     let smscope = Smscope::start();
     // In the zone of the source, Europe/Paris, where none is given.
     let times: [(&str, Value); 15] = [

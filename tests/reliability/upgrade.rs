@@ -101,7 +101,7 @@ fn every_sigterm_under_load_ends_it_soon_and_loses_nothing() {
 }
 
 #[test]
-fn when_the_whole_pod_goes_at_once_each_record_arrives_all_the_same() {
+fn each_record_arrives_though_the_whole_pod_is_killed_at_once() {
     const ENDS: u64 = 5;
     let pod_is_up = Arc::new(AtomicBool::new(true));
     let up = pod_is_up.clone();

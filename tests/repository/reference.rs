@@ -238,7 +238,7 @@ impl Environment for Listening {
 }
 
 #[test]
-fn the_loader_asks_for_exactly_the_variables_that_are_listed() {
+fn the_loader_reads_exactly_the_listed_variables() {
     let env = Listening::default();
     Config::load(&Flags::default(), &env).unwrap();
     let asked = env.0.into_inner();
@@ -277,7 +277,7 @@ fn each_default_is_shown_when_nothing_is_given() {
 }
 
 #[test]
-fn each_example_is_taken_and_shown_as_the_files() {
+fn each_example_is_accepted_and_shown_as_the_files() {
     let etc = Etc::new();
     for setting in settings().filter(|setting| !setting.key.is_empty()) {
         for signal in SIGNALS {
@@ -297,7 +297,7 @@ fn each_example_is_taken_and_shown_as_the_files() {
 }
 
 #[test]
-fn each_example_of_a_variable_is_taken_and_shown_under_its_name() {
+fn each_example_of_a_variable_is_accepted_and_shown_under_its_name() {
     let etc = Etc::new();
     for setting in settings() {
         let Some((name, value)) = setting.variable else { continue };

@@ -130,7 +130,7 @@ fn check_warns_of_an_admin_listener_that_leaves_this_machine_without_a_lock() {
 }
 
 #[test]
-fn open_metrics_is_for_who_asks_and_shows_the_traces_that_were_recorded() {
+fn open_metrics_is_negotiated_and_shows_the_recorded_traces() {
     const RECORDED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     const NOT_RECORDED: &str = "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
     let smscope = Smscope::start();

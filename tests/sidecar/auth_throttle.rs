@@ -61,7 +61,7 @@ fn past_a_hundred_failures_an_answer_is_late_and_ends_its_connection_and_the_rig
 }
 
 #[test]
-fn a_second_secret_is_guessed_at_the_same_price() {
+fn failed_authentications_with_a_second_secret_are_throttled_alike() {
     let smscope = Smscope::with(
         "[[source]]\nname = \"smsmode\"\nheader = { name = \"X-Secret\", value = \"right\" }\nallow = [\"127.0.0.1\"]",
     );

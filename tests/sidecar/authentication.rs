@@ -31,7 +31,7 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 #[test]
-fn each_of_several_tokens_opens_and_one_that_is_gone_does_not() {
+fn each_of_several_tokens_authenticates_and_a_removed_one_does_not() {
     let launch = Launch::without_token();
     let file = launch.home.path().join("tokens");
     std::fs::write(&file, format!("{OLD}\n{NEW}\n")).unwrap();
@@ -85,7 +85,7 @@ fn the_made_token_opens_and_stays_the_same_over_a_restart() {
 }
 
 #[test]
-fn an_address_off_the_list_is_refused_and_proxies_are_believed_when_trusted() {
+fn an_address_off_the_list_is_rejected_and_trusted_proxies_are_believed() {
     let allowed_itself = Smscope::with(&source("allow = [\"127.0.0.0/8\"]"));
     let behind_a_proxy = Smscope::with(&source("allow = [\"192.0.2.0/24\"]\ntrusted_proxies = [\"127.0.0.1\"]"));
     let behind_a_stranger = Smscope::with(&source("allow = [\"192.0.2.0/24\"]\ntrusted_proxies = [\"10.0.0.1\"]"));
@@ -112,7 +112,7 @@ fn an_address_off_the_list_is_refused_and_proxies_are_believed_when_trusted() {
 }
 
 #[test]
-fn a_channel_off_the_list_is_refused_whole() {
+fn a_channel_off_the_list_is_rejected_as_a_whole() {
     let smscope = Smscope::with(&source("channel_ids = [\"ours\", \"ours-too\"]"));
     let array = |channels: [&str; 2]| {
         let elements = channels.map(|channel| from_channel(&format!("in an array, {channel}"), channel));
@@ -159,7 +159,7 @@ fn the_header_secret_has_to_be_there_and_right() {
 }
 
 #[test]
-fn basic_credentials_are_asked_for_and_compared_whole() {
+fn basic_credentials_are_required_and_compared_as_a_whole() {
     let smscope = Smscope::with(&source("basic = { user = \"provider\", password = \"p:ss wörd\" }"));
     let right = basic("provider", "p:ss wörd");
     for (headers, expected) in [
@@ -222,7 +222,7 @@ fn ask_wrongly(smscope: &Smscope, first: Wrong) -> Response {
 }
 
 #[test]
-fn of_several_things_wrong_the_first_in_order_is_told() {
+fn of_several_errors_the_first_in_order_is_reported() {
     let smscope = Smscope::with(
         "[http]\nmax_body = \"1KiB\"\nbody_timeout = \"500ms\"\n[[source]]\nname = \"smsmode\"\nallow = [\"192.0.2.0/24\"]\n\
          trusted_proxies = [\"127.0.0.1\"]\nchannel_ids = [\"ours\"]\n\
@@ -259,7 +259,7 @@ fn of_several_things_wrong_the_first_in_order_is_told() {
 }
 
 #[test]
-fn a_channel_off_the_list_is_told_before_that_nothing_can_be_kept() {
+fn a_channel_off_the_list_is_reported_before_a_full_store() {
     let launch = Launch::new().file(&source("channel_ids = [\"ours\"]"));
     let smscope = launch.on_a_disk_that_may_fill_up().start();
     smscope.fill_disk();

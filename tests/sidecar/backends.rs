@@ -66,7 +66,7 @@ fn the_reason_of_a_backend_is_in_the_diagnostics_without_our_token() {
 }
 
 #[test]
-fn a_relay_goes_by_way_of_the_proxy_that_the_environment_names_and_this_machine_directly() {
+fn a_relay_connects_through_the_proxy_of_the_environment_and_to_this_machine_directly() {
     let (proxy, neighbor) = (Target::start(), Target::start());
     let relay = |name: &str, url: &str| format!("[[relay]]\nname = \"{name}\"\nurl = \"{url}\"\n");
     let toml = relay("far", "http://app.example.com/events") + &relay("near", &neighbor.url("/events"));

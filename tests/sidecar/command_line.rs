@@ -82,7 +82,7 @@ fn a_bad_setting_is_one_line_with_key_value_and_what_is_expected() {
 }
 
 #[test]
-fn every_command_refuses_a_bad_configuration_alike() {
+fn every_command_rejects_a_bad_configuration_alike() {
     for command in ["serve", "url", "check"] {
         let launch = Launch::new().file("[http]\nmax_connections = 0").args(&[command]);
         let expected = "smscope: http.max_connections = 0: expected a number from 1 to 65536";
@@ -105,7 +105,7 @@ fn a_command_line_that_makes_no_sense_ends_with_64_and_nothing_written() {
 }
 
 #[test]
-fn help_and_version_go_to_stdout() {
+fn help_and_version_are_printed_to_stdout() {
     for (argument, beginning) in [("--help", "A sidecar that turns"), ("--version", "smscope ")] {
         let ended = Launch::new().args(&[argument]).run();
         assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{argument}");
@@ -199,7 +199,7 @@ fn a_made_token_is_shown_on_a_terminal_alone_with_a_curl_line_that_works_as_it_s
 }
 
 #[test]
-fn url_makes_no_token_where_no_smscope_has_run_unless_it_is_told_to() {
+fn url_makes_no_token_without_a_store_unless_a_flag_demands_it() {
     let launch = Launch::without_token();
     let refused = launch.clone().args(&["url"]).run();
     let line = format!(
@@ -277,7 +277,7 @@ fn health_is_an_exit_code_and_a_reason() {
 }
 
 #[test]
-fn help_of_a_command_is_had_by_help_as_well() {
+fn help_of_a_command_is_printed_by_help_as_well() {
     for arguments in [&["help"][..], &["help", "erase"], &["help", "opt-outs", "list"]] {
         let ended = Launch::new().args(arguments).run();
         assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{arguments:?}");
@@ -406,7 +406,7 @@ fn a_data_directory_of_another_user_names_what_belongs_to_whom() {
 }
 
 #[test]
-fn a_data_directory_that_is_mounted_read_only_is_said_to_be_so() {
+fn a_data_directory_that_is_mounted_read_only_is_reported_as_such() {
     let launch = Launch::new();
     let data_dir = launch.data_dir();
     if fs::metadata(launch.home.path()).unwrap().uid() != 0 {

@@ -196,7 +196,7 @@ fn nothing_of_a_person_is_left_while_smscope_serves_nor_after_a_restart() {
 }
 
 #[test]
-fn what_comes_later_of_an_erased_message_counts_and_says_nothing_of_the_person() {
+fn later_events_of_an_erased_message_are_counted_without_personal_data() {
     let smscope = Smscope::start();
     filled(&smscope);
     erased(&smscope.launch, "0698765432");
@@ -233,7 +233,7 @@ fn what_comes_later_of_an_erased_message_counts_and_says_nothing_of_the_person()
 }
 
 #[test]
-fn what_waits_for_a_collector_is_erased_too() {
+fn records_that_wait_for_a_collector_are_erased_too() {
     // A port that answers with failures until the erasure is done.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1/logs", listener.local_addr().unwrap());
@@ -272,7 +272,7 @@ fn without_a_running_smscope_the_command_does_it_itself() {
 }
 
 #[test]
-fn an_erasure_leaves_the_place_of_the_export_where_it_is() {
+fn an_erasure_does_not_move_the_cursor_of_the_export() {
     let collector = OtlpStub::answering(503);
     let launch = Launch::new().env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &format!("{}/v1/logs", collector.url()));
     let smscope = launch.start();
@@ -287,7 +287,7 @@ fn an_erasure_leaves_the_place_of_the_export_where_it_is() {
 }
 
 #[test]
-fn webhooks_are_taken_all_the_while() {
+fn webhooks_are_accepted_during_an_erasure() {
     let smscope = Smscope::start();
     filled(&smscope);
     let launch = smscope.launch.clone();
@@ -305,7 +305,7 @@ fn webhooks_are_taken_all_the_while() {
 }
 
 #[test]
-fn several_numbers_go_at_once_and_from_standard_input_no_list_of_processes_shows_them() {
+fn several_numbers_are_erased_at_once_and_from_standard_input_no_list_of_processes_shows_them() {
     let smscope = Smscope::start();
     filled(&smscope);
     let launch = smscope.launch.clone().args(&["erase", "--yes", "--recipient", "-"]);
@@ -316,7 +316,7 @@ fn several_numbers_go_at_once_and_from_standard_input_no_list_of_processes_shows
 }
 
 #[test]
-fn without_a_yes_nothing_is_erased_and_a_dry_run_says_what_would_be() {
+fn without_a_confirmation_nothing_is_erased_and_a_dry_run_reports_the_scope() {
     let smscope = Smscope::start();
     filled(&smscope);
     let launch = smscope.launch.clone();
@@ -342,7 +342,7 @@ fn without_a_yes_nothing_is_erased_and_a_dry_run_says_what_would_be() {
 }
 
 #[test]
-fn a_person_at_a_terminal_is_asked_before_anything_is_erased() {
+fn at_a_terminal_an_erasure_needs_a_confirmation() {
     let smscope = Smscope::start();
     filled(&smscope);
     let at_a_terminal = |said: &str| {
@@ -366,7 +366,7 @@ fn a_person_at_a_terminal_is_asked_before_anything_is_erased() {
 }
 
 #[test]
-fn what_cannot_be_done_is_one_line() {
+fn an_erasure_that_is_impossible_is_reported_in_one_line() {
     let empty = Launch::new();
     for (launch, recipient, code, said) in [
         (&empty, NUMBER, 78, "there is no store; expected the data directory of a smscope that has run"),
@@ -382,7 +382,7 @@ fn what_cannot_be_done_is_one_line() {
 }
 
 #[test]
-fn what_was_deleted_before_rows_were_overwritten_goes_with_the_next_erasure() {
+fn rows_that_were_deleted_without_being_overwritten_are_removed_by_the_next_erasure() {
     let launch = Launch::new();
     let private = launch.data_dir().join("private");
     fs::create_dir_all(&private).unwrap();

@@ -83,7 +83,7 @@ fn events_are_found_by_what_is_known_of_them() {
 }
 
 #[test]
-fn a_person_is_shown_as_the_privacy_settings_say() {
+fn a_recipient_is_shown_according_to_the_privacy_settings() {
     let smscope = Smscope::start();
     filled(&smscope);
     let hash = run(&smscope.launch, &["hash", "+33612345678"]).stdout;
@@ -108,7 +108,7 @@ fn a_person_is_shown_as_the_privacy_settings_say() {
 }
 
 #[test]
-fn what_arrives_is_followed() {
+fn follow_prints_events_as_they_arrive() {
     let smscope = Smscope::start();
     filled(&smscope);
     let follow = ["events", "--follow", "--json", "--kind", "failed", "--limit", "1"];

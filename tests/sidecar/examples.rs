@@ -71,7 +71,7 @@ fn posted(smscope: &Smscope, path: &str, headers: &[&str], body: &str) -> Respon
 }
 
 #[test]
-fn the_minimal_one_takes_a_receipt_with_the_token_that_it_makes() {
+fn the_minimal_example_accepts_a_receipt_with_its_generated_token() {
     let example = Example::new("minimal.toml", &[]);
     let checked = example.checked();
     assert!(checked.contains("http://collector:4318/v1/metrics"), "{checked}");

@@ -34,7 +34,7 @@ fn chunked(head: &[&str], chunks: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn one_connection_takes_one_request_after_another() {
+fn one_connection_serves_one_request_after_another() {
     let smscope = Smscope::start();
     let mut client = smscope.client();
     for message in ["one", "two", "three"] {
@@ -76,7 +76,7 @@ fn a_request_may_arrive_byte_by_byte() {
 }
 
 #[test]
-fn a_body_is_kept_decoded_however_it_was_sent() {
+fn a_body_is_stored_decoded_in_every_transfer_and_content_coding() {
     let smscope = Smscope::start();
     let sends: [(&str, Send); 9] = [
         ("Content-Length", |body| post(HOOK, body)),
@@ -103,7 +103,7 @@ fn a_body_is_kept_decoded_however_it_was_sent() {
 }
 
 #[test]
-fn what_is_not_the_gzip_that_it_says_is_refused_unless_it_is_plain() {
+fn a_body_that_is_not_the_declared_gzip_is_rejected_unless_it_is_plain() {
     let smscope = Smscope::start();
     let whole = gzip(receipt("broken", "DELIVERED").as_bytes());
     let mut damaged = whole.clone();
@@ -122,7 +122,7 @@ fn what_is_not_the_gzip_that_it_says_is_refused_unless_it_is_plain() {
 }
 
 #[test]
-fn expect_100_continue_is_answered_before_the_body_and_only_to_who_may_enter() {
+fn expect_100_continue_is_answered_before_the_body_and_only_to_authenticated_clients() {
     let smscope = Smscope::start();
     let body = receipt("patient", "DELIVERED");
     let head = |path| {
@@ -140,7 +140,7 @@ fn expect_100_continue_is_answered_before_the_body_and_only_to_who_may_enter() {
 }
 
 #[test]
-fn a_body_at_the_limit_is_taken_and_one_byte_more_is_not() {
+fn a_body_at_the_limit_is_accepted_and_one_byte_more_is_not() {
     let smscope = with_limit();
     let (at, over) = (filling(LIMIT, "at the limit"), filling(LIMIT + 1, "over the limit"));
     // Both halves of a chunked body are within the limit; the sum is not.
@@ -168,7 +168,7 @@ fn a_body_at_the_limit_is_taken_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
+fn a_body_with_too_large_a_content_length_is_rejected_before_it_is_sent() {
     let smscope = with_limit();
     for length in [LIMIT + 1, usize::MAX / 2] {
         let head = format!("POST {HOOK} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
@@ -177,7 +177,7 @@ fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[test]
-fn the_body_of_a_stranger_is_not_waited_for() {
+fn the_body_of_an_unauthenticated_client_is_not_read() {
     let smscope = Smscope::start();
     for path in [&HOOK.replace(TOKEN, "wrong"), "/hooks/nobody/t0ken-of-the-tests", "/hooks", "/elsewhere"] {
         for length in ["content-length: 1000", "content-length: 100000000000", "transfer-encoding: chunked"] {
@@ -216,7 +216,7 @@ fn an_unknown_source_and_a_wrong_token_are_answered_alike_to_the_byte() {
 }
 
 #[test]
-fn methods_other_than_get_head_and_post_are_refused_and_counted() {
+fn methods_other_than_get_head_and_post_are_rejected_and_counted() {
     let smscope = Smscope::start();
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
         let answer = smscope.ask(request(method, HOOK, &[], "{}"));
@@ -255,7 +255,7 @@ fn head_is_answered_like_get_without_the_body_on_every_path_of_both_listeners() 
 }
 
 #[test]
-fn a_slash_too_many_leads_to_the_same_place() {
+fn an_extra_slash_leads_to_the_same_source() {
     let smscope = Smscope::start();
     let hook = |path: String| smscope.post(&path, receipt("m", "DELIVERED")).result();
     assert_eq!(hook(HOOK.to_owned()), "accepted");
@@ -312,7 +312,7 @@ fn a_body_that_breaks_off_is_an_error_and_leaves_nothing() {
 }
 
 #[test]
-fn what_is_not_http_ends_its_connection_and_harms_no_other() {
+fn bytes_that_are_not_http_close_their_connection_and_no_other() {
     let smscope = Smscope::start();
     let mut other = smscope.client();
     assert_eq!(other.ask(request("GET", HOOK, &[], "")).result(), "probe");

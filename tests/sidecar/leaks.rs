@@ -155,7 +155,7 @@ fn nothing_personal_and_no_token_leaves_in_any_form_by_any_way() {
 
 /// That the search finds what is there.
 #[test]
-fn what_is_asked_for_is_found_where_it_was_asked_for() {
+fn text_and_number_are_found_where_a_setting_exports_them() {
     let collector = OtlpStub::answering(200);
     let toml = "[privacy]\nrecipient = \"plain\"\ntext = \"exported\"\n";
     let smscope = launch(&collector).file(toml).start();
@@ -228,7 +228,7 @@ fn each_source_has_a_privacy_of_its_own() {
 }
 
 #[test]
-fn a_new_hash_key_makes_new_hashes_and_a_kept_one_the_same() {
+fn a_new_hash_key_makes_new_hashes_and_an_unchanged_one_the_same() {
     let collector = OtlpStub::answering(200);
     let launch = Launch::new().env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &format!("{}/v1/logs", collector.url()));
     let mut hashes = Vec::new();

@@ -31,7 +31,7 @@ fn diagnostics_on_a_pipe_are_json_one_object_a_line_and_none_a_webhook() {
 }
 
 #[test]
-fn the_level_of_the_diagnostics_is_what_rust_log_says() {
+fn the_level_of_the_diagnostics_is_that_of_rust_log() {
     let quiet = Launch::new().env("RUST_LOG", "smscope=debug,warn").start();
     quiet.client().send("garbage\r\n\r\n");
     crate::support::eventually("the debug line", || quiet.stderr().contains("\"level\":\"DEBUG\""));
@@ -67,7 +67,7 @@ fn provoke(smscope: &Smscope, authorization: &str) {
 }
 
 #[test]
-fn no_secret_shows_anywhere_even_when_all_that_libraries_have_to_say_is_asked_for() {
+fn no_secret_is_in_any_output_even_with_the_trace_level_of_all_libraries() {
     let basic = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "user:p4ssword");
     for rust_log in ["trace", "trace,hyper=trace,hyper_util=trace"] {
         let smscope = Launch::new()
@@ -104,7 +104,7 @@ fn no_secret_shows_anywhere_even_when_all_that_libraries_have_to_say_is_asked_fo
 }
 
 #[test]
-fn metrics_are_prometheus_text_and_gzipped_when_asked() {
+fn metrics_are_prometheus_text_and_gzipped_if_accepted() {
     let smscope = Smscope::start();
     let plain = smscope.ask_admin("GET", "/metrics", &[]);
     assert_eq!(plain.status, 200);
@@ -153,7 +153,7 @@ fn health_the_page_and_nothing_else_are_answered_on_the_admin_listener() {
 }
 
 #[test]
-fn the_webhook_listener_says_that_it_is_up_and_ready_and_no_more() {
+fn the_webhook_listener_answers_liveness_and_readiness_and_nothing_else_of_the_admin_listener() {
     let smscope = Launch::new().on_a_disk_that_may_fill_up().start();
     for path in ["/", "/livez", "/readyz", "/readyz?verbose"] {
         let answer = smscope.ask(request("GET", path, &[], ""));

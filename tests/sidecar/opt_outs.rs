@@ -49,7 +49,7 @@ fn counted(smscope: &Smscope, name: &str) -> Option<f64> {
 }
 
 #[test]
-fn stop_opts_out_start_takes_it_back_and_what_comes_late_changes_nothing() {
+fn stop_opts_out_start_revokes_it_and_a_late_reply_changes_nothing() {
     let smscope = Smscope::with(ON);
     assert_eq!(of_number(&smscope), json!({"number": NUMBER, "opted_out": false, "opt_outs": []}));
     // Who never opted out has nothing to take back.
@@ -76,7 +76,7 @@ fn stop_opts_out_start_takes_it_back_and_what_comes_late_changes_nothing() {
 }
 
 #[test]
-fn the_list_is_shown_to_who_has_the_token_and_is_not_there_where_none_is_kept() {
+fn the_list_is_shown_with_the_token_and_absent_unless_enabled() {
     let smscope = Smscope::with(ON);
     for headers in [
         &[][..],
@@ -115,7 +115,7 @@ fn a_token_that_was_not_given_is_made_once() {
 }
 
 #[test]
-fn changes_are_followed_from_a_place_on_and_waited_for() {
+fn changes_are_followed_from_a_position_on_and_long_polled() {
     let smscope = Smscope::with(ON);
     smscope.post(HOOK, reply("r-1", "STOP", "2026-04-01T10:00:00Z"));
     let first = changes(&smscope, "after=0");
@@ -141,7 +141,7 @@ fn changes_are_followed_from_a_place_on_and_waited_for() {
 }
 
 #[test]
-fn a_message_that_was_sent_to_who_had_opted_out_is_counted_once() {
+fn a_message_to_an_opted_out_recipient_is_counted_once() {
     for (scope, from, expected) in [("source", "ACME", 1.0), ("sender", "ACME", 0.0), ("sender", "36111", 1.0)] {
         let smscope = Smscope::with(&format!("{ON}scope = \"{scope}\"\n"));
         smscope.post(HOOK, message("m-0", from, Some("2026-04-01T09:59:00Z")));

@@ -16,7 +16,7 @@ fn sum(smscope: &Smscope, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
 }
 
 #[test]
-fn without_being_told_to_smscope_asks_nobody_anything() {
+fn without_configuration_smscope_sends_no_request_of_its_own() {
     let stand_in = SmsmodeApi::start();
     let smscope = Launch::new().file(&asks(&stand_in, "public_url = \"http://127.0.0.1:9\"")).start();
     smscope.client().ask(post(HOOK, receipt("a", "ENROUTE")));
@@ -88,7 +88,7 @@ fn a_public_url_that_leads_to_another_smscope_does_not_count_as_working() {
 }
 
 #[test]
-fn check_says_of_each_step_to_the_public_url_whether_it_is_well() {
+fn check_reports_the_result_of_each_step_to_the_public_url() {
     let smscope = Smscope::start();
     let url = format!("http://{}", smscope.webhooks);
     let check = |launch: &Launch, url: &str| launch.clone().args(&["check", "--public-url", url]).run();
@@ -130,7 +130,7 @@ fn check_says_of_each_step_to_the_public_url_whether_it_is_well() {
 }
 
 #[test]
-fn connect_shows_sets_and_takes_back_the_callback_urls() {
+fn connect_shows_sets_and_reverts_the_callback_urls() {
     let stand_in = SmsmodeApi::start();
     let mut other = channel("77aa", "Marketing");
     other["defaultCallbackUrlStatus"] = "https://old.example.com/sms?key=s3cret-of-theirs".into();
@@ -171,7 +171,7 @@ fn connect_shows_sets_and_takes_back_the_callback_urls() {
 }
 
 #[test]
-fn connect_says_what_it_lacks() {
+fn connect_reports_missing_settings() {
     let stand_in = SmsmodeApi::start();
     for (launch, arguments, code, says) in [
         (Launch::new(), &["--public-url", "https://x"][..], 78, "no source has an API key"),
@@ -215,7 +215,7 @@ fn connect_says_what_it_lacks() {
 }
 
 #[test]
-fn a_receipt_that_never_came_is_asked_for_and_counted_once() {
+fn a_receipt_that_never_arrived_is_reconciled_and_counted_once() {
     let stand_in = SmsmodeApi::start();
     let asking = "[reconcile]\nenabled = true\nafter = \"1s\"\ninterval = \"1s\"";
     let smscope = Smscope::with(&asks(&stand_in, asking));
@@ -251,7 +251,7 @@ fn reconcile(launch: &Launch, more: &[&str]) -> Ended {
 }
 
 #[test]
-fn a_period_is_asked_for_by_command_whether_or_not_a_smscope_runs() {
+fn a_period_is_reconciled_by_command_whether_or_not_a_smscope_runs() {
     let accepted = (jiff::Timestamp::now() - Duration::from_secs(3600)).to_string();
     let of = |id: &str, status: &str| json!({"messageId": id, "type": "SMS", "acceptedAt": accepted, "recipient": {"to": crate::support::NUMBER}, "status": {"value": status}});
     for runs in [true, false] {
@@ -282,7 +282,7 @@ fn a_period_is_asked_for_by_command_whether_or_not_a_smscope_runs() {
 }
 
 #[test]
-fn what_cannot_be_asked_for_by_command_is_one_line_and_an_exit_code_whether_or_not_a_smscope_runs() {
+fn a_reconciliation_that_is_impossible_is_one_line_and_an_exit_code_whether_or_not_a_smscope_runs() {
     let stand_in = SmsmodeApi::start();
     let source = |name: &str, key: &str, more: &str| {
         format!("[[source]]\nname = \"{name}\"\napi = {{ key = \"{key}\", url = \"{}\"{more} }}\n", stand_in.url())
@@ -338,7 +338,7 @@ fn the_key_of_the_smscope_that_runs_is_the_one_that_counts() {
 }
 
 #[test]
-fn a_smscope_that_is_asked_to_end_does_not_wait_for_what_a_command_asks() {
+fn a_shutdown_does_not_wait_for_the_request_of_a_command() {
     let stand_in = SmsmodeApi::start();
     stand_in.always_fail(Fault::Slow(Duration::from_secs(25)));
     let launch = Launch::new().file(&(asks(&stand_in, "") + "timeout = \"25s\"\n"));

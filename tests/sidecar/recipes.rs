@@ -61,7 +61,7 @@ fn every_piece_of_configuration_is_one_that_can_be_used() {
 }
 
 #[test]
-fn keep_credit_and_limits_in_sight() {
+fn monitor_credit_and_limits() {
     const RECIPE: &str = "Monitor credit and limits";
     let stand_in = SmsmodeApi::start();
     let smscope =
@@ -114,7 +114,7 @@ fn check_the_way_from_the_internet() {
 }
 
 #[test]
-fn ask_for_receipts_that_did_not_come() {
+fn reconcile_missing_receipts() {
     const RECIPE: &str = "Reconcile missing receipts";
     let stand_in = SmsmodeApi::start();
     let soon = "after = \"1s\"\ninterval = \"1s\"\nenabled";
@@ -177,7 +177,7 @@ fn run(smscope: &Smscope, block: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn pass_events_on_to_a_service() {
+fn relay_events_to_a_service() {
     const RECIPE: &str = "Relay events to a service";
     let recipes = blocks(RECIPE, "toml");
     let target = Target::start();
@@ -253,7 +253,7 @@ fn momentless(table: &str) -> String {
 }
 
 #[test]
-fn route_replies_by_keyword_with_what_they_answer() {
+fn route_replies_by_keyword() {
     const RECIPE: &str = "Route replies by keyword";
     let (confirm, inbox) = (Target::start(), Target::start());
     let recipe = blocks(RECIPE, "toml").remove(0);
@@ -277,7 +277,7 @@ fn route_replies_by_keyword_with_what_they_answer() {
 }
 
 #[test]
-fn honour_stop_at_once() {
+fn honor_stop_at_once() {
     const RECIPE: &str = "Honor STOP at once";
     let Some(_) = program("curl", "curl") else { return };
     let launch = Launch::new();
@@ -296,7 +296,7 @@ fn honour_stop_at_once() {
 }
 
 #[test]
-fn send_again_what_failed() {
+fn resend_failed_messages() {
     const RECIPE: &str = "Resend failed messages";
     let stand_in = SmsmodeApi::start();
     let soon = blocks(RECIPE, "toml")[0].replace("delay = \"5m\"", "delay = \"1s\"");

@@ -32,8 +32,7 @@ fn arrival() -> Timestamp {
 /// A data directory in which a smscope has run, with this configuration.
 fn once_run(toml: &str) -> Launch {
     let smscope = Launch::new().file(toml).start();
-    let launch = smscope.stop();
-    launch
+    smscope.stop()
 }
 
 fn reprocess(launch: &Launch, more: &[&str]) -> Ended {
@@ -56,7 +55,7 @@ fn expected(rows: &[(&str, u64)]) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn what_is_understood_by_now_is_counted_once_whether_or_not_a_smscope_runs() {
+fn a_request_that_is_recognized_by_now_is_counted_once_whether_or_not_a_smscope_runs() {
     for runs in [true, false] {
         let launch = once_run("");
         let array = json!([
@@ -154,7 +153,7 @@ fn what_is_understood_by_now_is_counted_once_whether_or_not_a_smscope_runs() {
 }
 
 #[test]
-fn a_receipt_that_the_last_version_of_schema_6_did_not_understand_is_read_again() {
+fn a_receipt_that_the_last_version_of_schema_6_did_not_recognize_is_reprocessed() {
     let launch = of_schema_6();
     let cut = r#"{"messageId":"surrogate","status":{"value":"DELIVERED"},"recipient":{"to":"33612345678"},"refClient":"cut \ud83d"}"#;
     assert_eq!(
@@ -195,7 +194,7 @@ fn a_kill_in_the_middle_leaves_the_rest_to_the_next_run() {
 }
 
 #[test]
-fn a_source_that_keeps_no_texts_keeps_none_of_what_is_read_again() {
+fn a_source_that_drops_texts_drops_those_of_reprocessed_requests() {
     let launch = once_run("[[source]]\nname = \"smsmode\"\ntext = \"dropped\"\n");
     let reply = format!("from=shop?emetteur={NUMBER}&message=secret&numero=36111&responseID=r1");
     store_unrecognized(&launch, &[("GET", Some(&reply), Some(""))]);
@@ -207,7 +206,7 @@ fn a_source_that_keeps_no_texts_keeps_none_of_what_is_read_again() {
 }
 
 #[test]
-fn what_cannot_be_read_again_is_one_line_and_an_exit_code() {
+fn a_reprocessing_that_is_impossible_is_one_line_and_an_exit_code() {
     let nothing = reprocess(&Launch::new(), &[]);
     assert_ne!(nothing.code, Some(0), "{nothing:?}");
     let smscope = Smscope::start();

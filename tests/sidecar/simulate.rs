@@ -72,7 +72,7 @@ fn the_local_sidecar_is_found_by_its_configuration() {
 }
 
 #[test]
-fn a_guarded_source_is_given_what_it_asks_for() {
+fn a_guarded_source_gets_its_header_and_channel() {
     let source = "[[source]]\nname = \"acme\"\nchannel_ids = [\"one\"]\nstop_keywords = [\"halt\"]\ntimezone = \"Asia/Tokyo\"\n\
                   [source.header]\nname = \"x-secret\"\nvalue = \"a-long-header-secret\"\n";
     let launch = Launch::without_token().on_fixed_ports().file(source);
@@ -83,7 +83,7 @@ fn a_guarded_source_is_given_what_it_asks_for() {
 }
 
 #[test]
-fn the_same_seed_again_is_all_duplicates_and_a_random_one_is_new() {
+fn a_repeated_seed_is_all_duplicates_and_a_random_one_is_new() {
     let smscope = Smscope::start();
     let options = "--rate 50 --duration 1s --time-compression 50000 --verify";
     assert!(agrees(smscope.simulate(options)).contains("50 messages: "));
@@ -114,7 +114,7 @@ fn the_metrics_of_another_sidecar_do_not_agree() {
 }
 
 #[test]
-fn a_sidecar_that_is_killed_and_comes_back_is_retried_until_all_agrees() {
+fn a_sidecar_that_is_killed_and_restarted_is_retried_until_all_agrees() {
     let smscope = Launch::new().on_fixed_ports().start();
     let run = smscope.simulate("--rate 200 --duration 4s --time-compression 5000 --connections 32 --verify");
     std::thread::sleep(Duration::from_millis(1_500));
@@ -161,7 +161,7 @@ fn ctrl_c_ends_the_sending_and_what_was_sent_is_summed_up_and_verified() {
 }
 
 #[test]
-fn what_cannot_be_called_is_said_in_one_line_without_the_token() {
+fn a_url_that_cannot_be_called_is_reported_in_one_line_without_the_token() {
     let smscope = Smscope::start();
     let nobody = format!("http://{}/hooks/smsmode/s3cret-token", free_address());
     let wrong = smscope.hook_url().rsplit_once('/').unwrap().0.to_owned() + "/s3cret-token";
@@ -206,7 +206,7 @@ fn the_same_seed_sends_the_same_bytes() {
 }
 
 #[test]
-fn what_is_refused_with_503_comes_again_on_the_ladder_whatever_retry_after_says() {
+fn a_request_rejected_with_503_is_retried_on_the_providers_schedule_whatever_retry_after_says() {
     let recorder = Recorder::start(2);
     let url = format!("http://{}/hooks/smsmode/token", recorder.address);
     // 30 s and 2 min are 100 ms and 400 ms.

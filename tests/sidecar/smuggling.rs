@@ -67,7 +67,7 @@ fn posted(lines: &str, behind: impl AsRef<str>) -> String {
 }
 
 #[test]
-fn a_length_that_can_be_read_in_two_ways_is_refused() {
+fn a_length_that_can_be_read_in_two_ways_is_rejected() {
     let smuggled = smuggled();
     let length = |value: &str| posted(&format!("content-length: {value}"), &smuggled);
     hold(&[
@@ -114,7 +114,7 @@ fn chunks_and_a_length_are_read_as_chunks_and_the_connection_is_closed() {
 }
 
 #[test]
-fn a_transfer_encoding_that_another_reader_may_not_see_is_refused() {
+fn a_transfer_encoding_that_another_reader_may_not_see_is_rejected() {
     let smuggled = smuggled();
     let none = format!("0\r\n\r\n{smuggled}");
     let encoded = |value: &str| posted(&format!("transfer-encoding: {value}"), &none);

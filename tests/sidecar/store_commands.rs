@@ -40,7 +40,7 @@ fn lines(smscope: &Smscope, arguments: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn an_export_has_each_event_or_message_that_is_asked_for_and_no_other() {
+fn an_export_has_each_selected_event_or_message_and_no_other() {
     let smscope = Smscope::start();
     filled(&smscope);
     let kinds = |arguments: &[&str]| -> Vec<String> {
@@ -93,7 +93,7 @@ fn csv_is_what_a_spreadsheet_reads_and_never_a_formula() {
 }
 
 #[test]
-fn a_long_export_takes_no_memory_and_a_reader_who_has_enough_ends_it() {
+fn a_long_export_needs_no_memory_and_ends_when_its_reader_does() {
     let smscope = Smscope::start();
     let mut client = smscope.client();
     for batch in 0..40 {
@@ -118,7 +118,7 @@ fn a_long_export_takes_no_memory_and_a_reader_who_has_enough_ends_it() {
 }
 
 #[test]
-fn a_journey_is_shown_by_id_or_reference_masked_unless_asked_for() {
+fn a_journey_is_shown_by_id_or_reference_and_masked_by_default() {
     let smscope = Smscope::start();
     filled(&smscope);
     for id in ["a", "order-a"] {
@@ -205,7 +205,7 @@ fn the_private_folder_is_its_owners_alone_whatever_the_umask() {
 }
 
 #[test]
-fn what_was_open_to_others_is_closed_at_the_start_and_that_is_said() {
+fn files_that_others_could_read_are_closed_at_the_start_and_a_line_is_logged() {
     let smscope = Smscope::start();
     filled(&smscope);
     let launch = smscope.stop();
@@ -220,7 +220,7 @@ fn what_was_open_to_others_is_closed_at_the_start_and_that_is_said() {
 }
 
 #[test]
-fn a_private_folder_of_another_user_is_refused() {
+fn a_private_folder_of_another_user_is_rejected() {
     let Some(launch) = needs_nobody() else { return };
     let private = launch.data_dir().join("private");
     fs::create_dir(&private).unwrap();
@@ -235,7 +235,7 @@ fn a_private_folder_of_another_user_is_refused() {
 }
 
 #[test]
-fn nobody_else_can_look_into_the_store_or_ask_for_an_erasure() {
+fn no_other_user_can_read_the_store_or_request_an_erasure() {
     let Some(stranger) = needs_nobody() else { return };
     let smscope = Launch::new().start();
     filled(&smscope);

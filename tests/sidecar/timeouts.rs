@@ -56,7 +56,7 @@ fn a_head_that_drips_in_is_hung_up_on() {
 }
 
 #[test]
-fn a_connection_on_which_nothing_more_comes_is_closed() {
+fn an_idle_connection_is_closed() {
     let smscope = with("header_timeout = \"1s\"");
     let mut client = smscope.client();
     assert_eq!(client.ask(post(HOOK, receipt("m", "DELIVERED"))).result(), "accepted");
@@ -108,7 +108,7 @@ fn past_the_limit_the_connection_that_has_waited_longest_for_a_request_makes_roo
 }
 
 #[test]
-fn while_requests_are_under_way_on_all_places_further_connections_wait() {
+fn while_requests_are_in_flight_on_all_slots_further_connections_wait() {
     let smscope = with("max_connections = 1");
     let (start, rest) = halves("under way");
     let mut busy = smscope.client();
@@ -122,7 +122,7 @@ fn while_requests_are_under_way_on_all_places_further_connections_wait() {
 }
 
 #[test]
-fn what_is_in_flight_is_finished_before_the_end_and_nothing_new_begins() {
+fn requests_in_flight_are_finished_before_the_end_and_no_new_one_begins() {
     let smscope = with("");
     let readiness = |smscope: &Smscope| smscope.ask_admin("GET", "/readyz", &[]);
     assert_eq!(readiness(&smscope).status, 200);
@@ -154,7 +154,7 @@ fn what_is_in_flight_is_finished_before_the_end_and_nothing_new_begins() {
 }
 
 #[test]
-fn who_never_finishes_does_not_keep_the_process_from_ending() {
+fn an_unfinished_request_does_not_keep_the_process_from_ending() {
     let smscope = with("shutdown_timeout = \"300ms\"");
     let mut stuck = smscope.client();
     stuck.send(halves("never").0);
@@ -172,7 +172,7 @@ fn who_never_finishes_does_not_keep_the_process_from_ending() {
 }
 
 #[test]
-fn every_signal_that_asks_for_an_end_brings_one() {
+fn every_termination_signal_ends_the_process() {
     for signal in ["TERM", "INT"] {
         let smscope = with("");
         smscope.signal(signal);
@@ -183,7 +183,7 @@ fn every_signal_that_asks_for_an_end_brings_one() {
 }
 
 #[test]
-fn while_the_disk_is_full_webhooks_are_put_off_and_afterwards_it_goes_on_by_itself() {
+fn webhooks_are_rejected_while_the_disk_is_full_and_smscope_recovers_by_itself() {
     let smscope = Launch::new().on_a_disk_that_may_fill_up().start();
     let mut client = smscope.client();
     assert_eq!(client.ask(post(HOOK, receipt("before", "DELIVERED"))).result(), "accepted");

@@ -87,7 +87,7 @@ fn failures(smscope: &Smscope) -> f64 {
 }
 
 #[test]
-fn webhooks_are_taken_by_tls_1_2_and_1_3_with_http_1_1_in_it() {
+fn webhooks_are_accepted_by_tls_1_2_and_1_3_with_http_1_1_in_it() {
     let ours = Authority::new("ours");
     let smscope = launch(&ours.server(), "").start();
     for versions in EACH_VERSION {
@@ -131,7 +131,7 @@ fn hello(minor: u8) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_not_tls_of_today_is_no_handshake_and_is_counted() {
+fn an_outdated_tls_version_fails_the_handshake_and_is_counted() {
     let ours = Authority::new("ours");
     let smscope = launch(&ours.server(), "").start();
     const ALERT: u8 = 0x15;
@@ -161,7 +161,7 @@ fn what_is_not_tls_of_today_is_no_handshake_and_is_counted() {
 }
 
 #[test]
-fn clients_show_the_certificate_that_is_asked_for() {
+fn clients_present_the_required_certificate() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let (good, stranger) = (theirs.client(), ours.client());
     let expired = theirs.sign(&["smscope"], 2020, ClientAuth);
@@ -201,7 +201,7 @@ fn clients_show_the_certificate_that_is_asked_for() {
 }
 
 #[test]
-fn a_handshake_has_a_time_out_and_takes_a_place() {
+fn a_handshake_has_a_time_out_and_occupies_a_slot() {
     let ours = Authority::new("ours");
     let limits = "max_connections = 1\nheader_timeout = \"1s\"\nbody_timeout = \"1h\"\nwrite_timeout = \"1h\"";
     let smscope = launch(&ours.server(), limits).start();
@@ -258,7 +258,7 @@ fn after_the_handshake_all_other_time_outs_hold() {
 }
 
 #[test]
-fn a_renewed_certificate_is_taken_without_a_restart_and_a_bad_one_is_not() {
+fn a_renewed_certificate_is_loaded_without_a_restart_and_a_bad_one_is_not() {
     let (old, new) = (Authority::new("old"), Authority::new("new"));
     let smscope = launch(&old.sign(&["localhost"], 2098, ServerAuth), "header_timeout = \"1h\"").start();
     let expires = |smscope: &Smscope| smscope.metric("smscope_tls_certificate_expiry_timestamp_seconds", &[]);
@@ -328,7 +328,7 @@ fn with_a_made_token_the_printed_curl_line_works_as_it_stands() {
 }
 
 #[test]
-fn check_says_until_when_and_warns_of_an_end_that_is_past_or_near() {
+fn check_shows_the_expiry_of_a_certificate_and_warns_if_it_is_past_or_near() {
     let ours = Authority::new("ours");
     let good = launch(&ours.server(), "").args(&["check"]).run();
     assert_eq!(good.code, Some(0), "{good:?}");

@@ -9,7 +9,7 @@ fn wal_size(smscope: &Smscope) -> f64 {
 }
 
 #[test]
-fn a_reader_that_never_ends_is_seen_in_the_size_of_the_log_which_shrinks_once_it_has_gone() {
+fn a_reader_that_never_ends_shows_in_the_size_of_the_log_which_shrinks_after_its_end() {
     let smscope = Smscope::start();
     assert_eq!(smscope.post(HOOK, receipt("first", "DELIVERED")).result(), "accepted");
     let reader = smscope.database();

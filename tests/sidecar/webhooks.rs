@@ -20,7 +20,7 @@ fn newest_kind(smscope: &Smscope) -> String {
 }
 
 #[test]
-fn each_webhook_is_answered_by_what_it_is_and_kept_as_that() {
+fn each_kind_of_webhook_has_its_response_and_is_stored_as_that_kind() {
     let smscope = Smscope::start();
     let reply = |id: &str, text: &str, more: &str| {
         format!(
@@ -171,7 +171,7 @@ fn a_json_array_is_one_transaction_and_one_answer() {
 }
 
 #[test]
-fn a_trace_parent_is_kept_with_the_event_wherever_it_stands_and_a_malformed_one_is_not() {
+fn a_trace_parent_is_stored_with_the_event_from_any_place_in_the_url_and_a_malformed_one_is_not() {
     let smscope = Smscope::start();
     for (at, (place, target, expected)) in [
         ("nowhere", HOOK.to_owned(), None),
@@ -204,7 +204,7 @@ fn a_retransmission_with_another_trace_is_a_duplicate() {
 }
 
 #[test]
-fn what_is_not_recognized_is_kept_as_it_came() {
+fn an_unrecognized_request_is_stored_as_it_arrived() {
     let smscope = Smscope::start();
     let body = b"\xef\xbb\xbf{\"click\": \"\xe9\"}\r\n";
     let target = format!("{HOOK}?a=%20b&c");
@@ -221,7 +221,7 @@ fn what_is_not_recognized_is_kept_as_it_came() {
 }
 
 #[test]
-fn what_is_acknowledged_is_in_the_store_by_then() {
+fn an_acknowledged_event_is_already_in_the_store() {
     let smscope = Smscope::start();
     let mut client = smscope.client();
     for n in 1..=50 {
@@ -246,7 +246,7 @@ fn the_same_event_sent_many_times_at_once_is_accepted_once() {
 }
 
 #[test]
-fn a_restart_forgets_nothing_and_counts_nothing_again() {
+fn a_restart_forgets_nothing_and_counts_nothing_twice() {
     let first = Smscope::start();
     let sent = [receipt("a", "DELIVERED"), receipt("b", "ENROUTE"), "{}".to_owned()];
     for body in &sent {

@@ -39,7 +39,7 @@ fn name(rule: &Value) -> &str {
 }
 
 #[test]
-fn every_rule_asks_for_metrics_and_labels_that_both_paths_have() {
+fn every_rule_queries_metrics_and_labels_that_both_transports_have() {
     let Some(files) = yaml(&RULES) else { return };
     let rules: Vec<&Value> = files.iter().flat_map(rules).collect();
     let recorded: BTreeSet<&str> = rules.iter().filter_map(|rule| rule["record"].as_str()).collect();
@@ -92,7 +92,7 @@ fn every_recorded_name_is_a_level_a_metric_and_an_operation() {
 }
 
 #[test]
-fn thresholds_stand_in_one_place() {
+fn each_threshold_is_defined_once() {
     let Some(files) = yaml(&RULES) else { return };
     let overrides = yaml(&[OVERRIDES]).unwrap();
     let rules_of: Vec<&Value> = files.iter().flat_map(rules).collect();
@@ -155,7 +155,7 @@ fn thresholds_stand_in_one_place() {
 }
 
 #[test]
-fn every_alert_says_what_it_has_to() {
+fn every_alert_has_the_required_labels_and_annotations() {
     let Some(files) = yaml(&all_rules()) else { return };
     let variables = ["job", "instance", "source", "channel", "flow", "country"];
     let plural = Regex::new("printf \"%.0f\" }} [a-z]").unwrap();
@@ -219,7 +219,7 @@ fn only_the_core_pages_but_for_the_probe_of_the_public_url() {
 }
 
 #[test]
-fn what_is_asked_of_loki_is_logql_about_attributes_that_records_have() {
+fn the_queries_for_loki_are_logql_about_attributes_that_records_have() {
     let Some(files) = yaml(&[LOKI]) else { return };
     let alerts = rules(&files[0]);
     let expressions: Vec<_> = alerts.iter().map(|rule| (Language::LogQl, text(rule, "expr"))).collect();

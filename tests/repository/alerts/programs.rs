@@ -85,7 +85,7 @@ fn every_alert_has_a_test_in_which_it_fires_and_is_silent_in_every_scenario() {
 }
 
 #[test]
-fn amtool_takes_the_example_and_routes_each_severity_where_it_belongs() {
+fn amtool_accepts_the_example_and_routes_each_severity_to_its_receiver() {
     let Some(amtool) = program("amtool", "prometheus-alertmanager") else { return };
     let example = root().join("alerts/alertmanager.example.yaml");
     succeeded(&Command::new(&amtool).arg("check-config").arg(&example).output().unwrap());
@@ -102,7 +102,7 @@ fn amtool_takes_the_example_and_routes_each_severity_where_it_belongs() {
 }
 
 #[test]
-fn what_grafana_loads_is_what_the_generator_writes() {
+fn the_alerts_for_grafana_are_the_generators_output() {
     let folder = TempDir::new().unwrap();
     if script(&[OsStr::new("src/generate.ts"), folder.path().as_os_str()], "").is_none() {
         return;
@@ -117,7 +117,7 @@ fn what_grafana_loads_is_what_the_generator_writes() {
 }
 
 #[test]
-fn grafana_has_the_same_alerts_with_a_form_that_its_provisioning_takes() {
+fn grafana_has_the_same_alerts_in_the_form_of_its_provisioning() {
     let Some(sources) = yaml(&all_rules()) else { return };
     let generated = yaml(&GRAFANA).unwrap();
     let dashboards: Vec<Value> = fs::read_dir(root().join("dashboards"))

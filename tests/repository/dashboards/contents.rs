@@ -99,7 +99,7 @@ fn every_dashboard_has_the_variables_that_links_pass_on() {
 }
 
 #[test]
-fn every_panel_says_what_it_shows_in_what_unit_and_what_it_means_that_there_is_nothing() {
+fn every_panel_has_a_description_a_unit_and_a_text_for_no_data() {
     for board in Board::all() {
         let mut ids = BTreeSet::new();
         let headings = board.rows().into_iter().map(|row| row.heading).collect::<Vec<_>>();
@@ -216,7 +216,7 @@ fn an_outcome_has_one_colour_and_shares_it_with_no_other_name() {
 }
 
 #[test]
-fn every_query_asks_for_metrics_and_labels_that_exist() {
+fn every_query_is_about_metrics_and_labels_that_exist() {
     let metrics = metrics();
     assert!(metrics.len() >= 30 + PROCESS.len(), "docs/metrics.md was not read: {metrics:?}");
     let filling = Filling { rate_interval: "5m", range: "1h", choice: Choice::All };
@@ -273,7 +273,7 @@ fn every_query_is_one_whatever_is_chosen() {
 }
 
 #[test]
-fn every_attribute_of_a_log_record_that_is_asked_for_exists() {
+fn every_queried_attribute_of_a_log_record_exists() {
     let attributes = attributes();
     let name = Regex::new(r"\b(?:sms|messaging|error)_[a-z_]+").unwrap();
     let mut asked = BTreeSet::new();

@@ -70,7 +70,7 @@ fn columns(table: &Value) -> Vec<Column<'_>> {
 }
 
 #[test]
-fn a_column_of_labels_is_text_even_where_a_label_looks_like_a_number() {
+fn a_column_of_labels_is_text_even_if_a_label_is_numeric() {
     for (place, table) in panels(&Board::all(), of_kind("table")) {
         for column in columns(table).iter().filter(|column| !column.is_value()) {
             let unit = text(column.property("unit"));
@@ -89,7 +89,7 @@ fn the_text_for_no_data_stands_at_no_tick_of_a_logarithmic_axis() {
 }
 
 #[test]
-fn no_panel_is_taken_for_one_of_an_old_grafana_and_migrated() {
+fn no_panel_is_migrated_as_one_of_an_old_grafana() {
     for (place, panel) in panels(&Board::all(), |_| true) {
         assert_eq!(panel["pluginVersion"], "11.0.0", "{place}");
     }
@@ -129,7 +129,7 @@ const OPTIONAL: [&str; 8] = [
 ];
 
 #[test]
-fn what_is_off_by_default_is_in_a_closed_row_after_all_others() {
+fn optional_parts_are_in_a_closed_row_after_all_others() {
     for board in Board::all() {
         let rows = board.rows();
         let first_closed = rows.iter().position(|row| row.collapsed()).unwrap_or(rows.len());
@@ -144,7 +144,7 @@ fn what_is_off_by_default_is_in_a_closed_row_after_all_others() {
 }
 
 #[test]
-fn what_stands_for_missing_data_is_grey() {
+fn missing_data_is_grey() {
     let figure = |panel: &Value| panel["type"] == "stat" || panel["type"] == "bargauge";
     for (place, panel) in panels(&Board::all(), figure) {
         let mappings = list(&defaults(panel)["mappings"]);
@@ -159,7 +159,7 @@ fn what_stands_for_missing_data_is_grey() {
 }
 
 #[test]
-fn marks_are_of_moments_within_the_time_range_and_of_alerts_that_ask_for_action() {
+fn annotations_are_within_the_time_range_and_of_alerts_that_need_action() {
     for board in Board::all() {
         let annotations = list(&board.json["annotations"]["list"]);
         assert_eq!(annotations.iter().map(|own| text(&own["name"])).collect::<Vec<_>>(), ["Alerts", "Restarts"]);
@@ -214,7 +214,7 @@ fn a_quantile_is_of_a_window_that_low_traffic_fills() {
 }
 
 #[test]
-fn no_more_series_are_shown_than_colors_can_tell_apart() {
+fn no_more_series_are_shown_than_there_are_distinct_colors() {
     let many =
         |target: &Value| ["{{reason}}", "{{country}}", "{{network_name}}"].contains(&text(&target["legendFormat"]));
     let graph = |panel: &Value| {
@@ -233,7 +233,7 @@ fn no_more_series_are_shown_than_colors_can_tell_apart() {
 }
 
 #[test]
-fn a_legend_says_how_high_its_series_are() {
+fn a_legend_has_the_values_of_its_series() {
     for (place, panel) in panels(&Board::all(), of_kind("timeseries")) {
         let legend = &panel["options"]["legend"];
         let calcs: BTreeSet<&str> = list(&legend["calcs"]).iter().map(text).collect();
@@ -306,7 +306,7 @@ fn a_network_is_shown_by_its_name() {
 }
 
 #[test]
-fn a_link_keeps_what_else_its_row_says() {
+fn a_link_passes_on_the_other_labels_of_its_row() {
     let filters = ["source", "channel", "flow", "country", "reason"];
     let boards = Board::all();
     let mut followed = 0;
@@ -353,7 +353,7 @@ fn windows(board: &Board, panel: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_first_row_says_what_fires_and_how_it_is_now() {
+fn the_first_row_shows_firing_alerts_and_the_current_state() {
     for board in Board::all() {
         let rows = board.rows();
         let now = &rows[0];
@@ -406,7 +406,7 @@ fn a_figure_turns_amber_and_red_where_the_alerts_do() {
 }
 
 #[test]
-fn the_journey_says_what_to_enter_and_shows_seconds_since_the_message_began() {
+fn the_journey_names_its_input_and_shows_seconds_since_the_start_of_the_message() {
     let boards = Board::all();
     let journey = boards.iter().find(|board| board.uid() == "smscope-journey").unwrap();
     let help = journey.all_panels().find(|panel| panel["type"] == "text").expect("a text that says what to enter");

@@ -30,7 +30,7 @@ fn send(smscope: &Smscope, ids: &[&str]) {
 }
 
 #[test]
-fn what_loki_does_not_take_stays_with_smscope_even_when_the_collector_is_killed_and_arrives_later() {
+fn records_that_loki_rejects_stay_in_smscope_though_the_collector_is_killed_and_arrive_later() {
     let Some(binary) = Collector::program() else { return };
     // 204 while it is up, else 503.
     let up = Arc::new(AtomicBool::new(false));

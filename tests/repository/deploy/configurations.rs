@@ -17,7 +17,7 @@ fn passes(program: &Path, arguments: &[&str], folder: &Path) {
 }
 
 #[test]
-fn prometheus_takes_its_configuration_with_the_rules_beside_it() {
+fn prometheus_accepts_its_configuration_with_the_rules_beside_it() {
     let Some(promtool) = program("promtool", "prometheus") else { return };
     // As Compose mounts them.
     let folder = TempDir::new().unwrap();
@@ -30,13 +30,13 @@ fn prometheus_takes_its_configuration_with_the_rules_beside_it() {
 }
 
 #[test]
-fn alertmanager_takes_its_configuration() {
+fn alertmanager_accepts_its_configuration() {
     let Some(amtool) = program("amtool", "prometheus-alertmanager") else { return };
     passes(&amtool, &["check-config", "deploy/alertmanager.yaml"], root());
 }
 
 #[test]
-fn the_collector_takes_its_configuration() {
+fn the_collector_accepts_its_configuration() {
     let Some(collector) = Collector::program() else { return };
     passes(&collector, &["validate", "--config", "deploy/collector.yaml"], root());
 }
@@ -53,7 +53,7 @@ fn every_yaml_file_is_yaml_without_a_key_that_stands_twice() {
 }
 
 #[test]
-fn shellcheck_has_nothing_to_say_of_any_script() {
+fn shellcheck_finds_no_fault_in_any_script() {
     let Some(shellcheck) = program("shellcheck", "shellcheck") else { return };
     let folders = ["deploy", "scripts", "tests"].map(files);
     let scripts = folders.iter().flatten().filter(|(_, text)| text.starts_with("#!"));
@@ -63,7 +63,7 @@ fn shellcheck_has_nothing_to_say_of_any_script() {
 }
 
 #[test]
-fn loki_keeps_what_smscope_may_send_late() {
+fn loki_accepts_records_as_old_as_smscope_may_export() {
     let Some(loki) = reader::yaml("deploy/loki.yaml") else { return };
     // Structured metadata, and so OTLP, needs it.
     assert_eq!(loki["schema_config"]["configs"][0]["schema"], "v13");

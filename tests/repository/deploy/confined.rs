@@ -150,7 +150,7 @@ impl Confined {
 }
 
 #[test]
-fn inside_what_the_unit_allows_it_serves_is_asked_by_commands_and_ends_in_good_order() {
+fn inside_the_units_sandbox_it_serves_responds_to_commands_and_ends_without_an_error() {
     let Some(confined) = start(&read(UNIT)) else { return };
     confined.notified_of("READY=1");
     work(&confined.smscope);
@@ -176,7 +176,7 @@ fn inside_what_the_unit_allows_it_serves_is_asked_by_commands_and_ends_in_good_o
 }
 
 #[test]
-fn where_no_socket_can_be_made_for_commands_it_says_so_and_serves() {
+fn without_a_control_socket_it_logs_a_warning_and_serves() {
     let unit = read(UNIT);
     let without = unit.replace(" AF_UNIX\n", "\n");
     assert_ne!(unit, without);

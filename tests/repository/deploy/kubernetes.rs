@@ -102,7 +102,7 @@ fn one_pod_writes_to_one_volume() {
 }
 
 #[test]
-fn the_token_comes_from_a_secret_that_is_not_in_the_repository() {
+fn the_token_is_from_a_secret_that_is_not_in_the_repository() {
     let Some(all) = built() else { return };
     assert!(objects(&all, "Secret").is_empty());
     let volume = named(&pod(&all)["spec"]["volumes"], "smscope-token");
@@ -238,7 +238,7 @@ fn the_prometheus_rules_are_the_files_of_rules() {
 }
 
 #[test]
-fn every_dashboard_becomes_a_config_map_that_grafanas_sidecar_looks_for() {
+fn every_dashboard_becomes_a_config_map_with_the_label_of_grafanas_sidecar() {
     let Some(all) = reader::kubernetes("dashboards") else { return };
     let mut made = BTreeSet::new();
     for object in &all {

@@ -36,7 +36,7 @@ fn services(compose: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 #[test]
-fn every_variable_of_ours_is_one_that_the_program_takes() {
+fn every_variable_of_ours_is_a_setting_of_the_program() {
     let known = variables();
     let mut found = BTreeSet::new();
     for (path, text) in files("deploy") {
@@ -72,7 +72,7 @@ fn a_listener_is_on_its_usual_port_everywhere() {
 }
 
 #[test]
-fn compose_publishes_on_loopback_alone_and_only_ports_that_somebody_listens_on() {
+fn compose_publishes_on_loopback_alone_and_only_ports_with_a_listener() {
     let Some(compose) = compose() else { return };
     let mut published = BTreeSet::new();
     for (name, service) in services(&compose) {
@@ -175,7 +175,7 @@ fn services_find_each_other_where_they_listen() {
 }
 
 #[test]
-fn the_image_is_built_of_what_is_there_with_the_rust_that_the_crate_asks_for() {
+fn the_image_is_built_of_existing_files_with_the_rust_of_the_manifest() {
     let containerfile = read("deploy/Containerfile");
     let mut copied: BTreeSet<&str> = BTreeSet::new();
     for line in containerfile.lines().filter_map(|line| line.strip_prefix("COPY ")) {

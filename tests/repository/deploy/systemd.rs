@@ -48,7 +48,7 @@ fn systemd_understands_every_line_of_the_unit() {
 }
 
 #[test]
-fn systemd_finds_the_unit_well_guarded() {
+fn systemd_rates_the_exposure_of_the_unit_as_low() {
     let folder = TempDir::new().unwrap();
     let path = unit_of_this_build(folder.path());
     // 1.1 of 10, of which 0.8 are for being on the network at all.
@@ -58,7 +58,7 @@ fn systemd_finds_the_unit_well_guarded() {
 }
 
 #[test]
-fn it_is_started_again_unless_that_would_not_help() {
+fn it_is_restarted_unless_the_exit_code_is_permanent() {
     assert_eq!(values(&read(UNIT), "Restart"), ["on-failure"]);
     let never = format!("{} {}", smscope::commands::EXIT_USAGE, smscope::commands::EXIT_CONFIGURATION);
     assert_eq!(values(&read(UNIT), "RestartPreventExitStatus"), [never]);
@@ -160,7 +160,7 @@ fn name(line: &str) -> Option<&str> {
 }
 
 #[test]
-fn the_program_asks_the_kernel_for_nothing_that_the_unit_forbids() {
+fn the_program_makes_no_system_call_that_the_unit_forbids() {
     let Some(allowed) = allowed(&read(UNIT)) else { return };
     assert!(allowed.contains("fdatasync") && !allowed.contains("chown") && !allowed.contains("setpriority"));
     let Some((lines, state)) = traced() else { return };

@@ -66,7 +66,7 @@ fn a_legacy_message_is_one_however_its_recipient_is_written() {
 }
 
 #[test]
-fn each_recipient_of_a_legacy_id_is_a_message_and_a_receipt_of_nobody_is_of_the_only_one() {
+fn each_recipient_of_a_legacy_id_is_a_message_and_a_receipt_without_recipient_is_of_the_only_one() {
     let smscope = Smscope::start();
     let mut client = smscope.client();
     for numero in ["33612345671", "33612345672", "33612345673"] {

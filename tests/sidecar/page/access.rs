@@ -50,7 +50,7 @@ fn millions_have_room_on_a_phone() {
 }
 
 #[test]
-fn headings_and_landmarks_are_in_order_and_tables_say_what_they_are() {
+fn headings_and_landmarks_are_in_order_and_tables_have_captions() {
     let Some(mut browser) = Browser::start() else { return };
     let smscope = Smscope::start();
     send_some_webhooks(&smscope);

@@ -53,7 +53,7 @@ fn every_count_on_the_page_is_that_of_the_metrics() {
 }
 
 #[test]
-fn the_last_events_are_masked_and_the_newest_comes_first() {
+fn the_last_events_are_masked_and_the_newest_is_first() {
     let Some(mut browser) = Browser::start() else { return };
     let smscope = Launch::new().file("[privacy]\nrecipient = \"plain\"\ntext = \"exported\"\n").start();
     send_some_webhooks(&smscope);
@@ -109,7 +109,7 @@ fn a_listener_for_others_shows_no_event_and_no_host_and_what_waits_for_the_colle
 }
 
 #[test]
-fn an_open_page_follows_without_being_loaded_again_and_rests_when_it_is_hidden() {
+fn an_open_page_updates_without_a_reload_and_pauses_while_it_is_hidden() {
     let Some(mut browser) = Browser::start() else { return };
     let smscope = Smscope::start();
     browser.open(&url(&smscope));

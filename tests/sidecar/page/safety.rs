@@ -10,7 +10,7 @@ fn ask(smscope: &Smscope, method: &str, path: &str, headers: &[&str]) -> Respons
 }
 
 #[test]
-fn nothing_is_asked_of_anyone_else_and_the_browser_has_nothing_to_complain_of() {
+fn the_page_loads_nothing_from_elsewhere_and_the_browser_reports_no_issue() {
     let Some(mut browser) = Browser::start() else { return };
     let smscope = Smscope::start();
     send_some_webhooks(&smscope);
@@ -21,7 +21,7 @@ fn nothing_is_asked_of_anyone_else_and_the_browser_has_nothing_to_complain_of() 
 }
 
 #[test]
-fn what_a_webhook_brings_is_never_run() {
+fn content_of_a_webhook_is_never_executed() {
     let Some(mut browser) = Browser::start() else { return };
     let smscope = Smscope::start();
     let script = "<script>window.hacked=1</script>";
@@ -64,7 +64,7 @@ fn a_name_that_is_not_this_machines_gets_no_events() {
 }
 
 #[test]
-fn the_page_is_kept_nowhere_and_smaller_when_packed() {
+fn the_page_is_cached_nowhere_and_smaller_when_compressed() {
     let smscope = Smscope::start();
     for path in ["/", "/figures"] {
         let plain = ask(&smscope, "GET", path, &["host: localhost"]);

@@ -58,7 +58,7 @@ fn a_raw_relay_passes_each_request_on_as_it_came_without_what_is_ours() {
 }
 
 #[test]
-fn a_request_with_several_events_goes_on_once_and_a_repetition_not_at_all() {
+fn a_request_with_several_events_is_relayed_once_and_a_duplicate_not_at_all() {
     let (raw, events) = (Target::start(), Target::start());
     let smscope = Smscope::with(&format!(
         "[[relay]]\nname = \"raw\"\nurl = \"{}\"\nformat = \"raw\"\n[[relay]]\nname = \"events\"\nurl = \"{}\"\n",
@@ -137,7 +137,7 @@ fn no_answer_waits_for_a_target() {
 }
 
 #[test]
-fn a_raw_relay_of_what_is_not_kept_as_it_came_is_refused_at_the_start() {
+fn a_raw_relay_of_a_source_without_raw_requests_is_rejected_at_the_start() {
     for (relay, key, problem) in [
         ("format = \"raw\"", "relay[0].format = \"raw\"", "source \"smsmode\" has text = \"dropped\""),
         ("keywords = [\"yes\"]", "relay[0].keywords", "source \"smsmode\" has text = \"dropped\""),

@@ -19,7 +19,7 @@ fn attempts(smscope: &Smscope, result: &str) -> f64 {
 }
 
 #[test]
-fn every_failure_is_tried_again_with_the_same_id_and_counted_by_its_kind() {
+fn every_failure_is_retried_with_the_same_id_and_counted_by_its_kind() {
     let elsewhere = Target::start();
     let failures = [
         (Reaction::Status(500), "failed"),
@@ -61,7 +61,7 @@ fn retry_after_is_honoured() {
 }
 
 #[test]
-fn the_events_of_a_message_keep_their_order_while_others_overtake() {
+fn the_events_of_a_message_stay_in_order_while_others_overtake() {
     let target = Target::start();
     target.then([Reaction::Status(503)]);
     let smscope = Smscope::with(&relay("app", &target.url("/"), ""));
@@ -77,7 +77,7 @@ fn the_events_of_a_message_keep_their_order_while_others_overtake() {
 }
 
 #[test]
-fn the_replies_of_a_number_keep_their_order() {
+fn the_replies_of_a_number_stay_in_order() {
     let target = Target::start();
     target.then([Reaction::Status(500), Reaction::Status(500)]);
     let smscope = Smscope::with(&relay("app", &target.url("/"), ""));
@@ -107,7 +107,7 @@ fn a_dead_target_does_not_slow_another() {
 }
 
 #[test]
-fn what_is_too_old_is_a_dead_letter_that_is_listed_and_tried_again() {
+fn a_delivery_that_is_too_old_is_a_dead_letter_that_is_listed_and_retried() {
     let target = Target::start();
     target.otherwise(Reaction::Status(500));
     let smscope = Smscope::with(&relay("app", &target.url("/"), "max_age = \"1s\""));
@@ -143,7 +143,7 @@ fn what_is_too_old_is_a_dead_letter_that_is_listed_and_tried_again() {
 }
 
 #[test]
-fn without_a_running_smscope_nothing_is_tried_again_and_that_is_said() {
+fn without_a_running_smscope_nothing_is_retried_and_an_error_is_reported() {
     let launch = Launch::new();
     let smscope = launch.start();
     smscope.stop();
@@ -153,7 +153,7 @@ fn without_a_running_smscope_nothing_is_tried_again_and_that_is_said() {
 }
 
 #[test]
-fn what_a_relay_left_that_is_configured_no_more_is_a_dead_letter() {
+fn a_delivery_of_a_removed_relay_is_a_dead_letter() {
     let launch = Launch::new();
     let smscope = launch.clone().file(&relay("app", "http://127.0.0.1:9/", "")).start();
     smscope.post(HOOK, receipt("m-1", "DELIVERED"));

@@ -28,7 +28,7 @@ fn read(arrived: &Arrived, secret: &str) -> Option<Result<Value, String>> {
 }
 
 #[test]
-fn the_libraries_of_cloudevents_and_standard_webhooks_take_what_a_relay_sends() {
+fn the_libraries_of_cloudevents_and_standard_webhooks_accept_the_requests_of_a_relay() {
     let target = Target::start();
     let smscope = Smscope::with(&format!(
         "[[relay]]\nname = \"app\"\nurl = \"{}\"\nsecret = \"{SECRET}\"\nheaders = {{ authorization = \"Bearer s3cret\" }}\n",

@@ -38,7 +38,7 @@ fn a_target_whose_authority_is_named_is_delivered_to() {
 }
 
 #[test]
-fn a_target_that_nobody_trusted_vouches_for_gets_nothing_and_the_list_says_why() {
+fn a_target_without_a_trusted_certificate_gets_nothing_and_the_list_has_the_reason() {
     let (theirs, others) = (Authority::new("theirs"), Authority::new("others"));
     let elsewhere = theirs.sign(&["events.example.com"], 2099, ServerAuth);
     let ended = theirs.sign(&["127.0.0.1"], 2020, ServerAuth);

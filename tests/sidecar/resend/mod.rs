@@ -1,7 +1,7 @@
 //! Failed messages that are sent again, as whoever runs it meets it: through smsmode's API, through a relay, and not at all.
 
 mod crash;
-mod refusals;
+mod rejections;
 use crate::support::smsmode::{API_KEY, Fault, SmsmodeApi};
 use crate::support::target::Target;
 use crate::support::{HOOK, NUMBER, Smscope, TOKEN, eventually, request};
@@ -52,7 +52,7 @@ fn asked(stand_in: &SmsmodeApi) -> Vec<Value> {
 }
 
 #[test]
-fn a_failed_message_is_sent_again_as_it_was_and_what_becomes_of_it_is_told() {
+fn a_failed_message_is_resent_unchanged_and_its_outcome_is_reported() {
     let stand_in = SmsmodeApi::start();
     let rules = format!("public_url = \"https://sms.example.com\"\n{}", rules(&stand_in, SOON));
     let smscope = Smscope::with(&rules);
@@ -93,7 +93,7 @@ fn other_failures_and_what_has_been_delivered_meanwhile_are_left_alone() {
 }
 
 #[test]
-fn who_has_opted_out_is_not_written_to_again() {
+fn an_opted_out_recipient_gets_no_resend() {
     let stand_in = SmsmodeApi::start();
     let smscope = Smscope::with(&rules(&stand_in, SOON));
     tell(&smscope, &absent("m-1"));
@@ -106,7 +106,7 @@ fn who_has_opted_out_is_not_written_to_again() {
 }
 
 #[test]
-fn a_dry_run_tells_what_would_be_sent_and_sends_nothing() {
+fn a_dry_run_logs_what_it_would_send_and_sends_nothing() {
     let stand_in = SmsmodeApi::start();
     let smscope = Smscope::with(&rules(&stand_in, &format!("{SOON}dry_run = true\n")));
     tell(&smscope, &absent("m-1"));
@@ -135,7 +135,7 @@ fn a_loop_ends_where_the_budget_does() {
 }
 
 #[test]
-fn the_provider_is_asked_again_only_where_it_cannot_have_sent() {
+fn the_provider_gets_a_retry_only_if_it_cannot_have_sent() {
     for (fault, result, requests) in [
         (Fault::TooMany(1), "sent", 2),
         (Fault::Status(400), "refused", 1),
@@ -185,7 +185,7 @@ fn a_provider_that_is_slow_is_not_in_the_way_of_an_answer() {
 }
 
 #[test]
-fn a_teams_own_sender_is_told_by_a_relay_and_its_message_is_known_by_its_ref_client() {
+fn a_teams_own_sender_is_notified_by_a_relay_and_its_message_is_recognized_by_its_ref_client() {
     let stand_in = SmsmodeApi::start();
     let target = Target::start();
     let relay =
@@ -211,7 +211,7 @@ fn a_teams_own_sender_is_told_by_a_relay_and_its_message_is_known_by_its_ref_cli
 }
 
 #[test]
-fn a_legacy_receipt_says_that_the_handset_was_absent_and_has_no_text_for_the_sender() {
+fn a_legacy_receipt_of_an_absent_handset_has_no_text_for_the_sender() {
     let stand_in = SmsmodeApi::start();
     let target = Target::start();
     let relay =

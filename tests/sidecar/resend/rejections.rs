@@ -4,7 +4,7 @@ use super::SOON;
 use crate::support::Launch;
 
 #[test]
-fn what_cannot_work_is_said_before_anything_is_sent() {
+fn a_rule_that_cannot_work_is_rejected_before_anything_is_sent() {
     const API: &str = "[[source]]\nname = \"smsmode\"\n[source.api]\nkey = \"k\"\n";
     const OPT_OUTS: &str = "[opt_outs]\nenabled = true\n";
     for (file, line) in [
@@ -51,7 +51,7 @@ fn what_cannot_work_is_said_before_anything_is_sent() {
 }
 
 #[test]
-fn what_works_and_does_not_do_what_is_wanted_is_warned_of() {
+fn a_rule_that_works_but_not_as_intended_is_warned_about() {
     let file = "[[resend]]\nname = \"absent\"\n[opt_outs]\nenabled = true\n\
                 [[source]]\nname = \"smsmode\"\n[source.api]\nkey = \"k\"\n";
     let shown = |file: &str| {

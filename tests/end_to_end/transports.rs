@@ -1,4 +1,4 @@
-//! Every road that OTLP can take to a real Collector.
+//! Every transport of OTLP to a real Collector.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::support::peers::{Collector, attributes};
 use crate::support::provider::{receipt, reply};
 use crate::support::{Launch, eventually, free_port, holds};
 
-/// A Collector with an entrance for every road, and the files that a client needs for them.
-struct Roads {
+/// A Collector with a receiver for every transport, and the files that a client needs for them.
+struct Transports {
     folder: TempDir,
     collector: Collector,
     ports: [u16; 5],
@@ -27,7 +27,7 @@ const MUTUAL_GRPC: usize = 4;
 
 type Environment = Vec<(&'static str, String)>;
 
-impl Roads {
+impl Transports {
     fn open() -> Option<Self> {
         let folder = TempDir::new().unwrap();
         let collector = Collector::new(folder.path())?;
@@ -49,7 +49,7 @@ impl Roads {
         ];
         let names = ["GRPC_PORT", "TLS_HTTP_PORT", "TLS_GRPC_PORT", "MUTUAL_HTTP_PORT", "MUTUAL_GRPC_PORT"];
         environment.extend(names.into_iter().zip(ports.map(|port| port.to_string())));
-        let mut collector = collector.with("roads.yaml", environment);
+        let mut collector = collector.with("transports.yaml", environment);
         collector.restart();
         Some(Self { collector, ports, folder })
     }
@@ -62,7 +62,7 @@ impl Roads {
         format!("{scheme}://127.0.0.1:{}", self.ports[port])
     }
 
-    /// Each road by its name, and the variables that choose it.
+    /// Each transport by its name, and the variables that choose it.
     fn all(&self) -> Vec<(&'static str, Environment)> {
         const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
         let grpc = || ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc".to_owned());
@@ -97,9 +97,9 @@ impl Roads {
         ]
     }
 
-    /// The messages that records of `road` are about.
-    fn messages(&self, road: &str) -> Vec<String> {
-        let prefix = format!("{road}:");
+    /// The messages that records of `transport` are about.
+    fn messages(&self, transport: &str) -> Vec<String> {
+        let prefix = format!("{transport}:");
         let of = |record| attributes(record)["messaging.message.id"].as_str().unwrap().to_owned();
         let mut messages: Vec<_> = self.collector.records().iter().map(|record| of(&record["attributes"])).collect();
         messages.retain(|message| message.starts_with(&prefix));
@@ -111,40 +111,40 @@ fn path(folder: &Path, name: &str) -> String {
     PathBuf::from(folder).join(name).to_str().unwrap().to_owned()
 }
 
-/// A smscope that exports by `road`.
-fn launch(name: &str, road: Environment) -> Launch {
-    Launch::new().among_peers().env("OTEL_SERVICE_NAME", name).envs(road)
+/// A smscope that exports by `transport`.
+fn launch(name: &str, transport: Environment) -> Launch {
+    Launch::new().among_peers().env("OTEL_SERVICE_NAME", name).envs(transport)
 }
 
 const MESSAGES: usize = 40;
 
 #[test]
-fn every_road_brings_all_records_and_the_values_of_the_scrape() {
-    let Some(roads) = Roads::open() else { return };
-    for (road, environment) in roads.all() {
-        let smscope = launch(road, environment).start();
+fn every_transport_exports_all_records_and_the_values_of_the_scrape() {
+    let Some(transports) = Transports::open() else { return };
+    for (transport, environment) in transports.all() {
+        let smscope = launch(transport, environment).start();
         let mut expected = BTreeSet::new();
         for number in 0..MESSAGES {
-            let id = format!("{road}:{number}");
+            let id = format!("{transport}:{number}");
             let status = ["DELIVERED", "ENROUTE", "UNDELIVERED SPAM", "READ"][number % 4];
             smscope.accept(&receipt(&id, status, json!({})));
             expected.insert(id);
         }
-        let id = format!("{road}:reply");
-        smscope.accept(&reply(&id, &format!("{road}:0"), "STOP", json!({})));
+        let id = format!("{transport}:reply");
+        smscope.accept(&reply(&id, &format!("{transport}:0"), "STOP", json!({})));
         expected.insert(id);
 
-        eventually(road, || {
-            let arrived = roads.messages(road);
+        eventually(transport, || {
+            let arrived = transports.messages(transport);
             holds(arrived.len() >= expected.len(), || format!("{} of {}", arrived.len(), expected.len()))
         });
-        let arrived = roads.messages(road);
-        assert_eq!(arrived.len(), expected.len(), "{road}");
-        assert_eq!(BTreeSet::from_iter(arrived), expected, "{road}");
-        let metrics = until_pushed(&smscope, || roads.collector.metrics_of(road));
-        assert_eq!(metrics.sum("sms_messages_total", &[]), MESSAGES as f64, "{road}");
-        assert_eq!(metrics.sum("smscope_export_failures_total", &[]), 0.0, "{road}");
-        assert_eq!(metrics.sum("smscope_export_dropped_records_total", &[]), 0.0, "{road}");
+        let arrived = transports.messages(transport);
+        assert_eq!(arrived.len(), expected.len(), "{transport}");
+        assert_eq!(BTreeSet::from_iter(arrived), expected, "{transport}");
+        let metrics = until_pushed(&smscope, || transports.collector.metrics_of(transport));
+        assert_eq!(metrics.sum("sms_messages_total", &[]), MESSAGES as f64, "{transport}");
+        assert_eq!(metrics.sum("smscope_export_failures_total", &[]), 0.0, "{transport}");
+        assert_eq!(metrics.sum("smscope_export_dropped_records_total", &[]), 0.0, "{transport}");
         smscope.stop();
     }
 }
@@ -152,25 +152,25 @@ fn every_road_brings_all_records_and_the_values_of_the_scrape() {
 #[test]
 fn a_batch_over_the_limit_of_a_grpc_server_is_sent_in_parts() {
     const TEXTS: usize = 40;
-    let Some(roads) = Roads::open() else { return };
+    let Some(transports) = Transports::open() else { return };
     // Nobody there at first, so that all of them wait and make one batch: 8 MB, where the Collector takes 4.
-    let road = vec![
-        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", roads.url("http", GRPC)),
+    let transport = vec![
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", transports.url("http", GRPC)),
         ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc".to_owned()),
     ];
-    let mut roads = roads;
-    roads.collector.terminate();
-    let smscope = launch("large", road).file("[privacy]\ntext = 'exported'").start();
+    let mut transports = transports;
+    transports.collector.terminate();
+    let smscope = launch("large", transport).file("[privacy]\ntext = 'exported'").start();
     for number in 0..TEXTS {
         let body = json!({"text": "x".repeat(200_000), "messagePartCount": 1});
         smscope.accept(&receipt(&format!("large:{number}"), "DELIVERED", json!({"body": body})));
     }
-    roads.collector.restart();
+    transports.collector.restart();
     eventually("all of them", || {
-        let arrived = roads.messages("large").len();
+        let arrived = transports.messages("large").len();
         holds(arrived >= TEXTS, || format!("{arrived} of {TEXTS}"))
     });
-    let arrived: BTreeSet<String> = roads.messages("large").into_iter().collect();
+    let arrived: BTreeSet<String> = transports.messages("large").into_iter().collect();
     assert_eq!(arrived.len(), TEXTS);
     smscope.until_exported();
     let metrics = smscope.metrics();
@@ -180,29 +180,29 @@ fn a_batch_over_the_limit_of_a_grpc_server_is_sent_in_parts() {
 
 #[test]
 fn a_server_that_is_not_trusted_gets_nothing_until_it_is() {
-    let Some(roads) = Roads::open() else { return };
+    let Some(transports) = Transports::open() else { return };
     for (name, port, protocol) in [("wary-http", TLS_HTTP, "http/protobuf"), ("wary-grpc", TLS_GRPC, "grpc")] {
-        let road = vec![
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", roads.url("https", port)),
+        let transport = vec![
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", transports.url("https", port)),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
-            ("OTEL_EXPORTER_OTLP_CERTIFICATE", roads.file("stranger.pem")),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", transports.file("stranger.pem")),
         ];
-        let smscope = launch(name, road).start();
+        let smscope = launch(name, transport).start();
         smscope.accept(&receipt(&format!("{name}:1"), "DELIVERED", json!({})));
         eventually("the reason in the diagnostics", || {
             let said = smscope.stderr();
             holds(said.contains("invalid peer certificate: UnknownIssuer"), || said)
         });
         assert_eq!(smscope.metrics().sum("smscope_export_backlog_records", &[]), 1.0);
-        assert!(roads.messages(name).is_empty());
-        let smscope = smscope.stop().env("OTEL_EXPORTER_OTLP_CERTIFICATE", &roads.file("ca.pem")).start();
+        assert!(transports.messages(name).is_empty());
+        let smscope = smscope.stop().env("OTEL_EXPORTER_OTLP_CERTIFICATE", &transports.file("ca.pem")).start();
         smscope.until_exported();
-        eventually(name, || holds(roads.messages(name).len() == 1, || "not there".to_owned()));
+        eventually(name, || holds(transports.messages(name).len() == 1, || "not there".to_owned()));
     }
 }
 
 #[test]
-fn without_any_authority_a_tls_endpoint_is_refused_at_the_start() {
+fn without_any_authority_a_tls_endpoint_is_rejected_at_the_start() {
     let launch = Launch::new().env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example");
     let ended = launch.clone().env("SSL_CERT_FILE", "none.pem").run();
     let said = ended.stderr;
