@@ -1,5 +1,5 @@
 //! The alerts at work: the real sidecar under simulated traffic, Prometheus with the shipped rules, Alertmanager with the shipped
-//! routes, and whoever is notified. Time is compressed in copies of both files: an hour is half a minute.
+//! routes, and the receiver of its notifications. Time is compressed in copies of both files: an hour is half a minute.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -56,7 +56,7 @@ fn compressed(text: &str) -> String {
         let milliseconds = found[2].parse::<u64>().unwrap() * unit * 1_000 / COMPRESSION;
         format!("{}{milliseconds}ms", &found[1])
     });
-    // A thing that goes on for an hour is not asked for each second.
+    // A subquery of an hour is not evaluated each second.
     shorter.replace(":500ms]", ":1s]")
 }
 

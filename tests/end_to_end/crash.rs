@@ -1,4 +1,4 @@
-//! kill -9 under load, again and again: what was acknowledged is kept once, counted once and told, by both ways out.
+//! kill -9 under load, again and again: what was acknowledged is stored once, counted once and exported, as logs and as metrics.
 
 use std::time::{Duration, Instant};
 

@@ -43,7 +43,7 @@ fn every_query_gives_data(transport: Transport) {
     let folder = TempDir::new().unwrap();
     let Some(mut collector) = Collector::start(folder.path()) else { return };
     // A relay whose target is away: its deliveries wait.
-    // And more fails than may be sent again.
+    // And more messages fail than may be resent.
     let relay = "[[relay]]\nname = \"away\"\nurl = \"http://127.0.0.1:9/\"\nevents = [\"message.failed\", \"resend.requested\"]\n\
                  [[resend]]\nname = \"again\"\nthrough = \"relay\"\nreasons = [\"unknown\", \"expired\", \"routing\"]\n\
                  delay = \"1s\"\nttl = \"1d\"\nbudget = 1\n\

@@ -34,7 +34,7 @@ fn case(body: Value, event: &'static str, severity: u64, at: Option<u64>, line: 
     Case { query: "", body: Some(body), answer: "accepted", event, severity, at, line, attributes: own }
 }
 
-/// What every full receipt of [`receipt`] says, with `own` over it; null takes away.
+/// What every full receipt of [`receipt`] says, with `own` over it; null removes a field.
 fn of_receipt(id: &str, status: &str, own: Value) -> Value {
     let mut all = json!({
         "sms.source": "smsmode",
@@ -352,7 +352,7 @@ fn a_resent_record_is_the_same_under_the_same_uid() {
     cases.iter().for_each(|case| send(&smscope, case));
     smscope.until_exported();
     let launch = smscope.stop();
-    // As if all had been taken by the Collector and no answer had ever reached us.
+    // As if the Collector had accepted all and no response had ever arrived.
     let store = rusqlite::Connection::open(launch.database()).unwrap();
     store.execute("UPDATE cursors SET position = 0", []).unwrap();
     drop(store);

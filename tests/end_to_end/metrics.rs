@@ -156,7 +156,7 @@ fn receive(smscope: &Smscope) {
     assert_eq!(smscope.post(&hook("second"), surprise).result(), "unrecognized");
 }
 
-/// One of each refusal that a caller can bring about.
+/// One of each rejection that a client can cause.
 fn refuse(smscope: &Smscope) {
     let status = |target: &str, method: &str, body: &str| {
         smscope.ask(request(method, target, &["content-type: application/json"], body)).status
@@ -169,7 +169,7 @@ fn refuse(smscope: &Smscope) {
     assert_eq!(status(&hook("second"), "POST", &elsewhere), 403);
 }
 
-/// What stands between the push and the scrape, which was taken `before` the push and `after` it.
+/// The differences between the push and the scrapes `before` and `after` it.
 fn differences(before: &Exposition, pushed: &Exposition, after: &Exposition) -> Result<(), String> {
     let mut found = Vec::new();
     for name in pushed.families.keys().chain(after.families.keys()).collect::<BTreeSet<_>>() {
@@ -182,7 +182,7 @@ fn differences(before: &Exposition, pushed: &Exposition, after: &Exposition) -> 
         let value = |of: &Exposition| of.series.get(series).copied();
         let same = match (value(before), value(pushed), value(after)) {
             (Some(before), Some(pushed), Some(after)) => match series.name.as_str() {
-                // They move by being looked at: each push is counted, and the backlog is tried again and again.
+                // They change while they are read: each push is counted, and the backlog is retried.
                 "process_cpu_seconds_total" | "smscope_export_records_total" | "smscope_export_failures_total" => {
                     before <= pushed && pushed <= after
                 }
@@ -360,7 +360,7 @@ fn durable_streams_continue_over_a_restart_and_those_of_the_process_start_again(
     assert_eq!(resource["service.instance.id"].as_str().map(str::len), Some(36));
     assert_eq!(resource.as_object().unwrap().len(), 3);
 
-    // The Collector writes a push down some time after it has answered it, so which process a push is from is told by its start alone.
+    // The Collector writes a push down some time after it has answered it, so only its start identifies the process that a push is from.
     let durable = starts(&all, "sms.messages");
     let processes = starts(&all, "smscope.webhook.requests");
     assert_eq!((durable.len(), processes.len()), (1, 2), "{durable:?} {processes:?}");

@@ -53,7 +53,7 @@ fn every_record_arrives_though_the_collector_starts_late_is_killed_and_is_replac
     collector.restart();
     until_all_arrived(&collector, 1);
 
-    // Gone without a word. What it had taken is in its file by now, so nothing is its fault.
+    // Killed. What it had accepted is in its file by now, so nothing is its fault.
     collector.kill();
     send_wave(&smscope, 2);
     let smscope = smscope.kill().start();
@@ -72,7 +72,7 @@ fn every_record_arrives_though_the_collector_starts_late_is_killed_and_is_replac
         });
         send_wave(&smscope, 4);
     });
-    // smscope ends with records that nobody took: they wait for its next start.
+    // smscope ends with records that were not exported: they wait for its next start.
     collector.terminate();
     send_wave(&smscope, 5);
     let launch = smscope.stop();

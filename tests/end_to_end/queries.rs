@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::PATIENCE;
 use crate::support::peers::Prometheus;
 
-/// A query with the place to look for it.
+/// A query and where it is defined.
 pub struct Asked {
     pub place: String,
     pub query: String,
@@ -19,10 +19,10 @@ pub struct Barren {
     pub reason: &'static str,
 }
 
-/// Asks until each query has given data once; what is watched goes on meanwhile. Each of `barren` has to be of use.
+/// Queries until each has given data once, while the traffic continues. Each of `barren` has to be of use.
 ///
 /// # Panics
-/// A query is refused, or gives nothing and is not one of `barren`.
+/// A query is rejected, or gives nothing and is not one of `barren`.
 pub fn all_give_data(prometheus: &Prometheus, queries: Vec<Asked>, barren: &[Barren]) {
     let deadline = Instant::now() + PATIENCE;
     let count = |asked: &Asked| {

@@ -153,7 +153,7 @@ fn every_transport_exports_all_records_and_the_values_of_the_scrape() {
 fn a_batch_over_the_limit_of_a_grpc_server_is_sent_in_parts() {
     const TEXTS: usize = 40;
     let Some(transports) = Transports::open() else { return };
-    // Nobody there at first, so that all of them wait and make one batch: 8 MB, where the Collector takes 4.
+    // Not reachable at first, so that all of them wait and make one batch: 8 MB, where the Collector accepts 4.
     let transport = vec![
         ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", transports.url("http", GRPC)),
         ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc".to_owned()),

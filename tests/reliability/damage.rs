@@ -1,4 +1,4 @@
-//! The database is damaged, foreign or of a later version: nothing is made worse, and a person is told in one line.
+//! The database is damaged, foreign or of a later version: nothing is made worse, and one line is logged.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -19,8 +19,7 @@ fn filled(count: usize) -> Launch {
     for number in 0..count {
         assert_eq!(client.ask(post(HOOK, receipt(&number.to_string(), "DELIVERED"))).result(), "accepted");
     }
-    let launch = smscope.stop();
-    launch
+    smscope.stop()
 }
 
 #[test]

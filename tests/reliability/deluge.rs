@@ -1,4 +1,4 @@
-//! More than can be taken: what is admitted is kept, the rest is told to come back, and afterwards all is as before.
+//! Overload: what is admitted is stored, the rest is rejected with Retry-After, and afterwards all is as before.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

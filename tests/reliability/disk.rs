@@ -1,4 +1,4 @@
-//! The disk fails, fills up, slows down or goes away: 503 while the promise cannot be kept, and by itself again when it can.
+//! The disk fails, fills up, slows down or disappears: 503 while nothing can be stored, and recovery without intervention.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -167,7 +167,7 @@ fn nothing_is_acknowledged_while_the_data_directory_is_moved_away_and_smscope_re
     assert_eq!(send(&smscope, "meanwhile", 40), BTreeSet::new());
     assert!(!smscope.is_ready());
     assert_eq!(smscope.ask_admin("GET", "/metrics", &[]).status, 200);
-    // Another one in its place is not the same.
+    // Another directory of the same name is not the same.
     std::fs::create_dir(&data).unwrap();
     assert_eq!(send(&smscope, "meanwhile", 4), BTreeSet::new());
     std::fs::remove_dir(&data).unwrap();
@@ -287,7 +287,7 @@ fn every_listener_responds_even_without_a_disk() {
     let smscope = Smscope::start();
     std::fs::remove_dir_all(smscope.launch.data_dir()).unwrap();
     for (path, status) in [("/livez", 200), ("/readyz", 503), ("/metrics", 200), ("/", 200)] {
-        // Once somebody has asked for the disk.
+        // Once a request has needed the disk.
         assert_eq!(Client::connect(smscope.webhooks).ask(post(HOOK, receipt("m", "DELIVERED"))).status, 503);
         assert_eq!(smscope.ask_admin("GET", path, &[]).status, status, "{path}");
     }

@@ -1,4 +1,4 @@
-//! The far end is down, slow, broken or hostile: records wait, go in order and once it can be, and nobody else notices.
+//! The collector is down, slow, broken or hostile: records wait and are exported in order, and nothing else is affected.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ fn numbers(ids: &[String]) -> Vec<u64> {
 fn after_a_day_without_a_collector_the_backlog_is_exported_in_order_while_webhooks_are_accepted() {
     let waiting = soak("BACKLOG").unwrap_or(WAITING);
     let started = Instant::now();
-    // A place where nobody listens yet.
+    // An address at which nothing listens yet.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let launch = Launch::new()
         .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &format!("http://{address}/v1/logs"))
@@ -37,7 +37,7 @@ fn after_a_day_without_a_collector_the_backlog_is_exported_in_order_while_webhoo
     let mut client = smscope.client();
     let lists = waiting / LIST;
     for number in 0..lists {
-        // The day goes by.
+        // The day passes.
         shim.set(Control::Ahead, (86_400 * number / lists) as i64);
         let answer = client.ask(post(HOOK, list(number * LIST, LIST)));
         assert_eq!(answer.result(), "accepted");
@@ -143,7 +143,7 @@ fn a_collector_that_rejects_all_is_a_web_page_or_is_absent_loses_nothing() {
         ("a wrong token", wrong_token.endpoint(), "refuses us: answered 401"),
         ("a login page", login_page.endpoint(), "but with a web page"),
         ("no such name", "http://collector.invalid:4318/v1/logs".to_owned(), "dns error"),
-        ("no such place", "http://127.0.0.1:1/v1/logs".to_owned(), "Connection refused"),
+        ("no such port", "http://127.0.0.1:1/v1/logs".to_owned(), "Connection refused"),
     ] {
         let smscope = Launch::new()
             .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &endpoint)

@@ -15,7 +15,7 @@ fn flood(smscope: &Smscope, count: u64, start: &str) -> Vec<TcpStream> {
     (0..count)
         .map(|_| {
             let mut stream = TcpStream::connect_timeout(&smscope.webhooks, Duration::from_secs(30)).unwrap();
-            // Those that were closed for another may refuse it.
+            // Those that were closed for another may fail to send.
             let _closed = std::io::Write::write_all(&mut stream, start.as_bytes());
             stream
         })
@@ -26,7 +26,7 @@ fn flood(smscope: &Smscope, count: u64, start: &str) -> Vec<TcpStream> {
 fn idle_connections_do_not_lock_out_the_provider() {
     let count = soak("IDLE").unwrap_or(IDLE);
     for (what, start) in [("silent", ""), ("half a head", "POST /hooks/smsmode/x HTTP/1.1\r\nhost: x\r\n")] {
-        // Time-outs that would free no place while the test runs.
+        // Time-outs that free no slot while the test runs.
         let smscope = Smscope::with("[http]\nheader_timeout = \"1h\"");
         let mut before = smscope.client();
         assert_eq!(before.ask(post(HOOK, receipt("before", "DELIVERED"))).result(), "accepted");

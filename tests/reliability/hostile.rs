@@ -1,4 +1,4 @@
-//! Requests that are made to hurt: each is answered or cut off, none is believed, and the next honest one is taken.
+//! Hostile requests: each is answered or cut off, none is believed, and the next honest one is accepted.
 
 use std::io::Write;
 

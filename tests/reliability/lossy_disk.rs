@@ -1,7 +1,7 @@
 //! A disk that keeps only what was synced, and of the rest whatever chance leaves: rebuilt from the log that shim.c writes.
 //!
 //! It is harsher than most real ones. Of what was not synced any sector may have been written and any may not, in whatever order
-//! it was handed over; a file whose folder was not synced may have no name. What it does not do is forget what was synced.
+//! it was written; a file whose folder was not synced may have no name. What it does not do is forget what was synced.
 
 use std::collections::HashMap;
 use std::fs;
@@ -173,7 +173,7 @@ impl LossyDisk {
         }
     }
 
-    /// The power goes: leaves in `root` what the disk has. Gives how many unsynced changes there were.
+    /// Power loss: leaves in `root` what the disk has. Returns how many unsynced changes there were.
     pub fn cut(mut self, dice: &mut Dice) -> usize {
         let mut unsynced = 0;
         for pending in std::mem::take(&mut self.pending_names).into_values() {

@@ -1,4 +1,4 @@
-//! The power goes: on a disk that has lost what was not synced, all that was acknowledged is there.
+//! Power loss: on a disk that has lost unsynced changes, all that was acknowledged is there.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ fn acknowledged_events_survive_power_cuts_on_a_disk_that_loses_unsynced_changes(
         let process = launch.spawn();
         let (acknowledged, smscope) = std::thread::scope(|scope| {
             let clients = start_clients(scope, &progress, launch.webhooks(), seed.wrapping_mul(1000) + cut);
-            // Every fourth time it goes while smscope starts.
+            // Every fourth time the power is cut while smscope starts.
             if cut % 4 != 3 {
                 clients.until_acknowledged(10);
             }

@@ -1,4 +1,4 @@
-//! The clock is wrong, or the provider's is: nothing that is kept goes early, nothing is counted twice, and all of it is taken.
+//! The clock is wrong, or the provider's is: nothing is deleted early, nothing is counted twice, and every event is accepted.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::support::provider::receipt as full_receipt;
 use crate::support::{HOOK, Launch, Smscope, eventually, post, receipt};
 
 const YEAR: i64 = 365 * 86_400;
-/// Long enough for the chores, which are looked after every half second.
+/// Long enough for the maintenance, which runs every half second.
 const CHORES: Duration = Duration::from_millis(1100);
 
 fn shimmed(toml: &str) -> (Launch, Shim) {
     Shim::under(Launch::new().file(toml))
 }
 
-/// One of each kind of thing that is kept for a time.
+/// One of each kind of thing that has a retention.
 const KEPT: [(&str, &str); 3] = [("pending", "ENROUTE"), ("delivered", "DELIVERED"), ("failed", "UNDELIVERED")];
 
 fn fill(smscope: &Smscope) {
@@ -54,7 +54,7 @@ fn a_clock_that_jumps_throws_nothing_away() {
     }
     assert!(smscope.stderr().contains("the clock is ahead by"), "{}", smscope.stderr());
     smscope.stop();
-    // A machine that starts before anyone has told it the time.
+    // A machine that starts before its clock is set.
     for ahead in [5 * YEAR, -5 * YEAR, 0] {
         shim.set(Control::Ahead, ahead);
         let smscope = launch.start();
@@ -79,7 +79,7 @@ fn messages_expire_and_events_are_deleted_as_time_passes() {
     pass(3);
     eventually("it has expired", || smscope.metric("sms_messages_expired_total", &[]) == 1.0);
     pass(3);
-    // The newest stays, so that no place in the journal is used twice.
+    // The newest stays, so that no position in the journal is used twice.
     eventually("events have gone", || smscope.metric("smscope_store_events", &[]) == 1.0);
     assert_eq!(smscope.post(HOOK, receipt("pending", "DELIVERED")).result(), "accepted");
     assert_eq!(smscope.metric("sms_messages_corrected_total", &[("from", "expired")]), 1.0);

@@ -16,7 +16,7 @@ use crate::support::{Reaction, Sink};
 /// A store as smscope 0.1.0 wrote it, with schema 1. v1.sh made it; it never changes again.
 const V1: &str = include_str!("v1.sql");
 
-/// Method, query and body of each request that was kept.
+/// Method, query and body of each stored request.
 fn requests_in(store: &Connection) -> Vec<(String, String, Vec<u8>)> {
     let mut rows =
         store.prepare("SELECT method, query, body FROM events WHERE method IS NOT NULL ORDER BY id").unwrap();

@@ -161,7 +161,7 @@ fn the_document_is_made_from_the_settings() {
     );
 }
 
-/// The document with what stands between the marks made anew.
+/// The document with what stands between the marks rendered again.
 fn rendered(document: &str) -> String {
     let etc = Etc::new();
     let mut rest = document;

@@ -48,7 +48,7 @@ fn past_a_hundred_failures_an_answer_is_late_and_ends_its_connection_and_the_rig
     for path in ["/hooks/nobody/t0ken-of-the-tests", "/hooks/smsmode", "/hooks/smsmode/t0ken-of-the-tests/x/y"] {
         assert_eq!(guess(&smscope, path, &[]).dateless(), of_a_wrong_token, "{path}");
     }
-    // Not one is turned away, however many are wrong.
+    // Not one is rejected, however many are wrong.
     let mut client = smscope.client();
     for _ in 0..FREE {
         let answer = client.ask(request("GET", HOOK, &[], ""));
@@ -72,7 +72,7 @@ fn failed_authentications_with_a_second_secret_are_throttled_alike() {
     let answer = guess(&smscope, HOOK, &["x-secret: wrong"]);
     assert_eq!((answer.status, answer.header("connection")), (401, Some("close")));
     assert_eq!(guess(&smscope, HOOK, &["x-secret: right"]).result(), "probe");
-    // Another method is no guess.
+    // Another method is no failed authentication.
     assert_eq!(smscope.ask(request("PUT", WRONG, &[], "")).header("connection"), None);
 }
 

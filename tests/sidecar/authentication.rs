@@ -183,7 +183,7 @@ fn basic_credentials_are_required_and_compared_as_a_whole() {
     assert_eq!(smscope.requests("unauthorized"), 6.0);
 }
 
-/// What is wrong with a request, in the order in which it is refused.
+/// What is wrong with a request, in the order in which it is rejected.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Wrong {
     Method,

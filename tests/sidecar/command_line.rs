@@ -1,4 +1,4 @@
-//! The command line, the configuration and the data directory, as whoever installs smscope meets them.
+//! The command line, the configuration and the data directory, as an operator sees them.
 
 use std::fs;
 use std::net::TcpListener;
@@ -24,7 +24,7 @@ fn refused(launch: Launch) -> String {
     stderr.trim_end().to_owned()
 }
 
-/// A port that is taken for as long as the listener lives.
+/// A port that is in use for as long as the listener lives.
 fn taken() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -326,7 +326,7 @@ fn a_file_that_is_no_store_of_ours_is_left_alone() {
     }
 }
 
-/// A launch by somebody who is not root. Root may write anywhere, and a test of permissions would pass for the wrong reason.
+/// A launch by a user who is not root. Root may write anywhere, and a test of permissions would pass for the wrong reason.
 fn launch_by_nobody() -> Launch {
     by_nobody(Launch::new())
 }
@@ -337,7 +337,7 @@ fn by_nobody(launch: Launch) -> Launch {
         return launch;
     }
     fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
-    // Wherever the program was built, nobody may have no way to it.
+    // The user nobody may not be able to reach the folder in which the program was built.
     let program = home.join("smscope");
     fs::copy(env!("CARGO_BIN_EXE_smscope"), &program).unwrap();
     launch.program(program).user(NOBODY)

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::support::{Ended, HOOK, Launch, OtlpStub, Response, Smscope, bytes_under, on_a_terminal, request, traces};
 use serde_json::{Value, json};
 
-/// The person who is erased, and what only they said or were told.
+/// The person who is erased, and what only they sent or received.
 const NUMBER: &str = "33698765432";
 const SECRETS: [&str; 7] = [
     NUMBER,
@@ -60,7 +60,7 @@ fn webhooks() -> Vec<(&'static str, String, String)> {
     ]
 }
 
-/// The same id and another recipient: legacy messages that are told apart by the recipient alone.
+/// The same id and another recipient: legacy messages that differ by the recipient alone.
 fn webhooks_of_others() -> Vec<(&'static str, String, String)> {
     vec![
         ("POST", String::new(), receipt("o1", OTHER, "DELIVERED", "kept").to_string()),
@@ -180,7 +180,7 @@ fn nothing_of_a_person_is_left_while_smscope_serves_nor_after_a_restart() {
     nothing_is_left(&smscope.launch);
     assert_eq!(counts(&smscope), before);
 
-    // What comes again is known and brings nothing back.
+    // A retry is a duplicate and brings nothing back.
     let again = |smscope: &Smscope| {
         for webhook in webhooks().iter().chain(&webhooks_of_others()) {
             assert_eq!(send(smscope, webhook), "duplicate", "{webhook:?}");
@@ -207,7 +207,7 @@ fn later_events_of_an_erased_message_are_counted_without_personal_data() {
     for later in [
         post(receipt("pending", NUMBER, "DELIVERED", "marked")),
         post(receipt("national", "0698765432", "DELIVERED", "marked")),
-        // A new event beside one that is known: the request is not kept as it came.
+        // A new event beside one that is known: the request is not stored as it arrived.
         post(json!([receipt("v1", NUMBER, "DELIVERED", "marked"), receipt("fresh", OTHER, "ENROUTE", "kept")])),
         post(json!([reply("answer", NUMBER, "marked"), receipt("fresh", OTHER, "READ", "kept")])),
         post(json!([
@@ -258,7 +258,7 @@ fn without_a_running_smscope_the_command_does_it_itself() {
     filled(&smscope);
     let before = counts(&smscope);
     let launch = smscope.stop();
-    // Whatever is configured for the export: an erasure must not move its place.
+    // Whatever is configured for the export: an erasure must not move its cursor.
     let said = erased(&launch, "06.98.76.54.32");
     assert!(said.starts_with("erased: number, text, request and reference, of messages: 6, of events: "), "{said}");
     nothing_is_left(&launch);

@@ -1,4 +1,4 @@
-//! HTTP as such: how requests arrive, how large they may be, and what an answer looks like.
+//! HTTP as such: how requests arrive, how large they may be, and the form of responses.
 
 use crate::support::{Client, HOOK, Response, Smscope, TOKEN, gzip, post, receipt, request};
 

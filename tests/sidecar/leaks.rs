@@ -1,5 +1,5 @@
 //! Numbers, texts and tokens leave only where the operator asked for it: marked ones are sent through everything, and everything
-//! that comes out is looked through for them, in every form that they may have.
+//! that comes out is searched for them, in every form that they may have.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -114,7 +114,7 @@ fn nothing_personal_and_no_token_leaves_in_any_form_by_any_way() {
     clean("check", launch.clone().args(&["check"]).run().stdout.as_bytes());
     let smscope = launch.start();
     send_everything(&smscope);
-    // A collector that fails, one that refuses, one that cannot read it, and a disk that is full: each has an error to tell.
+    // A collector that fails, one that rejects, one that cannot read it, and a disk that is full: each causes an error line.
     eventually("a push fails", || smscope.metric("smscope_export_failures_total", &[("signal", "logs")]) > 0.0);
     smscope.fill_disk();
     smscope.ask(request(

@@ -77,7 +77,7 @@ fn no_secret_is_in_any_output_even_with_the_trace_level_of_all_libraries() {
                  basic = { user = \"user\", password = \"p4ssword\" }",
             )
             .env("RUST_LOG", rust_log)
-            // Nobody listens there: what is said of the failing export is part of what is looked at.
+            // Nothing listens there: the lines of the failing export are part of what is checked.
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1/?key=query-s3cret")
             .env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=0tlp-s3cret")
             .start();

@@ -148,7 +148,7 @@ fn a_message_to_an_opted_out_recipient_is_counted_once() {
         let count = || counted(&smscope, "sms_messages_after_opt_out_total");
         assert_eq!(count(), Some(0.0), "{scope} {from}");
         smscope.post(HOOK, reply("r-1", "STOP", "2026-04-01T10:00:00Z"));
-        // Accepted before, told of after.
+        // Accepted before, reported after.
         smscope.post(HOOK, message("m-1", from, Some("2026-04-01T09:59:30Z")));
         // Nobody says when it was accepted.
         smscope.post(HOOK, message("m-2", from, None));

@@ -1,4 +1,4 @@
-//! What smscope asks others of its own accord and by command, as whoever runs it meets it: account watch, self-probe,
+//! Outbound jobs and commands, as an operator sees them: account watch, self-probe,
 //! reconciliation, `check --public-url`, `connect`.
 
 use std::time::{Duration, Instant};
@@ -118,7 +118,7 @@ fn check_reports_the_result_of_each_step_to_the_public_url() {
     assert_eq!(crossed.code, Some(1));
     assert!(crossed.stdout.contains("process   failed   another smscope answered"), "{}", crossed.stdout);
 
-    // Where no smscope has ever been: nothing is made, and what was given is checked as far as it goes.
+    // Where no smscope has ever been: nothing is made, and what was given is checked as far as possible.
     let elsewhere = check(&Launch::new(), &url);
     assert_eq!(elsewhere.code, Some(0), "{}", elsewhere.stdout);
     assert!(elsewhere.stdout.contains("process   unknown"), "{}", elsewhere.stdout);
@@ -306,7 +306,7 @@ fn a_reconciliation_that_is_impossible_is_one_line_and_an_exit_code_whether_or_n
             "smscope: source one: the legacy API has neither channels nor a list of messages; expected a key of the REST API\n",
         ),
         (&source("one", "wr0ng-key", ""), &[], 1, "", refused),
-        // What has been done by then is told.
+        // What has been done by then is reported.
         (&two, &[], 1, "one: 0 had not come, of 0 in the period; 0 read\n", refused),
     ] {
         for runs in [true, false] {

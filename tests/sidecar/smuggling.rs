@@ -1,4 +1,4 @@
-//! Where one request ends and the next begins: what two readers could read in two ways is refused and its connection closed, or read in
+//! Where one request ends and the next begins: what two readers could read in two ways is rejected and its connection closed, or read in
 //! the one way that is safe. Whatever stands in a body is never served as a request.
 
 use crate::support::{HOOK, Smscope, TOKEN, eventually, post, receipt};
@@ -14,7 +14,7 @@ enum Ends {
     Closed,
     /// One answer of this status, and closed.
     With(u16),
-    /// One answer of this status; the connection goes on, and the next request on it is read from where this one ended.
+    /// One response of this status; the connection continues, and the next request on it is read from where this one ended.
     Then(u16),
 }
 use Ends::{Closed, Refused, Then, TooLarge, With};

@@ -1,4 +1,4 @@
-//! What is kept, for those who may see it: `smscope export` and `smscope show`, and nobody else.
+//! What is stored, for those who may see it alone: `smscope export` and `smscope show`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

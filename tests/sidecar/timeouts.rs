@@ -1,5 +1,5 @@
-//! Whoever is slow is let go, whoever waits gets a turn, and the process ends when it is asked to. These tests ask that things
-//! end, with a time-out of a fraction of a second and the patience of half a minute; never that something is fast.
+//! Slow clients are disconnected, waiting ones get a turn, and the process ends on a signal. These tests check that things
+//! end, with a time-out of a fraction of a second and the patience of a minute; never that something is fast.
 
 use std::io;
 use std::time::Duration;
@@ -160,7 +160,7 @@ fn an_unfinished_request_does_not_keep_the_process_from_ending() {
     stuck.send(halves("never").0);
     let mut stuck_head = smscope.client();
     stuck_head.send("POST /hooks");
-    // Prometheus keeps its connection, and so may whoever looks at the page.
+    // Prometheus reuses its connection, and so may a browser.
     let mut scraper = Client::connect(smscope.admin);
     assert_eq!(scraper.ask(request("GET", "/metrics", &[], "")).status, 200);
     let ended = smscope.process.terminate();

@@ -26,7 +26,7 @@ impl Stream for Secure {
 
 static EACH_VERSION: [&[&SupportedProtocolVersion]; 2] = [&[&TLS12], &[&TLS13]];
 
-/// How a client goes about it.
+/// How a client connects.
 struct Way<'a> {
     trusts: &'a Authority,
     versions: &'static [&'static SupportedProtocolVersion],
@@ -62,7 +62,7 @@ fn connect(smscope: &Smscope, way: &Way) -> io::Result<Secure> {
     Ok(stream)
 }
 
-/// What a receipt is answered with, if it is. In TLS 1.3 a client learns only then that its certificate is not taken.
+/// What a receipt is answered with, if it is. In TLS 1.3 a client learns only then that its certificate is not accepted.
 fn told(smscope: &Smscope, way: &Way, message_id: &str) -> Option<String> {
     let mut client = Client::over(connect(smscope, way).ok()?);
     let sent = post(HOOK, receipt(message_id, "DELIVERED"));
@@ -217,7 +217,7 @@ fn a_handshake_has_a_time_out_and_occupies_a_slot() {
         assert!(waits.hears_nothing_for(Duration::from_millis(100)), "{what}");
         // Whoever does not get on with it makes room before the time-out.
         assert!(holds.rest().is_empty(), "{what}");
-        // Its turn: it is told that this is not TLS.
+        // Its turn: the response is that this is not TLS.
         assert_eq!(waits.rest().first(), Some(&0x15), "{what}");
     }
     assert_eq!(told(&smscope, &way(&ours), "m").as_deref(), Some("accepted"));
@@ -252,7 +252,7 @@ fn after_the_handshake_all_other_time_outs_hold() {
                 assert!(matches!(end.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{end}");
             }
         }
-        // The one place is free again.
+        // The one slot is free again.
         assert_eq!(told(&smscope, &way(&ours), "m").as_deref(), Some("accepted"), "{what}");
     }
 }
@@ -342,7 +342,7 @@ fn check_shows_the_expiry_of_a_certificate_and_warns_if_it_is_past_or_near() {
         checked.stdout.contains("expired at 2020-01-01T00:00:00Z; expected one that is valid for 14d more"),
         "{checked:?}"
     );
-    // Whoever does not look at certificates is still answered, and the operator told.
+    // A client that does not verify certificates is still answered, and the operator warned.
     let smscope = expired.start();
     assert!(smscope.stderr().contains("expired at 2020"), "{}", smscope.stderr());
     assert_eq!(smscope.metric("smscope_tls_certificate_expiry_timestamp_seconds", &[]), 1_577_836_800.0);

@@ -1,4 +1,4 @@
-//! What comes in, what is answered, and what is kept and counted of it.
+//! Webhooks, the responses to them, and what is stored and counted of them.
 
 use std::collections::HashSet;
 
@@ -317,7 +317,7 @@ fn values_from_outside_past_the_cap_of_their_label_become_other_and_are_counted(
     assert_eq!(metrics.value("sms_receipts_total", &[("status", "other"), ("outcome", "unknown")]), Some(other));
     assert_eq!(metrics.value("sms_receipts_total", &[]), Some(60.0));
     assert_eq!(metrics.value("smscope_labels_capped_total", &[("label", "status")]), Some(other));
-    // What the provider documents has its place all the same.
+    // What the provider documents has its own value all the same.
     assert_eq!(client.ask(post(HOOK, receipt("m", "DELIVERED"))).result(), "accepted");
     assert_eq!(smscope.metric("sms_receipts_total", &[("status", "DELIVERED")]), 1.0);
 }

@@ -33,7 +33,7 @@ impl Authority {
         self.sign(&["smscope"], 2099, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// Of whoever goes by these names, until the beginning of `year`.
+    /// For these names, until the beginning of `year`.
     pub fn sign(&self, names: &[&str], year: i32, usage: ExtendedKeyUsagePurpose) -> Identity {
         let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();

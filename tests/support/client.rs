@@ -43,7 +43,7 @@ impl Client {
         Ok(Self::over(Self::socket(address)?))
     }
 
-    /// A connection that gives up when nothing moves for as long as patience goes.
+    /// A connection that gives up when nothing moves for [`PATIENCE`].
     pub fn socket(address: SocketAddr) -> io::Result<TcpStream> {
         let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
         socket.set_read_timeout(Some(PATIENCE))?;

@@ -128,7 +128,7 @@ pub struct Progress {
     acknowledged: AtomicU64,
     /// Requests whose fate the client did not learn.
     broken: AtomicU64,
-    /// Of those, the ones that turned out to have been kept.
+    /// Of those, the ones that turned out to have been stored.
     kept_unanswered: AtomicU64,
     retransmitted: AtomicU64,
 }
@@ -254,7 +254,7 @@ impl Truth {
         });
         smscope.until_exported();
         smscope.stop();
-        // What it has taken is in its file then.
+        // What it has accepted is in its file then.
         collector.terminate();
         let mut by_event: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
         collector.each_record(|record| {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-/// The words of every message here: they must never show up where nobody asked for them.
+/// The words of every message here: they must never be in an output that is not configured to have them.
 pub const TEXT: &str = "Your parcel waits at the corner shop";
 
 /// A REST v1 receipt with all that such a one can have. `status` is a value, or a value and a detail: `UNDELIVERED SPAM`.
-/// The fields of `other` take the place of the usual ones; one that is null is left out.
+/// The fields of `other` replace the usual ones; one that is null is left out.
 pub fn receipt(id: &str, status: &str, other: Value) -> Value {
     let (value, detail) = match status.split_once(' ') {
         Some((value, detail)) => (value, Some(detail)),

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 server of everything that stands in for another: it reads requests, and a handler writes what goes back.
+//! The HTTP/1.1 server of everything that stands in for another: it reads requests, and a handler writes the responses.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpListener;

@@ -19,7 +19,7 @@ use super::{
 /// How a process is to be started. It gets an environment of its own, a data directory of its own and free ports.
 #[derive(Clone)]
 pub struct Launch {
-    /// Holds the configuration file and, unless told otherwise, the data directory.
+    /// Holds the configuration file and, by default, the data directory.
     pub home: Arc<TempDir>,
     program: PathBuf,
     arguments: Vec<String>,
@@ -60,7 +60,7 @@ impl Launch {
             .env("SMSCOPE_DATA_DIR", data_dir.to_str().unwrap())
     }
 
-    /// On ports that are the same after each start, whoever has connected to them before.
+    /// On ports that are the same after each start.
     pub fn on_fixed_ports(self) -> Self {
         self.env("SMSCOPE_LISTEN", &free_address()).env("SMSCOPE_ADMIN_LISTEN", &free_address())
     }
@@ -201,7 +201,7 @@ impl Launch {
     }
 }
 
-/// What the diagnostics say once webhooks are taken.
+/// The addresses in the line that is logged once webhooks are accepted.
 fn addresses_in(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let line: Value = serde_json::from_str(line).ok()?;
     let address = |field: &str| line[field].as_str()?.parse().ok();

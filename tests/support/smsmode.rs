@@ -1,4 +1,4 @@
-//! A stand-in for smsmode's API: it speaks what the real one is documented to speak, refuses what is not that, remembers what it
+//! A stand-in for smsmode's API: it behaves as the real one is documented to, rejects everything else, remembers what it
 //! was asked, and can fail in every way.
 //!
 //! REST v1: `GET commons/v1/organisations`, `GET commons/v1/channels`, `GET|PATCH
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::server::{self, Request, hang_up, respond};
 
-/// The key that it takes.
+/// The key that it accepts.
 pub const API_KEY: &str = "k3y-of-the-stand-in";
 
 /// One request as it came.
@@ -48,7 +48,7 @@ pub enum Fault {
     Slow(Duration),
     /// The connection is closed without an answer.
     Hangup,
-    /// To another place.
+    /// To another URL.
     Redirect(String),
     /// An endless answer.
     Endless,
@@ -288,7 +288,7 @@ fn patch(channel: &mut Value, body: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A page of a list; anything but `page` from 1 and `pageSize` from 1 to 100 is refused.
+/// A page of a list; anything but `page` from 1 and `pageSize` from 1 to 100 is rejected.
 fn list(items: &[Value], query: &str) -> (u16, String) {
     let (mut page, mut size) = (1, 20);
     for (name, value) in query.split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| pair.split_once('=')) {

@@ -1,4 +1,4 @@
-//! A target of relays: it remembers each request to the byte, and answers as it is told.
+//! A target of relays: it remembers each request to the byte, and responds by a script.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// A text as it is, in capitals, percent-encoded, in hexadecimal, in base64 at each of the three places that it may start at, and
+/// A text as it is, in capitals, percent-encoded, in hexadecimal, in base64 at each of the three offsets that it may start at, and
 /// escaped as JSON may have it; of a number also as people and other programs write it.
 pub fn forms(secret: &str) -> Vec<String> {
     let mut plain = vec![secret.to_owned()];

@@ -78,7 +78,7 @@ fn the_script_puts_an_address_into_every_link_of_every_form() {
     for file in all_rules().into_iter().chain(GRAFANA).chain(kubernetes.iter().map(String::as_str)) {
         let copy = folder.path().join("copy.yaml");
         fs::write(&copy, read(file)).unwrap();
-        // Twice: whoever has put in an address may put in another.
+        // Twice: an address may replace an earlier one.
         for (grafana, runbooks) in [("http://first.example", "http://first.example/runbooks"), (grafana, runbooks)] {
             let mut command = Command::new(root().join("scripts/alert-links.sh"));
             succeeded(&command.args([grafana, runbooks]).arg(&copy).output().unwrap());

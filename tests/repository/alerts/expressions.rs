@@ -49,7 +49,7 @@ fn every_rule_queries_metrics_and_labels_that_both_transports_have() {
     for (rule, parsed) in rules.iter().zip(parsed) {
         let name = name(rule);
         assert_eq!(parsed.errors, [""; 0], "{name}");
-        // It looks for the names that ours must not have.
+        // It queries the names that ours must not have.
         if name == "SmscopeMetricNamesUnexpected" {
             continue;
         }

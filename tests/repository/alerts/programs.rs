@@ -111,7 +111,7 @@ fn the_alerts_for_grafana_are_the_generators_output() {
         let written = fs::read_to_string(folder.path().join(path)).unwrap();
         assert!(written == read(path), "{path} is not what `npm run generate` in grafana/ writes");
     }
-    // Grafana refuses a whole folder for one file that is neither YAML nor JSON.
+    // Grafana rejects a whole folder for one file that is neither YAML nor JSON.
     let there = fs::read_dir(root().join("alerts/grafana")).unwrap().count();
     assert_eq!(there, GRAFANA.len());
 }

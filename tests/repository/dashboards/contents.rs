@@ -63,7 +63,7 @@ fn each_dashboard_can_be_provisioned_as_it_is_and_has_its_fixed_uid() {
         for link in links {
             let uid = text(&link["url"]).strip_prefix("/d/").unwrap();
             assert!(uid != board.uid() && UIDS.iter().any(|(_, known)| *known == uid), "{}: {uid}", board.path);
-            // A message is looked for in other times than those that are looked at.
+            // A message is searched for in another time range than the one that is shown.
             let own_time = ["smscope-journey", "smscope-objective"].contains(&uid);
             assert_eq!(
                 (&link["includeVars"], &link["keepTime"]),
@@ -86,7 +86,7 @@ fn every_dashboard_has_the_variables_that_links_pass_on() {
                 assert_eq!(variable["current"]["value"][0], "$__all", "{}: {name}", board.path);
             }
         }
-        // A value that nobody can see must not hide anything: what is hidden filters no query. Rows are repeated by currency,
+        // An invisible value must not hide anything: what is hidden filters no query. Rows are repeated by currency,
         // and closed ones say how to set the service of log records.
         let hidden = board.variables().iter().filter(|v| v["hide"] == 2).map(|v| text(&v["name"]));
         for name in hidden

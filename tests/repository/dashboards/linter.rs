@@ -108,7 +108,7 @@ fn lint(boards: &[Board]) -> Option<Vec<Vec<Finding>>> {
     Some(findings)
 }
 
-/// What the options of each variable that is a query are looked up by: `label_values(SELECTOR, label)`.
+/// The selector of the options of each variable that is a query: `label_values(SELECTOR, label)`.
 fn selectors(board: &Board) -> impl Iterator<Item = String> {
     let queries = board.variables().iter().filter(|variable| variable["type"] == "query");
     queries.map(|variable| {
@@ -238,12 +238,12 @@ fn template_label_promql(lint: &Lint) -> Findings {
         .collect()
 }
 
-/// Options are looked up anew when the time range changes.
+/// Options are queried again when the time range changes.
 fn template_reload(lint: &Lint) -> Findings {
     queried(lint).filter(|variable| variable["refresh"] != 2).map(|v| board(text(&v["name"]).to_owned())).collect()
 }
 
-/// The linter looks at some kinds of panel only; here all count.
+/// The linter checks some kinds of panel only; here all count.
 fn panels(lint: &Lint, finding: impl Fn(&Value) -> Option<String>) -> Findings {
     let findings = |panel: &Value| Some((text(&panel["title"]).to_owned(), finding(panel)?));
     lint.board.panels().filter_map(findings).collect()

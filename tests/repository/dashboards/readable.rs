@@ -13,7 +13,7 @@ use super::board::{Board, Target, list, text};
 const CONTENT: u64 = 1_500;
 const BORDER: u64 = 18;
 
-/// Each panel that fits, with its place to be named in a failure.
+/// Each panel that fits, with the name that a failure gives it.
 fn panels(boards: &[Board], fits: impl Fn(&Value) -> bool) -> Vec<(String, &Value)> {
     let named = |board: &Board, panel: &Value| format!("{}: {}", board.path, text(&panel["title"]));
     let all = boards.iter().flat_map(|board| board.all_panels().map(move |panel| (named(board, panel), panel)));
@@ -107,7 +107,7 @@ fn every_column_of_a_table_is_in_sight_at_1600_pixels_with_its_whole_heading() {
         for column in &all {
             let letters = column.name.chars().count() as u64;
             assert!(min(column) >= letters * 7 + 16, "{place}: {} has {} pixels", column.name, min(column));
-            // An icon in every heading takes the room of the words.
+            // An icon in every heading leaves no room for the words.
             let filterable = defaults(table)["custom"]["filterable"] == true;
             assert!(!filterable, "{place}: a filter in every heading");
         }
@@ -165,7 +165,7 @@ fn annotations_are_within_the_time_range_and_of_alerts_that_need_action() {
         assert_eq!(annotations.iter().map(|own| text(&own["name"])).collect::<Vec<_>>(), ["Alerts", "Restarts"]);
         for annotation in annotations {
             let (expr, place) = (text(&annotation["expr"]), format!("{}: {}", board.path, text(&annotation["name"])));
-            // Releases differ in where they look for the query.
+            // Releases differ in where they read the query from.
             assert_eq!(text(&annotation["target"]["expr"]), expr, "{place}");
             assert!(!expr.is_empty() && annotation["target"]["refId"] == "Anno", "{place}");
             // The value is the time of the mark: one for each beginning, where the samples of a state are a fence.
@@ -238,7 +238,7 @@ fn a_legend_has_the_values_of_its_series() {
         let legend = &panel["options"]["legend"];
         let calcs: BTreeSet<&str> = list(&legend["calcs"]).iter().map(text).collect();
         assert!(calcs.len() >= 2 && calcs.contains("max"), "{place}: {calcs:?}");
-        // A table below a graph takes the height of the graph, and hides what has no room.
+        // A table below a graph reduces the height of the graph, and is itself cut off.
         let wide = panel["gridPos"]["w"].as_u64().unwrap() >= 10;
         let form = if wide { ("table", "right") } else { ("list", "bottom") };
         assert_eq!((text(&legend["displayMode"]), text(&legend["placement"])), form, "{place}");

@@ -1,6 +1,6 @@
 //! deploy/collector.yaml at work: a real Collector between the real binary and what stands in for Loki.
 //!
-//! The stand-in takes OTLP at the path at which Loki does and answers with Loki's codes. That Loki itself takes it is not shown here.
+//! The stand-in accepts OTLP at Loki's path and responds with Loki's codes. That Loki itself accepts it is not shown here.
 
 use std::path::Path;
 use std::process::Command;

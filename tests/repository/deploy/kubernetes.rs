@@ -247,7 +247,7 @@ fn every_dashboard_becomes_a_config_map_with_the_label_of_grafanas_sidecar() {
         for (name, content) in object["data"].as_object().unwrap() {
             // Among the files of other teams, in one folder.
             assert!(name.starts_with("smscope-"), "{name}");
-            // The API server takes about a megabyte.
+            // The limit of the API server is about a megabyte.
             assert!(text(content).len() < 1_000_000, "{name}");
             made.insert(text(content));
         }

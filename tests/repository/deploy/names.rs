@@ -11,7 +11,7 @@ use smscope::config::reference::settings;
 use super::{files, reader, text};
 use crate::support::{read, root};
 
-/// The variables that the program takes.
+/// The variables that the program reads.
 fn variables() -> BTreeSet<String> {
     let names = settings().filter_map(|setting| Some(setting.variable?.0));
     names.flat_map(|name| ["LOGS", "METRICS"].map(|signal| name.replace("<SIGNAL>", signal))).collect()

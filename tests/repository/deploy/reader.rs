@@ -1,4 +1,4 @@
-//! The reader that tests/manifests/build.sh builds: YAML to JSON, by the types of whoever is to read it.
+//! The reader that tests/manifests/build.sh builds: YAML to JSON, by the types of the program that reads it.
 
 use std::process::Command;
 

@@ -126,7 +126,7 @@ pub fn for_nobody() -> (Launch, bool) {
     (launch, is_root)
 }
 
-/// What the program asked of the kernel, one call a line, from its start through webhooks, a scrape, an export that nobody takes,
+/// What the system calls of the program, one a line, from its start through webhooks, a scrape, an export that fails,
 /// and its end; and the one folder that it may write to.
 fn traced() -> Option<(Vec<String>, String)> {
     let strace = program("strace", "strace")?;
@@ -174,7 +174,7 @@ fn the_program_makes_no_system_call_that_the_unit_forbids() {
     let families = values(&read(UNIT), "RestrictAddressFamilies").concat();
     for line in lines.iter().filter(|line| line.starts_with("socket(")) {
         let family = line.trim_start_matches("socket(").split(',').next().unwrap();
-        // glibc asks for the kernel's list of addresses first, and goes on without it.
+        // glibc queries the kernel's list of addresses first, and continues without it.
         assert!(families.split(' ').any(|allowed| allowed == family) || family == "AF_NETLINK", "{line}");
     }
     for line in lines.iter().filter(|line| line.starts_with("mmap(") || line.starts_with("mprotect(")) {

@@ -73,7 +73,7 @@ fn each_recipient_of_a_legacy_id_is_a_message_and_a_receipt_without_recipient_is
         assert_eq!(get(&mut client, &format!("smsID=campaign&statut=0&numero={numero}")), "accepted");
     }
     assert_eq!(smscope.metric("sms_messages_total", &[]), 3.0);
-    // Whose it is nobody knows: it is none of theirs.
+    // Its message is not known: it is none of theirs.
     assert_eq!(get(&mut client, "smsID=campaign&statut=11"), "accepted");
     assert_eq!(smscope.metric("sms_messages_total", &[]), 4.0);
     assert_eq!(get(&mut client, "smsID=campaign&statut=11&numero=33612345674"), "accepted");

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::require_tool;
 
-/// How a page is looked at.
+/// How a page is viewed.
 #[derive(Clone, Copy)]
 pub struct Screen {
     pub width: u32,
@@ -28,7 +28,7 @@ pub struct Browser {
     messages: BufReader<ChildStdout>,
     session: String,
     last_id: u64,
-    /// What happened and was not looked at yet.
+    /// What happened and was not read yet.
     events: VecDeque<Value>,
     _profile: TempDir,
 }

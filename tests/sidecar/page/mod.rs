@@ -82,7 +82,7 @@ fn send_some_webhooks(smscope: &Smscope) {
     }
 }
 
-/// Where pictures of the page are put, for people to look at.
+/// Where pictures of the page are put, for people to check.
 fn picture(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page");
     std::fs::create_dir_all(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! A reply goes on with what it answers.
+//! A reply is relayed with what it answers.
 
 use serde_json::{Value, json};
 

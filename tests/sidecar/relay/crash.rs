@@ -55,7 +55,7 @@ fn every_acknowledged_event_arrives_with_one_id_and_in_order_however_often_the_p
         }
     }
     assert!(ids.values().all(|ids| ids.len() == 1), "an event has two ids");
-    // What a kill left unanswered was sent again, so each acknowledged event is a distinct one.
+    // A request that a kill left unanswered was retried, so each acknowledged event is a distinct one.
     assert_eq!(ids.len(), expected, "of {} deliveries", taken.len());
     for (message, order) in first_order {
         assert_eq!(order, COURSE[..order.len()], "{message}");

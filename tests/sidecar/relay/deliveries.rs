@@ -1,4 +1,4 @@
-//! What goes where, and in which form.
+//! Which events are relayed to which target, and in which form.
 
 use serde_json::json;
 

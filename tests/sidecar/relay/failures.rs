@@ -1,4 +1,4 @@
-//! Targets that fail: what is tried again, what is not, and what it costs others.
+//! Targets that fail: what is retried, what is not, and what it costs others.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Targets by TLS: who is believed to be the target, and what is said when nobody is.
+//! Targets by TLS: which certificate is accepted, and what is reported when none is.
 
 use std::fs;
 

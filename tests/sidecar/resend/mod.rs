@@ -1,4 +1,4 @@
-//! Failed messages that are sent again, as whoever runs it meets it: through smsmode's API, through a relay, and not at all.
+//! Failed messages that are resent, as an operator sees it: through smsmode's API, through a relay, and not at all.
 
 mod crash;
 mod rejections;

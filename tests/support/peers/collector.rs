@@ -17,7 +17,7 @@ pub struct Collector {
     folder: PathBuf,
     otlp: u16,
     prometheus: u16,
-    /// More of its configuration, and what that takes from the environment.
+    /// More of its configuration, and the variables of the environment in that.
     more: Option<(&'static str, Vec<(&'static str, String)>)>,
     process: Option<Process>,
 }

@@ -34,7 +34,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", configuration.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
             .arg(format!("--web.listen-address={address}"))
-            // An alert that fires before Alertmanager is known would else be sent again a minute later.
+            // An alert that fires before Alertmanager is known would otherwise be resent a minute later.
             .arg("--rules.alert.resend-delay=1s")
             .arg("--enable-feature=exemplar-storage");
         let process = Process::start("Prometheus", &mut command);
@@ -46,7 +46,7 @@ impl Prometheus {
     /// How many series a query gives that have a value, over the time `back` from now or, with `None`, now.
     ///
     /// # Errors
-    /// Prometheus refuses the query; the text is its own.
+    /// Prometheus rejects the query; the text is its own.
     pub fn series(&self, query: &str, back: Option<Duration>) -> Result<usize, String> {
         let query = encoded(query);
         let data = match back {
@@ -74,7 +74,7 @@ impl Prometheus {
     /// What a path under `/api/v1/` answers.
     ///
     /// # Errors
-    /// It refuses; the text is its own.
+    /// It rejects the request; the text is its own.
     pub fn api(&self, path: &str) -> Result<Value, String> {
         let response = get(&format!("http://{}/api/v1/{path}", self.address))?;
         let mut content: Value = serde_json::from_slice(&response.body).map_err(|error| error.to_string())?;
@@ -84,7 +84,7 @@ impl Prometheus {
     /// The result of an instant query at a Unix time.
     ///
     /// # Errors
-    /// It refuses; the text is its own.
+    /// It rejects the request; the text is its own.
     pub fn query_at(&self, query: &str, time: f64) -> Result<Vec<Value>, String> {
         let data = self.api(&format!("query?query={}&time={time}", encoded(query)))?;
         data["result"].as_array().cloned().ok_or_else(|| data.to_string())
