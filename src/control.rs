@@ -47,7 +47,7 @@ pub enum Request {
 pub enum Line {
     Progress(Progress),
     Erased(Erased),
-    /// How many dead letters are tried again.
+    /// How many dead letters redriven.
     Retried(u64),
     /// How many opt-outs have changed.
     OptedOut(u64),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::{EnumCount, EnumString, IntoStaticStr, VariantArray};
 
 /// The name of one configured provider account: 1 to 32 of `a-z 0-9 - _`, as it stands in the callback URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,7 +35,23 @@ impl fmt::Display for SourceName {
 }
 
 /// Our normalised cause of a failure: a small closed set, so that it can be a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    EnumCount,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     Credit,
@@ -57,52 +74,16 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 17] = [
-        Reason::Credit,
-        Reason::Limit,
-        Reason::SpamFiltered,
-        Reason::Content,
-        Reason::InvalidNumber,
-        Reason::Blacklisted,
-        Reason::HandsetAbsent,
-        Reason::HandsetError,
-        Reason::Network,
-        Reason::Routing,
-        Reason::Portability,
-        Reason::Roaming,
-        Reason::Expired,
-        Reason::Cancelled,
-        Reason::NotSupported,
-        Reason::ProviderError,
-        Reason::Unknown,
-    ];
+    pub const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
 
     /// Reads [`Reason::as_str`] back.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+        name.parse().ok()
     }
 
     /// The label value, for example `spam_filtered`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::Credit => "credit",
-            Reason::Limit => "limit",
-            Reason::SpamFiltered => "spam_filtered",
-            Reason::Content => "content",
-            Reason::InvalidNumber => "invalid_number",
-            Reason::Blacklisted => "blacklisted",
-            Reason::HandsetAbsent => "handset_absent",
-            Reason::HandsetError => "handset_error",
-            Reason::Network => "network",
-            Reason::Routing => "routing",
-            Reason::Portability => "portability",
-            Reason::Roaming => "roaming",
-            Reason::Expired => "expired",
-            Reason::Cancelled => "cancelled",
-            Reason::NotSupported => "not_supported",
-            Reason::ProviderError => "provider_error",
-            Reason::Unknown => "unknown",
-        }
+        self.into_str()
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use metrics::{Counter, Gauge, Histogram, Label};
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use crate::ledger::catalogue::Unit;
 
@@ -24,7 +25,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// Everything fixed about one metric of the process.
+/// The declaration of one metric of the process.
 #[derive(Debug, PartialEq)]
 pub struct ProcessMetric {
     pub name: &'static str,
@@ -48,10 +49,10 @@ pub const fn seconds(name: &'static str, help: &'static str, buckets: &'static [
 }
 
 pub const WEBHOOK_REQUESTS: ProcessMetric =
-    counter("smscope_webhook_requests_total", "{request}", "Requests to /hooks by what became of them.");
+    counter("smscope_webhook_requests_total", "{request}", "Requests to /hooks by result.");
 pub const WEBHOOK_DURATION: ProcessMetric = seconds(
     "smscope_webhook_duration_seconds",
-    "Time from a request read to its answer written.",
+    "Time from request read to response written.",
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0],
 );
 pub const LAST_WEBHOOK: ProcessMetric = gauge(
@@ -86,7 +87,7 @@ pub const EXPORT_RECORDS: ProcessMetric = counter(
     "Log records and metric data points that the OTLP endpoint accepted.",
 );
 pub const EXPORT_FAILURES: ProcessMetric =
-    counter("smscope_export_failures_total", "{request}", "OTLP requests that failed; most are sent again.");
+    counter("smscope_export_failures_total", "{request}", "OTLP requests that failed; most are retried.");
 pub const EXPORT_DROPPED: ProcessMetric = counter(
     "smscope_export_dropped_records_total",
     "{record}",
@@ -120,7 +121,7 @@ pub const CERTIFICATE_EXPIRY: ProcessMetric = gauge(
 pub const TASK_FAILURES: ProcessMetric = counter(
     "smscope_task_failures_total",
     "{failure}",
-    "Background tasks, threads and connections of smscope that panicked or ended though nobody asked them to.",
+    "Background tasks, threads and connections of smscope that panicked or ended unexpectedly.",
 );
 pub const RECIPIENTS_FLOODED: ProcessMetric = counter(
     "smscope_recipients_flooded_total",
@@ -128,7 +129,7 @@ pub const RECIPIENTS_FLOODED: ProcessMetric = counter(
     "Times that a recipient reached the configured number of messages within an hour.",
 );
 pub const BUILD_INFO: ProcessMetric =
-    gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels tell what is running.");
+    gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels are version, revision and compiler.");
 
 /// The metrics of the core, `process_*` aside.
 pub static CORE: &[&ProcessMetric] = &[
@@ -152,7 +153,7 @@ pub static CORE: &[&ProcessMetric] = &[
     &BUILD_INFO,
 ];
 
-/// Annotations of the counts among `process_*`, which come from a crate that knows none.
+/// Annotations of the counts among `process_*`, whose crate has none.
 const PROCESS_COUNTS: [(&str, &str); 3] =
     [("process_open_fds", "{descriptor}"), ("process_max_fds", "{descriptor}"), ("process_threads", "{thread}")];
 
@@ -200,12 +201,17 @@ impl Declared {
     }
 }
 
-/// Registers one counter per value of the label `result`, at 0, and adds 1 to the one of `result`. For what is rare: the handles are
+/// Registers one counter per value of the label `result`, at 0, and adds 1 to that of `result`. For rare events: the handles are
 /// looked up each time.
-pub fn count_result(metric: &ProcessMetric, labels: &[Label], results: &[&'static str], result: Option<&str>) {
-    for known in results {
-        let labels = [labels, &[Label::new("result", *known)]].concat();
-        metrics::counter!(metric.name, labels).increment((Some(*known) == result).into());
+pub fn count_result(
+    metric: &ProcessMetric,
+    labels: &[Label],
+    results: impl IntoIterator<Item = impl Into<&'static str>>,
+    result: Option<&'static str>,
+) {
+    for known in results.into_iter().map(Into::into) {
+        let labels = [labels, &[Label::new("result", known)]].concat();
+        metrics::counter!(metric.name, labels).increment((Some(known) == result).into());
     }
 }
 
@@ -214,8 +220,9 @@ pub fn set_time(metric: &ProcessMetric, source: &str, time: Timestamp) {
     metrics::gauge!(metric.name, source_label(source)).set(time.as_millisecond() as f64 / 1_000.0);
 }
 
-/// What became of a request to /hooks: the `result` label of `smscope_webhook_requests_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The result of a request to /hooks: the `result` label of `smscope_webhook_requests_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum WebhookResult {
     Accepted,
     Duplicate,
@@ -230,33 +237,11 @@ pub enum WebhookResult {
 }
 
 impl WebhookResult {
-    pub const ALL: [WebhookResult; 10] = [
-        WebhookResult::Accepted,
-        WebhookResult::Duplicate,
-        WebhookResult::Unrecognized,
-        WebhookResult::Probe,
-        WebhookResult::Unauthorized,
-        WebhookResult::Forbidden,
-        WebhookResult::TooLarge,
-        WebhookResult::Timeout,
-        WebhookResult::Overloaded,
-        WebhookResult::Error,
-    ];
+    pub const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
 
     /// The label value, for example `too_large`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            WebhookResult::Accepted => "accepted",
-            WebhookResult::Duplicate => "duplicate",
-            WebhookResult::Unrecognized => "unrecognized",
-            WebhookResult::Probe => "probe",
-            WebhookResult::Unauthorized => "unauthorized",
-            WebhookResult::Forbidden => "forbidden",
-            WebhookResult::TooLarge => "too_large",
-            WebhookResult::Timeout => "timeout",
-            WebhookResult::Overloaded => "overloaded",
-            WebhookResult::Error => "error",
-        }
+        self.into_str()
     }
 }
 
@@ -292,7 +277,7 @@ type ByCountry = HashMap<Box<str>, Histogram>;
 #[derive(Debug)]
 pub struct SourceMetrics {
     source: Arc<str>,
-    requests: [Counter; WebhookResult::ALL.len()],
+    requests: [Counter; WebhookResult::COUNT],
     pub repaired: Counter,
     pub unread_receipts: Counter,
     duration: LazyHistogram,
@@ -303,7 +288,7 @@ pub struct SourceMetrics {
 }
 
 impl SourceMetrics {
-    /// `source` is a configured name, or `unknown`: never what a caller wrote.
+    /// `source` is a configured name, or `unknown`: never a client's input.
     pub fn new(source: &str) -> Self {
         let requests = WebhookResult::ALL.map(|result| {
             metrics::counter!(WEBHOOK_REQUESTS.name, "source" => source.to_owned(), "result" => result.as_str())
@@ -320,24 +305,24 @@ impl SourceMetrics {
         }
     }
 
-    /// Counts one request; `took` is from the request read to the answer written.
+    /// Counts one request; `took` is from the request read to the response written.
     pub fn answered(&self, result: WebhookResult, took: Duration) {
         self.requests[result as usize].increment(1);
         self.duration.record(took);
     }
 
-    /// Counts one that was rejected before it was read, so that there is no time to observe.
+    /// Counts a request that was rejected before it was read, so that there is no time to observe.
     pub fn rejected_unread(&self, result: WebhookResult) {
         self.requests[result as usize].increment(1);
     }
 
-    /// Remembers `now` as the arrival of the source's last webhook.
+    /// Records `now` as the arrival of the source's last webhook.
     pub fn arrived(&self, now: Timestamp) {
         let gauge = self.last.get_or_init(|| metrics::gauge!(LAST_WEBHOOK.name, source_label(&self.source)));
         gauge.set(now.as_millisecond() as f64 / 1_000.0);
     }
 
-    /// Observes how late a receipt came: from the provider's status time to its arrival.
+    /// Observes the delay of a receipt: from the provider's status time to its arrival.
     pub fn receipt_delayed(&self, delay: Duration) {
         self.receipt_delay.record(delay);
     }
@@ -376,7 +361,7 @@ impl Signal {
     }
 }
 
-/// The counters of one signal's way out, at 0 from here on.
+/// The counters of one signal's export, at 0 from here on.
 #[derive(Clone, Debug)]
 pub struct ExportMetrics {
     pub records: Counter,

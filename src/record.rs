@@ -6,11 +6,12 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use crate::event::{Reason, SourceName};
 
 /// What happened. The names are the OTLP event names without their `sms.` prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumCount, VariantArray)]
 pub enum Kind {
     #[serde(rename = "message.scheduled")]
     Scheduled,
@@ -37,19 +38,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
-        Kind::Scheduled,
-        Kind::Enroute,
-        Kind::Delivered,
-        Kind::Failed,
-        Kind::Read,
-        Kind::Expired,
-        Kind::Unknown,
-        Kind::Reply,
-        Kind::Stop,
-        Kind::Unrecognized,
-        Kind::Resend,
-    ];
+    pub const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
 
     /// Whether it is what a receipt says, and not what smscope found or a person wrote.
     pub fn is_receipt(self) -> bool {
@@ -133,8 +122,9 @@ impl fmt::Display for Resend {
 }
 
 /// Who sends it again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Through {
     /// smscope, by the provider's API.
     #[default]
@@ -143,16 +133,6 @@ pub enum Through {
     Relay,
     /// Nobody: it is a rehearsal.
     DryRun,
-}
-
-impl Through {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Relay => "relay",
-            Self::DryRun => "dry_run",
-        }
-    }
 }
 
 /// One kept event, decoded. Labels (`channel`, `flow`, `country`) are those of the message, fixed at its first sight.

@@ -1,4 +1,4 @@
-//! Which relays take an event, and which failures are sent again: pure, and decided once, in the transaction that keeps the event.
+//! Which relays accept an event, and which failures are resent: pure, and decided once, in the transaction that stores the event.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::event::{Reason, SourceName};
 use crate::provider::fold_keyword;
@@ -33,71 +34,60 @@ impl fmt::Display for RelayName {
     }
 }
 
-/// How an event goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The format of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Format {
-    /// The request as it came, once for all events in it.
-    Raw,
     /// CloudEvents 1.0, structured JSON.
     CloudEvents,
+    /// The request as it arrived, once for all events in it.
+    Raw,
 }
 
-impl Format {
-    pub const ALL: [Self; 2] = [Self::Raw, Self::CloudEvents];
-
-    /// As the configuration has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::CloudEvents => "cloudevents",
-        }
-    }
-}
-
-/// One relay, as far as it concerns which events it takes and for how long.
+/// Which events a relay accepts, and how long a delivery is retried.
 #[derive(Clone, Debug)]
 pub struct Route {
     pub relay: RelayName,
     pub format: Format,
     pub filter: Filter,
-    /// Takes only what no route with keywords or a pattern took.
+    /// Accepts only events that no route with keywords or a pattern accepts.
     pub is_fallback: bool,
-    /// How long a delivery is tried.
+    /// How long a delivery is retried.
     pub max_age: Duration,
 }
 
-/// Which failed messages are sent again, and within what bounds.
+/// Which failed messages are resent, and within what limits.
 #[derive(Clone, Debug)]
 pub struct ResendRule {
     /// A label of its metrics, of the form of a [`RelayName`].
     pub name: RelayName,
     pub filter: Filter,
-    /// Who sends, where it is no dry run: smscope or a relay.
+    /// What sends, unless it is a dry run: smscope or a relay.
     pub through: Through,
     pub is_dry_run: bool,
     /// From the failure to the next message.
     pub delay: Duration,
-    /// Messages at most that stand for the first one, one after the other.
+    /// Messages at most that replace the first one, one after the other.
     pub attempts: u32,
-    /// From when the first message was sent (else accepted, else seen): it is of no use later.
+    /// From when the first message was sent (else accepted, else seen): nothing is sent for it later.
     pub ttl: Duration,
     /// Messages at most within any hour.
     pub budget: u32,
 }
 
 impl ResendRule {
-    /// Who does send: nobody, in a dry run.
+    /// What sends in effect: nothing, in a dry run.
     pub fn acts_through(&self) -> Through {
         if self.is_dry_run { Through::DryRun } else { self.through }
     }
 }
 
-/// The first rule that wants this failure sent again.
+/// The first rule that matches this failure.
 pub fn resend_rule<'a>(rules: &'a [ResendRule], record: &Record) -> Option<&'a ResendRule> {
     rules.iter().find(|rule| rule.filter.takes(record))
 }
 
-/// What an event has to be. An empty list takes all, but what is asked of a team's own sender only goes to who names it.
+/// The events that match. An empty list matches all, except `resend.requested`, which has to be named.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub kinds: Vec<Kind>,
@@ -115,12 +105,12 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether it looks at the text, so that it goes before a fallback.
+    /// Whether it matches the text, so that it has precedence over a fallback.
     pub fn reads_text(&self) -> bool {
         !self.keywords.is_empty() || self.pattern.is_some()
     }
 
-    /// Whether it takes anything of a source.
+    /// Whether it accepts events of a source.
     pub fn takes_source(&self, source: &SourceName) -> bool {
         self.sources.is_empty() || self.sources.contains(source)
     }
@@ -155,7 +145,7 @@ impl Filter {
     }
 }
 
-/// The routes that take an event: all that do, a fallback only where none of those that read the text did.
+/// The routes that accept an event; a fallback only if none that reads the text does.
 pub fn chosen<'a>(routes: &'a [Route], record: &Record) -> Vec<&'a Route> {
     let mut chosen: Vec<&Route> = routes.iter().filter(|route| route.filter.takes(record)).collect();
     if chosen.iter().any(|route| route.filter.reads_text()) {
@@ -164,26 +154,15 @@ pub fn chosen<'a>(routes: &'a [Route], record: &Record) -> Vec<&'a Route> {
     chosen
 }
 
-/// Which messages an opt-out is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which messages an opt-out covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum OptOutScope {
     /// All messages of the source to the number. A STOP is written to a short code, which is no message's sender where that is a name.
     #[default]
     Source,
     /// Messages whose sender is the one that the STOP was written to.
     Sender,
-}
-
-impl OptOutScope {
-    pub const ALL: [Self; 2] = [Self::Source, Self::Sender];
-
-    /// As the configuration has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Sender => "sender",
-        }
-    }
 }
 
 #[cfg(test)]
@@ -213,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_of_a_filter_takes_what_it_names_and_nothing_else() {
+    fn each_part_of_a_filter_matches_its_values_and_nothing_else() {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let none = Filter::default;
         let source = |name: &str| vec![SourceName::new(name).unwrap()];
@@ -244,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_to_send_again_goes_to_who_asks_for_it_by_name() {
+    fn a_resend_request_matches_only_filters_that_name_it() {
         for (kinds, takes) in [(vec![], false), (vec![Kind::Failed], false), (vec![Kind::Failed, Kind::Resend], true)] {
             assert_eq!(Filter { kinds, ..Filter::default() }.takes(&record(Kind::Resend)), takes);
         }
     }
 
     #[test]
-    fn the_first_rule_that_takes_a_failure_is_the_one() {
+    fn the_first_rule_that_matches_a_failure_applies() {
         let rule = |name: &str, reasons: &[Reason]| ResendRule {
             name: RelayName::new(name).unwrap(),
             filter: Filter { kinds: vec![Kind::Failed], reasons: reasons.to_vec(), ..Filter::default() },
@@ -287,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fallback_takes_what_no_keyword_and_no_pattern_took() {
+    fn a_fallback_accepts_what_no_keyword_and_no_pattern_matches() {
         let keywords = |words: &[&str]| Filter {
             keywords: words.iter().map(|word| (*word).to_owned()).collect(),
             ..Filter::default()

@@ -9,6 +9,7 @@ use std::any::Any;
 use std::panic::resume_unwind;
 use std::thread::{Builder, JoinHandle};
 
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
 
@@ -20,7 +21,8 @@ pub mod periodic;
 pub mod supervisor;
 
 /// Every value of the `task` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Task {
     WebhookListener,
     CertificateWatch,
@@ -47,49 +49,11 @@ pub enum Task {
 }
 
 impl Task {
-    pub const ALL: [Self; 18] = [
-        Self::WebhookListener,
-        Self::CertificateWatch,
-        Self::AdminListener,
-        Self::ControlSocket,
-        Self::LogExporter,
-        Self::MetricsExporter,
-        Self::Relay,
-        Self::Resend,
-        Self::Reconcile,
-        Self::Account,
-        Self::SelfProbe,
-        Self::Upkeep,
-        Self::Writer,
-        Self::Checkpointer,
-        Self::Connection,
-        Self::AdminConnection,
-        Self::Command,
-        Self::RelayAttempt,
-    ];
+    pub const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
 
     /// The label value.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::WebhookListener => "webhook_listener",
-            Self::CertificateWatch => "certificate_watch",
-            Self::AdminListener => "admin_listener",
-            Self::ControlSocket => "control_socket",
-            Self::LogExporter => "log_exporter",
-            Self::MetricsExporter => "metrics_exporter",
-            Self::Relay => "relay",
-            Self::Resend => "resend",
-            Self::Reconcile => "reconcile",
-            Self::Account => "account",
-            Self::SelfProbe => "self_probe",
-            Self::Upkeep => "upkeep",
-            Self::Writer => "writer",
-            Self::Checkpointer => "checkpointer",
-            Self::Connection => "connection",
-            Self::AdminConnection => "admin_connection",
-            Self::Command => "command",
-            Self::RelayAttempt => "relay_attempt",
-        }
+        self.into_str()
     }
 
     /// Whether it runs for as long as the process, so that smscope cannot do its work without it.

@@ -1,4 +1,4 @@
-//! `smscope check`: what the configuration means, or whether the public URL works.
+//! `smscope check`: the effective configuration, or whether the public URL works.
 
 mod describe;
 
@@ -16,7 +16,7 @@ use crate::probe_challenge::ChallengeKey;
 pub use describe::{describe, lines};
 
 /// Calls of each callback URL.
-const CALLS: usize = 3;
+const CALLS_PER_URL: usize = 3;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
@@ -26,7 +26,7 @@ pub struct Arguments {
 }
 
 /// # Errors
-/// None but those of the public URL: an invalid configuration has been refused when it was loaded.
+/// Only those of the public URL: an invalid configuration is an error of the loading.
 pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     if let Some(url) = &arguments.public_url {
         return check_public_url(loaded, url);
@@ -38,7 +38,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
 /// `smscope check --public-url`: exit code 1 when a step failed. Nothing is written.
 ///
 /// # Errors
-/// It is no URL, or a token that should have been made is not there.
+/// It is no URL, or a generated token is missing.
 fn check_public_url(loaded: &Loaded, url: &str) -> Result<ExitCode, Exit> {
     let (config, tls) = loaded.config.under_public_url("--public-url", url)?;
     let challenge_key = DataDir::made_hash_key(&config.data_dir).map(|key| ChallengeKey::new(&key));
@@ -50,14 +50,14 @@ fn check_public_url(loaded: &Loaded, url: &str) -> Result<ExitCode, Exit> {
         Ok((source.name.clone(), target))
     });
     let targets = targets.collect::<Result<Vec<_>, Exit>>()?;
-    let all_is_well = runtime()?.block_on(async {
-        let mut all_is_well = true;
+    let all_succeeded = runtime()?.block_on(async {
+        let mut all_succeeded = true;
         for (source, target) in &targets {
-            let report = probe::call(target, CALLS).await;
-            all_is_well &= report.steps.iter().all(|step| step.failure().is_none());
+            let report = probe::call(target, CALLS_PER_URL).await;
+            all_succeeded &= report.steps.iter().all(|step| step.failure().is_none());
             print(&format!("{}\n{}", config.callback_url(source, "<token>"), probe::lines(&report.steps)));
         }
-        all_is_well
+        all_succeeded
     });
-    Ok(if all_is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if all_succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -36,7 +36,7 @@ pub struct Arguments {
 }
 
 /// # Errors
-/// No API key, no such source or channel, an API that does not do its part, nobody who says yes.
+/// No API key, no such source or channel, an API error, no confirmation.
 pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let undo = Undo::of(&DataDir::private_of(&loaded.config.data_dir));
     runtime()?.block_on(async {
@@ -61,18 +61,18 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
         }
         DataDir::open(&config.data_dir)?;
         undo.remember(&changes)
-            .map_err(|error| Exit::Failure(format!("nothing is set: what was before cannot be kept: {error}")))?;
+            .map_err(|error| Exit::Failure(format!("nothing is set: the present values cannot be stored: {error}")))?;
         set(&config, &changes).await?;
-        print("set; smscope connect --undo shows what was before\n");
+        print("set; smscope connect --undo shows the previous values\n");
         Ok(ExitCode::SUCCESS)
     })
 }
 
 async fn take_back(config: &Config, arguments: &Arguments, undo: &Undo) -> Result<ExitCode, Exit> {
-    let unreadable = |error| Exit::Failure(format!("what was before cannot be read: {error}"));
+    let unreadable = |error| Exit::Failure(format!("the previous values cannot be read: {error}"));
     let last = undo.last().map_err(unreadable)?;
     if last.is_empty() {
-        print("nothing to take back\n");
+        print("nothing to undo\n");
         return Ok(ExitCode::SUCCESS);
     }
     let mut changes = Vec::new();
@@ -83,10 +83,10 @@ async fn take_back(config: &Config, arguments: &Arguments, undo: &Undo) -> Resul
     print(&connect::shown(&changes));
     changes.retain(Change::changes);
     if changes.is_empty() {
-        print("it is so already\n");
+        print("already set\n");
     } else if agreed(&changes, arguments)? {
         set(config, &changes).await?;
-        print("set as it was before\n");
+        print("previous values set\n");
     } else {
         return Ok(ExitCode::SUCCESS);
     }
@@ -94,7 +94,7 @@ async fn take_back(config: &Config, arguments: &Arguments, undo: &Undo) -> Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the changes are to be made: with --apply, and when a person, or --yes, says so.
+/// Whether the changes are to be made: with --apply, and after confirmation, by --yes or by a person.
 fn agreed(changes: &[Change], arguments: &Arguments) -> Result<bool, Exit> {
     if changes.is_empty() {
         print("nothing to change\n");
@@ -117,7 +117,7 @@ async fn set(config: &Config, changes: &[Change]) -> Result<(), Exit> {
         let api = api(config, &change.source)?;
         connect::apply(&api, change).await.map_err(|error| {
             let of = changes.len();
-            Exit::Failure(format!("{error}; {done} of {of} channels are set, and --undo shows what was before"))
+            Exit::Failure(format!("{error}; {done} of {of} channels are set, and --undo shows the previous values"))
         })?;
         stdout().flush().map_err(Exit::failure)?;
     }

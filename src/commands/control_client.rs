@@ -1,20 +1,23 @@
-//! How a command asks the smscope that has the data directory.
+//! How a command sends a request to the smscope that has locked the data directory.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use super::Exit;
 use crate::config::Config;
 use crate::control::{self, Line, Request};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::serve;
+use crate::store::Store;
 
-/// How long a process that has the data directory may take until it answers: it may just be starting.
-const UNTIL_ANSWERED: Duration = Duration::from_secs(10);
+/// How long the running process may take to respond: it may just be starting.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The last line that the running smscope answers.
+/// The last line of the running smscope's response.
 ///
 /// # Errors
-/// None is running, or it cannot do what is asked for.
+/// None is running, or the request fails.
 pub fn ask(config: &Config, request: &Request) -> Result<Line, Exit> {
     let no_progress = |_| {};
     match control::ask(&DataDir::private_of(&config.data_dir), request, no_progress) {
@@ -31,27 +34,63 @@ pub fn ask(config: &Config, request: &Request) -> Result<Line, Exit> {
     }
 }
 
-/// The last line that the smscope answers that has locked the data directory; `tell` has those before.
+/// Does the work of a command that needs the store for itself: by `alone`, with the data directory locked, or, if a smscope has it
+/// locked, by `request` to that one. `on_line` gets the lines of the response before the last, `read` the last. `unfinished` begins the
+/// message of an error.
 ///
 /// # Errors
-/// It does not answer, or not to the end.
-pub fn ask_running_process(config: &Config, request: &Request, mut tell: impl FnMut(Line)) -> io::Result<Line> {
-    let folder = DataDir::private_of(&config.data_dir);
-    let given_up = Instant::now() + UNTIL_ANSWERED;
-    loop {
-        match control::ask(&folder, request, &mut tell) {
-            Err(error) if nobody_listens(&error) => {
-                if Instant::now() > given_up {
-                    return Err(io::Error::new(
-                        error.kind(),
-                        format!("the smscope that is using data_dir = {:?} does not answer: {error}", config.data_dir),
-                    ));
-                }
+/// There is no store, the work fails, or the response of the running smscope is missing or incomplete.
+pub fn exclusively<T>(
+    config: &Config,
+    request: &Request,
+    unfinished: &str,
+    mut on_line: impl FnMut(Line),
+    read: impl FnOnce(Line) -> Option<T>,
+    alone: impl FnOnce(&DataDir) -> Result<T, Exit>,
+) -> Result<T, Exit> {
+    let failed = |why: &dyn Display| Exit::Failure(format!("{unfinished}: {why}; run it again"));
+    DataDir::must_have_store(&config.data_dir)?;
+    let data_dir = DataDir::open(&config.data_dir)?;
+    match data_dir.lock() {
+        Ok(_lock) => return alone(&data_dir),
+        Err(DataDirError::InUse { .. }) => {}
+        Err(other) => return Err(other.into()),
+    }
+    let given_up = Instant::now() + TIMEOUT;
+    let answered = loop {
+        match control::ask(data_dir.private(), request, &mut on_line) {
+            Err(error) if nobody_listens(&error) && Instant::now() <= given_up => {
                 std::thread::sleep(Duration::from_millis(100));
             }
-            answered => return answered,
+            answered => break answered,
         }
+    };
+    match answered {
+        Ok(Line::Failed(why)) => Err(failed(&why)),
+        Ok(Line::NotConfigured(problem)) => Err(Exit::Configuration(problem)),
+        Ok(line) => read(line).ok_or_else(|| failed(&"unexpected response")),
+        Err(error) if nobody_listens(&error) => Err(failed(&format_args!(
+            "the smscope that is using data_dir = {:?} does not answer: {error}",
+            config.data_dir
+        ))),
+        Err(error) => Err(failed(&error)),
     }
+}
+
+/// Opens the store of a locked data directory, does `work` with it, and closes it.
+///
+/// # Errors
+/// It cannot be opened, or the work fails.
+pub fn with_store<T>(
+    config: &Config,
+    data_dir: &DataDir,
+    work: impl FnOnce(&Store) -> Result<T, Exit>,
+) -> Result<T, Exit> {
+    let (store, end) = serve::open_store(config, data_dir)?;
+    let done = work(&store);
+    drop(store);
+    end.wait();
+    done
 }
 
 fn nobody_listens(error: &io::Error) -> bool {

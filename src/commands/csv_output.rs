@@ -1,5 +1,4 @@
-//! CSV as the commands print it: RFC 4180 by the `csv` crate, columns by the type that a row is, and no cell that a spreadsheet takes
-//! for a formula.
+//! CSV output of commands: RFC 4180 by the `csv` crate, columns by the type of a row, and no cell that a spreadsheet reads as a formula.
 
 use std::io::{self, Write};
 
@@ -54,7 +53,7 @@ pub fn csv_text<C: AsRef<[u8]>>(
         rows.into_iter().try_for_each(|row| csv.row(row))?;
         csv.finish()
     };
-    // Memory takes everything.
+    // Writing to memory cannot fail.
     let _infallible = write();
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -67,7 +66,7 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// `text`, marked as a text where a spreadsheet would take it for a formula: much of it comes from outside.
+/// `text`, quoted if a spreadsheet would read it as a formula: much of it is external input.
 pub fn harmless(text: &str) -> String {
     let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("{guard}{text}")
@@ -80,7 +79,7 @@ pub fn fields<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     fields
 }
 
-/// Takes down what a type says of itself when it is to be deserialized.
+/// Records the field names that a type declares when it is deserialized.
 struct Names<'a>(&'a mut &'static [&'static str]);
 
 impl<'de> Deserializer<'de> for Names<'_> {

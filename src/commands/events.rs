@@ -23,7 +23,7 @@ use crate::telemetry::redaction::{NumberHasher, PrivacyPolicy};
 
 use printer::EventPrinter;
 
-/// How often the journal is asked for what has arrived.
+/// How often the journal is polled for new events.
 const POLL: Duration = Duration::from_millis(300);
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct Arguments {
     pub ref_client: Option<String>,
 }
 
-/// From the local store, in use or not.
+/// Reads the local store, in use or not.
 ///
 /// # Errors
 /// There is no store, or it cannot be read; a recipient that is no number.
@@ -95,7 +95,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let sources = loaded.config.sources.iter().map(|source| (source.name.clone(), source.privacy));
     let hasher = DataDir::made_hash_key(&loaded.config.data_dir).map(|key| NumberHasher::new(&key));
     let printer = EventPrinter { policy: PrivacyPolicy::from_iter(sources), hasher, json: arguments.json };
-    // What arrives while the newest are searched for is followed from here.
+    // Events that arrive during the search are followed from here.
     let position = view.newest().map_err(Exit::failure)?;
     let found = view.newest_events(&filter, arguments.limit).map_err(Exit::failure)?;
     let position = found.last().map_or(position, |entry| entry.position.max(position));
@@ -111,7 +111,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     })
 }
 
-/// Prints what arrives, until nobody reads it any more.
+/// Prints new events until standard output is closed.
 async fn follow(
     view: &ReadStore,
     filter: &EventFilter,
@@ -133,7 +133,7 @@ async fn follow(
     }
 }
 
-/// Whether somebody still reads.
+/// Whether standard output is still open.
 fn write(printer: &EventPrinter, entries: &[Entry]) -> Result<bool, Exit> {
     let mut out = io::stdout().lock();
     let text: String = entries.iter().map(|entry| printer.line(entry)).collect();
@@ -157,11 +157,8 @@ fn kind(text: &str) -> Result<Kind, String> {
 }
 
 fn reason(text: &str) -> Result<String, String> {
-    let found = Reason::ALL.into_iter().map(|reason| reason.as_str()).find(|reason| *reason == text);
-    found.map(str::to_owned).ok_or_else(|| {
-        let all: Vec<&str> = Reason::ALL.into_iter().map(|reason| reason.as_str()).collect();
-        format!("expected one of {}", all.join(", "))
-    })
+    let expected = || format!("expected one of {}", Reason::ALL.map(Reason::as_str).join(", "));
+    Reason::from_name(text).map(|reason| reason.as_str().to_owned()).ok_or_else(expected)
 }
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
 use crate::serve::StartError;
 
-/// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
+/// Exit code for an invalid command line (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
 
-/// Exit code for an end that nobody asked for (`EX_SOFTWARE` of sysexits.h).
+/// Exit code for the failure of a background task (`EX_SOFTWARE` of sysexits.h).
 pub const EXIT_SOFTWARE: u8 = 70;
 
-/// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
+/// Exit code for an invalid configuration (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIGURATION: u8 = 78;
 
 /// What each exit code means.
@@ -31,26 +31,26 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
 pub enum Exit {
     /// Help and version as well as usage errors: clap words them all.
     CommandLine(clap::Error),
-    /// What was configured cannot be used: a line for each setting, naming it.
+    /// The configuration is invalid: a line per setting, naming it.
     Configuration(String),
-    /// The machine does not give what is needed.
+    /// Something that the command needs fails.
     Failure(String),
-    /// A part of smscope has failed: it has ended so that it can be restarted.
+    /// A background task has failed: smscope has ended in order to be restarted.
     Software(String),
 }
 
 impl Exit {
-    /// What was asked for makes no sense.
+    /// The command line is invalid.
     pub fn usage(problem: impl std::fmt::Display) -> Self {
         Exit::CommandLine(clap::Error::raw(ErrorKind::ValueValidation, format!("{problem}\n")))
     }
 
-    /// What was configured cannot be used.
+    /// The configuration is invalid.
     pub fn configuration(error: impl std::fmt::Display) -> Self {
         Exit::Configuration(error.to_string())
     }
 
-    /// The machine does not give what is needed.
+    /// Something that the command needs fails.
     pub fn failure(error: impl std::fmt::Display) -> Self {
         Exit::Failure(error.to_string())
     }
@@ -66,10 +66,10 @@ impl Exit {
         }
     }
 
-    /// Tells the operator: help and version on stdout, an error on stderr.
+    /// Prints help and version to stdout, an error to stderr.
     pub fn report(&self) -> ExitCode {
         match self {
-            // A closed stdout or stderr leaves nobody to tell.
+            // A closed stdout or stderr cannot be reported.
             Exit::CommandLine(error) => drop(error.print()),
             Exit::Configuration(error) | Exit::Failure(error) | Exit::Software(error) => {
                 error.lines().for_each(|line| eprintln!("smscope: {line}"));

@@ -1,5 +1,5 @@
-//! `smscope export`: events or messages as JSON lines or CSV, for audits and for those who ask what is kept of them (GDPR, article
-//! 15). Row by row, in constant memory.
+//! `smscope export`: events or messages as JSON lines or CSV, for audits and for requests of access (GDPR, article 15). Row by row, in
+//! constant memory.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
@@ -59,7 +59,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     bar.end();
     match written {
         Ok(_) => Ok(ExitCode::SUCCESS),
-        // Who reads no further has what they selection.
+        // The reader has closed the pipe: it has what it needs.
         Err(ExportError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Exit::failure(error)),
     }
@@ -96,7 +96,7 @@ enum ExportError {
 }
 
 /// The first columns of CSV; those of the record follow.
-const FIRST: [&str; 4] = ["position", "received_at", "source", "kind"];
+const FIRST_COLUMNS: [&str; 4] = ["position", "received_at", "source", "kind"];
 
 /// The columns of a request.
 const REQUEST: [&str; 8] =
@@ -110,7 +110,7 @@ struct Event<'a> {
     record: &'a Record,
 }
 
-/// Writes what is selected, and tells how far it is, from 0 to 1. Gives how many rows it wrote.
+/// Writes the selected rows, and reports progress from 0 to 1 to `tell`. Returns the number of rows.
 ///
 /// # Errors
 /// The store cannot be read or `out` not written.
@@ -134,7 +134,7 @@ fn export(
         written += 1;
         match &mut out {
             Rows::Jsonl(out) => {
-                serde_json::to_writer(&mut *out, &known(row)).map_err(io::Error::from)?;
+                serde_json::to_writer(&mut *out, &without_nulls(row)).map_err(io::Error::from)?;
                 out.write_all(b"\n")?;
             }
             Rows::Csv(csv) => csv.object(&columns, &row)?,
@@ -155,7 +155,7 @@ fn export(
     Ok(written)
 }
 
-/// Where rows go.
+/// The output of rows.
 enum Rows<W: Write> {
     Jsonl(W),
     Csv(Box<CsvOutput<W>>),
@@ -164,8 +164,8 @@ enum Rows<W: Write> {
 fn columns(table: Table) -> Vec<&'static str> {
     match table {
         Table::Events => {
-            let rest = csv_output::fields::<Record>().iter().filter(|field| !FIRST.contains(field));
-            FIRST.iter().chain(rest).copied().collect()
+            let rest = csv_output::fields::<Record>().iter().filter(|field| !FIRST_COLUMNS.contains(field));
+            FIRST_COLUMNS.iter().chain(rest).copied().collect()
         }
         Table::Messages => csv_output::fields::<Message>().to_vec(),
         Table::Requests => REQUEST.to_vec(),
@@ -196,7 +196,7 @@ fn request((entry, raw): (Entry, Raw)) -> Value {
 }
 
 /// The members that have a value.
-fn known(row: Map<String, Value>) -> Map<String, Value> {
+fn without_nulls(row: Map<String, Value>) -> Map<String, Value> {
     row.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 

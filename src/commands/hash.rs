@@ -1,4 +1,4 @@
-//! `smscope hash`: the hash that stands for a number in log records, one a line.
+//! `smscope hash`: the hashes of numbers in log records, one per line.
 
 use std::process::ExitCode;
 
@@ -21,10 +21,10 @@ pub struct Arguments {
 }
 
 /// # Errors
-/// What was given is no number; there is no key, since no smscope has run on the data directory.
+/// A number is invalid; there is no key, since no smscope has run on the data directory.
 pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
-    // Refuses what is no number, with the usual words.
+    // Rejects what is no number, in the usual words.
     let written = numbers(&arguments.numbers)?;
     subjects(config, &written)?;
     let Some(key) = DataDir::made_hash_key(&config.data_dir) else {

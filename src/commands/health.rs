@@ -1,4 +1,4 @@
-//! `smscope health`: what a container's health check runs, since the image has no program that could ask.
+//! `smscope health`: the health check of a container, since the image has no HTTP client.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -15,11 +15,11 @@ use super::terminal::print;
 use crate::config::{Config, Loaded};
 use crate::outbound::trust;
 
-/// For connecting, and for each part of the answer.
+/// For connecting, and for each part of the response.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Bytes of an answer; it is one line.
-const LONGEST: u64 = 4096;
+/// Bytes of a response; it is one line.
+const MAX_RESPONSE: u64 = 4096;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
@@ -28,26 +28,26 @@ pub struct Arguments {
     pub live: bool,
 }
 
-/// Asks the admin listener that the configuration names.
+/// Queries the admin listener of the configuration.
 ///
 /// # Errors
-/// Nobody answers there, or the answer is no.
+/// No response, or a negative one.
 pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
     let path = if arguments.live { "/livez" } else { "/readyz" };
-    let (status, said) = ask(config, path).map_err(|error| {
+    let (status, body) = query(config, path).map_err(|error| {
         Exit::Failure(format!("no smscope answers at admin_listen = \"{}\": {error}", config.admin_listen))
     })?;
     if status == "200" {
-        print(&said);
+        print(&body);
         Ok(ExitCode::SUCCESS)
     } else {
-        Err(Exit::Failure(said.trim_end().to_owned()))
+        Err(Exit::Failure(body.trim_end().to_owned()))
     }
 }
 
-/// The status of an answer, and what it says.
-fn ask(config: &Config, path: &str) -> io::Result<(String, String)> {
+/// The status of the response, and its body.
+fn query(config: &Config, path: &str) -> io::Result<(String, String)> {
     let stream = TcpStream::connect_timeout(&config.reachable_admin(), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
@@ -62,7 +62,7 @@ fn conversation(mut stream: impl Read + Write, path: &str) -> io::Result<(String
     write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     stream.flush()?;
     let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer)?;
+    stream.take(MAX_RESPONSE).read_to_string(&mut answer)?;
     let parts = answer.split_once("\r\n\r\n").and_then(|(head, body)| Some((head.split(' ').nth(1)?, body)));
     let (status, body) = parts.ok_or_else(|| io::Error::other("what answers does not speak HTTP"))?;
     Ok((status.to_owned(), body.to_owned()))

@@ -1,4 +1,4 @@
-//! `smscope man` and `smscope completions`: what clap's own tools make of the command line.
+//! `smscope man` and `smscope completions`: generated from the command line by clap's own tools.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The command line, and a file per command: its arguments, what it does, and what it prints. Standard output is for what was asked for,
+//! The command line, and a file per command: its arguments, what it does, and what it prints. Standard output is for results,
 //! standard error for diagnostics.
 
 pub mod check;
@@ -39,7 +39,7 @@ use crate::config::{Config, Flags, Process};
 use exit::EXIT_CODES;
 pub use exit::{EXIT_CONFIGURATION, EXIT_SOFTWARE, EXIT_USAGE, Exit};
 
-/// What smscope is asked to do.
+/// The command.
 #[derive(Clone, Debug, Default, PartialEq, Subcommand)]
 pub enum Command {
     /// Accept webhooks, store them, and export logs and metrics (the default)
@@ -87,10 +87,10 @@ pub enum Command {
     Man,
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 ///
 /// # Errors
-/// It makes no sense, the configuration cannot be used, or the command fails.
+/// The command line or the configuration is invalid, or the command fails.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
     let (flags, command) = parse(args)?;
     let load = || Config::load(&flags, &Process);
@@ -111,7 +111,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
         Command::Relay(command) => relay::run(&load()?, &command),
         Command::Simulate(arguments) => simulate::run(&load()?, &arguments),
         Command::Health(arguments) => health::run(&load()?, &arguments),
-        // A configuration has no say in these, and where smscope is packaged there is none.
+        // These need no configuration, and where smscope is packaged there is none.
         Command::Completions { shell } => man::completions(shell),
         Command::Man => man::run(),
     }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn serve_is_what_is_done_when_nothing_is_asked_for() {
+    fn serve_is_the_default_command() {
         for (line, command) in [
             ("smscope", Command::Serve),
             ("smscope serve", Command::Serve),

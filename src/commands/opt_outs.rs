@@ -23,10 +23,10 @@ use crate::store::ids::OptOutSeq;
 use crate::store::opt_outs::{OptOut, OptOutChange};
 
 /// Rows that are read at once.
-const READ: usize = 1_000;
+const READ_SIZE: usize = 1_000;
 
-/// Changes of one request: far below what it may be long.
-const ASKED: usize = 1_000;
+/// Changes per request: far below its limit of bytes.
+const BATCH_SIZE: usize = 1_000;
 
 const HEADING: [&str; 4] = ["number", "source", "sender", "since"];
 
@@ -72,7 +72,7 @@ fn source(text: &str) -> Result<SourceName, String> {
 }
 
 /// # Errors
-/// There is no store; no smscope is running that could change the list, or it keeps none; something given is no number.
+/// There is no store; no smscope is running that could change the list, or it has none; a number is invalid.
 pub fn run(loaded: &Loaded, command: &OptOuts) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
     match command {
@@ -85,12 +85,12 @@ pub fn run(loaded: &Loaded, command: &OptOuts) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Who has opted out, the longest first.
+/// The opt-outs in force, the oldest first.
 fn listed(config: &Config) -> Result<Vec<OptOut>, Exit> {
     let view = view(config)?;
     let (mut all, mut seq) = (Vec::new(), OptOutSeq::default());
     loop {
-        let read = view.opt_outs_after(seq, READ).map_err(Exit::failure)?;
+        let read = view.opt_outs_after(seq, READ_SIZE).map_err(Exit::failure)?;
         let Some(last) = read.last() else { break };
         seq = last.seq;
         all.extend(read.into_iter().filter(|word| word.opted_out));
@@ -116,7 +116,7 @@ fn table(all: &[OptOut]) -> String {
     table.to_string()
 }
 
-/// What is erased has no number to be given. Cells stay as they are, `+` included, so that `import` reads them.
+/// An erased number has no row. Cells stay as they are, `+` included, so that `import` reads them.
 fn csv(all: &[OptOut]) -> String {
     let row = |one: &OptOut| {
         let number = one.number.as_ref()?;
@@ -138,7 +138,7 @@ fn numbers(config: &Config, given: &Number, opted_out: bool) -> Result<Vec<OptOu
     Ok(changes)
 }
 
-/// One line of what is given.
+/// One number of the input.
 struct Row<'a> {
     number: &'a str,
     sender: &'a str,
@@ -212,10 +212,10 @@ fn imported(config: &Config, file: &Path, default: Option<&SourceName>) -> Resul
 fn change(config: &Config, changes: Vec<OptOutChange>) -> Result<(), Exit> {
     let given = changes.len();
     let mut changed = 0;
-    for changes in changes.chunks(ASKED) {
+    for changes in changes.chunks(BATCH_SIZE) {
         match ask(config, &Request::OptOut { changes: changes.to_vec() })? {
             Line::OptedOut(count) => changed += count,
-            _ => return Err(Exit::Failure("the answer makes no sense".to_owned())),
+            _ => return Err(Exit::Failure("unexpected response".to_owned())),
         }
     }
     print(&format!("{changed} changed, {} were so already\n", given as u64 - changed));

@@ -1,4 +1,4 @@
-//! Values of arguments that several commands take.
+//! Values of arguments that several commands have.
 
 use std::io;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub fn usage(problem: String) -> Exit {
     Exit::usage(format_args!("--recipient: {problem}"))
 }
 
-/// The numbers that were given; in the place of `-` those of standard input, one a line.
+/// The numbers of the arguments; for `-` those of standard input, one per line.
 pub fn numbers(recipients: &[String]) -> Result<Vec<String>, Exit> {
     let mut numbers = Vec::new();
     for recipient in recipients {
@@ -43,7 +43,7 @@ pub fn numbers(recipients: &[String]) -> Result<Vec<String>, Exit> {
     }
 }
 
-/// A day, a time with its zone, or how long ago; UTC where no zone is said.
+/// A day, a time with its zone, or how long ago; UTC without a zone.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     let ago = || settings::duration(text).and_then(|age| Timestamp::now().checked_sub(age).ok());
     let day = || TimeZone::UTC.to_timestamp(text.parse::<Date>().ok()?.at(0, 0, 0, 0)).ok();

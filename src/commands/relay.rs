@@ -1,4 +1,4 @@
-//! `smscope relay`: what relays have not delivered, and another attempt at it.
+//! `smscope relay`: lists undelivered events, and redrives dead letters.
 
 use std::process::ExitCode;
 
@@ -50,7 +50,7 @@ pub struct Retry {
 }
 
 /// # Errors
-/// There is no store; or no smscope is running that could try again.
+/// There is no store; or no smscope is running that could redrive.
 pub fn run(loaded: &Loaded, command: &Relay) -> Result<ExitCode, Exit> {
     match command {
         Relay::List(List { relay, dead, limit }) => {
@@ -66,9 +66,9 @@ pub fn run(loaded: &Loaded, command: &Relay) -> Result<ExitCode, Exit> {
                 None => DeadLetterFilter::Ids(ids.iter().copied().map(DeliveryId).collect()),
             };
             match ask(&loaded.config, &Request::RetryRelayed { which })? {
-                Line::Retried(1) => print("1 dead letter is tried again\n"),
-                Line::Retried(count) => print(&format!("{count} dead letters are tried again\n")),
-                _ => return Err(Exit::Failure("the answer makes no sense".to_owned())),
+                Line::Retried(1) => print("1 dead letter redriven\n"),
+                Line::Retried(count) => print(&format!("{count} dead letters redriven\n")),
+                _ => return Err(Exit::Failure("unexpected response".to_owned())),
             }
         }
     }
@@ -77,7 +77,7 @@ pub fn run(loaded: &Loaded, command: &Relay) -> Result<ExitCode, Exit> {
 
 fn table(found: &[Undelivered]) -> String {
     if found.is_empty() {
-        return "nothing waits and nothing was given up\n".to_owned();
+        return "no delivery waits, and there is no dead letter\n".to_owned();
     }
     let mut table = Table::new(
         ["id", "relay", "state", "attempts", "event", "received", "message", "last error"].map(Column::left),

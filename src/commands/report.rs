@@ -1,13 +1,15 @@
-//! `smscope report`: what became of the messages that were accepted in each hour, as a table, CSV or JSON.
+//! `smscope report`: the outcomes of the messages that were accepted in each hour, as a table, CSV or JSON.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use strum::IntoStaticStr;
 
 use super::csv_output::{csv_text, harmless};
 use super::parse::duration;
@@ -29,8 +31,8 @@ pub struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',')]
     pub by: Vec<Dimension>,
     /// A row for each such period as well
-    #[arg(long, value_enum)]
-    pub per: Option<Period>,
+    #[arg(long, value_parser = PossibleValuesParser::new(PERIODS).try_map(|name| Dimension::from_str(&name, false)))]
+    pub per: Option<Dimension>,
     /// Where hours and days begin, such as Europe/Paris
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
     pub timezone: TimeZone,
@@ -38,8 +40,12 @@ pub struct Arguments {
     pub format: Format,
 }
 
-/// What the rows are told apart by, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// The dimensions that are periods.
+const PERIODS: [&str; 4] = ["hour", "day", "week", "month"];
+
+/// The dimensions of the rows, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, ValueEnum)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Dimension {
     /// The hour of acceptance
     Hour,
@@ -61,14 +67,6 @@ pub enum Dimension {
     Reason,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Period {
-    Hour,
-    Day,
-    Week,
-    Month,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// Aligned columns for a terminal
@@ -80,27 +78,11 @@ pub enum Format {
 }
 
 impl Dimension {
-    fn name(self) -> &'static str {
-        match self {
-            Dimension::Hour => "hour",
-            Dimension::Day => "day",
-            Dimension::Week => "week",
-            Dimension::Month => "month",
-            Dimension::Source => "source",
-            Dimension::Channel => "channel",
-            Dimension::Flow => "flow",
-            Dimension::Country => "country",
-            Dimension::Campaign => "campaign",
-            Dimension::Network => "network",
-            Dimension::Reason => "reason",
-        }
-    }
-
     fn of(self, cohort: &Cohort, zone: &TimeZone) -> String {
         let local = || zone.to_datetime(cohort.quarter);
         match self {
             Dimension::Hour if *zone == TimeZone::UTC => cohort.quarter.strftime("%Y-%m-%dT%H:00Z").to_string(),
-            Dimension::Hour => format!("{}{}", local().strftime("%Y-%m-%dT%H:00"), offset(cohort.quarter, zone)),
+            Dimension::Hour => cohort.quarter.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:00%:z").to_string(),
             Dimension::Day => local().strftime("%Y-%m-%d").to_string(),
             Dimension::Week => local().strftime("%G-W%V").to_string(),
             Dimension::Month => local().strftime("%Y-%m").to_string(),
@@ -118,13 +100,7 @@ impl Dimension {
 impl Arguments {
     /// Periods first.
     fn dimensions(&self) -> Vec<Dimension> {
-        let per = self.per.map(|period| match period {
-            Period::Hour => Dimension::Hour,
-            Period::Day => Dimension::Day,
-            Period::Week => Dimension::Week,
-            Period::Month => Dimension::Month,
-        });
-        let mut all: Vec<Dimension> = per.into_iter().chain(self.by.iter().copied()).collect();
+        let mut all: Vec<Dimension> = self.per.into_iter().chain(self.by.iter().copied()).collect();
         if all.is_empty() {
             all.push(Dimension::Hour);
         }
@@ -136,7 +112,7 @@ fn time_zone(text: &str) -> Result<TimeZone, String> {
     TimeZone::get(text).map_err(|_| "expected the name of a time zone such as Europe/Paris or UTC".to_owned())
 }
 
-/// From the local store, in use or not.
+/// Reads the local store, in use or not.
 ///
 /// # Errors
 /// There is no store yet, or it cannot be read.
@@ -151,7 +127,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let cohorts = read(start(time, arguments.since, &dimensions, zone), detail(&dimensions))?;
     let mut text = render(&cohorts, &dimensions, zone, arguments.format);
     if arguments.format == Format::Table {
-        let since = time.checked_sub(now::REACH).unwrap_or(Timestamp::UNIX_EPOCH);
+        let since = time.checked_sub(now::LONGEST_PERIOD).unwrap_or(Timestamp::UNIX_EPOCH);
         let latest = read(since, Detail { network: true, ..Default::default() })?;
         text += "\n";
         text += &now::now(&latest, time);
@@ -160,40 +136,32 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One row's counts. `delivered` includes what was read.
+/// One row's counts, by [`Counts::NAMES`]. `delivered` includes what was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    accepted: u64,
-    delivered: u64,
-    failed: u64,
-    expired: u64,
-    pending: u64,
-}
+struct Counts([u64; 5]);
 
 impl Counts {
     const NAMES: [&'static str; 5] = ["accepted", "delivered", "failed", "expired", "pending"];
 
     fn add(&mut self, state: &str, count: u64) {
-        self.accepted += count;
-        match state {
-            "delivered" | "read" => self.delivered += count,
-            "failed" => self.failed += count,
-            "expired" => self.expired += count,
-            _ => self.pending += count,
-        }
-    }
-
-    fn values(self) -> [u64; 5] {
-        [self.accepted, self.delivered, self.failed, self.expired, self.pending]
+        let column = match state {
+            "delivered" | "read" => 1,
+            "failed" => 2,
+            "expired" => 3,
+            _ => 4,
+        };
+        self.0[0] += count;
+        self.0[column] += count;
     }
 
     /// Delivered by now, of what was accepted; `None` of nothing.
     fn delivered_ratio(self) -> Option<f64> {
-        (self.accepted > 0).then(|| self.delivered as f64 / self.accepted as f64)
+        let [accepted, delivered, ..] = self.0;
+        (accepted > 0).then(|| delivered as f64 / accepted as f64)
     }
 }
 
-/// What has to be known of messages to tell them apart by `dimensions`.
+/// The details of messages that `dimensions` need.
 fn detail(dimensions: &[Dimension]) -> Detail {
     Detail { campaign: dimensions.contains(&Dimension::Campaign), network: dimensions.contains(&Dimension::Network) }
 }
@@ -238,25 +206,18 @@ fn first_day(at: DateTime, period: Dimension) -> Option<Date> {
     }
 }
 
-/// `+02:00`
-fn offset(at: Timestamp, zone: &TimeZone) -> String {
-    let minutes = zone.to_offset(at).seconds() / 60;
-    let sign = if minutes < 0 { '-' } else { '+' };
-    format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
-}
-
 fn header(dimensions: &[Dimension]) -> Vec<&'static str> {
-    dimensions.iter().map(|dimension| dimension.name()).chain(Counts::NAMES).chain(["delivered_ratio"]).collect()
+    dimensions.iter().map(|dimension| dimension.into_str()).chain(Counts::NAMES).chain(["delivered_ratio"]).collect()
 }
 
 fn table(rows: &BTreeMap<Vec<String>, Counts>, dimensions: &[Dimension]) -> String {
-    let names = dimensions.iter().map(|dimension| Column::left(dimension.name()));
+    let names = dimensions.iter().map(|dimension| Column::left(dimension.into_str()));
     let numbers = Counts::NAMES.into_iter().chain(["delivered %"]).map(Column::right);
     let mut table = Table::new(names.chain(numbers));
     let mut total = Counts::default();
     for (key, counts) in rows {
         table.row(line(key.clone(), *counts));
-        for (sum, value) in total.fields().into_iter().zip(counts.values()) {
+        for (sum, value) in total.0.iter_mut().zip(counts.0) {
             *sum += value;
         }
     }
@@ -268,22 +229,16 @@ fn table(rows: &BTreeMap<Vec<String>, Counts>, dimensions: &[Dimension]) -> Stri
     table.to_string()
 }
 
-impl Counts {
-    fn fields(&mut self) -> [&mut u64; 5] {
-        [&mut self.accepted, &mut self.delivered, &mut self.failed, &mut self.expired, &mut self.pending]
-    }
-}
-
 fn line(key: Vec<String>, counts: Counts) -> Vec<String> {
     let percent = counts.delivered_ratio().map_or("-".to_owned(), |ratio| format!("{:.1}", ratio * 100.0));
-    key.into_iter().chain(counts.values().map(|value| value.to_string())).chain([percent]).collect()
+    key.into_iter().chain(counts.0.map(|value| value.to_string())).chain([percent]).collect()
 }
 
 fn csv(rows: &BTreeMap<Vec<String>, Counts>, dimensions: &[Dimension]) -> String {
     csv_text(
         &header(dimensions),
         rows.iter().map(|(key, counts)| {
-            let cells = key.iter().map(|cell| harmless(cell)).chain(counts.values().map(|value| value.to_string()));
+            let cells = key.iter().map(|cell| harmless(cell)).chain(counts.0.map(|value| value.to_string()));
             let ratio = counts.delivered_ratio().map(|ratio| format!("{ratio:.4}"));
             cells.chain([ratio.unwrap_or_default()]).collect::<Vec<_>>()
         }),
@@ -294,10 +249,10 @@ fn json(rows: &BTreeMap<Vec<String>, Counts>, dimensions: &[Dimension]) -> Strin
     let objects: Vec<serde_json::Value> = rows
         .iter()
         .map(|(key, counts)| {
-            let names = dimensions.iter().map(|dimension| dimension.name().to_owned());
+            let names = dimensions.iter().map(|dimension| dimension.into_str().to_owned());
             let mut object: serde_json::Map<_, serde_json::Value> =
                 names.zip(key.iter().map(|cell| cell.as_str().into())).collect();
-            object.extend(Counts::NAMES.map(str::to_owned).into_iter().zip(counts.values().map(Into::into)));
+            object.extend(Counts::NAMES.map(str::to_owned).into_iter().zip(counts.0.map(Into::into)));
             object.insert("delivered_ratio".to_owned(), counts.delivered_ratio().into());
             object.into()
         })
@@ -333,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_row_an_hour_and_their_sum() {
+    fn the_table_has_a_row_per_hour_and_their_sum() {
         let expected = "\
 hour               accepted  delivered  failed  expired  pending  delivered %
 2026-01-01T10:00Z       100         95       5        0        0         95.0
@@ -344,7 +299,7 @@ all                     104         95       5        1        3         91.3
     }
 
     #[test]
-    fn csv_and_json_say_the_same() {
+    fn csv_and_json_have_the_same_values() {
         let by = [Dimension::Country, Dimension::Reason];
         let csv =
             "country,reason,accepted,delivered,failed,expired,pending,delivered_ratio\nFR,network,5,0,5,0,0,0.0000\n";

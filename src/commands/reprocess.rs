@@ -1,4 +1,4 @@
-//! `smscope reprocess`: stored requests that were not understood, read again.
+//! `smscope reprocess`: decodes stored unrecognized requests again.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,16 +7,15 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::Exit;
-use super::control_client::ask_running_process;
+use super::control_client::{exclusively, with_store};
 use super::parse::duration;
 use super::store_view::view;
 use super::table::{Column, Table};
 use super::terminal::print;
 use crate::config::{Config, Loaded};
 use crate::control::{Line, Request};
-use crate::data_dir::{DataDir, DataDirError};
+use crate::data_dir::DataDir;
 use crate::features::reprocess::{self, ReprocessError, Scope, Tallies, Tally};
-use crate::serve;
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
@@ -31,10 +30,10 @@ pub struct Arguments {
     pub dry_run: bool,
 }
 
-/// By the smscope that is running on the data directory, or by this process where none is. A dry run only reads.
+/// By the smscope that is running on the data directory, or by this process if none is. A dry run only reads.
 ///
 /// # Errors
-/// No such source, a store that is not there, or one that cannot be read or written.
+/// No such source, no store, or one that cannot be read or written.
 pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
     let since = arguments.since.map(|since| Timestamp::now().checked_sub(since).unwrap_or(Timestamp::MIN));
@@ -55,63 +54,39 @@ fn rehearsed(config: &Config, scope: &Scope) -> Result<Tallies, Exit> {
 }
 
 fn done(config: &Config, scope: Scope) -> Result<Tallies, Exit> {
-    DataDir::must_have_store(&config.data_dir)?;
-    let data_dir = DataDir::open(&config.data_dir)?;
-    let lock = match data_dir.lock() {
-        Ok(lock) => lock,
-        Err(DataDirError::InUse { .. }) => return by_the_running_process(config, scope),
-        Err(other) => return Err(other.into()),
+    let alone = |data_dir: &DataDir| {
+        with_store(config, data_dir, |store| {
+            reprocess::reprocess(&config.sources, store, &scope, || true)
+                .map_err(|error| Exit::Failure(format!("{UNFINISHED}: {error}; run it again")))
+        })
     };
-    let (store, end) = serve::open_store(config, &data_dir)?;
-    let ended = reprocess::reprocess(&config.sources, &store, &scope, || true);
-    drop(store);
-    end.wait();
-    drop(lock);
-    ended.map_err(unfinished)
+    let read = |line| if let Line::Reprocessed(tallies) = line { Some(tallies) } else { None };
+    exclusively(config, &Request::Reprocess { scope: scope.clone() }, UNFINISHED, |_| {}, read, alone)
 }
 
-fn by_the_running_process(config: &Config, scope: Scope) -> Result<Tallies, Exit> {
-    match ask_running_process(config, &Request::Reprocess { scope }, |_| {}) {
-        Ok(Line::Reprocessed(tallies)) => Ok(tallies),
-        Ok(Line::NotConfigured(problem)) => Err(Exit::Configuration(problem)),
-        Ok(Line::Failed(why)) => Err(unfinished(why)),
-        Ok(_) => Err(unfinished("the answer makes no sense")),
-        Err(error) => Err(unfinished(error)),
-    }
-}
-
-fn unfinished(why: impl std::fmt::Display) -> Exit {
-    Exit::Failure(format!("not all was read again: {why}; run it again"))
-}
+const UNFINISHED: &str = "not all was read again";
 
 /// A line per source and result, the results with the number of their events.
 fn table(tallies: &Tallies, is_dry_run: bool) -> String {
     if tallies.values().all(|tally| tally.read == 0) {
         return "nothing to read again: no stored request is unrecognized\n".to_owned();
     }
-    let mut rows = Vec::new();
+    let mut table =
+        Table::new([Column::left("source"), Column::left("result").at_least(24), Column::right("events").at_least(8)]);
     for (source, tally) in tallies {
         let Tally { read, understood, duplicate, unrecognized, erased, not_configured } = tally;
-        rows.push((source.as_str(), "unrecognized events read".to_owned(), *read));
-        let understood = understood.iter().map(|(outcome, count)| (format!("understood: {outcome}"), *count));
+        let mut row = |result: &str, count: u64| table.row([source.to_string(), result.to_owned(), count.to_string()]);
+        row("unrecognized events read", *read);
+        for (outcome, count) in understood {
+            row(&format!("understood: {outcome}"), *count);
+        }
         let others = [
             ("known by another way", *duplicate),
             ("still unrecognized", *unrecognized),
             ("request erased", *erased),
             ("source not configured", *not_configured),
         ];
-        let others = others.into_iter().map(|(result, count)| (result.to_owned(), count));
-        rows.extend(
-            understood
-                .chain(others)
-                .filter(|(_, count)| *count > 0)
-                .map(|(result, count)| (source.as_str(), result, count)),
-        );
-    }
-    let mut table =
-        Table::new([Column::left("source"), Column::left("result").at_least(24), Column::right("events").at_least(8)]);
-    for (source, result, count) in rows {
-        table.row([source.to_owned(), result, count.to_string()]);
+        others.into_iter().filter(|(_, count)| *count > 0).for_each(|(result, count)| row(result, count));
     }
     let mut text = table.to_string();
     if is_dry_run {

@@ -19,7 +19,7 @@ use crate::serve::{self, Listeners, ServeError};
 use crate::service_manager::ServiceManager;
 use crate::settings::Tokens;
 
-/// What work that blocks may take to end once everything else has.
+/// How long blocking work may take to end once everything else has.
 const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `smscope serve`.
@@ -36,7 +36,7 @@ pub fn run(loaded: Loaded) -> Result<ExitCode, Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
     let manager = Arc::new(ServiceManager::new(&Process));
     let served = runtime.block_on(async {
-        // First of all: the signal would end a process that has no handler for it yet.
+        // First: without a handler, the signal would end the process.
         let hangups = hangups().map_err(Exit::failure)?;
         tokio::spawn(hangups);
         let shutdown = termination().map_err(Exit::failure)?;
@@ -58,7 +58,7 @@ pub fn run(loaded: Loaded) -> Result<ExitCode, Exit> {
             ServeError::Task(_) => Exit::Software(error.to_string()),
         })
     });
-    // A task that hangs must not keep the process from ending.
+    // A task that hangs must not prevent the exit.
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
     served?;
     tracing::info!("ended in good order");
@@ -82,14 +82,14 @@ fn connections_within_file_limit(wanted: usize) -> usize {
         }
         Ok(_) => wanted,
         Err(error) => {
-            tracing::warn!(%error, "the limit of open files is not known; http.max_connections is taken as it is");
+            tracing::warn!(%error, "the limit of open files is not known; http.max_connections is used as configured");
             wanted
         }
     }
 }
 
-/// Prints where the provider can call us, and where to look. A token that was made here is shown on a terminal, for copying; elsewhere
-/// standard output ends up in a log. One that was given is not shown at all.
+/// Prints callback URLs, page and metrics. A generated token is shown on a terminal, for copying; elsewhere standard output ends up in
+/// a log. A configured token is not shown at all.
 fn announce(config: &Config, tokens: &[Vec<Secret>]) {
     tracing::info!(webhooks = %config.listen, admin = %config.admin_listen, "ready");
     let mut text = String::new();
@@ -119,7 +119,7 @@ fn announce(config: &Config, tokens: &[Vec<Secret>]) {
 /// A line to paste, with a message id of its own so that each start's line is accepted once.
 fn curl(config: &Config, source: &SourceName, token: &Secret) -> String {
     let local = Config { public_url: None, ..config.clone() };
-    // This machine's address is in no certificate, and nobody is between.
+    // This machine's address is in no certificate, and the connection is local.
     let insecure = if config.tls.is_some() { "--insecure " } else { "" };
     format!(
         "curl {insecure}-H 'content-type: application/json' -d '{{\"messageId\":\"{}\",\"type\":\"SMS\",\"direction\":\"MT\",\
@@ -129,8 +129,7 @@ fn curl(config: &Config, source: &SourceName, token: &Secret) -> String {
     )
 }
 
-/// Takes each SIGHUP and goes on. A terminal that closes sends one, and so does an operator used to servers that read their files
-/// again by it.
+/// Ignores SIGHUP. A terminal that closes sends one, and so does an operator used to servers that reload their files by it.
 fn hangups() -> std::io::Result<impl Future<Output = ()> + Send> {
     let mut hangups = signal(SignalKind::hangup())?;
     Ok(async move {

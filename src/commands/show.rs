@@ -48,12 +48,12 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
 /// How numbers and texts are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
-    /// Numbers masked, no text: what may be put into a ticket.
+    /// Numbers masked, no text: fit for a ticket.
     Masked,
     Full,
 }
 
-/// A message with its events: who and what, then a line an event with the time since the one before.
+/// A message with its events: a head, then a line per event with the time since the one before.
 fn journey(message: &Message, events: &[Entry], shown: Shown) -> String {
     let mut text = format!("message {} of {}\n", message.message_id, message.source);
     let known = |word: &str| (word != "unknown").then(|| word.to_owned());
@@ -81,12 +81,12 @@ fn journey(message: &Message, events: &[Entry], shown: Shown) -> String {
     line(&mut text, "cost", [cost, parts].into_iter().flatten().collect::<Vec<_>>().join(", "));
     text.push('\n');
     if events.is_empty() {
-        let _infallible = writeln!(text, "first seen {}; its events are gone by their time", time(message.first_seen));
+        let _infallible = writeln!(text, "first seen {}; its events have expired", time(message.first_seen));
     }
     text + &log(events, shown)
 }
 
-/// A line an event.
+/// A line per event.
 fn log(events: &[Entry], shown: Shown) -> String {
     let mut text = String::new();
     let mut before: Option<Timestamp> = None;
@@ -94,19 +94,19 @@ fn log(events: &[Entry], shown: Shown) -> String {
         let since = before.map_or(String::new(), |before| {
             format!("+{}", delay(received_at.as_millisecond() - before.as_millisecond()))
         });
-        let mut said = vec![what(record.kind).to_owned()];
+        let mut details = vec![what(record.kind).to_owned()];
         match &record.resend {
-            Some(resend) => said = vec![format!("{} {resend}", what(record.kind))],
-            None => said.extend(failure(record)),
+            Some(resend) => details = vec![format!("{} {resend}", what(record.kind))],
+            None => details.extend(failure(record)),
         }
-        said.extend(record.replaces.as_ref().map(|replaced| format!("sent again for {replaced}")));
-        said.extend(record.delivery_ms.map(|ms| format!("{} after it was sent", delay(ms))));
-        said.extend(provider_time(record, *received_at));
-        said.extend(of_a_reply(record, shown));
+        details.extend(record.replaces.as_ref().map(|replaced| format!("resent for {replaced}")));
+        details.extend(record.delivery_ms.map(|ms| format!("{} after it was sent", delay(ms))));
+        details.extend(provider_time(record, *received_at));
+        details.extend(of_a_reply(record, shown));
         if record.erased {
-            said.push("erased".to_owned());
+            details.push("erased".to_owned());
         }
-        let _infallible = writeln!(text, "{}  {since:>14}  {}", time(*received_at), said.join(", "));
+        let _infallible = writeln!(text, "{}  {since:>14}  {}", time(*received_at), details.join(", "));
         before = Some(*received_at);
     }
     text
@@ -130,14 +130,14 @@ fn number_of(number: &str, shown: Shown) -> String {
     if shown == Shown::Full { full(number) } else { mask(number) }
 }
 
-/// When the provider says that it happened, where that is another second than that of the arrival.
+/// The provider's time of the event, if it differs from the arrival by a second or more.
 fn provider_time(record: &Record, received_at: Timestamp) -> Option<String> {
     let occurred_at = record.occurred_at?;
     let early = received_at.as_millisecond() - occurred_at.as_millisecond();
     (early.abs() >= 1_000).then(|| format!("by the provider at {}", time(occurred_at)))
 }
 
-/// Who wrote, and what, as far as that is shown; of a message only its text.
+/// Number and text of a reply, as far as they are shown; of a message only its text.
 fn of_a_reply(record: &Record, shown: Shown) -> Vec<String> {
     let is_reply = matches!(record.kind, Kind::Reply | Kind::Stop);
     let from = record.number.as_deref().filter(|_| is_reply).map(|number| format!("from {}", number_of(number, shown)));
@@ -157,7 +157,7 @@ pub fn what(kind: Kind) -> &'static str {
         Kind::Reply => "reply",
         Kind::Stop => "opt-out (STOP)",
         Kind::Unrecognized => "not recognized",
-        Kind::Resend => "to be sent again",
+        Kind::Resend => "to be resent",
     }
 }
 
@@ -255,7 +255,7 @@ message 5f0d8b44-9f4c of smsmode
     }
 
     #[test]
-    fn numbers_and_texts_are_shown_when_asked_for() {
+    fn numbers_and_texts_are_shown_with_full() {
         let full = journey(&message(), &events(), Shown::Full);
         for shown in ["to        +33612345678", "\"your code is 4711\"", "reply, from +33612345678, \"why?\""] {
             assert!(full.contains(shown), "{shown}: {full}");
@@ -263,12 +263,12 @@ message 5f0d8b44-9f4c of smsmode
     }
 
     #[test]
-    fn what_is_erased_or_gone_is_said() {
+    fn an_erased_or_expired_message_is_reported_as_such() {
         let at: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
         let erased = Message { number: None, ref_client: None, erased_at: Some(at), ..message() };
         let said = journey(&erased, &[], Shown::Full);
         assert!(said.contains("to        erased 2026-05-01 00:00:00.000Z, FR"), "{said}");
-        assert!(said.contains("its events are gone by their time"), "{said}");
+        assert!(said.contains("its events have expired"), "{said}");
     }
 
     #[test]

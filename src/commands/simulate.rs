@@ -1,4 +1,4 @@
-//! `smscope simulate`: the provider, played against a running smscope.
+//! `smscope simulate`: simulates the provider against a running smscope.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ use crate::outbound::trust;
 use crate::secret::Secret;
 use crate::settings::{Source, authorities};
 
-/// What is to be played, and against whom.
+/// The run, and its target.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(next_help_heading = "Simulation")]
 pub struct Arguments {
@@ -88,7 +88,7 @@ enum Start {
 /// The provider's clock where a seed is to give the same bytes each time: 2026-01-01T00:00:00Z.
 const FIXED_START: i64 = 1_767_225_600;
 
-/// Exit code 1 when the sidecar counts something else than what it was told.
+/// Exit code 1 if the sidecar's counts differ from what was sent.
 ///
 /// # Errors
 /// A URL that cannot be used, a token that cannot be read, a sidecar that does not answer.
@@ -110,7 +110,7 @@ impl Arguments {
         self.url.is_none()
     }
 
-    /// The run that is asked for. `token`: of the configuration's first source, which is called where no URL is given.
+    /// The run of these arguments. `token`: of the configuration's first source, which is called if no URL is given.
     ///
     /// # Errors
     /// A URL that cannot be used, or a file.
@@ -201,7 +201,7 @@ impl Arguments {
     }
 }
 
-/// What the admin listener of this configuration asks for.
+/// The credentials of the admin listener of this configuration.
 fn authorization(config: &Config) -> Option<HeaderValue> {
     let text = match (&config.admin.bearer_token, &config.admin.basic) {
         (Some(token), _) => format!("Bearer {}", token.reveal()),
@@ -215,7 +215,7 @@ fn authorization(config: &Config) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// What the source asks for besides the token.
+/// Adds the credentials that the source requires besides the token.
 fn present(target: &mut Target, source: &Source) {
     if let Some((name, secret)) = &source.header
         && let Ok(mut value) = HeaderValue::from_str(secret.reveal())
@@ -228,7 +228,7 @@ fn present(target: &mut Target, source: &Source) {
     }
 }
 
-/// The zone of a source that is not ours: smsmode's.
+/// The zone of an unknown source: smsmode's.
 fn paris() -> TimeZone {
     TimeZone::get("Europe/Paris").unwrap_or(TimeZone::UTC)
 }
@@ -252,7 +252,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn seed(text: &str) -> Result<Seed, String> {
     if text == "random" {
         // Short, so that it can be typed again.
-        let value = getrandom::u32().map_err(|error| format!("there is no chance to be had: {error}"))?;
+        let value = getrandom::u32().map_err(|error| format!("no random number: {error}"))?;
         return Ok(Seed { value: value.into(), random: true });
     }
     let value = text.parse().map_err(|_| "expected a whole number, or random".to_owned())?;

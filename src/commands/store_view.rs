@@ -1,4 +1,4 @@
-//! The store as commands read it, in use or not.
+//! Read access of commands to the store, in use or not.
 
 use super::Exit;
 use crate::config::Config;

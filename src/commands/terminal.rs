@@ -1,4 +1,4 @@
-//! What commands print, ask, and are stopped by.
+//! Output, confirmation and signals of commands.
 
 use std::io::{IsTerminal, Write, stdin, stdout};
 
@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
 
-/// Standard output may be closed: what it was for is then nobody's concern.
+/// Prints to standard output; if that is closed, the text is dropped.
 pub fn print(text: &str) {
     let mut output = stdout().lock();
     let _closed = output.write_all(text.as_bytes()).and_then(|()| output.flush());
@@ -19,10 +19,10 @@ pub fn second(time: Timestamp) -> String {
     time.round(Unit::Second).unwrap_or(time).to_string()
 }
 
-/// Whether a person says yes; anything else is a no, which `otherwise` is printed for.
+/// Asks for confirmation; anything but a yes prints `otherwise`.
 ///
 /// # Errors
-/// There is no terminal to ask at.
+/// There is no terminal.
 pub fn confirmed(question: &str, otherwise: &str) -> Result<bool, Exit> {
     if !stdin().is_terminal() || !stdout().is_terminal() {
         return Err(Exit::Failure(format!("{otherwise}: there is no terminal to ask at; expected --yes as well")));
@@ -37,10 +37,10 @@ pub fn confirmed(question: &str, otherwise: &str) -> Result<bool, Exit> {
     Ok(is_yes)
 }
 
-/// For a command that waits for one thing at a time.
+/// A runtime for a command that waits for one thing at a time.
 ///
 /// # Errors
-/// The system does not give what it needs.
+/// The system lacks resources.
 pub fn runtime() -> Result<Runtime, Exit> {
     Builder::new_current_thread().enable_all().build().map_err(Exit::failure)
 }

@@ -1,4 +1,4 @@
-//! The tokens that commands show or call with.
+//! The tokens that commands show or use.
 
 use super::Exit;
 use crate::config::Config;
@@ -8,9 +8,9 @@ use crate::secret::Secret;
 use crate::serve;
 use crate::settings::{Source, Tokens};
 
-/// The tokens in force. In the wrong folder none is made, unless `create` asks for it: a URL with it would open nothing.
+/// The tokens in force. In a folder without a store none is generated unless `create` is set: its URL would be useless.
 pub fn all(config: &Config, create: bool) -> Result<Vec<Vec<Secret>>, Exit> {
-    // A token that was given is had without touching the data directory.
+    // A configured token does not need the data directory.
     let made = |source: &SourceName| {
         if let Some(token) = DataDir::made_token(&config.data_dir, source) {
             return Ok(token);
@@ -28,7 +28,7 @@ pub fn all(config: &Config, create: bool) -> Result<Vec<Vec<Secret>>, Exit> {
     Ok(serve::tokens(config, made)?)
 }
 
-/// The first token of a source: that which was given, or that which a smscope has made. None is made here: it would open nothing.
+/// The first token of a source, configured or generated before. None is generated here: it would be useless.
 pub fn first(config: &Config, source: &Source) -> Result<Secret, Exit> {
     match &source.tokens {
         Tokens::Given(tokens) => {

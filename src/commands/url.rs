@@ -1,4 +1,4 @@
-//! `smscope url`: the full callback URLs, one a line.
+//! `smscope url`: the full callback URLs, one per line.
 
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ pub struct Arguments {
 }
 
 /// # Errors
-/// A made token cannot be read or written, or there is none and none is to be made.
+/// A generated token cannot be read or written, or there is none and `create` is not set.
 pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let config = &loaded.config;
     let tokens = tokens::all(config, arguments.create)?;

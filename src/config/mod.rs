@@ -32,13 +32,13 @@ pub use crate::environment::{Environment, Process};
 pub use crate::settings::{ConfigError, Flags, Line};
 pub use reference::variables;
 
-/// The effective configuration: what every other part is given.
+/// The effective configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     pub data_dir: PathBuf,
-    /// Where the provider reaches us, when that is not `{listen}`: scheme, host and optional path, no trailing slash.
+    /// Where the provider reaches smscope, if that is not `{listen}`: scheme, host and optional path, no trailing slash.
     pub public_url: Option<String>,
     /// Messages to one recipient within an hour at which it is counted as flooded.
     pub recipient_flood: usize,
@@ -47,7 +47,7 @@ pub struct Config {
     pub tls: Option<ListenerTls>,
     pub admin: Admin,
     pub store: Store,
-    /// What holds for a source that says nothing else.
+    /// The default of sources.
     pub privacy: Privacy,
     pub otlp: Otlp,
     pub sources: Vec<Source>,
@@ -56,16 +56,16 @@ pub struct Config {
     pub reconcile: Reconcile,
     pub relays: Vec<Relay>,
     pub resends: Vec<ResendRule>,
-    /// `None`: STOPs are reported and no more.
+    /// `None`: STOPs are only reported.
     pub opt_outs: Option<OptOuts>,
-    /// How long a number's last message may be answered without being named; `None`: off.
+    /// How long a reply is matched to the last message of its number; `None`: off.
     pub conversations: Option<Duration>,
 }
 
 /// Room that is reserved in a callback URL for a token that is yet to be made: 256 bits in base64url.
 pub const GENERATED_TOKEN_MAX: usize = 43;
 
-/// A configuration that holds together, and what to tell the operator about it.
+/// A valid configuration, and what the operator is shown of it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
@@ -129,7 +129,7 @@ impl Config {
         let routes: Vec<Route> = relays.iter().map(|relay| relay.route.clone()).collect();
         let resends = resend::settings::read(root.tables("resend")?, &sources, &routes, opt_outs.is_some(), inputs)?;
         root.finish()?;
-
+        let privacy = privacy.privacy;
         let config = Config {
             listen,
             admin_listen,
@@ -140,7 +140,7 @@ impl Config {
             tls,
             admin,
             store,
-            privacy: privacy.privacy,
+            privacy,
             otlp,
             sources,
             account,
@@ -155,9 +155,9 @@ impl Config {
         Ok(config)
     }
 
-    /// The URL that the provider is given for `source`, with `token` as it stands.
+    /// The callback URL of `source`, with `token` as it is.
     ///
-    /// Without a public URL this is the listener's own address, an unspecified one written as loopback, by https if it speaks TLS.
+    /// Without a public URL this is the listener's own address, loopback for an unspecified one, with https if it has TLS.
     pub fn callback_url(&self, source: &SourceName, token: &str) -> String {
         match &self.public_url {
             Some(url) => format!("{url}/hooks/{source}/{token}"),
@@ -168,7 +168,7 @@ impl Config {
         }
     }
 
-    /// The same configuration under another public URL, which `flag` names, and whom to trust there when it is https.
+    /// The same configuration under the public URL of `flag`, and the trusted authorities if it is https.
     ///
     /// # Errors
     /// It is no URL, makes a callback URL too long, or this system has no certificate authorities.
@@ -201,8 +201,7 @@ impl Config {
             let length = self.callback_url(&source.name, "").len() + longest;
             let limit = source.provider.callback_limits().url_length;
             if length > limit {
-                let problem =
-                    format!("the callback URL of source {:?} takes {length} characters", source.name.as_str());
+                let problem = format!("the callback URL of source {:?} has {length} characters", source.name.as_str());
                 let expected = format!("{limit} at most, token included");
                 return Err(match public_url {
                     Some(given) => given.wrong(problem, expected),

@@ -1,12 +1,12 @@
 //! Loading as a whole, table by table: what was given, and what comes of it.
 
-mod asking;
 mod errors;
 mod listener_tls;
 mod otlp;
 mod otlp_headers;
 mod otlp_tls;
 mod otlp_variables;
+mod provider_api;
 mod source;
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ fn loaded(toml: &str, env: &Env) -> Loaded {
 }
 
 /// The line, or lines, that loading ends in. The file is /smscope.toml in them.
-fn refused(toml: &str, env: &Env) -> String {
+fn rejected(toml: &str, env: &Env) -> String {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("smscope.toml");
     std::fs::write(&path, toml).unwrap();
@@ -68,7 +68,7 @@ fn without_any_configuration_there_are_defaults() {
 }
 
 #[test]
-fn an_empty_file_says_the_same_as_none() {
+fn an_empty_file_equals_no_file() {
     let none = Config::load(&Flags::default(), &no_env()).unwrap();
     assert_eq!(format!("{:?}", loaded("", &[]).config), format!("{:?}", none.config));
 }
@@ -175,11 +175,11 @@ fn a_bad_value_in_the_file_ends_in_a_line_with_key_value_and_what_is_expected() 
         ),
         (
             "admin_listen = \"0.0.0.0:7672\"",
-            r#"admin_listen = "0.0.0.0:7672": takes the port of listen; expected a port of its own"#.into(),
+            r#"admin_listen = "0.0.0.0:7672": has the same port as listen; expected a port of its own"#.into(),
         ),
         (
             "listen = \"127.0.0.1:7673\"",
-            r#"listen = "127.0.0.1:7673": takes the port of admin_listen; expected a port of its own"#.into(),
+            r#"listen = "127.0.0.1:7673": has the same port as admin_listen; expected a port of its own"#.into(),
         ),
         ("data_dir = \"\"", r#"data_dir = "": expected a path in UTF-8"#.into()),
         (
@@ -230,7 +230,7 @@ fn a_bad_value_in_the_file_ends_in_a_line_with_key_value_and_what_is_expected() 
         ),
         ("[privacy]\ntext = \"yes\"", r#"privacy.text = "yes": expected dropped, stored or exported"#.into()),
     ] {
-        assert_eq!(refused(toml, &[]), line);
+        assert_eq!(rejected(toml, &[]), line);
     }
 }
 
@@ -266,7 +266,7 @@ fn an_unknown_key_is_named_with_those_that_are_known() {
              protocol, certificate, client_certificate, client_key",
         ),
     ] {
-        assert_eq!(refused(toml, &[]), line);
+        assert_eq!(rejected(toml, &[]), line);
     }
 }
 
@@ -281,7 +281,7 @@ fn a_bad_value_in_the_environment_or_a_flag_is_named_as_it_was_given() {
         ("SMSCOPE_STORE_HORIZON", "x", "a duration such as 500ms, 15s or 72h, from 1s to 365d"),
         ("SMSCOPE_STORE_SIZE_LIMIT", "1", "a size such as 262144, 256KiB or 10GiB, from 1MiB to 1024TiB"),
     ] {
-        assert_eq!(refused("", &[(variable, value)]), format!("{variable} = {value:?}: expected {expected}"));
+        assert_eq!(rejected("", &[(variable, value)]), format!("{variable} = {value:?}: expected {expected}"));
     }
     let flags = Flags { listen: Some("foo".into()), ..Flags::default() };
     assert_eq!(
@@ -291,7 +291,7 @@ fn a_bad_value_in_the_environment_or_a_flag_is_named_as_it_was_given() {
     let flags = Flags { admin_listen: Some("127.0.0.1:7672".into()), ..Flags::default() };
     assert_eq!(
         Config::load(&flags, &no_env()).unwrap_err().to_string(),
-        r#"--admin-listen = "127.0.0.1:7672": takes the port of listen; expected a port of its own"#
+        r#"--admin-listen = "127.0.0.1:7672": has the same port as listen; expected a port of its own"#
     );
 }
 
@@ -316,7 +316,7 @@ fn a_file_that_is_not_toml_is_refused_with_its_line_and_nothing_of_its_content()
         "\n\nhidden-hidden-hidden",
         "\n\ntoken = \"\\hidden-hidden-hidden\"",
     ] {
-        let line = refused(toml, &[]);
+        let line = rejected(toml, &[]);
         assert!(line.starts_with("--config = \"/"), "{line}");
         assert!(line.contains("smscope.toml\": line 3: "), "{line}");
         assert!(line.ends_with("; expected a TOML file"), "{line}");
@@ -327,11 +327,11 @@ fn a_file_that_is_not_toml_is_refused_with_its_line_and_nothing_of_its_content()
 #[test]
 fn every_error_is_one_line_however_long_the_value() {
     let toml = format!("listen = \"\"\"\nfoo\n{}\"\"\"", "é".repeat(500));
-    let line = refused(&toml, &[]);
+    let line = rejected(&toml, &[]);
     assert!(line.starts_with(r#"listen = "foo\né"#), "{line}");
     assert!(line.chars().count() < 300 && !line.contains('\n'), "{line}");
     // Found by fuzzing: a key in quotes may hold anything.
-    let line = refused(r#"otlp.logs.headers = { "a\rb\u001b[2J" = "c" }"#, &[]);
+    let line = rejected(r#"otlp.logs.headers = { "a\rb\u001b[2J" = "c" }"#, &[]);
     assert!(line.starts_with(r"otlp.logs.headers.a\rb\u{1b}[2J: "), "{line}");
 }
 
@@ -384,18 +384,18 @@ fn a_callback_url_that_the_provider_would_not_take_is_refused() {
     let path = "/hooks/smsmode/".len();
     let public = url(CALLBACK_URL_MAX - GENERATED_TOKEN_MAX - path);
     loaded(&format!("public_url = {public:?}"), &[]);
-    let line = refused(&format!("public_url = \"{public}p\""), &[]);
+    let line = rejected(&format!("public_url = \"{public}p\""), &[]);
     assert!(line.starts_with(r#"public_url = "https://x.example/pppp"#), "{line}");
     assert!(
         line.ends_with(
-            "the callback URL of source \"smsmode\" takes 256 characters; expected 255 at most, token included"
+            "the callback URL of source \"smsmode\" has 256 characters; expected 255 at most, token included"
         ),
         "{line}"
     );
     let own = "http://127.0.0.1:7672/hooks/smsmode/".len();
     loaded("", &[("SMSCOPE_TOKEN", &"t".repeat(255 - own))]);
     assert_eq!(
-        refused("", &[("SMSCOPE_TOKEN", &"t".repeat(256 - own))]),
-        "the callback URL of source \"smsmode\" takes 256 characters; expected 255 at most, token included"
+        rejected("", &[("SMSCOPE_TOKEN", &"t".repeat(256 - own))]),
+        "the callback URL of source \"smsmode\" has 256 characters; expected 255 at most, token included"
     );
 }

@@ -1,6 +1,6 @@
-//! Stored requests that were not understood, decoded again by today's decoder.
+//! Decodes stored unrecognized requests again, by today's decoder.
 //!
-//! Their events take the same way as those of a webhook, under the same dedup keys: an event that has arrived by another way since is
+//! Their events are processed like those of a webhook, under the same dedup keys: an event that has arrived by another way since is
 //! a duplicate. Each event is a submission of its own, a short transaction between those of requests; the last one of a request records that
 //! its unrecognized events are understood, so a kill at any moment leaves the rest to the next run, and nothing is counted twice.
 
@@ -31,7 +31,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The error says that there is no such source.
+    /// An error if there is no such source.
     pub fn check(&self, sources: &[Source]) -> Result<(), String> {
         let Some(name) = &self.source else { return Ok(()) };
         let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
@@ -42,14 +42,14 @@ impl Scope {
     }
 }
 
-/// What became of the unrecognized events of one source; in a dry run, what would.
+/// The results for the unrecognized events of one source; in a dry run, the expected results.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Unrecognized events that were read.
     pub read: u64,
     /// Events that were made of them, by outcome: `pending`, `delivered`, `failed`, `read`, `unknown`; `reply` for replies.
     pub understood: BTreeMap<String, u64>,
-    /// Events that had come by another way since.
+    /// Events that had arrived by another way since.
     pub duplicate: u64,
     /// Unrecognized events that are not understood now, either.
     pub unrecognized: u64,
@@ -62,7 +62,7 @@ pub struct Tally {
 /// What was read, by source.
 pub type Tallies = BTreeMap<SourceName, Tally>;
 
-/// Why not all was read. What was read stays so, and the same command does the rest.
+/// Why the run is incomplete. What was stored stays stored, and the same command does the rest.
 #[derive(Debug, thiserror::Error)]
 pub enum ReprocessError {
     #[error("the store cannot be read: {0}")]
@@ -73,11 +73,11 @@ pub enum ReprocessError {
     Stopped,
 }
 
-/// Reads the store's unrecognized requests again, and stores what they are understood as. Asks `goes_on` before each. Blocks: not for
+/// Decodes the store's unrecognized requests again, and stores the events that are recognized now. Calls `goes_on` before each. Blocks: not for
 /// async code.
 ///
 /// # Errors
-/// The store does not do its part, or it is to end.
+/// A store error, or `goes_on` returned false.
 pub fn reprocess(
     sources: &[Source],
     store: &Store,
@@ -108,7 +108,7 @@ pub fn reprocess(
     })
 }
 
-/// Says what [`reprocess`] would read, and stores nothing. What came by another way since is not told apart.
+/// Counts what [`reprocess`] would read, and stores nothing. Events that have arrived by another way since are not distinguished.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -156,7 +156,7 @@ fn walk(
     Ok(tallies)
 }
 
-/// Reads one request, and counts what came of it.
+/// Decodes one request, and counts the results.
 fn read(
     source: &Source,
     found: &Unrecognized,

@@ -2,6 +2,8 @@
 //!
 //! The Prometheus name is the contract. The OTLP name is derived from it by [`otlp_name`].
 
+use strum::{EnumCount, VariantArray};
+
 /// What a metric is made of, as both encoders need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -56,7 +58,7 @@ pub struct Description {
 }
 
 /// The metrics that are kept in the store with the events that they count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, VariantArray)]
 pub enum Metric {
     Messages,
     Delivered,
@@ -87,32 +89,7 @@ pub enum Metric {
 const BY_COUNTRY: &[&str] = &["source", "channel", "flow", "country"];
 
 impl Metric {
-    pub const ALL: [Metric; 24] = [
-        Metric::Messages,
-        Metric::Delivered,
-        Metric::Failed,
-        Metric::Read,
-        Metric::Expired,
-        Metric::Corrected,
-        Metric::Pending,
-        Metric::Receipts,
-        Metric::NetworkOutcomes,
-        Metric::Replies,
-        Metric::Parts,
-        Metric::Cost,
-        Metric::FailedCost,
-        Metric::Reconciled,
-        Metric::RelayEvents,
-        Metric::RelayAttempts,
-        Metric::RelayGivenUp,
-        Metric::RelayPending,
-        Metric::RelayDeadLetters,
-        Metric::OptOuts,
-        Metric::AfterOptOut,
-        Metric::Resends,
-        Metric::ResendOutcomes,
-        Metric::ResendsPending,
-    ];
+    pub const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
 
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|metric| metric.description().name == name)

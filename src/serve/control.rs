@@ -1,4 +1,4 @@
-//! What the running smscope does for a command.
+//! The requests of commands to the running smscope.
 
 use jiff::Timestamp;
 use tokio::net::UnixListener;
@@ -21,7 +21,7 @@ pub(super) fn start(context: &Context<'_>, socket: UnixListener, supervisor: &mu
     supervisor.spawn(Task::ControlSocket, |shutdown| crate::control::run(socket, commands, shutdown.wait()));
 }
 
-/// Once `shutdown` has begun, a request is given up at its next step.
+/// Once `shutdown` has begun, a request ends at its next step.
 fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
     let regions = regions(config);
     let config = config.clone();
@@ -32,14 +32,14 @@ fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request
                 Err(problem) => Line::Failed(problem),
             },
             Request::OptOut { .. } if config.opt_outs.is_none() => {
-                Line::Failed("opt_outs.enabled is false; expected a list of opt-outs that is kept".to_owned())
+                Line::Failed("opt_outs.enabled is false; expected a smscope with a list of opt-outs".to_owned())
             }
             Request::OptOut { changes } => store
                 .blocking()
                 .change_opt_outs(changes)
-                .map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::OptedOut),
+                .map_or_else(|error| Line::Failed(error.to_string()), Line::OptedOut),
             Request::RetryRelayed { which } => {
-                store.blocking().redrive(&which).map_or_else(|refusal| Line::Failed(refusal.to_string()), Line::Retried)
+                store.blocking().redrive(&which).map_or_else(|error| Line::Failed(error.to_string()), Line::Retried)
             }
             Request::Reconcile { source, since, until } => {
                 match Handle::current()
@@ -50,7 +50,7 @@ fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request
                 }
             }
             Request::Reprocess { scope } => match scope.check(&config.sources) {
-                Ok(()) => read_again(&config, &store, &scope, &shutdown),
+                Ok(()) => reprocess_stored(&config, &store, &scope, &shutdown),
                 Err(problem) => Line::NotConfigured(problem),
             },
         };
@@ -59,14 +59,14 @@ fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request
 }
 
 fn erase(store: &Store, subjects: Subjects, shutdown: &Shutdown, lines: &mpsc::Sender<Line>) -> Line {
-    let tell = |progress| {
-        // Nobody may be listening any more: what was asked for is done all the same.
+    let on_progress = |progress| {
+        // The command may have ended: its request is completed all the same.
         let _gone = lines.try_send(Line::Progress(progress));
         !shutdown.has_begun()
     };
-    match store.blocking().erase(subjects, tell) {
+    match store.blocking().erase(subjects, on_progress) {
         Ok(erased) => {
-            tracing::info!(messages = erased.messages, events = erased.events, "erased what was asked for");
+            tracing::info!(messages = erased.messages, events = erased.events, "erased");
             Line::Erased(erased)
         }
         Err(error) => {
@@ -76,15 +76,15 @@ fn erase(store: &Store, subjects: Subjects, shutdown: &Shutdown, lines: &mpsc::S
     }
 }
 
-fn read_again(config: &Config, store: &Store, scope: &Scope, shutdown: &Shutdown) -> Line {
+fn reprocess_stored(config: &Config, store: &Store, scope: &Scope, shutdown: &Shutdown) -> Line {
     match reprocess(&config.sources, store, scope, || !shutdown.has_begun()) {
         Ok(tallies) => {
             let read: u64 = tallies.values().map(|tally| tally.read).sum();
-            tracing::info!(read, "read stored requests again that were not understood");
+            tracing::info!(read, "decoded stored unrecognized requests again");
             Line::Reprocessed(tallies)
         }
         Err(error) => {
-            tracing::warn!(%error, "not all stored requests were read again");
+            tracing::warn!(%error, "not all stored requests were decoded again");
             Line::Failed(error.to_string())
         }
     }
@@ -99,20 +99,20 @@ fn reconcile(
     for reconciler in reconcilers {
         let asked = Handle::current().block_on(async {
             tokio::select! {
-                // What has been handed to the store by then is kept.
-                () = shutdown.clone().wait() => Err("smscope is ending; run it again".to_owned()),
+                // What has been submitted to the store by then is stored.
+                () = shutdown.clone().wait() => Err("smscope is ending".to_owned()),
                 tally = reconciler.period(since, until) => tally.map_err(|error| error.to_string()),
             }
         });
         let source = reconciler.source().clone();
         match asked {
             Ok(tally) => {
-                tracing::info!(%source, %since, missed = tally.missed(), "asked for a period, as a command wanted");
-                // Nobody may be listening any more: what was asked for is done all the same.
+                tracing::info!(%source, %since, missed = tally.missed(), "fetched a period for a command");
+                // The command may have ended: its request is completed all the same.
                 let _gone = lines.blocking_send(Line::Asked { source, tally });
             }
             Err(why) => {
-                tracing::warn!(%source, "a period was not asked for to its end: {why}");
+                tracing::warn!(%source, "a period was not fetched completely: {why}");
                 return Line::Failed(why);
             }
         }
@@ -120,7 +120,7 @@ fn reconcile(
     Line::Reconciled
 }
 
-/// Where the numbers of each source are at home.
+/// The region of each source's numbers.
 pub fn regions(config: &Config) -> Regions {
     let region = |source: &crate::settings::Source| (source.name.clone(), source.region);
     // There always is one.

@@ -1,4 +1,4 @@
-//! What the diagnostics say of recipients that get too many messages.
+//! The log line about recipients that get too many messages.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The store as the log exporter sees it.
+//! The store as the journal of the log exporter.
 
 use jiff::Timestamp;
 

@@ -1,4 +1,4 @@
-//! Everything put together: opened in the order in which it depends on each other, ended in the reverse.
+//! Starts all parts in the order of their dependencies, and ends them in the reverse.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub enum StartError {
     Metrics(#[from] InstallError),
 }
 
-/// Why smscope has not ended as it was asked to.
+/// Why smscope has ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error(transparent)]
@@ -71,7 +71,7 @@ pub enum ServeError {
 
 impl Listeners {
     /// # Errors
-    /// A port that is taken or an address that is not this machine's.
+    /// A port in use, or an address that is not this machine's.
     pub fn bind(config: &Config) -> Result<Self, StartError> {
         let bind =
             |setting, address| listener::bind(address).map_err(|error| StartError::Bind { setting, address, error });
@@ -79,7 +79,7 @@ impl Listeners {
     }
 }
 
-/// The tokens in force of each source, in the configuration's order: those given, or the one that `made` says was made for it.
+/// The tokens in force of each source, in the configuration's order: the configured ones, or the generated one by `made`.
 ///
 /// # Errors
 /// A made token cannot be read or written.
@@ -94,12 +94,12 @@ pub fn tokens(
     config.sources.iter().map(tokens_of).collect()
 }
 
-/// Runs until `shutdown` resolves, or a background task fails, and everything has ended in good order. `ready` is called once webhooks
-/// are accepted, with the tokens in force of each source, and with how to learn whether all is well: to be held weakly, it holds the
+/// Runs until `shutdown` resolves, or a background task fails, and everything has ended in order. `ready` is called once webhooks
+/// are accepted, with the tokens in force of each source, and with the health of the process: to be held weakly, it holds the
 /// store open. Installs the recorder of the `metrics` facade: a process can serve once.
 ///
 /// # Errors
-/// What it needs cannot be opened, or a background task has failed. Nothing is left running then.
+/// A part cannot be started, or a background task has failed. Nothing is left running then.
 pub async fn serve(
     config: &Config,
     listeners: Listeners,
@@ -107,7 +107,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let data_dir = DataDir::open(&config.data_dir).map_err(StartError::from)?;
-    // Nobody else opens the store until this process has closed it.
+    // No other process opens the store until this one has closed it.
     let _lock = data_dir.lock().map_err(StartError::from)?;
     let (supervisor, tokens, health) = start(config, &data_dir, listeners)?;
     ready(&tokens, &health);
@@ -117,11 +117,11 @@ pub async fn serve(
     failed.map_or(Ok(()), |task| Err(ServeError::Task(task.as_str())))
 }
 
-/// What the parts are started with.
+/// The inputs of the parts.
 struct Context<'a> {
     config: &'a Config,
     data_dir: &'a DataDir,
-    /// Those in force, of each source.
+    /// In force, of each source.
     tokens: Vec<Vec<Secret>>,
     instance: Uuid,
     resource: Resource,
@@ -131,13 +131,13 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The exporters' and the relays' share of the shutdown time: connections have had theirs by then.
+    /// The exporters' and the relays' share of the shutdown time: the connections' share is over by then.
     fn flush_limit(&self) -> Duration {
         self.config.http.shutdown_timeout / 2
     }
 }
 
-/// Starts all parts, each after those that it depends on. Gives the tokens in force of each source too, and how all is doing.
+/// Starts all parts, each after those that it depends on. Returns the tokens in force of each source too, and the health of the process.
 fn start(
     config: &Config,
     data_dir: &DataDir,
@@ -145,7 +145,7 @@ fn start(
 ) -> Result<(Supervisor, Vec<Vec<Secret>>, Health), StartError> {
     let tokens = tokens(config, |source| data_dir.token(source))?;
     let (instance, hash_key) = (data_dir.instance_id()?, data_dir.hash_key()?);
-    // Before the store opens, and before all else that makes handles.
+    // Before the store opens, and before anything else that makes handles of metrics.
     let resource = Resource::new(&config.otlp, instance);
     let process = exports::process_metrics(config, &resource)?;
     let mut supervisor = Supervisor::new(config.http.shutdown_timeout);

@@ -1,4 +1,4 @@
-//! The page's view of everything else.
+//! The data of the page.
 
 use std::net::SocketAddr;
 

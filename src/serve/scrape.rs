@@ -18,9 +18,9 @@ use crate::telemetry::{openmetrics, prometheus};
 pub(super) struct Scrape {
     store: Store,
     pub process: Arc<ProcessMetrics>,
-    /// Where logs are exported.
+    /// `None` if logs are not exported.
     pub export: Option<Arc<ExportStatus>>,
-    /// Where the account is watched.
+    /// `None` if the account is not watched.
     pub account: Option<Arc<AccountStatus>>,
 }
 

@@ -1,4 +1,4 @@
-//! `[admin]`: how the admin listener speaks, and to whom.
+//! `[admin]`: TLS and authentication of the admin listener.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::credentials::{self, Basic};
 use super::listener_tls::{self, ClientCertificates, ListenerTls};
 use super::prelude::*;
 
-/// Nothing of it: plain HTTP, to anyone who reaches the listener.
+/// By default plain HTTP without authentication.
 #[derive(Clone, Debug, Default)]
 pub struct Admin {
     pub tls: Option<ListenerTls>,

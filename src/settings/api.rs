@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hyper::http::Uri;
+use strum::{IntoStaticStr, VariantArray};
 
 use super::prelude::*;
 
@@ -17,12 +18,13 @@ pub struct Api {
     pub timeout: Duration,
     /// There if, and only if, the URL's scheme is https.
     pub tls: Option<Tls>,
-    /// By way of which the API is reached; `None`: directly.
+    /// The proxy by which the API is reached; `None`: directly.
     pub proxy: Option<Proxy>,
 }
 
 /// Which of the provider's APIs the key is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ApiMode {
     /// REST v1.
     Rest,
@@ -31,13 +33,6 @@ pub enum ApiMode {
 }
 
 impl ApiMode {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ApiMode::Rest => "rest",
-            ApiMode::Legacy => "legacy",
-        }
-    }
-
     fn default_url(self) -> &'static str {
         match self {
             ApiMode::Rest => "https://rest.smsmode.com/",
@@ -51,11 +46,11 @@ impl Api {
     pub fn shown(&self) -> String {
         let timeout = value::show_duration(self.timeout);
         let by = self.proxy.as_ref().map_or(String::new(), |proxy| format!(", by way of {proxy}"));
-        format!("{} ({}) with <token>, within {timeout}{by}", self.url, self.mode.as_str())
+        format!("{} ({}) with <token>, within {timeout}{by}", self.url, self.mode.into_str())
     }
 }
 
-/// A source that has a key, for the documentation of what needs one.
+/// A source that has a key, for the documentation of settings that need one.
 pub(crate) const SOURCE_WITH_KEY: &str = "[[source]]\nname = \"smsmode\"\napi = { key = \"s3cret-key\" }\n";
 
 settings! {
@@ -66,7 +61,7 @@ settings! {
     KEY_FILE: Secret = secret_file("source.api.key_file", key_file, "the same from a file")
         .example(r#""/etc/smscope/api-key""#).wrong(r#""/nonexistent/api-key""#)
         .variable("SMSCOPE_API_KEY_FILE", "/etc/smscope/api-key");
-    MODE: ApiMode = setting("source.api.mode", "word", mode, |mode| mode.as_str().to_owned(),
+    MODE: ApiMode = word("source.api.mode",
         "`rest`, which is the default, or `legacy`: the HTTP API, which reports the credit and nothing else")
         .example(r#""legacy""#).wrong(r#""soap""#).beside(r#"key = "s3cret-key""#);
     URL: Uri = setting("source.api.url", "URL", url, Uri::to_string,
@@ -84,7 +79,7 @@ pub(crate) fn environment_key(inputs: &Inputs) -> Result<Option<(Given, Secret)>
     inputs::either((&KEY, inputs.variable(&KEY)), (&KEY_FILE, inputs.variable(&KEY_FILE)))
 }
 
-/// What the table `api` of `source` and the environment say; `None` without either. A key of the file's own wins, which is a warning.
+/// The API by the table `api` of `source` and the environment; `None` without either. A key in the file wins, with a warning.
 pub(crate) fn read(
     source: &mut Table,
     of_env: Option<&(Given, Secret)>,
@@ -128,10 +123,6 @@ fn key_file(given: &Given) -> Result<Secret, ConfigError> {
 fn key(text: &str) -> Option<Secret> {
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| Secret::new(text.to_owned()))
-}
-
-fn mode(given: &Given) -> Result<ApiMode, ConfigError> {
-    given.word("rest or legacy", &[ApiMode::Rest, ApiMode::Legacy], ApiMode::as_str)
 }
 
 fn url(given: &Given) -> Result<Uri, ConfigError> {

@@ -1,7 +1,7 @@
-//! From when until when a certificate is valid: the one fact that we need and rustls keeps to itself.
+//! The validity period of a certificate, which rustls does not expose.
 //!
-//! Source: RFC 5280, section 4.1. Nothing else of a certificate is looked at here, and nothing is trusted for it: rustls
-//! reads and checks them.
+//! Source: RFC 5280, section 4.1. Nothing else of a certificate is read here, and nothing is trusted because of it: rustls
+//! verifies certificates.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -42,7 +42,7 @@ impl Validity {
     }
 }
 
-/// Takes one element of DER off the front, which has to be of this tag, and gives what is in it.
+/// Reads one element of DER, which has to have this tag, and returns its contents.
 fn contents<'a>(der: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     let (found, inside) = element(der)?;
     (found == tag).then_some(inside)

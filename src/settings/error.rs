@@ -1,4 +1,4 @@
-//! Why a configuration cannot be used, and the going on behind the first reason, so that all of them are reported.
+//! Why a configuration is invalid, and the search for all errors behind the first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .lines.join("\n"))]
 pub struct ConfigError {
-    /// Where it can be left out: the key, the variable or the flag.
+    /// What can be left out: the key, the variable or the flag.
     setting: Option<String>,
     /// What is left out with it.
     beside: Option<String>,
     lines: Vec<String>,
-    /// Whether another setting, given in another way, would mend it.
+    /// Whether a change of another setting would fix it.
     depends: bool,
 }
 
@@ -27,12 +27,12 @@ impl ConfigError {
         Self { setting: None, beside: None, lines: vec![one_line(&line)], depends: false }
     }
 
-    /// The same, which speaks of another setting too.
+    /// The same, about another setting as well.
     pub(crate) fn and(self, other: String) -> Self {
         Self { beside: Some(other), ..self }
     }
 
-    /// The same, where the setting by itself is good and does not fit to others. Once something was left out, it is no news.
+    /// The same, for a setting that is valid by itself and does not fit others. Not reported once a setting was left out.
     pub(crate) fn beside_others(self) -> Self {
         Self { depends: true, ..self }
     }
@@ -60,13 +60,13 @@ impl LeftOut {
     }
 }
 
-/// More errors than these are not looked for.
-const MOST: usize = 100;
+/// More errors are not searched for.
+const MAX_ERRORS: usize = 100;
 
-/// Loads by `load`, and again without each setting that cannot be used, until nothing is left to complain of.
+/// Loads by `load`, and again without each invalid setting, until there are no more errors.
 ///
 /// # Errors
-/// All that was found in that way, in its order. A setting that only fails because of what was left out is not among them.
+/// All errors that were found, in order. A setting that only fails because of another that was left out is not among them.
 pub(crate) fn all_errors<T>(load: impl Fn(&LeftOut) -> Result<T, ConfigError>) -> Result<T, ConfigError> {
     let mut left_out = LeftOut::default();
     let mut lines = Vec::new();
@@ -77,7 +77,7 @@ pub(crate) fn all_errors<T>(load: impl Fn(&LeftOut) -> Result<T, ConfigError>) -
             Err(error) => error,
         };
         let is_known = error.setting.as_ref().is_some_and(|setting| left_out.contains(setting));
-        // What has to be there is missing once it is left out.
+        // A required setting is missing once it is left out.
         if !is_known && (lines.is_empty() || !error.depends) {
             lines.extend(error.lines);
         }
@@ -86,13 +86,13 @@ pub(crate) fn all_errors<T>(load: impl Fn(&LeftOut) -> Result<T, ConfigError>) -
         while setting.as_ref().is_some_and(|setting| left_out.contains(setting)) {
             setting = setting.and_then(|setting| table_of(&setting).map(str::to_owned));
         }
-        let Some(setting) = setting.filter(|_| lines.len() < MOST) else { break };
+        let Some(setting) = setting.filter(|_| lines.len() < MAX_ERRORS) else { break };
         Arc::make_mut(&mut left_out.0).insert(setting);
     }
     Err(ConfigError { setting: None, beside: None, lines, depends: false })
 }
 
-/// The table or list that a key stands in.
+/// The table or list of a key.
 fn table_of(key: &str) -> Option<&str> {
     key.rfind(['.', '[']).map(|at| &key[..at])
 }

@@ -1,4 +1,4 @@
-//! The reader of the TOML file: a table whose keys are taken one by one, and for which a key that is left over is an error.
+//! Reads the TOML file: a table is read key by key, and a key that is left is an error.
 
 use std::fmt::Display;
 
@@ -10,7 +10,7 @@ use super::inputs::{self, Inputs};
 use super::likely::{likely, likely_key};
 use super::setting::Setting;
 
-/// A table of the file, and the keys that have been asked for so far.
+/// A table of the file, and the keys that have been read so far.
 pub(crate) struct Table<'a> {
     pub inputs: &'a Inputs<'a>,
     /// `store.` or `source[0].`; empty at the top.
@@ -32,7 +32,7 @@ impl<'a> Table<'a> {
         Self { inputs, prefix, entries: toml::Table::new(), known: Vec::new(), given: None }
     }
 
-    /// The value of a setting: of its flag, else its variable, else the file, else its default. It is noted for `smscope check`.
+    /// The value of a setting: of its flag, else its variable, else the file, else its default. It is recorded for `smscope check`.
     pub fn get<T>(&mut self, setting: &Setting<T>) -> Result<T, ConfigError> {
         let given = self.given(setting);
         self.read(setting, given.as_ref())
@@ -76,7 +76,7 @@ impl<'a> Table<'a> {
         inputs::either((own, given), (file, in_file))
     }
 
-    /// The same, noted for `smscope check`.
+    /// The same, recorded for `smscope check`.
     pub fn find_either<T>(&mut self, own: &Setting<T>, file: &Setting<T>) -> Result<Option<T>, ConfigError> {
         let (given, value) = self.either(own, file)?.unzip();
         let shown = value.as_ref().map_or(own.declaration.default(), |value| own.show(value).into());
@@ -84,7 +84,7 @@ impl<'a> Table<'a> {
         Ok(value)
     }
 
-    /// What switches a setting on; `None` when it is off.
+    /// The value that enables a setting; `None` if it is off.
     pub fn switched_on(&mut self, setting: &Setting<bool>) -> Result<Option<Given>, ConfigError> {
         let given = self.given(setting);
         let is_on = self.read(setting, given.as_ref())?;
@@ -122,7 +122,7 @@ impl<'a> Table<'a> {
         Given::of_file(key, value, self.inputs.file.as_ref().map(|file| &file.name), self.inputs.left_out)
     }
 
-    /// Notes for `smscope check` what is in effect for `name` of this table, and where it came from.
+    /// Records for `smscope check` the value in effect of `name` in this table, and its origin.
     pub fn show(&self, name: &str, value: impl Display, given: Option<&Given>) {
         self.inputs.line(format!("{}{name}", self.prefix), value, given);
     }
@@ -171,17 +171,17 @@ impl<'a> Table<'a> {
     /// The error for a key that has to be there.
     pub fn missing(&self, key: &str, expected: &str) -> ConfigError {
         let named = format!("{}{key}", self.prefix);
-        // What stands there in its place, by a slip of the keyboard.
+        // The key that was meant, misspelled.
         if let Some(slip) = self.entries.keys().find(|other| likely(other, [key]).is_some()) {
             let line = self.unknown(slip, Some(key.to_owned()), expected);
             return ConfigError::of(&named, line).and(format!("{}{slip}", self.prefix));
         }
         let error = ConfigError::of(&named, format!("{named}: missing; expected {expected}"));
-        // The file that should have it is reported already.
+        // The file that should contain it is reported already.
         if self.inputs.left_out.contains(&format!("{named}_file")) { error.beside_others() } else { error }
     }
 
-    /// An error if a key is left that nobody asked for.
+    /// An error if a key is left that was not read.
     pub fn finish(&self) -> Result<(), ConfigError> {
         let named = |key: &str| format!("{}{key}", self.prefix);
         let Some(key) = self.entries.keys().find(|key| !self.inputs.left_out.contains(&named(key))) else {
@@ -204,7 +204,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// What stands for a key that is left out and has to be there, so that what is beside it is still looked at.
+/// The value of a required key that is left out, so that the keys beside it are still checked.
 fn stand_in(key: &str) -> Option<String> {
     let (table, name) = key.rsplit_once('.')?;
     let at = table.split_once('[').map_or("", |(_, at)| at.trim_end_matches(']'));
@@ -216,7 +216,7 @@ fn stand_in(key: &str) -> Option<String> {
     }
 }
 
-/// The line of `text` that `key` stands in, in the table whose keys begin with `prefix`, such as `source[0].`.
+/// The line of `text` with `key`, in the table whose keys begin with `prefix`, such as `source[0].`.
 fn line(text: &str, prefix: &str, key: &str) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let mut table = root.get_ref();

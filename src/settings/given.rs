@@ -1,4 +1,4 @@
-//! One value as it was given, with the name that it was given under, so that an error can say both.
+//! One value as it was given and the name under which it was given, so that an error shows both.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -14,7 +14,7 @@ use super::setting::{Declaration, Exposure};
 use super::value::{self, show_duration, show_size};
 use crate::environment::Environment;
 
-/// A value and where it came from: a key of the file, an environment variable or a flag.
+/// A value and its origin: a key of the file, an environment variable or a flag.
 ///
 /// Secrets and files that an orchestrator mounts end in a line break more often than not, so white space around a text is no part of
 /// it: every reader here gives it without.
@@ -56,7 +56,7 @@ impl Given {
         Self::of(key.to_owned(), value)
     }
 
-    /// `None` when the variable is unset or empty, which the OpenTelemetry specification takes to be the same.
+    /// `None` if the variable is unset or empty, which are the same by the OpenTelemetry specification.
     pub fn of_env(env: &dyn Environment, variable: &str) -> Option<Self> {
         let value = env.get(variable).filter(|value| !trimmed(value).is_empty())?;
         Some(Self::of(variable.to_owned(), Value::String(value)))
@@ -161,7 +161,7 @@ impl Given {
         Ok(without_line_end(&text).trim_start_matches(BYTE_ORDER_MARK).to_owned())
     }
 
-    /// The text as `read` takes it; `None` from it is an error.
+    /// The text as `read` parses it; `None` from it is an error.
     pub fn parse<T>(&self, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
         read(self.text(expected)?).ok_or_else(|| self.bad(expected))
     }
@@ -171,8 +171,11 @@ impl Given {
     }
 
     /// One of `all`, by its name.
-    pub fn word<T: Copy>(&self, expected: &str, all: &[T], name: fn(T) -> &'static str) -> Result<T, ConfigError> {
-        self.parse(expected, |text| all.iter().copied().find(|word| name(*word) == text))
+    pub fn word<T: Copy + Into<&'static str>>(&self, all: &[T]) -> Result<T, ConfigError> {
+        let names = all.iter().map(|word| (*word).into()).collect::<Vec<&str>>().join(", ");
+        // The last one after an "or".
+        let expected = names.rsplit_once(", ").map_or(names.clone(), |(others, last)| format!("{others} or {last}"));
+        self.parse(&expected, |text| all.iter().copied().find(|word| (*word).into() == text))
     }
 
     /// A path. One of the environment that was not UTF-8 is rejected, since its bytes are lost.
@@ -186,23 +189,18 @@ impl Given {
 
     pub fn number<T: TryFrom<i64> + PartialOrd + Display>(&self, range: RangeInclusive<T>) -> Result<T, ConfigError> {
         let number = self.value.as_integer().and_then(|number| T::try_from(number).ok());
-        let fits = number.filter(|number| range.contains(number));
-        fits.ok_or_else(|| self.bad(format_args!("a number from {} to {}", range.start(), range.end())))
+        self.within(number, &range, "a number", T::to_string)
     }
 
     pub fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
-        let duration =
-            self.value.as_str().map(trimmed).and_then(value::duration).filter(|duration| range.contains(duration));
-        let (start, end) = (show_duration(*range.start()), show_duration(*range.end()));
-        duration.ok_or_else(|| self.bad(format_args!("a duration such as 500ms, 15s or 72h, from {start} to {end}")))
+        let duration = self.value.as_str().map(trimmed).and_then(value::duration);
+        self.within(duration, &range, "a duration such as 500ms, 15s or 72h,", |duration| show_duration(*duration))
     }
 
     /// A whole number of milliseconds, as the OpenTelemetry variables have it.
     pub fn millis(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
         let duration = self.value.as_str().and_then(|text| trimmed(text).parse().ok()).map(Duration::from_millis);
-        let (start, end) = (range.start().as_millis(), range.end().as_millis());
-        let fits = duration.filter(|duration| range.contains(duration));
-        fits.ok_or_else(|| self.bad(format_args!("a number of milliseconds from {start} to {end}")))
+        self.within(duration, &range, "a number of milliseconds", |duration| duration.as_millis().to_string())
     }
 
     pub fn size(&self, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
@@ -211,9 +209,20 @@ impl Given {
             Value::String(text) => value::size(trimmed(text)),
             _ => None,
         };
-        let (start, end) = (show_size(*range.start()), show_size(*range.end()));
-        let fits = size.filter(|size| range.contains(size));
-        fits.ok_or_else(|| self.bad(format_args!("a size such as 262144, 256KiB or 10GiB, from {start} to {end}")))
+        self.within(size, &range, "a size such as 262144, 256KiB or 10GiB,", |size| show_size(*size))
+    }
+
+    /// `value`, if it is in `range`.
+    fn within<T: PartialOrd>(
+        &self,
+        value: Option<T>,
+        range: &RangeInclusive<T>,
+        expected: &str,
+        show: fn(&T) -> String,
+    ) -> Result<T, ConfigError> {
+        let (start, end) = (show(range.start()), show(range.end()));
+        let fits = value.filter(|value| range.contains(value));
+        fits.ok_or_else(|| self.bad(format_args!("{expected} from {start} to {end}")))
     }
 
     /// The items of a list of `what`, each under its own name (`source[0].allow[1]`).
@@ -226,7 +235,7 @@ impl Given {
         Ok(present.map(|(key, value)| Given { key, value, ..self.clone() }).collect())
     }
 
-    /// The items of a list, each of which `read` takes.
+    /// The items of a list, each parsed by `read`.
     pub fn list<T>(&self, what: &str, expected: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ConfigError> {
         self.items(what)?.iter().map(|item| item.parse(expected, &read)).collect()
     }
@@ -239,7 +248,7 @@ impl Given {
     pub fn into_table(self) -> Result<toml::Table, ConfigError> {
         match self.value {
             Value::Table(table) => Ok(table),
-            // What stands in a table's place may be what should stand inside it, a password for example.
+            // A value in the place of a table may be a value of that table, such as a password.
             _ => Err(self.secret().bad("a table")),
         }
     }

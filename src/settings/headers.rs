@@ -1,4 +1,4 @@
-//! Headers that the operator adds to what goes out by OTLP; over gRPC they are its metadata.
+//! Headers that the operator adds to OTLP requests; over gRPC they are its metadata.
 //!
 //! Sources: "OpenTelemetry Protocol Exporter", section "Specifying headers via environment variables" (W3C Baggage
 //! without its metadata: a semicolon is part of the value); gRPC over HTTP/2, "Custom-Metadata".
@@ -72,13 +72,13 @@ fn replace(headers: &mut Vec<Header>, header: Header) {
     headers.push(header);
 }
 
-/// Base64 as gRPC's metadata has it: writers leave the padding out or not, readers have to take either.
+/// Base64 of gRPC's metadata: padding is optional, so readers accept both forms.
 pub const METADATA_BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Headers of HTTP/1 connections, which HTTP/2 has no place for.
+/// Headers of HTTP/1 connections, which HTTP/2 forbids.
 const OF_CONNECTIONS: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "upgrade"];
 
 impl Header {
@@ -86,7 +86,7 @@ impl Header {
     pub fn check_as_metadata(&self) -> Result<(), ConfigError> {
         let (name, value) = (self.name.as_str(), self.value.as_bytes());
         let not_metadata =
-            |what: &str, expected| Err(self.given.wrong(format!("{what} cannot go over gRPC"), expected));
+            |what: &str, expected| Err(self.given.wrong(format!("{what} cannot be sent over gRPC"), expected));
         if name.starts_with("grpc-") || OF_CONNECTIONS.contains(&name) {
             return not_metadata(&format!("header {name}"), "a name that gRPC does not use itself");
         }

@@ -1,4 +1,4 @@
-//! What a configuration is put together from, and what is noted meanwhile: warnings, and the lines of `smscope check`.
+//! The inputs of a configuration, and what reading them collects: warnings, and the lines of `smscope check`.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The origin of what nobody gave.
+    /// The origin of a default.
     pub const DEFAULT: &'static str = "default";
 }
 
@@ -59,9 +59,9 @@ pub(crate) struct Inputs<'a> {
 
 /// The configuration file.
 pub(crate) struct File {
-    /// Its path, as errors and people call it.
+    /// Its path, as errors show it.
     pub name: Arc<str>,
-    /// What relative paths in it start from.
+    /// The base of relative paths in it.
     pub folder: PathBuf,
     pub text: String,
 }
@@ -129,7 +129,7 @@ impl<'a> Inputs<'a> {
         self.warnings.borrow_mut().push(warning.into());
     }
 
-    /// Notes the value in effect for `smscope check`; `given` is where it came from, `None` for a default.
+    /// Records the value in effect for `smscope check`; `given` is its origin, `None` for a default.
     pub fn line(&self, key: String, value: impl Display, given: Option<&Given>) {
         let origin = given.map_or(Line::DEFAULT, Given::origin).to_owned();
         self.lines.borrow_mut().push(Line { key, value: value.to_string(), origin });
@@ -139,7 +139,7 @@ impl<'a> Inputs<'a> {
     pub fn finish(self) -> (Vec<Line>, Vec<String>) {
         let mut lines = self.lines.into_inner();
         lines.sort_by_key(|line| line.key.split('.').next().is_some_and(|table| table.ends_with(']')));
-        // What is given for all signals is remarked on for each.
+        // A setting for all signals is warned about once per signal.
         let (mut warnings, mut remarked) = (self.warnings.into_inner(), BTreeSet::new());
         warnings.retain(|warning| remarked.insert(warning.clone()));
         (lines, warnings)
@@ -173,9 +173,9 @@ pub(crate) fn own_variables(settings: impl Iterator<Item = &'static Declaration>
     own
 }
 
-/// One warning for each variable that looks like ours and is not.
+/// One warning per variable that has smscope's prefix and is unknown.
 ///
-/// Kubernetes sets `SMSCOPE_SERVICE_HOST`, `SMSCOPE_PORT_7672_TCP` and the like for a service named smscope: not a word
+/// Kubernetes sets `SMSCOPE_SERVICE_HOST`, `SMSCOPE_PORT_7672_TCP` and the like for a service named smscope: no warning
 /// about those.
 fn unknown_variables(env: &dyn Environment, variables: &[&str]) -> Vec<String> {
     let injected = |name: &str| name.contains("_SERVICE_") || name.contains("_PORT");

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_mended_and_another_name_is_not() {
+    fn a_misspelled_name_is_recognized_and_another_name_is_not() {
         let known = ["retention", "horizon", "size_limit", "export_retention"];
         for (given, meant) in [
             ("retension", Some("retention")),

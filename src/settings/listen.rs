@@ -27,7 +27,7 @@ settings! {
         "the configuration file; there is none by default").wrong("/nonexistent.toml").flag("--config");
 }
 
-/// The configuration file, as it is named; read before all else.
+/// The configuration file, read before anything else.
 pub(crate) fn configuration_file(inputs: &Inputs) -> Result<Option<(Given, PathBuf)>, ConfigError> {
     let given = inputs.outside_the_file(&CONFIG);
     given.map(|given| CONFIG.read(&given).map(|path| (given, path))).transpose()
@@ -42,7 +42,7 @@ pub(crate) fn listeners(root: &mut Table) -> Result<(SocketAddr, SocketAddr), Co
     if collide(listen, admin_listen) {
         let of_admin = admin_given.map(|given| (given, "listen"));
         if let Some((given, other)) = of_admin.or(listen_given.map(|given| (given, "admin_listen"))) {
-            let problem = format_args!("takes the port of {other}");
+            let problem = format_args!("has the same port as {other}");
             return Err(given.wrong(problem, "a port of its own").beside_others());
         }
     }

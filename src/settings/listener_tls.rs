@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use sha2::{Digest, Sha256};
+use strum::IntoStaticStr;
 
 use super::certificate::Validity;
 use super::prelude::*;
@@ -25,29 +26,20 @@ pub(crate) const WITH_AUTHORITIES: &str = "certificate = \"/etc/smscope/tls.pem\
     client_authorities = \"/etc/smscope/ca.pem\"";
 
 /// How long before its end a certificate is warned about: renewal is due 30 days before it where it is automatic.
-const SOON: Duration = DAY.saturating_mul(14);
+const RENEWAL_WARNING: Duration = DAY.saturating_mul(14);
 
-/// What is asked of callers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which certificates clients have to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum ClientCertificates {
+    #[strum(serialize = "not asked for")]
     NotAskedFor,
-    /// A certificate that is shown has to be good; who shows none has the token alone.
+    /// A certificate that is shown has to be valid; a client without one authenticates by the token alone.
     Optional,
     Required,
 }
 
-impl ClientCertificates {
-    /// As the configuration has it.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::NotAskedFor => "not asked for",
-            Self::Optional => "optional",
-            Self::Required => "required",
-        }
-    }
-}
-
-/// How the listener is to speak TLS.
+/// The TLS of a listener.
 #[derive(Clone)]
 pub struct ListenerTls {
     named: Named,
@@ -72,7 +64,7 @@ pub struct Files<'a> {
     authorities: Option<Vec<u8>>,
 }
 
-/// Who the listener says it is, and what it asks of callers.
+/// The listener's certificate, and how clients are verified.
 #[derive(Clone)]
 pub struct Identity {
     pub server: Arc<ServerConfig>,
@@ -85,11 +77,8 @@ pub struct Identity {
 
 /// Declares `client_certificates` of such a table.
 pub(crate) const fn client_certificates(key: &'static str, meaning: &'static str) -> Setting<ClientCertificates> {
-    let read = |given: &Given| {
-        let all = [ClientCertificates::Required, ClientCertificates::Optional];
-        given.word("required or optional", &all, ClientCertificates::as_str)
-    };
-    setting(key, "word", read, |asked| asked.as_str().to_owned(), meaning)
+    let read = |given: &Given| given.word(&[ClientCertificates::Required, ClientCertificates::Optional]);
+    setting(key, "word", read, |asked| asked.into_str().to_owned(), meaning)
 }
 
 /// Reads such a table; `None` when it is empty. The files are those of the certificate, its key and the authorities of clients.
@@ -101,30 +90,21 @@ pub(crate) fn read(
     let [certificate, key, authorities] = files.map(|file| table.take(file));
     let asked = table.take(clients);
     table.finish()?;
-    let (certificate, key) = match (certificate, key) {
-        (Some(certificate), Some(key)) => (certificate, key),
-        (Some(certificate), None) => {
-            return Err(certificate.wrong("a certificate without a key", beside(&certificate, "key")).beside_others());
-        }
-        (None, Some(key)) => {
-            return Err(key.wrong("a key without a certificate", beside(&key, "certificate")).beside_others());
-        }
-        (None, None) => {
-            let Some(alone) = authorities.or(asked) else {
-                table.show("certificate", "none", None);
-                return Ok(None);
-            };
-            let table = table_of(&alone);
-            let expected = format!("{table}.certificate and {table}.key as well");
-            return Err(alone.wrong("not used without TLS", expected).beside_others());
-        }
+    let Some((certificate, key)) = tls::pair(certificate, key)? else {
+        let Some(alone) = authorities.or(asked) else {
+            table.show("certificate", "none", None);
+            return Ok(None);
+        };
+        let table = table_of(&alone);
+        let expected = format!("{table}.certificate and {table}.key as well");
+        return Err(alone.wrong("not used without TLS", expected).beside_others());
     };
     let client_certificates = match (&asked, &authorities) {
         (None, None) => ClientCertificates::NotAskedFor,
         (None, Some(_)) => ClientCertificates::Required,
         (Some(asked), None) => {
-            let expected = beside(asked, "client_authorities");
-            return Err(asked.wrong("nobody to vouch for clients", expected).beside_others());
+            let expected = format!("{}.client_authorities as well", table_of(asked));
+            return Err(asked.wrong("no authorities for clients", expected).beside_others());
         }
         (Some(asked), Some(_)) => clients.read(asked)?,
     };
@@ -137,17 +117,13 @@ pub(crate) fn read(
     if let Some(file) = tls.authorities_file() {
         table.show("client_authorities", file.display(), tls.named.authorities.as_ref());
     }
-    table.show("client_certificates", client_certificates.as_str(), asked.as_ref());
+    table.show("client_certificates", client_certificates.into_str(), asked.as_ref());
     Ok(Some(tls))
 }
 
-/// The table in which a setting stands, such as `http.tls`.
+/// The table of a setting, such as `http.tls`.
 fn table_of(setting: &Given) -> &str {
     setting.key.rsplit_once('.').map_or("", |(table, _)| table)
-}
-
-fn beside(setting: &Given, key: &str) -> String {
-    format!("{}.{key} as well", table_of(setting))
 }
 
 impl ListenerTls {
@@ -170,19 +146,19 @@ impl ListenerTls {
         self.named.files()
     }
 
-    /// What the operator has to be told of the certificate at `now`, in one line.
+    /// A warning about the certificate at `now`, in one line.
     pub fn warning(&self, identity: &Identity, now: Timestamp) -> Option<String> {
         let Validity { not_before, not_after } = identity.validity;
         let problem = if now >= not_after {
             format!("expired at {not_after}")
         } else if now < not_before {
             format!("not valid before {not_before}")
-        } else if not_after.duration_since(now).unsigned_abs() < SOON {
+        } else if not_after.duration_since(now).unsigned_abs() < RENEWAL_WARNING {
             format!("expires at {not_after}")
         } else {
             return None;
         };
-        let expected = format!("one that is valid for {} more", show_duration(SOON));
+        let expected = format!("one that is valid for {} more", show_duration(RENEWAL_WARNING));
         Some(self.named.certificate.wrong(problem, expected).to_string())
     }
 }

@@ -1,9 +1,9 @@
-//! Where telemetry goes: the OTEL_* variables and `[otlp]` of the file.
+//! The export of telemetry: the OTEL_* variables and `[otlp]` of the file.
 //!
 //! Sources: OpenTelemetry specification, "Environment Variable Specification" and "OpenTelemetry Protocol Exporter".
 //! Platforms set these variables for all processes of a pod, so one that means nothing to smscope is a warning, as the specification
-//! has it, and never keeps it from starting. An error is only what an endpoint needs that is set: its URL, its headers, its files. The
-//! file is for smscope alone, and each of its values has to be good. What a switched-off signal was given is not read.
+//! requires, and never prevents the start. Only what a configured endpoint needs can be an error: its URL, its headers, its files. The
+//! file is for smscope alone, so each of its values has to be valid. Settings of a disabled signal are not read.
 //!
 //! A setting of a signal is, in this order: its own variable, the general variable, `[otlp.<signal>]`, `[otlp]`.
 
@@ -128,7 +128,7 @@ pub(crate) fn read(mut table: Table, proxies: &Proxies) -> Result<Otlp, ConfigEr
     let strict_answers = strict.as_ref().is_some_and(|(_, strict)| *strict);
 
     let (mut logs, mut metrics) = (table.table("logs")?, table.table("metrics")?);
-    // What switches a signal off is why it has no endpoint.
+    // What disables a signal is the origin of its missing endpoint.
     let logs_off = switched_off(&mut logs, "logs")?;
     let metrics_off = switched_off(&mut metrics, "metrics")?;
     let (logs_off, metrics_off) = match disabled {
@@ -170,7 +170,7 @@ pub(crate) fn read(mut table: Table, proxies: &Proxies) -> Result<Otlp, ConfigEr
     Ok(Otlp { logs, metrics, metric_interval, strict_answers, service_name, resource })
 }
 
-/// What a variable says, or a warning that it is not used.
+/// The value of a variable, or a warning that it is not used.
 fn leniently<T>(
     inputs: &Inputs,
     given: Given,
@@ -185,13 +185,13 @@ fn leniently<T>(
     }
 }
 
-/// What says that OTEL_SDK_DISABLED is true; anything else is false, by the specification.
+/// OTEL_SDK_DISABLED if it is true; anything else is false, by the specification.
 fn sdk_disabled(inputs: &Inputs) -> Option<Given> {
     let given = inputs.variable(&SDK_DISABLED)?;
     let text = given.text("").unwrap_or_default();
     let is_true = text.eq_ignore_ascii_case("true");
     if !is_true && !text.eq_ignore_ascii_case("false") {
-        inputs.warn(given.remark("taken as false; expected true or false"));
+        inputs.warn(given.remark("read as false; expected true or false"));
     }
     is_true.then_some(given)
 }
@@ -209,7 +209,7 @@ fn exporter(given: &Given) -> Result<bool, ConfigError> {
     })
 }
 
-/// What switches a signal off. The variable may be a list, and name what other processes have.
+/// The setting that disables a signal. The variable may be a list, and name exporters of other processes.
 fn switched_off(table: &mut Table, signal: &str) -> Result<Option<Given>, ConfigError> {
     let of_file = table.found(&EXPORTER)?.filter(|(_, is_on)| !is_on).map(|(given, _)| given);
     let Some(given) = table.inputs.variable_of(&EXPORTER, signal) else { return Ok(of_file) };
@@ -217,7 +217,7 @@ fn switched_off(table: &mut Table, signal: &str) -> Result<Option<Given>, Config
     let names: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     let others: Vec<&str> = names.iter().copied().filter(|name| !["otlp", "none"].contains(name)).collect();
     let (on, consequence) = match () {
-        () if names.contains(&"otlp") => (true, "goes by otlp alone"),
+        () if names.contains(&"otlp") => (true, "is exported by otlp alone"),
         () if names.contains(&"none") => (false, "is not exported"),
         () if others.iter().all(|name| OTHER_EXPORTERS.contains(name)) => (false, "is not exported"),
         () => (of_file.is_none(), "is exported as if the variable were not set"),

@@ -1,16 +1,19 @@
-//! `[privacy]`: what may be known of the people whom sources write to; each source may say something else.
+//! `[privacy]`: how personal data is stored and exported; each source may override it.
+
+use strum::{IntoStaticStr, VariantArray};
 
 use super::prelude::*;
 
-/// What may be known of the people whom a source writes to. Little unless the operator asked for more.
+/// How the personal data of a source is stored and exported. Little unless the operator enables more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Privacy {
     pub recipient: Recipient,
     pub text: Text,
 }
 
-/// How a number leaves smscope; the store has it in full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a number is exported; the store has it in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Recipient {
     /// Masked, and hashed.
     #[default]
@@ -22,9 +25,10 @@ pub enum Recipient {
 }
 
 /// What becomes of message texts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Text {
-    /// Taken out before anything is written.
+    /// Removed before anything is written.
     Dropped,
     /// In the store alone.
     #[default]
@@ -33,53 +37,17 @@ pub enum Text {
     Exported,
 }
 
-impl Recipient {
-    pub const ALL: [Self; 3] = [Self::Masked, Self::Hashed, Self::Plain];
-
-    /// As the configuration has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Masked => "masked",
-            Self::Hashed => "hashed",
-            Self::Plain => "plain",
-        }
-    }
-}
-
-impl Text {
-    pub const ALL: [Self; 3] = [Self::Dropped, Self::Stored, Self::Exported];
-
-    /// As the configuration has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dropped => "dropped",
-            Self::Stored => "stored",
-            Self::Exported => "exported",
-        }
-    }
-}
-
 settings! {
-    RECIPIENT: Recipient = recipient("privacy.recipient",
+    RECIPIENT: Recipient = word("privacy.recipient",
         "how numbers leave smscope: `masked` and hashed; `hashed`, without any of their digits, on the page too; or \
          `plain`, where log records have the full number as well, as `sms.recipient.number`").default("masked")
         .example(r#""hashed""#).wrong(r#""hidden""#);
-    TEXT: Text = text("privacy.text",
+    TEXT: Text = word("privacy.text",
         "message texts: `dropped` before anything is written, `stored`, in the store alone, or `exported` in log \
          records too, as `sms.text`").default("stored").example(r#""dropped""#).wrong("true");
 }
 
-pub(crate) const fn recipient(key: &'static str, meaning: &'static str) -> Setting<Recipient> {
-    let read = |given: &Given| given.word("masked, hashed or plain", &Recipient::ALL, Recipient::as_str);
-    setting(key, "word", read, |recipient| recipient.as_str().to_owned(), meaning)
-}
-
-pub(crate) const fn text(key: &'static str, meaning: &'static str) -> Setting<Text> {
-    let read = |given: &Given| given.word("dropped, stored or exported", &Text::ALL, Text::as_str);
-    setting(key, "word", read, |text| text.as_str().to_owned(), meaning)
-}
-
-/// What holds for the sources that say nothing else, and where it came from.
+/// The defaults of sources, and their origins.
 pub(crate) struct ForAll {
     pub privacy: Privacy,
     recipient: Option<Given>,
@@ -94,7 +62,7 @@ pub(crate) fn read(mut table: Table) -> Result<ForAll, ConfigError> {
     Ok(ForAll { privacy, recipient, text })
 }
 
-/// What holds for a source, by settings of its own or by those for all.
+/// The privacy of a source: its own settings, else those for all.
 pub(crate) fn of_source(
     table: &mut Table,
     recipient: &Setting<Recipient>,

@@ -1,6 +1,6 @@
-//! HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in either case of letters: by way of what smscope reaches others.
+//! HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in upper or lower case: the proxies of outbound requests.
 //!
-//! The rules are those of curl and Go: the scheme of the URL says which proxy, NO_PROXY which hosts are reached directly, and this
+//! The rules are those of curl and Go: the scheme of the URL selects the proxy, NO_PROXY the hosts that are reached directly, and this
 //! machine always is. Platforms set these variables for all processes, so one that cannot be used is a warning.
 
 use std::fmt;
@@ -53,12 +53,12 @@ settings! {
 
 const SAME: &str = "the same, where the one in capitals is not set";
 
-/// A URL with what it is reached by, for people.
+/// A URL with its proxy, for people.
 pub(crate) fn by_way_of(url: String, proxy: Option<&Proxy>) -> String {
     proxy.map_or(url.clone(), |proxy| format!("{url}, by way of {proxy}"))
 }
 
-/// What the environment says of proxies.
+/// The proxies of the environment.
 #[derive(Clone, Default)]
 pub(crate) struct Proxies {
     https: Option<Given>,
@@ -110,7 +110,7 @@ impl Proxies {
         let default = if target.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
         let port = target.port_u16().unwrap_or(default);
         let at_port = self.direct.iter().filter_map(|entry| {
-            // An address of IPv6 has colons of its own, and stands in brackets where a port follows.
+            // An IPv6 address has colons of its own, and is in brackets if a port follows.
             let (host, own_port) = match entry.rsplit_once(':') {
                 Some((host, own)) if !host.contains(':') || host.ends_with(']') => {
                     (host, Some(own.parse::<u16>().ok()?))
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_of_the_target_says_which_proxy_and_either_case_of_letters_will_do() {
+    fn the_scheme_of_the_target_selects_the_proxy_and_variables_may_be_in_lower_case() {
         let (both, warnings) = proxies(&[("HTTPS_PROXY", "http://secure:3128"), ("http_proxy", "plain:8080\n")]);
         assert_eq!(warnings, [""; 0]);
         assert_eq!(by(&both, "https://collector.example/").as_deref(), Some("http://secure:3128/"));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_takes_hosts_suffixes_networks_ports_and_a_star() {
+    fn no_proxy_accepts_hosts_suffixes_networks_ports_and_a_star() {
         for (no_proxy, target, is_direct) in [
             ("collector.example", "http://collector.example:4318/", true),
             ("COLLECTOR.example", "http://collector.EXAMPLE/", true),

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use strum::VariantArray;
 use toml::Value;
 
 use super::ConfigError;
@@ -24,7 +25,7 @@ macro_rules! settings {
 }
 pub(crate) use settings;
 
-/// What is said of a setting, whatever its type.
+/// The declaration of a setting, whatever its type.
 #[derive(Clone, Copy, Debug)]
 pub struct Declaration {
     /// Its key in the file, `store.retention`; `<signal>` is `logs` or `metrics`. Empty when only a variable has it.
@@ -68,7 +69,7 @@ enum Default {
 }
 
 impl Declaration {
-    /// What `smscope check` shows when nobody gives it; empty when nothing stands in for it.
+    /// What `smscope check` shows if it is not given; empty if it has no default.
     pub fn default(&self) -> Cow<'static, str> {
         match self.default {
             Default::None => "".into(),
@@ -77,7 +78,7 @@ impl Declaration {
         }
     }
 
-    /// The heading that it stands under: its table in the file, empty at the top, or `variables`.
+    /// Its heading in the documentation: its table in the file, empty at the top, or `variables`.
     pub fn section(&self) -> &'static str {
         match self.key.split_once('.') {
             _ if self.key.is_empty() => "variables",
@@ -117,7 +118,7 @@ impl<T> Setting<T> {
         (self.read)(given)
     }
 
-    /// What holds when nobody gives it.
+    /// Its default.
     ///
     /// # Errors
     /// The declared default is no value, or there is none.
@@ -179,6 +180,14 @@ pub(crate) const fn size(key: &'static str, read: Read<u64>, meaning: &'static s
 
 pub(crate) const fn number<T: Display>(key: &'static str, read: Read<T>, meaning: &'static str) -> Setting<T> {
     setting(key, "number", read, T::to_string, meaning)
+}
+
+/// One of the names of an enum.
+pub(crate) const fn word<T: VariantArray + Copy + Into<&'static str>>(
+    key: &'static str,
+    meaning: &'static str,
+) -> Setting<T> {
+    setting(key, "word", |given| given.word(T::VARIANTS), |word| Into::<&str>::into(*word).to_owned(), meaning)
 }
 
 /// A switch, off unless it is given.
@@ -262,7 +271,7 @@ impl<T> Setting<T> {
         self
     }
 
-    /// `word` says in its place that it is not given.
+    /// `word` is shown if it is not given.
     pub const fn absent(mut self, word: &'static str) -> Self {
         self.declaration.default = Default::Word(word);
         self

@@ -15,7 +15,7 @@ use crate::event::{Country, SourceName, plain_id};
 use crate::number;
 use crate::provider::{DEFAULT_START_KEYWORDS, DEFAULT_STOP_KEYWORDS, Provider, default_provider, fold_keyword};
 
-/// One provider account that calls us.
+/// One provider account that sends webhooks.
 #[derive(Clone, Debug)]
 pub struct Source {
     pub name: SourceName,
@@ -23,13 +23,13 @@ pub struct Source {
     pub tokens: Tokens,
     /// Empty: any address.
     pub allow: Vec<IpNet>,
-    /// Peers whose X-Forwarded-For is believed.
+    /// Peers whose X-Forwarded-For is trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// Empty: any channel.
     pub channel_ids: BTreeSet<String>,
     pub header: Option<(HeaderName, Secret)>,
     pub basic: Option<Basic>,
-    /// How the provider's API is called, where it may be.
+    /// How the provider's API is called, if there is a key.
     pub api: Option<Api>,
     /// Zone of timestamps without an offset.
     pub zone: TimeZone,
@@ -37,7 +37,7 @@ pub struct Source {
     pub region: Country,
     /// Texts that are an opt-out, upper case without accents.
     pub stop_keywords: Vec<String>,
-    /// Texts that take an opt-out back, in the same form.
+    /// Texts that revoke an opt-out, in the same form.
     pub start_keywords: Vec<String>,
     pub privacy: Privacy,
 }
@@ -99,16 +99,16 @@ settings! {
     START_KEYWORDS: Vec<String> = list("source.start_keywords", "list", keywords,
         "texts that revoke an opt-out, likewise; `[]` for none").default_list(DEFAULT_START_KEYWORDS)
         .example(r#"["START"]"#).wrong(r#""START""#);
-    RECIPIENT: Recipient = privacy::recipient("source.recipient", "instead of `privacy.recipient`")
+    RECIPIENT: Recipient = word("source.recipient", "instead of `privacy.recipient`")
         .example(r#""plain""#).wrong(r#""full""#);
-    TEXT: Text = privacy::text("source.text", "instead of `privacy.text`").example(r#""exported""#).wrong(r#""none""#);
+    TEXT: Text = word("source.text", "instead of `privacy.text`").example(r#""exported""#).wrong(r#""none""#);
     TOKEN_VARIABLE: Vec<Secret> = variable("SMSCOPE_TOKEN", "0123456789abcdef0123456789abcdef", "tokens",
         credentials::listed_tokens, "of the one source that there is; several with commas between them").secret();
     TOKEN_FILE_VARIABLE: Vec<Secret> = variable("SMSCOPE_TOKEN_FILE", "/etc/smscope/token", "path",
         credentials::tokens_of_file, "the same from a file, one token per line").wrong("/nonexistent/token");
 }
 
-/// What requests to no configured source are counted under, so no source may have it.
+/// The label of requests to no configured source, so no source may have this name.
 const RESERVED_NAME: &str = "unknown";
 
 /// Reads the sources; without any in the file there is one, the default.
@@ -145,7 +145,7 @@ pub(crate) fn read(
     Ok(sources)
 }
 
-/// What sources have from elsewhere than their own tables.
+/// Inputs of sources beside their own tables.
 struct Outside<'a> {
     api_key: Option<(Given, Secret)>,
     tokens: Option<(Given, Vec<Secret>)>,
@@ -153,7 +153,7 @@ struct Outside<'a> {
     system: SystemRoots,
 }
 
-/// SMSCOPE_TOKEN or SMSCOPE_TOKEN_FILE, which are for the one source that there is.
+/// SMSCOPE_TOKEN or SMSCOPE_TOKEN_FILE, which are for the only source.
 fn environment_tokens(inputs: &Inputs) -> Result<Option<(Given, Vec<Secret>)>, ConfigError> {
     let (token, file) = (inputs.variable(&TOKEN_VARIABLE), inputs.variable(&TOKEN_FILE_VARIABLE));
     let name = TOKEN_VARIABLE.variable_name();
@@ -196,12 +196,12 @@ fn source(mut table: Table, name: SourceName, for_all: &ForAll, outside: &Outsid
 
 const NAME_EXPECTED: &str = "1 to 32 of a-z 0-9 - _";
 
-/// A name, as `read` takes it.
+/// A name, as `read` parses it.
 pub(crate) fn name<T>(given: &Given, read: fn(&str) -> Option<T>) -> Result<T, ConfigError> {
     given.parse(NAME_EXPECTED, read)
 }
 
-/// The name that a table has to have, and no other of `tables` has.
+/// The name of a table: required, and unique among `tables`.
 pub(crate) fn own_name<'a, T: PartialEq + 'a>(
     table: &mut Table,
     name: &Setting<T>,
@@ -256,7 +256,7 @@ fn is_header_value(text: &str) -> bool {
     HeaderValue::from_str(text).is_ok()
 }
 
-/// The header that a caller has to send.
+/// The header that a client has to send.
 fn header(source: &mut Table) -> Result<Option<(HeaderName, Secret)>, ConfigError> {
     let Some(mut table) = source.optional_table("header")? else {
         source.show("header", "none", None);

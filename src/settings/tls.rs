@@ -4,6 +4,7 @@
 //! The files are read once, when the configuration is loaded, so that one that cannot be used is an error of the start.
 //! Cryptography is ring's, versions are TLS 1.2 and 1.3.
 
+use std::borrow::Borrow;
 use std::cell::OnceCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,14 +21,14 @@ pub(crate) const AUTHORITIES: &str = "a PEM file with certificates of authoritie
 pub(crate) const CERTIFICATES: &str = "a PEM file with a certificate, then those that lead to its authority";
 pub(crate) const KEY: &str = "a PEM file with an unencrypted private key";
 
-/// How a TLS server is verified, and who we are to it.
+/// How a TLS server is verified, and the client certificate that it is shown.
 #[derive(Clone)]
 pub struct Tls {
-    /// Without application protocols: these are the business of whatever connects.
+    /// Without application protocols: the connector sets them.
     pub client: Arc<ClientConfig>,
     /// The file of the authorities that are trusted; `None`: those of the system.
     pub certificate: Option<PathBuf>,
-    /// The file of our own certificate, if we show one.
+    /// The file of the client certificate, if there is one.
     pub client_certificate: Option<PathBuf>,
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct Files<'a> {
     pub client_key: Option<&'a Given>,
 }
 
-/// The authorities of the system, looked up when the first endpoint asks for them.
+/// The authorities of the system, loaded when the first endpoint needs them.
 #[derive(Default)]
 pub(crate) struct SystemRoots(OnceCell<Arc<RootCertStore>>);
 
@@ -53,22 +54,12 @@ pub(crate) fn read(given: Files, endpoint: &Given, system: &SystemRoots) -> Resu
         None => system.get(endpoint)?,
     };
     let builder = Tls::builder().with_root_certificates(roots);
-    let client = match (given.client_certificate, given.client_key) {
-        (None, None) => builder.with_no_client_auth(),
-        (Some(certificate), Some(key)) => {
+    let client = match pair(given.client_certificate, given.client_key)? {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
             let chain = certificates(certificate, &contents(certificate, CERTIFICATES)?, CERTIFICATES)?;
             let private = private_key(key, &contents(key, KEY)?)?;
             builder.with_client_auth_cert(chain, private).map_err(|error| unusable(&error, certificate, key))?
-        }
-        (Some(certificate), None) => {
-            let other = certificate.key.replace("CERTIFICATE", "KEY").replace("certificate", "key");
-            return Err(certificate
-                .wrong("a certificate without a key", format_args!("{other} as well"))
-                .beside_others());
-        }
-        (None, Some(key)) => {
-            let other = key.key.replace("KEY", "CERTIFICATE").replace("key", "certificate");
-            return Err(key.wrong("a key without a certificate", format_args!("{other} as well")).beside_others());
         }
     };
     let path = |setting: &Given| setting.text("a path").map(PathBuf::from);
@@ -79,7 +70,21 @@ pub(crate) fn read(given: Files, endpoint: &Given, system: &SystemRoots) -> Resu
     })
 }
 
-/// Trusts the authorities of the system, for what `named` asks for.
+/// A certificate and its key, if both are given; an error if only one is.
+pub(crate) fn pair<G: Borrow<Given>>(certificate: Option<G>, key: Option<G>) -> Result<Option<(G, G)>, ConfigError> {
+    let alone = |given: &Given, problem, own: &str, other: &str| {
+        let other = given.key.replace(&own.to_uppercase(), &other.to_uppercase()).replace(own, other);
+        Err(given.wrong(problem, format_args!("{other} as well")).beside_others())
+    };
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+        (Some(certificate), None) => alone(certificate.borrow(), "a certificate without a key", "certificate", "key"),
+        (None, Some(key)) => alone(key.borrow(), "a key without a certificate", "key", "certificate"),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Trusts the authorities of the system, on behalf of the setting `named`.
 pub(crate) fn trusting_the_system(named: &Given) -> Result<Tls, ConfigError> {
     read(Files::default(), named, &SystemRoots::default())
 }

@@ -15,7 +15,7 @@ pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Least length of a token that an operator chooses.
 const TOKEN_MIN: usize = 16;
 
-/// What [`fits_as_token`] asks for, in words.
+/// What [`fits_as_token`] requires, in words.
 pub(crate) const TOKEN_EXPECTED: &str = "at least 16 characters of A-Z a-z 0-9 - . _ ~";
 
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -44,30 +44,23 @@ pub fn show_duration(duration: Duration) -> String {
     format!("{}{unit}", millis / u128::from(*factor))
 }
 
+const BINARY: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
 /// Reads `262144`, `256KiB` (1024) or `10MB` (1000), in any case. `None` when it is too large or not a size.
 pub(crate) fn size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit.trim_start().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        "tib" => 1 << 40,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
+    let unit = unit.trim_start();
+    let decimal =
+        [("", 1), ("B", 1), ("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000)];
+    let (_, factor) = decimal.iter().chain(&BINARY).find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
 /// Writes a size in the largest binary unit that divides it: `256KiB`, or bytes.
 pub fn show_size(bytes: u64) -> String {
-    let units = [("TiB", 1u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match units.iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
+    match BINARY.iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
         Some((unit, factor)) => format!("{}{unit}", bytes / factor),
         None => format!("{bytes}B"),
     }
@@ -84,7 +77,7 @@ pub(crate) fn network(text: &str) -> Option<IpNet> {
 
 /// Reads an absolute URL with the scheme http or https, a host, and no user, password or fragment.
 pub(crate) fn web_url(text: &str) -> Option<Uri> {
-    // `Uri` drops a fragment without a word, and takes characters that would have to be escaped.
+    // `Uri` silently drops a fragment, and accepts characters that have to be escaped.
     if text.contains('#') || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return None;
     }
@@ -134,7 +127,7 @@ fn percent_decoded(text: &str) -> Option<String> {
     Some(percent_decode_str(text).decode_utf8().ok()?.into_owned())
 }
 
-/// Whether `text` is long enough for a token and stands in a URL as it is (RFC 3986, unreserved characters).
+/// Whether `text` is long enough for a token and needs no escape in a URL (RFC 3986, unreserved characters).
 pub(crate) fn fits_as_token(text: &str) -> bool {
     text.len() >= TOKEN_MIN && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
 }

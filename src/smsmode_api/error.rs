@@ -2,49 +2,36 @@
 
 use std::time::Duration;
 
+use strum::{IntoStaticStr, VariantArray};
+
 use super::Operation;
 
 /// The class of an error: the `result` label, `ok` aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Failure {
     /// 401 or 403: the key.
     Unauthorized,
     RateLimited,
     /// Any other 4xx, and redirects.
-    Refused,
+    Rejected,
     ServerError,
     Timeout,
     /// No connection, or no trusted certificate: nothing was sent.
     Unreachable,
     /// The connection broke before the end of the response.
     Broken,
-    /// A whole response that is not what it should be.
+    /// A complete response of another form than documented.
     Invalid,
-}
-
-impl Failure {
-    /// The label value, for example `rate_limited`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Failure::Unauthorized => "unauthorized",
-            Failure::RateLimited => "rate_limited",
-            Failure::Refused => "refused",
-            Failure::ServerError => "server_error",
-            Failure::Timeout => "timeout",
-            Failure::Unreachable => "unreachable",
-            Failure::Broken => "broken",
-            Failure::Invalid => "invalid",
-        }
-    }
 }
 
 /// One line, without the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("smsmode's API ({operation}): {why}", operation = .operation.as_str())]
+#[error("smsmode's API ({operation}): {why}", operation = .operation.into_str())]
 pub struct ApiError {
     pub operation: Operation,
     pub failure: Failure,
-    /// How long the provider asks to wait, at most an hour.
+    /// The pause that the provider requests, at most an hour.
     pub retry_after: Option<Duration>,
     why: String,
 }
@@ -56,7 +43,7 @@ impl ApiError {
 
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
-        !matches!(self.failure, Failure::Unauthorized | Failure::Refused)
+        !matches!(self.failure, Failure::Unauthorized | Failure::Rejected)
     }
 
     /// Whether the provider may have done what was requested all the same.

@@ -4,7 +4,7 @@
 //! line that has neither the key nor anything of the response but the provider's own words for the error.
 //!
 //! Source of paths and fields: REST v1 (header X-Api-Key, lists of `items` with `page` from 1 and `pageSize` 1 to 100), and the
-//! HTTP API 1.6 for the credit. Liberal in what it takes: numbers may be texts, and a field that is missing is not known.
+//! HTTP API 1.6 for the credit. It is liberal in what it accepts: numbers may be texts, and a missing field is not known.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use strum::IntoStaticStr;
 
 use crate::event::SourceName;
 use crate::json;
@@ -40,29 +41,14 @@ const MAX_PAGES: usize = 10;
 /// Bytes of a response that are read: a hundred messages are about a tenth of it.
 const MAX_RESPONSE: usize = 4 << 20;
 
-/// What is escaped in a path: all that an id of the provider's does not need.
+/// What is escaped in a path: all characters that an id of the provider does not need.
 const PATH_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
-
-/// The `result` of what succeeded.
-const OK: &str = "ok";
-
-/// Every value of the `result` label.
-const RESULTS: &[&str] = &[
-    OK,
-    Failure::Unauthorized.as_str(),
-    Failure::RateLimited.as_str(),
-    Failure::Refused.as_str(),
-    Failure::ServerError.as_str(),
-    Failure::Timeout.as_str(),
-    Failure::Unreachable.as_str(),
-    Failure::Broken.as_str(),
-    Failure::Invalid.as_str(),
-];
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What is requested: the `operation` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The kind of request: the `operation` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Operation {
     Organisations,
     Channels,
@@ -71,20 +57,6 @@ pub enum Operation {
     Messages,
     Send,
     Credit,
-}
-
-impl Operation {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Operation::Organisations => "organisations",
-            Operation::Channels => "channels",
-            Operation::Channel => "channel",
-            Operation::SetCallbacks => "set_callbacks",
-            Operation::Messages => "messages",
-            Operation::Send => "send",
-            Operation::Credit => "credit",
-        }
-    }
 }
 
 /// A list of messages: each channel has its own.
@@ -106,7 +78,7 @@ impl MessageList {
     }
 }
 
-/// A message to be sent. What is `None` is left to the channel.
+/// A message to be sent. The channel decides on what is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     /// Digits, country first.
@@ -260,12 +232,12 @@ impl SmsmodeApi {
         self.call(operation, method, path, body, read, "a JSON object").await
     }
 
-    fn read_channel(&self, operation: Operation, asked_for: &str, value: &Value) -> Result<Channel, ApiError> {
-        let read = Channel::read(value).filter(|channel| channel.id == asked_for);
+    fn read_channel(&self, operation: Operation, expected: &str, value: &Value) -> Result<Channel, ApiError> {
+        let read = Channel::read(value).filter(|channel| channel.id == expected);
         read.ok_or_else(|| ApiError::new(operation, Failure::Invalid, "answered with another channel"))
     }
 
-    /// One request. `read` takes the response's body, which should be `expected`.
+    /// One request. `read` parses the response's body, which should be `expected`.
     async fn call<T>(
         &self,
         operation: Operation,
@@ -281,7 +253,7 @@ impl SmsmodeApi {
                 let answered = self.client.within(self.exchange(operation, request)).await;
                 answered.unwrap_or_else(|late| Err(ApiError::new(operation, Failure::Timeout, late)))
             }
-            None => Err(ApiError::new(operation, Failure::Refused, "the key or an id cannot be sent")),
+            None => Err(ApiError::new(operation, Failure::Rejected, "the key or an id cannot be sent")),
         };
         let result = answered.and_then(|body| {
             let invalid = || ApiError::new(operation, Failure::Invalid, format!("answered, but not with {expected}"));
@@ -337,14 +309,14 @@ impl SmsmodeApi {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Unauthorized,
             StatusCode::TOO_MANY_REQUESTS => Failure::RateLimited,
             status if status.is_server_error() => Failure::ServerError,
-            // A redirect too: nobody but the host that was configured gets the key.
-            _ => Failure::Refused,
+            // A redirect too: only the configured host gets the key.
+            _ => Failure::Rejected,
         };
-        let said = received.map(|received| said(&received.body)).unwrap_or_default();
-        let said = excerpt(&said, &[self.settings.key.reveal()]);
-        let why = match said.is_empty() {
+        let message = received.map(|received| error_message(&received.body)).unwrap_or_default();
+        let message = excerpt(&message, &[self.settings.key.reveal()]);
+        let why = match message.is_empty() {
             true => format!("answered {}", head.status),
-            false => format!("answered {}: {said}", head.status),
+            false => format!("answered {}: {message}", head.status),
         };
         let mut error = ApiError::new(operation, failure, why);
         error.retry_after = retry_after(&head.headers);
@@ -352,8 +324,8 @@ impl SmsmodeApi {
     }
 }
 
-/// The provider's words for an error: `message` and `detail` of a JSON object.
-fn said(body: &[u8]) -> String {
+/// The provider's error message: `message` and `detail` of a JSON object.
+fn error_message(body: &[u8]) -> String {
     let error: Value = serde_json::from_slice(body).unwrap_or_default();
     let words = ["message", "detail"].iter().filter_map(|name| error[*name].as_str());
     words.collect::<Vec<_>>().join("; ")
@@ -364,7 +336,7 @@ fn channel_path(organisation: &str, channel: &str) -> String {
     format!("commons/v1/organisations/{}/channels/{}", segment(organisation), segment(channel))
 }
 
-/// The document of a response, damaged or not. One that ends early is none: a page without its last items would be taken for the last.
+/// The document of a response, damaged or not. One that ends early is none: a page without its last items would count as the last.
 fn whole(body: &[u8]) -> Option<Value> {
     let mut documents = json::read(body).ok()?.documents;
     let document = documents.drain(..).next()?;
@@ -373,7 +345,7 @@ fn whole(body: &[u8]) -> Option<Value> {
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(64));
 
-/// How long to wait before retrying what failed for the `attempt`th time, from 1: what the provider asks for, else by backoff.
+/// How long to wait before retrying what failed for the `attempt`th time, from 1: what the provider requests, else by backoff.
 pub fn pause(error: &ApiError, attempt: u32) -> Duration {
     error.retry_after.unwrap_or_else(|| BACKOFF.after(attempt))
 }

@@ -1,4 +1,4 @@
-//! Organisations and channels, as the provider's API has them.
+//! Organisations and channels of the provider's API.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

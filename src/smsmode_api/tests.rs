@@ -48,7 +48,7 @@ async fn what_the_account_is_made_of_is_read_whether_numbers_are_numbers_or_text
 }
 
 #[tokio::test]
-async fn the_api_is_asked_by_way_of_a_proxy_where_there_is_one() {
+async fn requests_to_the_api_use_the_proxy() {
     use crate::outbound::proxy_stand_in::ProxyStandIn;
     let stand_in = StandIn::start();
     let url = stand_in.url().parse::<Uri>().unwrap();
@@ -79,7 +79,7 @@ async fn the_legacy_credit_is_a_number_in_text() {
 }
 
 #[tokio::test]
-async fn callbacks_are_set_and_taken_away_and_ids_cannot_leave_their_place_in_the_path() {
+async fn callbacks_are_set_and_removed_and_ids_are_escaped_in_the_path() {
     let stand_in = StandIn::start();
     let api = client(&stand_in);
     let url = Some("https://sms.example.com/hooks/smsmode/t".to_owned());
@@ -89,13 +89,13 @@ async fn callbacks_are_set_and_taken_away_and_ids_cannot_leave_their_place_in_th
     let none = Callbacks::default();
     assert_eq!(api.set_callbacks("org-1", "3f0c5a1e", &none).await.unwrap().callbacks, none);
     let error = api.channel("..", "../organisations?page=1").await.unwrap_err();
-    assert_eq!(error.failure, Failure::Refused);
+    assert_eq!(error.failure, Failure::Rejected);
     let path = stand_in.asked().pop().unwrap().path;
     assert_eq!(path, "/commons/v1/organisations/%2E%2E/channels/%2E%2E%2Forganisations%3Fpage%3D1");
 }
 
 #[tokio::test]
-async fn a_message_is_sent_with_what_is_given_and_comes_back_in_the_shape_of_a_receipt() {
+async fn a_sent_message_has_the_given_fields_and_the_response_has_the_shape_of_a_receipt() {
     let stand_in = StandIn::start();
     let api = client(&stand_in);
     let message = Outgoing {
@@ -126,7 +126,7 @@ async fn lists_are_read_to_their_last_page() {
 }
 
 #[tokio::test]
-async fn each_way_to_fail_is_told_apart_in_one_line_without_the_key() {
+async fn each_failure_has_a_class_and_one_line_without_the_key() {
     let stand_in = StandIn::start();
     let elsewhere = StandIn::start();
     let mut quick = settings(&stand_in, ApiMode::Rest);
@@ -135,7 +135,7 @@ async fn each_way_to_fail_is_told_apart_in_one_line_without_the_key() {
     for (fault, failure, is_transient, may_have_succeeded, says) in [
         (Fault::Status(401), Failure::Unauthorized, false, false, "answered 401 Unauthorized: no luck; today"),
         (Fault::Status(403), Failure::Unauthorized, false, false, "answered 403"),
-        (Fault::Status(404), Failure::Refused, false, false, "answered 404"),
+        (Fault::Status(404), Failure::Rejected, false, false, "answered 404"),
         (Fault::TooMany(7), Failure::RateLimited, true, false, "answered 429"),
         (Fault::Status(500), Failure::ServerError, true, true, "answered 500"),
         (Fault::Status(503), Failure::ServerError, true, true, "answered 503"),
@@ -145,7 +145,7 @@ async fn each_way_to_fail_is_told_apart_in_one_line_without_the_key() {
         (Fault::Hangup, Failure::Broken, true, true, "connection closed before message completed"),
         (Fault::Slow(Duration::from_secs(2)), Failure::Timeout, true, true, "no answer within 300ms"),
         (Fault::Endless, Failure::Invalid, true, true, "longer than any"),
-        (Fault::Redirect(elsewhere.url()), Failure::Refused, false, false, "answered 302 Found"),
+        (Fault::Redirect(elsewhere.url()), Failure::Rejected, false, false, "answered 302 Found"),
     ] {
         stand_in.fail([fault.clone()]);
         let api = if matches!(fault, Fault::Slow(_)) { &quick } else { &client(&stand_in) };
@@ -164,7 +164,7 @@ async fn each_way_to_fail_is_told_apart_in_one_line_without_the_key() {
 }
 
 #[tokio::test]
-async fn nobody_there_and_a_wrong_key_are_told_apart() {
+async fn a_closed_port_and_a_wrong_key_have_classes_of_their_own() {
     let stand_in = StandIn::start();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut settings = settings(&stand_in, ApiMode::Rest);
@@ -178,7 +178,7 @@ async fn nobody_there_and_a_wrong_key_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_path_of_the_base_url_is_kept() {
+async fn a_path_of_the_base_url_is_part_of_the_request() {
     let stand_in = StandIn::start();
     let mut settings = settings(&stand_in, ApiMode::Rest);
     settings.url = format!("{}behind/", stand_in.url()).parse().unwrap();

@@ -100,7 +100,7 @@ impl LogEncoder {
         if let Some(Resend { rule, attempt, through, .. }) = &record.resend {
             attributes.text("sms.resend.rule", Some(rule));
             attributes.any("sms.resend.attempt", Some(Value::IntValue((*attempt).into())));
-            attributes.text("sms.resend.through", Some(through.as_str()));
+            attributes.text("sms.resend.through", Some(through.into_str()));
         }
         attributes.any("sms.reconciled", record.reconciled.then_some(Value::BoolValue(true)));
         attributes.any("sms.webhook.repaired", record.repaired.then_some(Value::BoolValue(true)));

@@ -97,7 +97,7 @@ fn file(setting: &Declaration, value: &str) -> String {
 }
 
 /// What the loader says to the wrong value. Of the signals the one that is said to stands for both.
-fn refusal(etc: &Etc, setting: &Declaration) -> String {
+fn rejection(etc: &Etc, setting: &Declaration) -> String {
     let loaded = match (setting.key, setting.variable) {
         ("", Some((name, _))) => {
             let env = BTreeMap::from([(name, setting.wrong)]);
@@ -119,8 +119,8 @@ fn shown_as(setting: &Declaration) -> Vec<String> {
     let key = match setting.key.split_once('.') {
         Some(("source", rest)) => {
             let own = rest.split('.').next().unwrap();
-            let kept_together = if own.starts_with("token") { "tokens" } else { own };
-            format!("source[0].{kept_together}")
+            let joined = if own.starts_with("token") { "tokens" } else { own };
+            format!("source[0].{joined}")
         }
         Some(("admin", own)) if own.starts_with("basic") => "admin.basic".to_owned(),
         Some(("admin", own)) if own.starts_with("bearer_token") => "admin.bearer_token".to_owned(),
@@ -214,10 +214,10 @@ fn table(etc: &Etc, settings: &[&Declaration]) -> String {
     for at in 0..settings.len() {
         text.push_str(&row(columns.iter().map(|(_, cells)| cells[at].as_str()).collect()));
     }
-    let refused: Vec<String> =
-        settings.iter().filter(|setting| !setting.wrong.is_empty()).map(|s| refusal(etc, s)).collect();
-    if !refused.is_empty() {
-        text.push_str(&format!("\n```text\n{}\n```\n", refused.join("\n")));
+    let rejections: Vec<String> =
+        settings.iter().filter(|setting| !setting.wrong.is_empty()).map(|s| rejection(etc, s)).collect();
+    if !rejections.is_empty() {
+        text.push_str(&format!("\n```text\n{}\n```\n", rejections.join("\n")));
     }
     text
 }
@@ -336,7 +336,7 @@ fn each_example_of_a_variable_is_accepted_and_shown_under_its_name() {
 fn each_wrong_value_is_one_line_that_names_it() {
     let etc = Etc::new();
     for setting in settings().filter(|setting| !setting.key.is_empty() || !setting.wrong.is_empty()) {
-        let line = refusal(&etc, setting);
+        let line = rejection(&etc, setting);
         let named = match (setting.key, setting.variable) {
             ("", Some((name, _))) => name.to_owned(),
             (key, _) => key

@@ -174,7 +174,7 @@ fn nothing_of_a_person_is_left_while_smscope_serves_nor_after_a_restart() {
     let said = erased(&smscope.launch, "+33698765432");
     assert_eq!(compressed.iter().filter(is_there).count(), 0, "compressed, and left between rows");
     assert!(said.starts_with("erased: number, text, request and reference, of messages: 6, of events: "), "{said}");
-    assert!(said.contains("looked through: its digits are in none of the "), "{said}");
+    assert!(said.contains("searched: its digits are in none of the "), "{said}");
     assert!(said.contains("out of reach: what was exported"), "{said}");
     assert_eq!(traces(said.as_bytes(), NUMBER), [""; 0]);
     nothing_is_left(&smscope.launch);

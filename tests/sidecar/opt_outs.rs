@@ -52,7 +52,7 @@ fn counted(smscope: &Smscope, name: &str) -> Option<f64> {
 fn stop_opts_out_start_revokes_it_and_a_late_reply_changes_nothing() {
     let smscope = Smscope::with(ON);
     assert_eq!(of_number(&smscope), json!({"number": NUMBER, "opted_out": false, "opt_outs": []}));
-    // Who never opted out has nothing to take back.
+    // Who never opted out has nothing to undo.
     smscope.post(HOOK, reply("r-0", "START", "2026-04-01T09:00:00Z"));
     assert_eq!(changes(&smscope, ""), [json!(null); 0]);
     smscope.post(HOOK, reply("r-1", "Stop 36111", "2026-04-01T10:00:00Z"));

@@ -167,7 +167,7 @@ fn connect_shows_sets_and_reverts_the_callback_urls() {
     assert_eq!((back.code, back.stderr.as_str()), (Some(0), ""));
     assert_eq!(stand_in.callbacks("3f0c5a1e"), (Value::Null, Value::Null));
     assert_eq!(stand_in.callbacks("77aa").0, "https://old.example.com/sms?key=s3cret-of-theirs");
-    assert_eq!(connect(&["--undo"]).stdout, "nothing to take back\n");
+    assert_eq!(connect(&["--undo"]).stdout, "nothing to undo\n");
 }
 
 #[test]
@@ -269,9 +269,9 @@ fn a_period_is_reconciled_by_command_whether_or_not_a_smscope_runs() {
         let running = once_started(&launch, runs);
         let told = |missed: &str| format!("smsmode: {missed}, of 3 in the period; 3 read\n");
         let first = reconcile(&launch, &[]);
-        let missed = told("2 had not come (1 delivered, 1 failed)");
+        let missed = told("2 were missing (1 delivered, 1 failed)");
         assert_eq!((first.code, first.stdout, first.stderr), (Some(0), missed, String::new()), "runs: {runs}");
-        assert_eq!(reconcile(&launch, &["--source", "smsmode"]).stdout, told("0 had not come"));
+        assert_eq!(reconcile(&launch, &["--source", "smsmode"]).stdout, told("0 were missing"));
         let smscope = running.unwrap_or_else(|| launch.start());
         assert_eq!(sum(&smscope, "sms_receipts_reconciled_total", &[]), Some(2.0), "runs: {runs}");
         assert_eq!(sum(&smscope, "sms_messages_delivered_total", &[]), Some(2.0));
@@ -307,7 +307,7 @@ fn a_reconciliation_that_is_impossible_is_one_line_and_an_exit_code_whether_or_n
         ),
         (&source("one", "wr0ng-key", ""), &[], 1, "", refused),
         // What has been done by then is reported.
-        (&two, &[], 1, "one: 0 had not come, of 0 in the period; 0 read\n", refused),
+        (&two, &[], 1, "one: 0 were missing, of 0 in the period; 0 read\n", refused),
     ] {
         for runs in [true, false] {
             let launch = Launch::without_token().file(file);
@@ -331,7 +331,7 @@ fn the_key_of_the_smscope_that_runs_is_the_one_that_counts() {
     let without = launch.clone().env("SMSCOPE_CONFIG", empty.to_str().unwrap());
     let running = launch.file(&asks(&stand_in, "")).start();
     let ended = reconcile(&without, &[]);
-    assert_eq!(ended.stdout, "smsmode: 0 had not come, of 0 in the period; 0 read\n", "{}", ended.stderr);
+    assert_eq!(ended.stdout, "smsmode: 0 were missing, of 0 in the period; 0 read\n", "{}", ended.stderr);
     running.stop();
     let ended = reconcile(&without, &[]);
     assert!(ended.code == Some(78) && ended.stderr.contains("no source has an API key"), "{}", ended.stderr);

@@ -109,7 +109,7 @@ export const publicUrl: Row = {
     lines({
       title: "Calls by result",
       description:
-        "In the hour before each point. `ok` and `slow` succeeded. dns, connect, timeout: the network path. tls: the certificate. refused: another server answers, or the proxy changes the path. other: another smscope is behind the same name.",
+        "In the hour before each point. `ok` and `slow` succeeded. dns, connect, timeout: the network path. tls: the certificate. rejected: another server answers, or the proxy changes the path. other: another smscope is behind the same name.",
       none: NOT_PROBED,
       unit: "suffix:per hour",
       width: 9,

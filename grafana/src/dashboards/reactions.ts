@@ -70,7 +70,7 @@ export const resends: Row = {
     lines({
       title: "Failed messages by what became of their resend",
       description:
-        "In the hour before each point. sent, requested: they are on their way. over_budget: more fail than may be resent, or a loop. refused, uncertain: the provider's API fails, none of these is retried. too_late: `delay` is long for the time that a message is useful.",
+        "In the hour before each point. sent, requested: they are on their way. over_budget: more fail than may be resent, or a loop. rejected, uncertain: the provider's API fails, none of these is retried. too_late: `delay` is long for the time that a message is useful.",
       none: NOT_RESENT,
       unit: "suffix:per hour",
       width: 8,

@@ -166,7 +166,7 @@ fn requests_are_told_by_source_and_refusals_by_what_was_wrong() {
     shows(
         &page,
         None,
-        &["Accepted 1,500", "Refused 3 2 too large, 1 overloaded", "to no source", "Refused 4 4 unauthorized"],
+        &["Accepted 1,500", "Rejected 3 2 too large, 1 overloaded", "to no source", "Rejected 4 4 unauthorized"],
     );
 }
 

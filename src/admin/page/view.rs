@@ -63,9 +63,9 @@ pub struct RequestRow {
     pub accepted: Count,
     pub duplicate: Count,
     pub unrecognized: Count,
-    pub refused: Count,
-    /// The refusals by result.
-    pub refusals: Vec<(String, Count)>,
+    pub rejected: Count,
+    /// The rejections by result.
+    pub rejections: Vec<(String, Count)>,
 }
 
 #[derive(Clone, Debug)]
@@ -184,9 +184,10 @@ fn requests(about: &About, process: &Values, now: Timestamp) -> Vec<RequestRow> 
         let count = |result: WebhookResult| {
             Count(counts.get(source).and_then(|results| results.get(result.as_str())).copied().unwrap_or(0))
         };
-        let refusals = WebhookResult::ALL.into_iter().filter(|result| is_refusal(*result));
-        let refusals = refusals.map(|result| (words(result.as_str()), count(result))).filter(|(_, count)| count.0 > 0);
-        let refusals: Vec<_> = refusals.collect();
+        let rejections = WebhookResult::ALL.into_iter().filter(|result| is_rejection(*result));
+        let rejections =
+            rejections.map(|result| (words(result.as_str()), count(result))).filter(|(_, count)| count.0 > 0);
+        let rejections: Vec<_> = rejections.collect();
         let last = last.iter().find(|series| series.label("source") == source);
         RequestRow {
             source: source.to_owned(),
@@ -195,19 +196,19 @@ fn requests(about: &About, process: &Values, now: Timestamp) -> Vec<RequestRow> 
             accepted: count(WebhookResult::Accepted),
             duplicate: count(WebhookResult::Duplicate),
             unrecognized: count(WebhookResult::Unrecognized),
-            refused: Count(refusals.iter().map(|(_, count)| count.0).sum()),
-            refusals,
+            rejected: Count(rejections.iter().map(|(_, count)| count.0).sum()),
+            rejections,
         }
     };
     let mut rows: Vec<RequestRow> = about.callback_urls.iter().map(|source| row(source.source.as_str())).collect();
     let unknown = row(NO_SOURCE);
-    if unknown.refused.0 > 0 && !rows.iter().any(|row| row.is_unknown) {
+    if unknown.rejected.0 > 0 && !rows.iter().any(|row| row.is_unknown) {
         rows.push(unknown);
     }
     rows
 }
 
-fn is_refusal(result: WebhookResult) -> bool {
+fn is_rejection(result: WebhookResult) -> bool {
     use WebhookResult::{Accepted, Duplicate, Probe, Unrecognized};
     !matches!(result, Accepted | Duplicate | Unrecognized | Probe)
 }

@@ -1,4 +1,4 @@
-//! What `smscope check` prints: the effective configuration and where each value came from, for people, without secrets.
+//! The output of `smscope check`: the effective configuration and the origin of each value, without secrets.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ pub fn describe(loaded: &Loaded) -> String {
     let lines = lines(loaded);
     let names = lines.iter().map(|line| split(&line.key).1.chars().count()).max().unwrap_or(0) + 2;
     let rows = lines.iter().flat_map(|line| folded(&line.value)).map(|row| row.chars().count());
-    let values = rows.filter(|width| *width <= WIDEST).max().unwrap_or(0);
+    let values = rows.filter(|width| *width <= MAX_WIDTH).max().unwrap_or(0);
     let (mut text, mut current) = (String::new(), "");
     for Line { key, value, origin } in &lines {
         let (table, name) = split(key);
@@ -50,29 +50,29 @@ fn heading(lines: &[Line], table: &str) -> String {
     }
 }
 
-/// What an admin listener shows that leaves this machine without a lock. The start does not say it: in a cluster a network policy may
-/// be the lock, and no check sees that.
+/// A warning about an admin listener that other machines can reach without authentication. It is not logged at the start: in a cluster
+/// a network policy may protect it, and no check sees that.
 fn exposed(config: &Config) -> Option<String> {
     let has_clients_certified = |tls: &ListenerTls| tls.client_certificates() == ClientCertificates::Required;
     let is_locked = config.admin.asks_for_credentials() || config.admin.tls.as_ref().is_some_and(has_clients_certified);
     (!config.admin_listen.ip().to_canonical().is_loopback() && !is_locked).then(|| {
         format!(
-            "admin_listen = \"{}\": anyone who reaches it can read the metrics and the page; expected admin.basic or \
+            "admin_listen = \"{}\": any client that reaches it can read the metrics and the page; expected admin.basic or \
              admin.bearer_token, or a network policy that lets Prometheus alone reach it",
             config.admin_listen
         )
     })
 }
 
-/// A longer list is folded; another long value stands out of its column, rather than pushing all origins off the screen.
-const WIDEST: usize = 60;
+/// A longer list is folded; another long value overflows its column, rather than pushing all origins off the screen.
+const MAX_WIDTH: usize = 60;
 
 /// A value in rows that are not too long, broken where a list has a comma.
 fn folded(value: &str) -> Vec<String> {
     let mut rows: Vec<String> = Vec::new();
     for item in value.split_inclusive(", ") {
         match rows.last_mut() {
-            Some(row) if row.chars().count() + item.trim_end().chars().count() <= WIDEST => row.push_str(item),
+            Some(row) if row.chars().count() + item.trim_end().chars().count() <= MAX_WIDTH => row.push_str(item),
             _ => rows.push(item.to_owned()),
         }
     }

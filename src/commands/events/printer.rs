@@ -27,7 +27,7 @@ impl EventPrinter {
         let reason = record.reason.map(|reason| reason.as_str().replace('_', " "));
         let words = [&record.status, &record.detail].into_iter().flatten().map(|word| without_numbers(word));
         let words = Some(words.collect::<Vec<_>>().join(" ")).filter(|words| !words.is_empty());
-        let said = [Some(what(record.kind).to_owned()), reason, words, record.why.clone()];
+        let details = [Some(what(record.kind).to_owned()), reason, words, record.why.clone()];
         let network = networks::name_and_code(record.mccmnc.as_deref(), record.network.as_deref());
         let place = [record.country.clone(), network].into_iter().flatten().collect::<Vec<_>>().join(" ");
         let reference = record.ref_client.as_ref().map(|reference| format!("ref {reference}"));
@@ -35,7 +35,7 @@ impl EventPrinter {
         let columns = [
             Some(time(*received_at)),
             Some(record.source.to_string()),
-            Some(said.into_iter().flatten().collect::<Vec<_>>().join(", ")),
+            Some(details.into_iter().flatten().collect::<Vec<_>>().join(", ")),
             self.recipient(record).or_else(|| self.hash(record)),
             Some(place).filter(|place| !place.is_empty()),
             record.message_id.clone(),

@@ -6,50 +6,36 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::Counts;
 use crate::store::cohorts::Cohort;
 
 /// How far back the longest line reaches.
-pub const REACH: Duration = Duration::from_secs(86_400);
+pub const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
 
-/// Decided messages below which a network is not judged: one of one that fails says nothing.
-const JUDGED: u64 = 10;
+/// Decided messages below which a network is not ranked: one failure of one message is no evidence.
+const MIN_DECIDED: u64 = 10;
 
-#[derive(Default)]
-struct Share {
-    delivered: u64,
-    failed: u64,
+/// Delivered and failed messages together.
+fn decided(counts: Counts) -> u64 {
+    let [_, delivered, failed, ..] = counts.0;
+    delivered + failed
 }
 
-impl Share {
-    fn add(&mut self, state: &str, count: u64) {
-        match state {
-            "delivered" | "read" => self.delivered += count,
-            "failed" => self.failed += count,
-            _ => {}
-        }
-    }
-
-    fn decided(&self) -> u64 {
-        self.delivered + self.failed
-    }
-
-    fn failed_percent(&self) -> f64 {
-        100.0 * self.failed as f64 / self.decided().max(1) as f64
-    }
+fn failed_percent(counts: Counts) -> f64 {
+    100.0 * counts.0[2] as f64 / decided(counts).max(1) as f64
 }
 
-/// `cohorts`: of [`REACH`] at least, by network.
+/// `cohorts`: of [`LONGEST_PERIOD`] at least, by network.
 pub fn now(cohorts: &BTreeMap<Cohort, u64>, now: Timestamp) -> String {
     let mut text = String::new();
-    for (name, age) in [("last hour", Duration::from_secs(3_600)), ("last 24 h", REACH)] {
+    for (name, age) in [("last hour", Duration::from_secs(3_600)), ("last 24 h", LONGEST_PERIOD)] {
         // The quarter of an hour that the age reaches into counts whole.
         let since = now.checked_sub(age + Duration::from_secs(899)).unwrap_or(Timestamp::UNIX_EPOCH);
-        let within = || cohorts.iter().filter(|(cohort, _)| cohort.quarter >= since);
-        let accepted: u64 = within().map(|(_, count)| count).sum();
-        let mut all = Share::default();
-        let mut networks: BTreeMap<&str, Share> = BTreeMap::new();
+        let within = cohorts.iter().filter(|(cohort, _)| cohort.quarter >= since);
+        let mut all = Counts::default();
+        let mut networks: BTreeMap<&str, Counts> = BTreeMap::new();
         let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
-        for (cohort, &count) in within() {
+        for (cohort, &count) in within {
             all.add(&cohort.state, count);
             if !cohort.network.is_empty() {
                 networks.entry(&cohort.network).or_default().add(&cohort.state, count);
@@ -58,22 +44,18 @@ pub fn now(cohorts: &BTreeMap<Cohort, u64>, now: Timestamp) -> String {
                 *reasons.entry(reason).or_default() += count;
             }
         }
+        let [accepted, delivered, failed, ..] = all.0;
         let _infallible = write!(text, "{name}: {accepted} accepted");
-        if all.decided() > 0 {
-            let Share { delivered, failed } = all;
-            let _infallible = write!(text, ", {delivered} delivered, {failed} failed ({:.1} %)", all.failed_percent());
+        if decided(all) > 0 {
+            let _infallible = write!(text, ", {delivered} delivered, {failed} failed ({:.1} %)", failed_percent(all));
         }
         let worst = networks
             .iter()
-            .filter(|(_, share)| share.decided() >= JUDGED && share.failed > 0)
-            .max_by(|(_, one), (_, other)| one.failed_percent().total_cmp(&other.failed_percent()));
-        if let Some((network, share)) = worst {
-            let (failed, decided) = (share.failed, share.decided());
-            let _infallible = write!(
-                text,
-                "; worst network {network}: {:.1} % failed ({failed} of {decided})",
-                share.failed_percent()
-            );
+            .filter(|(_, counts)| decided(**counts) >= MIN_DECIDED && counts.0[2] > 0)
+            .max_by(|(_, one), (_, other)| failed_percent(**one).total_cmp(&failed_percent(**other)));
+        if let Some((network, &counts)) = worst {
+            let (percent, failed, decided) = (failed_percent(counts), counts.0[2], decided(counts));
+            let _infallible = write!(text, "; worst network {network}: {percent:.1} % failed ({failed} of {decided})");
         }
         if let Some((reason, count)) = reasons.iter().max_by_key(|(_, count)| **count) {
             let _infallible = write!(text, "; first reason {}: {count}", reason.replace('_', " "));

@@ -10,7 +10,7 @@ fn all_that_cannot_be_used_is_reported_a_line_each_and_nothing_that_only_follows
                 [[source]]\nname = \"B\"\n\
                 [[relay]]\nname = \"r\"\nurl = \"nowhere\"\nsources = [\"B\"]\nconcurrency = 0\n\
                 [[relay]]\nname = \"s\"\nurl = \"http://127.0.0.1:1\"\nmax_age = \"x\"\n";
-    let lines = refused(toml, &[("SMSCOPE_STORE_SIZE_LIMIT", "big"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "c:1")]);
+    let lines = rejected(toml, &[("SMSCOPE_STORE_SIZE_LIMIT", "big"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "c:1")]);
     let named: Vec<&str> = lines.lines().map(|line| line.split([' ', ':']).next().unwrap()).collect();
     assert_eq!(
         named,
@@ -127,7 +127,7 @@ fn a_control_character_inside_a_value_is_an_error_that_names_the_key() {
         ("SMSCOPE_API_KEY", "hidden\u{1b}key"),
         ("SMSCOPE_TOKEN", "0123456789abcdef\n0123456789abcdef"),
     ] {
-        let line = refused("", &[(variable, value)]);
+        let line = rejected("", &[(variable, value)]);
         assert!(
             line.starts_with(variable) && line.contains("a line break or another control character in it"),
             "{line}"

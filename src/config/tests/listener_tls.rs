@@ -91,7 +91,7 @@ fn what_cannot_be_used_is_one_line_with_its_key() {
             ["@/tls.pem", "@/tls.key", "", "optional"],
             "client_certificates",
             "optional",
-            "nobody to vouch for clients; expected http.tls.client_authorities as well".to_owned(),
+            "no authorities for clients; expected http.tls.client_authorities as well".to_owned(),
         ),
         (
             ["@/tls.pem", "@/other.key", "", ""],
@@ -118,7 +118,7 @@ fn what_cannot_be_used_is_one_line_with_its_key() {
             format!("cannot be used: invalid peer certificate: BadEncoding; expected {AUTHORITIES}"),
         ),
     ] {
-        let line = refused(&files.toml(given), &[]);
+        let line = rejected(&files.toml(given), &[]);
         assert_eq!(line, format!("http.tls.{key} = {:?}: {problem}", files.here(value)), "{given:?}");
     }
 }

@@ -108,7 +108,7 @@ fn what_a_signal_that_is_off_was_given_is_not_looked_at() {
 }
 
 #[test]
-fn the_file_says_the_same_with_a_table_for_each_signal() {
+fn the_file_has_a_table_for_each_signal() {
     let general = "[otlp]\nendpoint = \"http://f:1\"\ntimeout = \"3s\"\ncompression = \"gzip\"\n\
                    protocol = \"http/protobuf\"\nheaders = { a = \"1\" }\n";
     let logs =
@@ -182,7 +182,7 @@ fn malformed_resource_attributes_and_a_strange_boolean_are_warnings() {
     assert_eq!(
         loaded.warnings,
         [
-            "OTEL_SDK_DISABLED = \"yes\": taken as false; expected true or false",
+            "OTEL_SDK_DISABLED = \"yes\": read as false; expected true or false",
             "OTEL_RESOURCE_ATTRIBUTES = \"team=sms,broken\": expected key=value,key2=value2, percent-encoded; \
              none of it is used",
         ]
@@ -202,7 +202,7 @@ fn what_an_endpoint_cannot_do_with_ends_in_a_line_that_names_it_and_never_shows_
         ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=hidden%0A", format!(": {pairs}")),
     ] {
         let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"), (variable, value)];
-        let line = refused("", &env);
+        let line = rejected("", &env);
         let first = line.lines().next().unwrap();
         assert_eq!(first, format!("{variable}{problem}"));
         assert!(!line.contains("hidden"), "{line}");
@@ -237,12 +237,12 @@ fn a_bad_key_of_the_file_ends_in_a_line_that_names_it_and_never_shows_a_header()
             "otlp.metrics.timeout = \"x\": expected a duration such as 500ms, 15s or 72h, from 1ms to 1h",
         ),
     ] {
-        assert_eq!(refused(&format!("[otlp]\n{toml}"), &[]), line);
+        assert_eq!(rejected(&format!("[otlp]\n{toml}"), &[]), line);
     }
 }
 
 #[test]
-fn what_other_processes_are_told_is_a_warning_and_the_rest_stays_in_effect() {
+fn variables_for_other_processes_are_warnings_and_the_rest_stays_in_effect() {
     let millis = |most: u32| format!("expected a number of milliseconds from 1 to {most}; not used");
     let off = "off";
     for (variable, value, logs, metrics, warning) in [
@@ -258,14 +258,14 @@ fn what_other_processes_are_told_is_a_warning_and_the_rest_stays_in_effect() {
             "otlp,prometheus",
             LOGS,
             METRICS,
-            "the signal goes by otlp alone; metrics can be scraped in any case; expected otlp or none",
+            "the signal is exported by otlp alone; metrics can be scraped in any case; expected otlp or none",
         ),
         (
             "OTEL_METRICS_EXPORTER",
             " Prometheus , OTLP ",
             LOGS,
             METRICS,
-            "the signal goes by otlp alone; metrics can be scraped in any case; expected otlp or none",
+            "the signal is exported by otlp alone; metrics can be scraped in any case; expected otlp or none",
         ),
         (
             "OTEL_METRICS_EXPORTER",
@@ -321,7 +321,7 @@ fn what_other_processes_are_told_is_a_warning_and_the_rest_stays_in_effect() {
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 
 #[test]
-fn what_smscope_has_not_is_a_warning_where_it_is_asked_for() {
+fn an_unsupported_variable_is_a_warning() {
     for (variable, same, other) in [
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "Cumulative", "delta"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative", "lowmemory"),

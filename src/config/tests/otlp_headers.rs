@@ -36,7 +36,7 @@ fn headers_are_written_as_in_w3c_baggage() {
 }
 
 #[test]
-fn header_values_are_marked_so_that_nobody_shows_them() {
+fn header_values_are_marked_as_sensitive() {
     let config = loaded("", &[(ENDPOINT, "http://c"), (HEADERS, "a=hidden")]).config;
     assert!(config.otlp.logs.as_ref().unwrap().headers.iter().all(|(_, value)| value.is_sensitive()));
     assert!(!format!("{config:?}").contains("hidden"));
@@ -52,14 +52,14 @@ fn what_cannot_be_metadata_is_refused_for_grpc_alone() {
         ("a=hidden%09", "the value of header a", "printable ASCII"),
     ] {
         let file = "[otlp.logs]\nprotocol = \"grpc\"\n[otlp.metrics]\nexporter = \"none\"\n";
-        let line = refused(file, &[(ENDPOINT, "http://c"), (HEADERS, text)]);
-        assert_eq!(line, format!("{HEADERS}: {problem} cannot go over gRPC; expected {expected}"));
+        let line = rejected(file, &[(ENDPOINT, "http://c"), (HEADERS, text)]);
+        assert_eq!(line, format!("{HEADERS}: {problem} cannot be sent over gRPC; expected {expected}"));
         loaded("", &[(ENDPOINT, "http://c"), (HEADERS, text)]);
     }
     let file = "[otlp]\nprotocol = \"grpc\"\nendpoint = \"http://c\"\nheaders = { \"te-bin\" = \"hidden!\" }";
-    let line = "otlp.headers.te-bin: the value of header te-bin cannot go over gRPC; \
+    let line = "otlp.headers.te-bin: the value of header te-bin cannot be sent over gRPC; \
                 expected base64, as the name ends in -bin";
-    assert_eq!(refused(file, &[]), line);
+    assert_eq!(rejected(file, &[]), line);
     for text in ["a=1", "x.y_z-1=2", "id-bin=AAEC", "id-bin=AAE", "id-bin=AAE=", "id-bin="] {
         loaded("", &[(ENDPOINT, "http://c"), (PROTOCOL, "grpc"), (HEADERS, text)]);
     }

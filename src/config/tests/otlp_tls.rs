@@ -39,7 +39,7 @@ impl Files {
 }
 
 #[test]
-fn tls_is_read_from_pem_files_which_may_hold_more_than_is_asked_for() {
+fn tls_is_read_from_pem_files_which_may_hold_more_than_is_needed() {
     let files = Files::new();
     let (ca, both) = (files.path("ca.pem"), files.path("both.pem"));
     let env = [ENDPOINT, (CERTIFICATE, &ca), (CLIENT_CERTIFICATE, &both), (CLIENT_KEY, &both)];
@@ -119,7 +119,7 @@ fn a_pem_file_that_cannot_be_used_ends_in_a_line_with_variable_file_and_what_is_
         let path = |name: &str| if name.is_empty() { String::new() } else { files.path(name) };
         let (ca, certificate, key) = (path(ca), path(certificate), path(key));
         let env = [ENDPOINT, (CERTIFICATE, &ca), (CLIENT_CERTIFICATE, &certificate), (CLIENT_KEY, &key)];
-        let line = refused("", &env);
+        let line = rejected("", &env);
         assert_eq!(line, format!("{culprit} = {:?}: {problem}; expected {expected}", files.path(file)));
         assert!(!line.contains("hidden"), "{line}");
     }
@@ -136,15 +136,15 @@ fn the_keys_of_the_file_are_named_when_they_cannot_be_used() {
         "otlp.logs.client_certificate = {client:?}: a certificate without a key; \
          expected otlp.logs.client_key as well"
     );
-    assert_eq!(refused(&file, &[]), line);
+    assert_eq!(rejected(&file, &[]), line);
     assert_eq!(
-        refused("[otlp]\nendpoint = \"https://c\"\ncertificate = 5", &[]),
+        rejected("[otlp]\nendpoint = \"https://c\"\ncertificate = 5", &[]),
         "otlp.certificate = 5: expected a path"
     );
 }
 
 #[test]
-fn an_endpoint_without_tls_has_no_use_for_certificates_and_says_so() {
+fn certificates_of_an_endpoint_without_tls_are_a_warning() {
     let files = Files::new();
     let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:1/x?k=hidden"), (CERTIFICATE, "/none.pem")];
     let loaded_plain = loaded("", &env);
@@ -162,7 +162,7 @@ fn an_endpoint_of_grpc_has_no_path() {
     for url in ["http://c:4317/v1/logs", "http://c:4317/?hidden", "https://c/otlp"] {
         let shown = if url.contains('?') { "http://c:4317/?…" } else { url };
         assert_eq!(
-            refused("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", url), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]),
+            rejected("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", url), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]),
             format!(
                 "OTEL_EXPORTER_OTLP_ENDPOINT = {shown:?}: the protocol is grpc; \
                  expected a URL without a path, such as http://collector:4317"

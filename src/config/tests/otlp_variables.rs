@@ -116,7 +116,7 @@ fn given(rows: &[Row], signal: &str, subject: &str, places: [bool; 4]) -> (Strin
 }
 
 #[test]
-fn each_setting_of_an_endpoint_comes_from_the_strongest_place_that_has_it() {
+fn each_setting_of_an_endpoint_has_the_value_of_the_origin_with_the_highest_precedence() {
     let folder = TempDir::new().unwrap();
     let rows = rows(folder.path());
     for (row, signal) in rows.iter().flat_map(|row| SIGNALS.map(|signal| (row, signal))) {

@@ -120,9 +120,9 @@ fn a_bad_token_is_refused_and_never_shown() {
                 .into(),
         ),
     ] {
-        let refused = refused(toml, env);
-        assert_eq!(refused, line);
-        assert!(!refused.contains("hidden"), "{refused}");
+        let rejected = rejected(toml, env);
+        assert_eq!(rejected, line);
+        assert!(!rejected.contains("hidden"), "{rejected}");
     }
 }
 
@@ -239,10 +239,10 @@ fn a_bad_setting_of_a_source_ends_in_a_line_with_key_value_and_what_is_expected(
              trusted_proxies, channel_ids, header, basic, api, timezone, region, stop_keywords, start_keywords, recipient, text",
         ),
     ] {
-        assert_eq!(refused(&format!("[[source]]\n{settings}"), &[]), line);
+        assert_eq!(rejected(&format!("[[source]]\n{settings}"), &[]), line);
     }
-    assert_eq!(refused("source = \"hidden\"", &[]), "source: expected a list of tables");
-    assert_eq!(refused("source = [\"hidden\"]", &[]), "source[0]: expected a table");
+    assert_eq!(rejected("source = \"hidden\"", &[]), "source: expected a list of tables");
+    assert_eq!(rejected("source = [\"hidden\"]", &[]), "source[0]: expected a table");
 }
 
 #[test]

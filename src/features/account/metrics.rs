@@ -7,11 +7,11 @@ use crate::ledger::catalogue::{Description, Kind, Unit};
 use crate::process_metrics::{ProcessMetric, count_result, counter, gauge, set_time, source_label};
 
 pub const ACCOUNT_POLLS: ProcessMetric =
-    counter("smscope_account_polls_total", "{poll}", "Looks at the account through the provider's API.");
+    counter("smscope_account_polls_total", "{poll}", "Polls of the account through the provider's API.");
 pub const ACCOUNT_LAST_SUCCESS: ProcessMetric = gauge(
     "smscope_account_last_success_timestamp_seconds",
     Unit::Seconds,
-    "When the account was last seen, as a Unix time; no sample before the first.",
+    "Time of the last successful poll, as a Unix time; no sample before the first.",
 );
 pub const ACCOUNT_BALANCE: Description = Description {
     name: "smscope_account_balance",
@@ -67,7 +67,7 @@ pub static METRICS: &[&ProcessMetric] = &[&ACCOUNT_POLLS, &ACCOUNT_LAST_SUCCESS]
 /// Registers the results of polls at 0, and counts the one that `succeeded` or not.
 pub fn count(source: &SourceName, succeeded: Option<bool>) {
     let result = succeeded.map(|succeeded| if succeeded { "success" } else { "failure" });
-    count_result(&ACCOUNT_POLLS, &source_label(source.as_str()), &["success", "failure"], result);
+    count_result(&ACCOUNT_POLLS, &source_label(source.as_str()), ["success", "failure"], result);
     if succeeded == Some(true) {
         set_time(&ACCOUNT_LAST_SUCCESS, source.as_str(), Timestamp::now());
     }

@@ -37,7 +37,7 @@ fn shown(status: &AccountStatus, now: Timestamp) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_account_shows_in_the_providers_own_numbers() {
+async fn an_account_is_exported_in_the_providers_own_numbers() {
     let stand_in = StandIn::start();
     let watch = watch(&stand_in, ApiMode::Rest);
     watch.poll().await.unwrap();
@@ -65,7 +65,7 @@ async fn the_legacy_credit_is_a_balance_and_all_that_there_is() {
 }
 
 #[tokio::test]
-async fn what_is_not_known_is_not_shown_and_no_series_comes_twice() {
+async fn unknown_values_are_not_exported_and_no_series_is_duplicated() {
     let stand_in = StandIn::start();
     stand_in.set_organisations(vec![
         json!({"state": "BLOCKED", "balance": {"amount": -3}}),
@@ -95,7 +95,7 @@ async fn a_hundred_channels_are_fifty() {
 }
 
 #[tokio::test]
-async fn a_half_that_fails_leaves_the_other_and_old_values_are_shown_no_more() {
+async fn a_failed_half_leaves_the_other_and_old_values_are_not_exported() {
     let stand_in = StandIn::start();
     let watch = watch(&stand_in, ApiMode::Rest);
     stand_in.fail([Fault::Status(500)]);
@@ -110,7 +110,7 @@ async fn a_half_that_fails_leaves_the_other_and_old_values_are_shown_no_more() {
 const FRESH: Duration = Duration::from_secs(3599);
 
 #[tokio::test]
-async fn it_goes_on_after_any_failure_and_waits_as_long_as_it_is_asked_to() {
+async fn polling_continues_after_any_failure_and_honors_retry_after() {
     let stand_in = StandIn::start();
     let watch = watch(&stand_in, ApiMode::Rest);
     let status = watch.status.clone();

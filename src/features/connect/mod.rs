@@ -1,6 +1,6 @@
-//! Telling the provider where to call: the channels' default callback URLs as they are and as they should be.
+//! Configures the provider: the channels' default callback URLs, as they are and as they should be.
 //!
-//! Nothing here asks a person or prints; `src/commands/connect.rs` does.
+//! It does not print or ask for confirmation; `src/commands/connect.rs` does.
 
 mod shown;
 mod undo;
@@ -13,7 +13,7 @@ use crate::smsmode_api::{ApiError, Callbacks, Channel, SmsmodeApi};
 pub use shown::shown;
 pub use undo::Undo;
 
-/// One channel, and where it should call.
+/// One channel, and its callback URLs before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub source: SourceName,
@@ -30,7 +30,7 @@ impl Change {
         self.before != self.after
     }
 
-    /// What takes it back.
+    /// The change that undoes it.
     pub fn reverse(self) -> Self {
         Self { before: self.after, after: self.before, ..self }
     }
@@ -48,15 +48,15 @@ pub enum ConnectError {
     #[error("channel {0}: its organisation is not known")]
     NoOrganisation(String),
     #[error(
-        "channel {0}: the provider took the request, and its callback URLs are others than those; look at them in its console"
+        "channel {0}: the provider accepted the request, but its callback URLs are not the requested ones; check them in its console"
     )]
     NotTaken(String),
 }
 
-/// What has to change so that the channels that `api` sees, or those of them in `only`, call `url`.
+/// The changes after which the channels of `api`, or those in `only`, call `url`.
 ///
 /// # Errors
-/// The API does not do its part, or a channel is not there.
+/// An API error, or a channel that does not exist.
 pub async fn plan(
     source: &SourceName,
     api: &SmsmodeApi,
@@ -72,7 +72,7 @@ pub async fn plan(
     if listed.is_empty() {
         return Err(ConnectError::NoChannel);
     }
-    // Of a channel that does not say whose it is: a key belongs to one organisation.
+    // For a channel without an organisation: a key belongs to one organisation.
     let mut only_organisation = None;
     if listed.iter().any(|channel| channel.organisation.is_none()) {
         let mut organisations = api.organisations().await?;
@@ -85,7 +85,7 @@ pub async fn plan(
     for channel in listed {
         let organisation = channel.organisation.clone().or_else(|| only_organisation.clone());
         let organisation = organisation.ok_or_else(|| ConnectError::NoOrganisation(channel.id.clone()))?;
-        // The list may say less than the channel itself.
+        // The list may have fewer fields than the channel itself.
         let channel = api.channel(&organisation, &channel.id).await?;
         let url = Some(url.to_owned());
         changes.push(Change {
@@ -100,22 +100,22 @@ pub async fn plan(
     Ok(changes)
 }
 
-/// The change with what holds now in the place of what held when it was planned.
+/// The change with the present values instead of those at the time of planning.
 ///
 /// # Errors
-/// The API does not do its part.
+/// An API error.
 pub async fn refreshed(api: &SmsmodeApi, change: Change) -> Result<Change, ConnectError> {
     let channel = api.channel(&change.organisation, &change.channel).await?;
     Ok(Change { before: channel.callbacks, ..change })
 }
 
-/// Sets what a change says, and sees that it was taken.
+/// Applies a change, and verifies it.
 ///
 /// # Errors
-/// The API does not do its part: the channel may have been changed or not.
+/// An API error: the channel may have been changed or not.
 pub async fn apply(api: &SmsmodeApi, change: &Change) -> Result<(), ConnectError> {
     api.set_callbacks(&change.organisation, &change.channel, &change.after).await?;
-    // Asked for anew: the answer to a change may repeat the request.
+    // A new request: the response to a change may repeat the request.
     let channel = api.channel(&change.organisation, &change.channel).await?;
     match channel.callbacks == change.after {
         true => Ok(()),

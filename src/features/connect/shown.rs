@@ -1,10 +1,10 @@
-//! Changes for people: without any token, and with what tells one URL from another all the same.
+//! Changes for people: without tokens, yet with enough to distinguish URLs.
 
 use hyper::http::Uri;
 
 use super::Change;
 
-/// Each channel with its two URLs, and what would become of them.
+/// Each channel with its two URLs, before and after.
 pub fn shown(changes: &[Change]) -> String {
     changes.iter().map(of_channel).collect()
 }
@@ -19,7 +19,7 @@ fn of_channel(change: &Change) -> String {
         let (was, will) = (url(before.as_deref()), url(after.as_deref()));
         text += &match before == after {
             true => format!("  {field:<24}   {was}\n"),
-            // Two that differ in nothing but what is hidden.
+            // Two that differ in the hidden token only.
             false if was == will => format!("  {field:<24} - {was}, with another token\n  {:<24} + {will}\n", ""),
             false => format!("  {field:<24} - {was}\n  {:<24} + {will}\n", ""),
         };
@@ -27,7 +27,7 @@ fn of_channel(change: &Change) -> String {
     text
 }
 
-/// A URL of smscope's without its token; of anybody else's no more than the host, for any part may be a secret.
+/// A callback URL of smscope without its token; of any other URL only the host, since any part may be a secret.
 fn url(url: Option<&str>) -> String {
     let Some(text) = url else { return "none".to_owned() };
     let Ok(uri) = text.parse::<Uri>() else { return "…".to_owned() };
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_shows_no_secret_wherever_it_may_stand() {
+    fn a_url_shows_no_secret_in_any_part_of_it() {
         for (text, expected) in [
             ("https://sms.example.com/hooks/smsmode/s3cret", "https://sms.example.com/hooks/smsmode/<token>"),
             ("https://x/behind/it/hooks/a/s3cret", "https://x/behind/it/hooks/a/<token>"),

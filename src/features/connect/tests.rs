@@ -28,7 +28,7 @@ fn api(stand_in: &StandIn) -> (SourceName, SmsmodeApi) {
 }
 
 #[tokio::test]
-async fn a_plan_shows_what_would_change_without_tokens_and_setting_it_leaves_nothing_to_do() {
+async fn a_plan_shows_changes_without_tokens_and_applying_it_leaves_nothing_to_do() {
     let stand_in = StandIn::start();
     let mut other = channel("77aa", "Marketing");
     other["defaultCallbackUrlStatus"] = "https://old.example.com/sms?key=s3cret".into();
@@ -69,7 +69,7 @@ channel 77aa \"Marketing\" (source smsmode)
 }
 
 #[tokio::test]
-async fn channels_can_be_picked_and_one_that_is_not_there_is_named() {
+async fn channels_can_be_selected_and_a_missing_one_is_named() {
     let stand_in = StandIn::start();
     stand_in.set_channels(vec![channel("a", "A"), channel("b", "B")]);
     let (source, api) = api(&stand_in);
@@ -82,7 +82,7 @@ async fn channels_can_be_picked_and_one_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn a_channel_that_does_not_say_whose_it_is_is_of_the_only_organisation() {
+async fn a_channel_without_an_organisation_belongs_to_the_only_one() {
     let stand_in = StandIn::start();
     // The list says less than the channel, as lists do.
     let (source, api) = api(&stand_in);
@@ -96,7 +96,7 @@ async fn a_channel_that_does_not_say_whose_it_is_is_of_the_only_organisation() {
 }
 
 #[tokio::test]
-async fn what_the_provider_refuses_is_an_error_and_nothing_is_taken_for_set() {
+async fn an_error_of_the_provider_is_an_error_and_no_change_counts_as_applied() {
     let stand_in = StandIn::start();
     let (source, api) = api(&stand_in);
     let changes = plan(&source, &api, URL, &[]).await.unwrap();
@@ -108,7 +108,7 @@ async fn what_the_provider_refuses_is_an_error_and_nothing_is_taken_for_set() {
 }
 
 #[test]
-fn what_was_before_is_kept_for_the_owner_alone_last_in_first_out() {
+fn previous_values_are_stored_for_the_owner_alone_last_in_first_out() {
     let folder = TempDir::new().unwrap();
     let undo = Undo::of(folder.path());
     let change = |id: &str| Change {

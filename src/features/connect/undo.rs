@@ -1,4 +1,4 @@
-//! What was before, kept in the private folder: the URLs in it have tokens.
+//! The values before a change, stored in the private folder: their URLs contain tokens.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use super::Change;
 
 const NAME: &str = "connect-undo.json";
 
-/// The file: for each time that something was set, what was changed; the last one last.
+/// The file: the changes of each `--apply`, the last one last.
 pub struct Undo {
     path: PathBuf,
 }
@@ -20,15 +20,15 @@ impl Undo {
         Self { path: private.join(NAME) }
     }
 
-    /// The changes that were made last; empty when there are none to take back.
+    /// The last changes; empty if there are none to undo.
     ///
     /// # Errors
-    /// The file cannot be read, or is not ours.
+    /// The file cannot be read, or has another format.
     pub fn last(&self) -> io::Result<Vec<Change>> {
         Ok(self.all()?.pop().unwrap_or_default())
     }
 
-    /// Remembers changes, before they are made.
+    /// Stores changes, before they are made.
     ///
     /// # Errors
     /// The file cannot be written: the changes should not be made.
@@ -38,7 +38,7 @@ impl Undo {
         self.write(&all)
     }
 
-    /// Forgets the last changes, once they have been taken back.
+    /// Removes the last changes, once they have been undone.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -56,7 +56,7 @@ impl Undo {
         }
     }
 
-    /// Whole or not at all.
+    /// Atomic.
     fn write(&self, all: &[Vec<Change>]) -> io::Result<()> {
         let draft = self.path.with_extension("draft");
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;

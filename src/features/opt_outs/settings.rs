@@ -15,9 +15,7 @@ settings! {
     ENABLED: bool = switch("opt_outs.enabled",
         "stores a list of the numbers that opted out, by STOP and START, and shows it on the admin listener")
         .example("true").wrong(r#""yes""#);
-    SCOPE: OptOutScope = setting("opt_outs.scope", "word",
-        |given| given.word("source or sender", &OptOutScope::ALL, OptOutScope::as_str),
-        |scope| scope.as_str().to_owned(),
+    SCOPE: OptOutScope = word("opt_outs.scope",
         "which messages to an opted-out number are counted: `source`, all of the source; `sender`, those whose sender \
          is what the STOP was written to").default("source").example(r#""sender""#).wrong(r#""number""#);
     API_TOKEN: Secret = secret("opt_outs.api_token", "token", credentials::token,

@@ -1,4 +1,4 @@
-//! The way to the listener: name, TCP, TLS.
+//! The connection: name, TCP, TLS.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -39,40 +39,40 @@ pub(super) async fn resolve(target: &Target, steps: &mut Vec<Step>) -> Result<Ve
     Ok(found)
 }
 
-/// A remark where the provider cannot come by any of these addresses.
+/// A note if the provider cannot reach any of these addresses.
 fn note<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> &'static str {
     let is_inside = |address: &IpAddr| match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified(),
     };
     match addresses.into_iter().all(is_inside) {
-        true => " (not an address of the internet: smsmode cannot come by it)",
+        true => " (not a public address: smsmode cannot reach it)",
         false => "",
     }
 }
 
-/// The first address that takes a connection.
+/// Connects to the first address that accepts.
 pub(super) async fn connect(
     target: &Target,
     addresses: &[SocketAddr],
     steps: &mut Vec<Step>,
 ) -> Result<TcpStream, Failed> {
-    let mut refusals = Vec::new();
+    let mut errors = Vec::new();
     for address in addresses {
         let error = match within(target.timeout, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 let _best_effort = stream.set_nodelay(true);
-                let others = if refusals.is_empty() { String::new() } else { format!("; not {}", refusals.join(", ")) };
+                let others = if errors.is_empty() { String::new() } else { format!("; not {}", errors.join(", ")) };
                 steps.push(Step::ok("connect", format!("{address}{others}")));
                 return Ok(stream);
             }
             Ok(Err(error)) => error,
             Err(late) => io::Error::new(io::ErrorKind::TimedOut, late),
         };
-        refusals.push(format!("{address}: {error}"));
+        errors.push(format!("{address}: {error}"));
     }
     let advice = "expected a proxy or smscope to listen there, and a firewall that lets the internet in";
-    Err((ProbeResult::Connect, Step::failed("connect", refusals.join(", "), advice)))
+    Err((ProbeResult::Connect, Step::failed("connect", errors.join(", "), advice)))
 }
 
 pub(super) async fn secure(target: &Target, tls: &Tls, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failed> {
@@ -90,7 +90,7 @@ pub(super) async fn secure(target: &Target, tls: &Tls, stream: TcpStream) -> Res
     Ok(stream)
 }
 
-/// The first end of the certificates that the server shows.
+/// The earliest end of the server's certificates.
 pub(super) fn expires(stream: &TlsStream<TcpStream>) -> Option<Timestamp> {
     let shown = stream.get_ref().1.peer_certificates()?;
     shown.iter().filter_map(|certificate| Validity::of(certificate)).map(|validity| validity.not_after).min()

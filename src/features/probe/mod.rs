@@ -1,6 +1,6 @@
-//! Calls our own callback URL as the provider would: name, connection, TLS, response, time, and whether it was this very smscope.
+//! Calls smscope's own callback URL as the provider would: name, connection, TLS, response, time, and whether this smscope responded.
 //!
-//! Nothing is stored by it: a GET without parameters is a probe. `smscope check --public-url` shows each step, the periodic probe
+//! It stores nothing: a GET without parameters is a probe. `smscope check --public-url` shows each step, the periodic probe
 //! counts the result.
 
 mod connection;
@@ -48,12 +48,12 @@ pub struct Target {
 /// The result of calls of a callback URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// In their order; after one that failed the others are not there, but for those that need not wait for it.
+    /// In order, up to the first that failed.
     pub steps: Vec<Step>,
     pub result: ProbeResult,
     /// From the call to its response, of several the median.
     pub took: Option<Duration>,
-    /// The first end of the certificates that were shown.
+    /// The earliest end of the server's certificates.
     pub expires: Option<Timestamp>,
 }
 
@@ -82,7 +82,7 @@ impl Target {
     }
 }
 
-/// Calls `target` so many times, one after the other.
+/// Calls `target` `calls` times, one after the other.
 pub async fn call(target: &Target, calls: usize) -> Report {
     let mut steps = Vec::new();
     let mut expires = None;
@@ -161,8 +161,8 @@ async fn run(source: SourceName, target: Target, interval: Duration, shutdown: i
         metrics::record(&source, &report);
         match report.steps.iter().find_map(Step::failure) {
             None if throttle.recovered() => tracing::info!(%source, "the public URL works again"),
-            Some(failure) if throttle.is_due(report.result.as_str()) => {
-                tracing::warn!(%source, result = report.result.as_str(), "the public URL does not work: {failure}");
+            Some(failure) if throttle.is_due(report.result.into_str()) => {
+                tracing::warn!(%source, result = report.result.into_str(), "the public URL does not work: {failure}");
             }
             _ => {}
         }

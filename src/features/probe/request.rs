@@ -38,7 +38,7 @@ where
     Ok(sender)
 }
 
-/// Calls so many times, each time with a nonce of its own.
+/// Makes `calls` requests, each with a nonce of its own.
 pub(super) async fn call(
     target: &Target,
     sender: &mut SendRequest<Empty<Bytes>>,
@@ -89,10 +89,10 @@ fn request(target: &Target, nonce: &str) -> Request<Empty<Bytes>> {
 
 fn broken(error: &hyper::Error) -> Failed {
     let advice = "expected HTTP/1.1 there, and the proxy to reach smscope";
-    (ProbeResult::Refused, Step::failed("answer", chain(error), advice))
+    (ProbeResult::Rejected, Step::failed("answer", chain(error), advice))
 }
 
-/// Whether it is smscope's response to a probe. If not, the response itself is not shown: it may come from any program.
+/// Whether it is smscope's response to a probe. If not, the response itself is not shown: it may be any program's.
 fn check(response: &Response<Bytes>) -> Result<(), Failed> {
     let status = response.status();
     let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
@@ -109,7 +109,7 @@ fn check(response: &Response<Bytes>) -> Result<(), Failed> {
             "the token is right, and the source wants a header or credentials as well: the proxy has to add them"
         }
         403 if is_smscopes => {
-            "the token is right, and the source's allow has no place for this machine's address: the provider may still be let in"
+            "the token is right, and the source's allow does not include this machine's address: it may still include the provider's"
         }
         404 if is_smscopes => {
             "expected the token that the running smscope has: is this its configuration and data directory, and does the proxy pass \
@@ -120,7 +120,7 @@ fn check(response: &Response<Bytes>) -> Result<(), Failed> {
         502..=504 => "the proxy does not reach smscope: is it running, and does the proxy know its port?",
         _ => "expected 200 and {\"result\":\"probe\"}",
     };
-    Err((ProbeResult::Refused, Step::failed("answer", format!("answered {status}"), advice)))
+    Err((ProbeResult::Rejected, Step::failed("answer", format!("answered {status}"), advice)))
 }
 
 /// Whether the smscope that should have responded did, every time.

@@ -1,4 +1,4 @@
-//! `[self_probe]`: calls our own public URL as the provider would. Off by default.
+//! `[self_probe]`: calls the public URL as the provider would. Off by default.
 
 use std::time::Duration;
 

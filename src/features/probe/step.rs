@@ -41,7 +41,7 @@ impl Step {
         Self { name, outcome: Outcome::Unknown(why.into()) }
     }
 
-    /// What is wrong and what to do, where something is.
+    /// What is wrong and what to do, if the step failed.
     pub fn failure(&self) -> Option<String> {
         match &self.outcome {
             Outcome::Failed { why, advice } => Some(format!("{}: {why}; {advice}", self.name)),
@@ -59,7 +59,7 @@ pub(super) fn of_time(took: Duration, limit: Duration) -> Step {
             "time",
             took,
             format!(
-                "expected less than {} ms, or the provider sends again: look at the way here, and at \
+                "expected less than {} ms, or the provider retries: check the network path, and \
                  smscope_webhook_duration_seconds for smscope's own part",
                 limit.as_millis()
             ),
@@ -67,7 +67,7 @@ pub(super) fn of_time(took: Duration, limit: Duration) -> Step {
     }
 }
 
-/// Fewer days than this, and a certificate should have been renewed: usual authorities' are by then.
+/// A certificate with fewer days left should have been renewed: those of the usual authorities are by then.
 const DAYS_LEFT: i64 = 7;
 
 pub(super) fn of_tls(stream: &TlsStream<TcpStream>, expires: Option<Timestamp>, now: Timestamp) -> Step {
@@ -89,7 +89,7 @@ fn of_chain(version: &str, expires: Option<Timestamp>, now: Timestamp) -> Step {
     }
 }
 
-/// The steps as lines of columns; those that were not reached say so.
+/// The steps as lines of columns, those that were not reached included.
 pub fn lines(steps: &[Step]) -> String {
     let line = |name: &str| match steps.iter().find(|step| step.name == name).map(|step| &step.outcome) {
         Some(Outcome::Ok(found)) => format!("  {name:<9} ok       {found}\n"),

@@ -70,7 +70,7 @@ async fn walked(target: &Target) -> (ProbeResult, String) {
 }
 
 #[tokio::test]
-async fn a_probe_that_comes_through_is_ok_at_each_step() {
+async fn a_successful_probe_is_ok_at_each_step() {
     let report = call(&plain(server(PROBE, Some(key()), Duration::ZERO)), 3).await;
     assert_eq!(report.result, ProbeResult::Ok, "{:?}", report.steps);
     assert!(report.took.is_some_and(|took| took < Duration::from_millis(300)));
@@ -80,32 +80,40 @@ async fn a_probe_that_comes_through_is_ok_at_each_step() {
 }
 
 #[tokio::test]
-async fn whatever_else_answers_is_told_apart() {
+async fn other_responses_have_results_of_their_own() {
     for (answer, result, says) in [
-        ("HTTP/1.1 404 X\r\ncontent-length: 21\r\n\r\n{\"error\":\"not found\"}", "refused", "expected the token that"),
-        ("HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n", "refused", "does not pass this path on"),
-        ("HTTP/1.1 401 X\r\ncontent-length: 13\r\n\r\n{\"error\":\"x\"}", "refused", "a header or credentials as well"),
-        ("HTTP/1.1 403 X\r\ncontent-length: 13\r\n\r\n{\"error\":\"x\"}", "refused", "the source's allow"),
-        ("HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n", "refused", "a proxy or firewall"),
+        (
+            "HTTP/1.1 404 X\r\ncontent-length: 21\r\n\r\n{\"error\":\"not found\"}",
+            "rejected",
+            "expected the token that",
+        ),
+        ("HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n", "rejected", "does not pass this path on"),
+        (
+            "HTTP/1.1 401 X\r\ncontent-length: 13\r\n\r\n{\"error\":\"x\"}",
+            "rejected",
+            "a header or credentials as well",
+        ),
+        ("HTTP/1.1 403 X\r\ncontent-length: 13\r\n\r\n{\"error\":\"x\"}", "rejected", "the source's allow"),
+        ("HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n", "rejected", "a proxy or firewall"),
         (
             "HTTP/1.1 301 X\r\nlocation: https://x/\r\ncontent-length: 0\r\n\r\n",
-            "refused",
+            "rejected",
             "need not follow a redirect",
         ),
-        ("HTTP/1.1 502 X\r\ncontent-length: 0\r\n\r\n", "refused", "does not reach smscope"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", "refused", "something else answers there"),
+        ("HTTP/1.1 502 X\r\ncontent-length: 0\r\n\r\n", "rejected", "does not reach smscope"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", "rejected", "something else answers there"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"res", "timeout", "no answer within"),
-        ("SSH-2.0-OpenSSH_9.2\r\n", "refused", "expected HTTP/1.1 there"),
-        ("", "refused", "expected HTTP/1.1 there"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "rejected", "expected HTTP/1.1 there"),
+        ("", "rejected", "expected HTTP/1.1 there"),
     ] {
         let (found, failure) = walked(&plain(server(answer, Some(key()), Duration::ZERO))).await;
-        assert_eq!(found.as_str(), result, "{answer:?}: {failure}");
+        assert_eq!(found.into_str(), result, "{answer:?}: {failure}");
         assert!(failure.starts_with("answer: ") && failure.contains(says), "{answer:?}: {failure}");
     }
 }
 
 #[tokio::test]
-async fn another_smscope_a_silent_one_and_a_slow_one_are_told_apart() {
+async fn another_smscope_a_silent_one_and_a_slow_one_have_results_of_their_own() {
     let other = ChallengeKey::new(&[8; 32]);
     let slow = Duration::from_millis(320);
     for (key, delay, result, says) in [
@@ -123,7 +131,7 @@ async fn another_smscope_a_silent_one_and_a_slow_one_are_told_apart() {
 }
 
 #[tokio::test]
-async fn no_name_nobody_there_and_nobody_who_answers_are_told_apart() {
+async fn an_unknown_name_a_closed_port_and_a_silent_server_have_results_of_their_own() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     for (url, result, says) in [
@@ -168,7 +176,7 @@ fn trusting(authority: &Authority) -> Tls {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_to_be_trusted_is_told_with_what_to_do() {
+async fn an_untrusted_certificate_is_reported_with_advice() {
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
     let server = |names: &[&str], year| ours.sign(names, year, ExtendedKeyUsagePurpose::ServerAuth);
     for (identity, authority, says) in [

@@ -1,6 +1,6 @@
-//! Reconciliation: the provider's API is asked for receipts that did not arrive, since the provider stops its retries after 30 hours.
+//! Reconciliation: fetches missing receipts from the provider's API, since the provider stops its retries after 30 hours.
 //!
-//! A message of the API takes the same way as a webhook: decoded, stored under the same dedup keys, counted once. Its record is marked
+//! A message of the API is processed like a webhook: decoded, stored under the same dedup keys, counted once. Its record is marked
 //! as reconciled. Each channel has a list of its own, without a search and without a documented order: `walk.rs` reads it, `order.rs`
 //! judges its order.
 
@@ -55,7 +55,7 @@ enum Search {
     Period { since: Timestamp, until: Timestamp },
 }
 
-/// What one round, or one command, gave.
+/// The result of one round, or of one command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Messages in the pages that were read.
@@ -64,7 +64,7 @@ pub struct Tally {
     pub looked_for: u64,
     /// What was not known here, by outcome: `pending`, `delivered`, `failed`, `read`, `unknown`; `reply` for replies.
     pub missed: BTreeMap<String, u64>,
-    /// The limit of pages came before the end.
+    /// The limit of pages was reached before the end.
     pub is_incomplete: bool,
 }
 
@@ -74,7 +74,7 @@ impl Tally {
     }
 }
 
-/// Why a round could not be finished; what it found until then is stored.
+/// Why a round failed; what it found until then is stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RoundError {
     #[error(transparent)]
@@ -110,7 +110,7 @@ impl Reconciler {
     /// Searches for the messages that have been pending for too long.
     ///
     /// # Errors
-    /// The provider's API or the store does not do its part.
+    /// An error of the provider's API or of the store.
     pub async fn round(&self) -> Result<Tally, RoundError> {
         let limit = self.settings.max_pages * PAGE_SIZE;
         let before = Timestamp::now().checked_sub(self.settings.after).unwrap_or(Timestamp::MIN);
@@ -173,7 +173,7 @@ impl Reconciler {
         }
     }
 
-    /// Stores each by itself, all at once: the store commits them in one transaction, and tells of each whether it was new.
+    /// Submits each by itself, all at once: the store commits them in one transaction, and returns for each whether it was new.
     async fn store(&self, found: Vec<DecodedRequest<'_>>, tally: &mut Tally) -> Result<(), StoreError> {
         let mut commits = JoinSet::new();
         for message in found {
@@ -205,7 +205,7 @@ impl Search {
                 Event::Receipt(receipt) => messages.remove(&receipt.message_id).is_some(),
                 _ => false,
             },
-            // One without a time may be of the period: the store tells whether it is new.
+            // One without a time may be of the period: the store decides whether it is new.
             Search::Period { since, until } => time(event).is_none_or(|time| *since <= time && time < *until),
         }
     }
@@ -237,7 +237,7 @@ impl Search {
     }
 }
 
-/// When it was accepted, as far as it says.
+/// When it was accepted, if it has a time.
 fn time(event: &Event) -> Option<Timestamp> {
     match event {
         Event::Receipt(receipt) => receipt.accepted_at.or(receipt.sent_at).or(receipt.status.time),
@@ -261,7 +261,7 @@ async fn run(reconciler: Reconciler, shutdown: impl Future<Output = ()>) {
     let source = &reconciler.source.name;
     let interval = reconciler.settings.interval;
     let throttle = LogThrottle::default();
-    // What has been overdue since before the start does not wait for an hour.
+    // Messages that were overdue before the start do not wait for an hour.
     repeat(stagger(interval), shutdown, || async {
         let ended = reconciler.round().await;
         let result = match &ended {
@@ -274,10 +274,10 @@ async fn run(reconciler: Reconciler, shutdown: impl Future<Output = ()>) {
         match ended {
             Ok(tally) => {
                 if throttle.recovered() {
-                    tracing::info!(%source, "smsmode can be asked for receipts again");
+                    tracing::info!(%source, "receipts can be fetched from smsmode again");
                 }
                 if tally.missed() > 0 {
-                    tracing::info!(%source, missed = tally.missed(), "receipts had not come, and were asked for");
+                    tracing::info!(%source, missed = tally.missed(), "missing receipts were fetched");
                 }
                 if tally.is_incomplete {
                     tracing::warn!(%source, read = tally.read, "reconcile.max_pages is reached before all was found");
@@ -287,7 +287,7 @@ async fn run(reconciler: Reconciler, shutdown: impl Future<Output = ()>) {
             Err(error) => {
                 let text = error.to_string();
                 if throttle.is_due(&text) {
-                    tracing::warn!(%source, "cannot ask for receipts: {text}");
+                    tracing::warn!(%source, "cannot fetch receipts: {text}");
                 }
                 match error {
                     RoundError::Api(error) => wait.max(error.retry_after.unwrap_or_default()),

@@ -1,6 +1,6 @@
 //! Whether a list turns out to be newest first, and how far back each of its pages is.
 //!
-//! No order is documented. So it is judged by what has been seen: hardly any step from one message to the next goes forward in time,
+//! No order is documented. So it is judged by what has been read: hardly any step from one message to the next is forward in time,
 //! and no page is newer than one before it. A few messages out of place are no evidence against that, since a list may be in the order
 //! of another time of its messages, such as that of sending. A list in no order has as many steps forward as back.
 

@@ -1,4 +1,4 @@
-//! `[reconcile]`: polls the provider for receipts that did not come. Off by default.
+//! `[reconcile]`: polls the provider for missing receipts. Off by default.
 
 use std::time::Duration;
 
@@ -37,9 +37,9 @@ pub(crate) fn read(mut table: Table, sources: &[Source]) -> Result<Reconcile, Co
         max_pages: table.get(&MAX_PAGES)?,
     };
     table.finish()?;
-    let can_be_asked = |source: &Source| source.api.as_ref().is_some_and(|api| api.mode == ApiMode::Rest);
+    let has_rest_api = |source: &Source| source.api.as_ref().is_some_and(|api| api.mode == ApiMode::Rest);
     if let Some(enabled) = &enabled
-        && !sources.iter().any(can_be_asked)
+        && !sources.iter().any(has_rest_api)
     {
         let expected = "a key in [source.api], or SMSCOPE_API_KEY";
         return Err(enabled.wrong("no source has a key of the REST API", expected).beside_others());

@@ -109,7 +109,7 @@ async fn a_receipt_that_did_not_come_is_learnt_counted_once_and_marked() {
 }
 
 #[tokio::test]
-async fn where_texts_are_dropped_what_is_asked_for_has_none_either() {
+async fn reconciled_messages_have_no_text_where_texts_are_dropped() {
     let mut bench = bench(10);
     let told = |bench: &Bench| {
         let message = inbound::api_message(&bench.reconciler.source, "GET", &message("a", 1, "DELIVERED")).unwrap();
@@ -121,7 +121,7 @@ async fn where_texts_are_dropped_what_is_asked_for_has_none_either() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_when_nothing_is_overdue() {
+async fn no_request_is_sent_if_no_message_is_overdue() {
     let bench = bench(10);
     assert_eq!(bench.webhook(&message("a", 1, "DELIVERED")).await, IngestOutcome::Accepted);
     assert_eq!(bench.reconciler.round().await.unwrap(), Tally::default());
@@ -208,7 +208,7 @@ async fn a_period_is_fed_whether_known_or_not_and_a_second_time_changes_nothing(
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again_and_what_does_not_is_not() {
+async fn transient_failures_are_retried_and_others_are_not() {
     let bench = bench(10);
     let mut pending = message("a", 1, "ENROUTE");
     pending["status"] = json!({"value": "ENROUTE"});
@@ -277,7 +277,7 @@ async fn in_a_list_without_an_order_a_round_reads_as_many_pages_as_what_it_looks
 }
 
 #[tokio::test]
-async fn the_list_of_a_message_s_channel_is_asked() {
+async fn the_list_of_a_message_s_channel_is_read() {
     let bench = bench(10);
     let rcs = |id: &str, status: &str| {
         let mut message = message(id, 1, status);

@@ -60,7 +60,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether nothing that is searched for comes after this page.
+    /// Whether nothing that is searched for is after this page.
     fn ends_with(&self, page: usize) -> bool {
         self.search.is_satisfied()
             || self.last.is_some_and(|last| last <= page)
@@ -96,7 +96,7 @@ impl<'a> Walk<'a> {
         Ok(if self.ends_with(older) { Step::Done } else { Step::At(older) })
     }
 
-    /// Reads a page and submits what is searched for; `false` when the limit of pages has come first or all has been found.
+    /// Reads a page and submits what is searched for; `false` if the limit of pages is reached or all has been found.
     async fn read(&mut self, page: usize) -> Result<bool, RoundError> {
         if self.left == 0 {
             self.tally.is_incomplete = true;
@@ -104,8 +104,8 @@ impl<'a> Walk<'a> {
         }
         self.left -= 1;
         let items = match self.reconciler.page(self.list, page).await {
-            // A page beyond the end may be a mistake to the provider.
-            Err(error) if page > 1 && error.failure == Failure::Refused => Vec::new(),
+            // The provider may reject a page beyond the end.
+            Err(error) if page > 1 && error.failure == Failure::Rejected => Vec::new(),
             read => read?,
         };
         self.tally.read += items.len() as u64;

@@ -1,10 +1,10 @@
-//! Which addresses a relay may connect to: its host is looked up here, each address is looked at, and only one that was is
-//! connected to, so that a name cannot lead elsewhere in between (server-side request forgery by DNS).
+//! Which addresses a relay may connect to: the host is resolved here, each address is checked, and only a checked one is connected
+//! to, so that a name cannot resolve differently in between (server-side request forgery by DNS).
 //!
-//! Public addresses may always be had, others as configured. An address in the URL itself, or `localhost`, is configured by that.
+//! Public addresses are always allowed, others if configured. An address in the URL itself, or `localhost`, is configured thereby.
 //!
-//! Where HTTPS_PROXY or HTTP_PROXY leads by way of a proxy, the proxy looks the name up and its rules say what may be connected to;
-//! nothing here is asked then. A host in NO_PROXY is looked up and looked at here.
+//! With HTTPS_PROXY or HTTP_PROXY the proxy resolves the name, and its rules decide what may be connected to; nothing is checked here
+//! then. A host in NO_PROXY is resolved and checked here.
 
 use std::error::Error;
 use std::fmt;
@@ -19,13 +19,13 @@ use hyper_util::client::legacy::connect::dns::Name;
 use ipnet::IpNet;
 use tower_service::Service;
 
-/// Looks names up for one relay.
+/// Resolves names for one relay.
 #[derive(Clone, Debug)]
 pub struct Guarded {
     networks: Arc<[IpNet]>,
 }
 
-/// All that a name leads to is not allowed.
+/// No address of a name is allowed.
 #[derive(Debug)]
 pub struct Forbidden(IpAddr);
 
@@ -49,9 +49,9 @@ impl Guarded {
     }
 
     fn allowed(&self, name: &str, found: impl Iterator<Item = SocketAddr>) -> io::Result<Vec<SocketAddr>> {
-        let (allowed, refused): (Vec<_>, Vec<_>) = found.partition(|address| self.allows(name, address.ip()));
-        match refused.first() {
-            Some(refused) if allowed.is_empty() => Err(io::Error::other(Forbidden(refused.ip()))),
+        let (allowed, forbidden): (Vec<_>, Vec<_>) = found.partition(|address| self.allows(name, address.ip()));
+        match forbidden.first() {
+            Some(forbidden) if allowed.is_empty() => Err(io::Error::other(Forbidden(forbidden.ip()))),
             _ => Ok(allowed),
         }
     }
@@ -75,7 +75,7 @@ impl Service<Name> for Guarded {
     }
 }
 
-/// Whether `error` comes of a [`Forbidden`] address.
+/// Whether a [`Forbidden`] address caused `error`.
 pub fn is_forbidden(error: &(dyn Error + 'static)) -> bool {
     let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     error.is::<Forbidden>()
@@ -83,8 +83,7 @@ pub fn is_forbidden(error: &(dyn Error + 'static)) -> bool {
         || error.source().is_some_and(is_forbidden)
 }
 
-/// Whether an address is one of the public internet. Special ones by the registries of IANA (RFC 6890), those that carry an IPv4
-/// address by that one.
+/// Whether an address is public: special ones by the registries of IANA (RFC 6890), those that embed an IPv4 address by that one.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -129,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn public_addresses_are_told_from_all_others() {
+    fn public_addresses_are_distinguished_from_all_others() {
         for public in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::101:101", "2002:101:101::"]
         {
             assert!(is_public(public.parse().unwrap()), "{public}");
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_allowed_is_connected_to_and_nothing_is_an_error_that_says_why() {
+    fn only_allowed_addresses_are_used_and_none_is_an_error_with_the_address() {
         let guarded = Guarded::new(&[]);
         let address = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
         let mixed = [address("10.0.0.7"), address("1.1.1.1")];

@@ -1,4 +1,4 @@
-//! When to retry: one delivery, and a target that fails altogether.
+//! The pauses between attempts: of one delivery, and of a target that fails altogether.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::store::relays::AttemptResult;
 /// Between two attempts at a delivery, and of a target that keeps failing.
 pub const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(600));
 
-/// Failures of a target, one after the other, from which on it is only probed.
-const MANY: u32 = 3;
+/// Consecutive failures from which on a target is only probed.
+const PROBE_THRESHOLD: u32 = 3;
 
-/// How a target has been doing.
+/// The recent results of a target.
 #[derive(Debug, Default)]
 pub struct Health {
     failures: u32,
-    /// What began before this tells nothing new: attempts that ran at one time fail together.
+    /// Attempts that began before this are not counted again: concurrent attempts fail together.
     counted: Option<Instant>,
     paused_until: Option<Instant>,
 }
 
 impl Health {
-    /// How many attempts may be under way at one time, of `limit`.
+    /// How many attempts may be in flight, of `limit`.
     pub fn room(&self, limit: usize, now: Instant) -> usize {
         match self.paused_until {
             Some(until) if until > now => 0,
-            _ if self.failures >= MANY => 1,
+            _ if self.failures >= PROBE_THRESHOLD => 1,
             _ => limit,
         }
     }
@@ -38,7 +38,7 @@ impl Health {
         self.paused_until.map(|until| until.saturating_duration_since(now)).filter(|pause| !pause.is_zero())
     }
 
-    /// Learns from an attempt that began at `started`.
+    /// Records an attempt that began at `started`.
     pub fn note(&mut self, started: Instant, outcome: &DeliveryOutcome) {
         match outcome.result {
             AttemptResult::Delivered => *self = Self::default(),
@@ -47,7 +47,8 @@ impl Health {
             _ => {
                 self.failures = self.failures.saturating_add(1);
                 self.counted = Some(Instant::now());
-                let own = (self.failures >= MANY).then(|| BACKOFF.after(self.failures - MANY + 1));
+                let own =
+                    (self.failures >= PROBE_THRESHOLD).then(|| BACKOFF.after(self.failures - PROBE_THRESHOLD + 1));
                 self.wait(own.max(outcome.after));
             }
         }
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_target_that_fails_again_and_again_is_probed_until_it_takes_something() {
+    async fn a_target_that_keeps_failing_is_probed_until_it_accepts_a_delivery() {
         let mut health = Health::default();
         let step = || async { tokio::time::advance(Duration::from_millis(10)).await };
         for _ in 0..2 {
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_asks_for_a_pause_gets_it() {
+    async fn a_pause_that_the_target_requests_is_honored() {
         let mut health = Health::default();
         health.note(Instant::now(), &outcome(AttemptResult::Throttled, Some(30)));
         assert_eq!(health.room(8, Instant::now()), 0);

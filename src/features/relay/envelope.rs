@@ -1,4 +1,4 @@
-//! What a delivery looks like on the wire: the request as it came, or a CloudEvent.
+//! The format of a delivery: the request as it arrived, or a CloudEvent.
 
 use bytes::Bytes;
 use hyper::http::header::CONTENT_TYPE;
@@ -21,12 +21,12 @@ pub fn id(instance: Uuid, position: Position) -> String {
     Uuid::new_v5(&instance, position.to_string().as_bytes()).to_string()
 }
 
-/// The request without the headers that are the same for all; `None` when nothing is left of what came.
+/// The request without the headers that all requests have; `None` if the stored request has been erased.
 pub fn request(delivery: &Delivery, format: Format, url: &Uri, instance: Uuid) -> Option<Request<Bytes>> {
     match format {
         Format::Raw => {
             let mut request = raw(delivery.request.as_ref()?, url)?;
-            // What was asked for goes on as the webhook that did not come would have.
+            // A reconciled message is delivered like the webhook that did not arrive.
             if delivery.entry.record.reconciled {
                 *request.method_mut() = Method::POST;
             }
@@ -42,17 +42,17 @@ pub fn request(delivery: &Delivery, format: Format, url: &Uri, instance: Uuid) -
     }
 }
 
-fn raw(kept: &Raw, url: &Uri) -> Option<Request<Bytes>> {
-    let mut request = Request::new(kept.body.clone());
-    *request.method_mut() = Method::from_bytes(kept.method.as_bytes()).ok()?;
-    *request.uri_mut() = with_query(url, &kept.query)?;
-    if let Some(content_type) = &kept.content_type {
+fn raw(stored: &Raw, url: &Uri) -> Option<Request<Bytes>> {
+    let mut request = Request::new(stored.body.clone());
+    *request.method_mut() = Method::from_bytes(stored.method.as_bytes()).ok()?;
+    *request.uri_mut() = with_query(url, &stored.query)?;
+    if let Some(content_type) = &stored.content_type {
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_str(content_type).ok()?);
     }
     Some(request)
 }
 
-/// The URL with the query that came after its own.
+/// The URL with the webhook's query after its own.
 fn with_query(url: &Uri, query: &str) -> Option<Uri> {
     if query.is_empty() {
         return Some(url.clone());
@@ -64,7 +64,7 @@ fn with_query(url: &Uri, query: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// CloudEvents 1.0 in JSON, with the extensions `sequence` (the place in the journal, to be compared as text) and `traceparent`.
+/// CloudEvents 1.0 in JSON, with the extensions `sequence` (the position in the journal, to be compared as text) and `traceparent`.
 fn cloud_event(delivery: &Delivery, instance: Uuid) -> Vec<u8> {
     let entry = &delivery.entry;
     let record = &entry.record;
@@ -88,7 +88,7 @@ fn cloud_event(delivery: &Delivery, instance: Uuid) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-/// The journal's record, without what the event itself says.
+/// The journal's record, without the fields that the event has.
 fn data(record: &Record) -> Value {
     let mut data = match serde_json::to_value(record) {
         Ok(Value::Object(data)) => data,
@@ -107,7 +107,7 @@ mod tests {
     use crate::event::SourceName;
     use crate::record::{Entry, Kind};
 
-    fn kept(method: &str, query: &str, content_type: Option<&str>, body: &[u8]) -> Raw {
+    fn stored(method: &str, query: &str, content_type: Option<&str>, body: &[u8]) -> Raw {
         Raw {
             method: method.into(),
             query: query.into(),
@@ -136,41 +136,41 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_request_is_the_one_that_came() {
+    fn a_raw_request_is_the_one_that_arrived() {
         let url: Uri = "http://app:8080/sms?own=1".parse().unwrap();
         for (query, expected) in [
             ("", "http://app:8080/sms?own=1"),
             ("smsID=a%20b&statut=11", "http://app:8080/sms?own=1&smsID=a%20b&statut=11"),
         ] {
             let body = b"{\"messageId\":\"\xff\" }\r\n";
-            let delivery = delivery(Some(kept("POST", query, Some("application/json"), body)));
+            let delivery = delivery(Some(stored("POST", query, Some("application/json"), body)));
             let request = request(&delivery, Format::Raw, &url, Uuid::nil()).unwrap();
             assert_eq!(request.uri().to_string(), expected);
             assert_eq!(request.method(), Method::POST);
             assert_eq!(request.headers()[CONTENT_TYPE], "application/json");
             assert_eq!(&request.body()[..], body);
         }
-        let get = delivery(Some(kept("GET", "statut=11", None, b"")));
+        let get = delivery(Some(stored("GET", "statut=11", None, b"")));
         let request = request(&get, Format::Raw, &"http://app/".parse().unwrap(), Uuid::nil()).unwrap();
         assert_eq!((request.method(), request.uri().to_string().as_str()), (&Method::GET, "http://app/?statut=11"));
         assert!(!request.headers().contains_key(CONTENT_TYPE));
     }
 
     #[test]
-    fn what_was_asked_for_goes_on_as_a_webhook() {
-        let mut asked = delivery(Some(kept("GET", "", Some("application/json"), b"{}")));
-        asked.entry.record.reconciled = true;
-        let request = request(&asked, Format::Raw, &"http://app/".parse().unwrap(), Uuid::nil()).unwrap();
+    fn a_reconciled_message_is_delivered_as_a_webhook() {
+        let mut reconciled = delivery(Some(stored("GET", "", Some("application/json"), b"{}")));
+        reconciled.entry.record.reconciled = true;
+        let request = request(&reconciled, Format::Raw, &"http://app/".parse().unwrap(), Uuid::nil()).unwrap();
         assert_eq!((request.method(), &request.body()[..]), (&Method::POST, &b"{}"[..]));
     }
 
     #[test]
-    fn of_a_request_that_is_gone_nothing_is_sent() {
+    fn an_erased_request_is_not_sent() {
         assert!(request(&delivery(None), Format::Raw, &"http://app/".parse().unwrap(), Uuid::nil()).is_none());
     }
 
     #[test]
-    fn a_cloud_event_says_what_the_journal_says_under_the_id_of_its_log_record() {
+    fn a_cloud_event_has_the_fields_of_the_journal_and_the_id_of_its_log_record() {
         let request = request(&delivery(None), Format::CloudEvents, &"http://app/".parse().unwrap(), Uuid::nil());
         let event: Value = serde_json::from_slice(request.unwrap().body()).unwrap();
         assert_eq!(

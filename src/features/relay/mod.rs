@@ -1,15 +1,14 @@
-//! Relays: events go on to URLs of the operator's, durably, at least once with a stable id, in order.
+//! Relays: deliver events to URLs of the operator, durably, at least once with a stable id, in order.
 //!
 //! # Design
 //!
-//! - What is to be delivered is in the store (`store/core/relays.rs`), written with the event. A relay reads what is due, tries, and has
-//!   the result written down. A kill in between has the same delivery, with the same id, tried again.
-//! - Each relay is a task of its own with connections of its own: a target that is dead or slow holds back nobody else.
-//! - Of an ordering key (the receipts of a message, the replies of a number) one delivery at a time is due, the oldest. So order is kept while
-//!   others overtake one that is tried again.
-//! - A target that fails again and again gets one attempt at a time, with pauses that grow, until one succeeds.
-//! - Anything but 2xx is a failure and is tried again until the delivery is too old, as the provider does with us: a 404 may be a
-//!   deployment. Then it is a dead letter.
+//! - Deliveries are in the store (`store/core/relays.rs`), written with the event. A relay reads due deliveries, attempts each, and
+//!   stores the result. After a kill in between, the same delivery is attempted again with the same id.
+//! - Each relay is a task of its own with connections of its own: a target that is dead or slow does not delay the others.
+//! - Of an ordering key (the receipts of a message, the replies of a number) one delivery at a time is due, the oldest. So each key is in
+//!   order, while other keys overtake a delivery that is retried.
+//! - A target that keeps failing gets one attempt at a time, with growing pauses, until one succeeds.
+//! - Anything but 2xx is a failure and is retried until the delivery is too old: a 404 may be a deployment. Then it is a dead letter.
 
 mod address;
 mod backoff;
@@ -39,18 +38,18 @@ use backoff::{BACKOFF, Health};
 pub use settings::Relay;
 use target::{DeliveryOutcome, Target};
 
-/// How long to wait when the store cannot be read or written.
+/// The pause if the store cannot be read or written.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// One relay at work.
+/// One relay.
 struct Worker {
     relay: Relay,
     store: Store,
     target: Target,
 }
 
-/// What the loop has to know of an attempt that is settled.
-struct Settled {
+/// A finished attempt.
+struct Finished {
     started: Instant,
     outcome: DeliveryOutcome,
 }
@@ -66,10 +65,10 @@ pub fn start(relays: &[Relay], store: &Store, instance: Uuid, limit: Duration, s
 
 async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Future<Output = ()>, limit: Duration) {
     let target = Target::new(&relay, instance);
-    tracing::info!(relay = %relay.route.relay, url = %relay.shown_url(), format = relay.route.format.as_str(), "relaying");
+    tracing::info!(relay = %relay.route.relay, url = %relay.shown_url(), format = relay.route.format.into_str(), "relaying");
     let worker = Arc::new(Worker { relay, store, target });
     let mut changed = worker.store.relays_changed();
-    let mut running: JoinSet<Settled> = JoinSet::new();
+    let mut running: JoinSet<Finished> = JoinSet::new();
     // Deliveries, by the task that makes the attempt.
     let mut in_flight: HashMap<Id, DeliveryId> = HashMap::new();
     let mut health = Health::default();
@@ -79,7 +78,7 @@ async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Future<O
         let room = health.room(worker.relay.concurrency, Instant::now()).saturating_sub(in_flight.len());
         let mut wake = health.pause(Instant::now());
         if room > 0 {
-            // Before the reading: what comes meanwhile is another change.
+            // Before the reading: a delivery that is added meanwhile is another change.
             changed.mark_unchanged();
             match worker.due(in_flight.values().copied().collect(), room).await {
                 Ok(due) => {
@@ -100,10 +99,10 @@ async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Future<O
             () = &mut shutdown => break,
             Some(joined) = running.join_next_with_id() => {
                 in_flight.remove(&joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
-                // One that has panicked is noted in the store all the same; what panics here is a bug of noting it.
-                if let Some((_, settled)) = join_logged(Task::RelayAttempt, joined) {
-                    health.note(settled.started, &settled.outcome);
-                    worker.log(&throttle, &settled.outcome);
+                // The result of a panicked attempt is stored as well; a panic here is a bug of the storing.
+                if let Some((_, finished)) = join_logged(Task::RelayAttempt, joined) {
+                    health.note(finished.started, &finished.outcome);
+                    worker.log(&throttle, &finished.outcome);
                 }
             }
             // The store outlives its handles.
@@ -111,8 +110,7 @@ async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Future<O
             () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
         }
     }
-    let _rest_is_tried_again =
-        tokio::time::timeout(limit, async { while running.join_next().await.is_some() {} }).await;
+    let _rest_is_retried = tokio::time::timeout(limit, async { while running.join_next().await.is_some() {} }).await;
 }
 
 impl Worker {
@@ -121,8 +119,8 @@ impl Worker {
         self.store.with_blocking(move |store| store.due(&relay, now, &in_flight, limit)).await
     }
 
-    /// One attempt, and its result written down.
-    async fn attempt(self: Arc<Self>, delivery: Delivery) -> Settled {
+    /// Makes one attempt, and stores its result.
+    async fn attempt(self: Arc<Self>, delivery: Delivery) -> Finished {
         let started = Instant::now();
         let delivery = Arc::new(delivery);
         let outcome = self.clone().deliver(delivery.clone()).await;
@@ -135,10 +133,10 @@ impl Worker {
         while self.store.save_attempt(attempt.clone()).await.is_err() {
             tokio::time::sleep(STORE_PAUSE).await;
         }
-        Settled { started, outcome }
+        Finished { started, outcome }
     }
 
-    /// A panic in here is a failed attempt like any other: it is tried again later, and not for ever.
+    /// A panic in here is a failed attempt like any other: it is retried later, up to the age limit.
     async fn deliver(self: Arc<Self>, delivery: Arc<Delivery>) -> DeliveryOutcome {
         let mut attempt = JoinSet::new();
         attempt.spawn(async move { self.target.deliver(&delivery).await }.in_current_span());
@@ -167,10 +165,10 @@ impl Worker {
         let relay = &self.relay.route.relay;
         if outcome.result == AttemptResult::Delivered {
             if throttle.recovered() {
-                tracing::info!(%relay, "a relay's target takes events again");
+                tracing::info!(%relay, "the relay's target accepts events again");
             }
         } else if throttle.is_due(&outcome.why) {
-            tracing::warn!(%relay, error = outcome.why, "a relay's target did not take an event");
+            tracing::warn!(%relay, error = outcome.why, "a delivery to the relay's target failed");
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::settings::prelude::*;
 use crate::settings::source::{self, networks};
 use crate::settings::{Source, Text};
 
-/// One target and what is delivered to it.
+/// One target and the events that are delivered to it.
 #[derive(Clone)]
 pub struct Relay {
     pub route: Route,
@@ -30,7 +30,7 @@ pub struct Relay {
     pub secret: Option<Secret>,
     /// Each name once; values are marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Of one attempt, to the end of the answer.
+    /// Of one attempt, to the end of the response.
     pub timeout: Duration,
     /// Attempts at one time.
     pub concurrency: usize,
@@ -38,7 +38,7 @@ pub struct Relay {
     pub networks: Vec<IpNet>,
     /// There if, and only if, the URL's scheme is https.
     pub tls: Option<Tls>,
-    /// By way of which the target is reached; `None`: directly.
+    /// The proxy by which the target is reached; `None`: directly.
     pub proxy: Option<Proxy>,
 }
 
@@ -69,8 +69,7 @@ settings! {
     URL: Uri = setting("relay.url", "URL", |given| given.parse(URL_EXPECTED, value::web_url), |_| String::new(),
         "where its events are delivered to; shown without path and query, which may hold a key").secret()
         .example(r#""http://127.0.0.1:8080/sms""#).wrong(r#""127.0.0.1:8080""#);
-    FORMAT: Format = setting("relay.format", "word",
-        |given| given.word("cloudevents or raw", &Format::ALL, Format::as_str), |format| format.as_str().to_owned(),
+    FORMAT: Format = word("relay.format",
         "`cloudevents` (1.0, structured JSON), or `raw`: the request as it came, without our token")
         .default("cloudevents").example(r#""raw""#).wrong(r#""json""#);
     EVENTS: Vec<Kind> = setting("relay.events", "list", kinds, |kinds| names(kinds, Kind::as_str),
@@ -150,7 +149,7 @@ fn relay(
     let filter = event_filter(&mut table, sources)?;
     if let (Some(given), Format::Raw, Some(source)) = (&format_given, format, textless(sources, &filter)) {
         let problem = format!("source {:?} has text = \"dropped\"", source.name.as_str());
-        let expected = "cloudevents, or sources whose requests are kept as they came";
+        let expected = "cloudevents, or sources whose requests are stored as they arrived";
         return Err(given.wrong(problem, expected).beside_others());
     }
     let is_fallback = table.get(&FALLBACK)?;
@@ -173,10 +172,10 @@ fn relay(
     Ok(Relay { route, url, secret, headers, timeout, concurrency, networks, tls, proxy })
 }
 
-/// A source that the filter takes events of and whose texts are dropped.
+/// A source whose events the filter accepts and whose texts are dropped.
 fn textless<'a>(sources: &'a [Source], filter: &Filter) -> Option<&'a Source> {
-    let mut taken = sources.iter().filter(|source| filter.takes_source(&source.name));
-    taken.find(|source| source.privacy.text == Text::Dropped)
+    let mut accepted = sources.iter().filter(|source| filter.takes_source(&source.name));
+    accepted.find(|source| source.privacy.text == Text::Dropped)
 }
 
 fn event_filter(table: &mut Table, sources: &[Source]) -> Result<Filter, ConfigError> {
@@ -188,7 +187,7 @@ fn event_filter(table: &mut Table, sources: &[Source]) -> Result<Filter, ConfigE
     filter.pattern = table.read_optional(&PATTERN, pattern.as_ref())?;
     if let (Some(given), Some(source)) = (keywords.or(pattern), textless(sources, &filter)) {
         let problem = format!("source {:?} has text = \"dropped\"", source.name.as_str());
-        return Err(given.wrong(problem, "sources whose texts are kept").beside_others());
+        return Err(given.wrong(problem, "sources whose texts are stored").beside_others());
     }
     Ok(filter)
 }

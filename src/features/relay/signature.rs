@@ -1,4 +1,4 @@
-//! Standard Webhooks: the headers by which a target knows who sent something, and that it is the same again.
+//! Standard Webhooks: the headers by which a target verifies the sender, and recognizes a retry.
 //!
 //! Source: standard-webhooks/standard-webhooks, spec, "Signature scheme": HMAC-SHA256 of `id.timestamp.body`, in base64 after `v1,`.
 

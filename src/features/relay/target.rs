@@ -1,4 +1,4 @@
-//! One attempt: the request, signed, and what its answer means. Redirects are not followed.
+//! One attempt: the signed request, and the meaning of its response. Redirects are not followed.
 
 use std::time::{Duration, Instant};
 
@@ -16,14 +16,14 @@ use crate::route::{Format, RelayName};
 use crate::settings::Protocol;
 use crate::store::relays::{AttemptResult, Delivery};
 
-/// Bytes of an answer that are read, so that its connection can be used again.
-const MAX_ANSWER: usize = 64 * 1024;
+/// Bytes of a response that are read, so that its connection can be reused.
+const MAX_RESPONSE: usize = 64 * 1024;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// Where one relay delivers.
+/// The target of one relay.
 pub struct Target {
     client: Client<Guarded>,
     url: Uri,
@@ -33,13 +33,13 @@ pub struct Target {
     relay: RelayName,
 }
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryOutcome {
     pub result: AttemptResult,
     /// In one line, without secrets; empty when it was delivered.
     pub why: String,
-    /// How long the target asks not to be asked again.
+    /// The pause that the target requests.
     pub after: Option<Duration>,
 }
 
@@ -64,7 +64,7 @@ impl Target {
         }
     }
 
-    /// Tries to deliver, within the time-out.
+    /// Makes an attempt, within the time-out.
     pub async fn deliver(&self, delivery: &Delivery) -> DeliveryOutcome {
         #[cfg(test)]
         crate::tasks::fault::point(crate::tasks::Task::RelayAttempt);
@@ -101,15 +101,15 @@ impl Target {
         let (head, body) = response.into_parts();
         let status = head.status;
         if status.is_success() {
-            // The head has said so; what the body is like changes nothing.
-            let _read_for_the_connection = receive(body, MAX_ANSWER).await;
+            // The status decides; the body does not matter.
+            let _read_for_the_connection = receive(body, MAX_RESPONSE).await;
             return DeliveryOutcome { result: AttemptResult::Delivered, why: String::new(), after: None };
         }
         let (result, note) = match status {
             StatusCode::TOO_MANY_REQUESTS => (AttemptResult::Throttled, ""),
             _ if status.is_server_error() => (AttemptResult::Failed, ""),
-            _ if status.is_redirection() => (AttemptResult::Refused, "; redirects are not followed"),
-            _ => (AttemptResult::Refused, ""),
+            _ if status.is_redirection() => (AttemptResult::Rejected, "; redirects are not followed"),
+            _ => (AttemptResult::Rejected, ""),
         };
         DeliveryOutcome {
             after: retry_after(&head.headers),

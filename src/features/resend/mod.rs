@@ -1,5 +1,5 @@
-//! Resends failed messages by the provider's API when they are due. The store decides what becomes of each, and records it before the
-//! request to the provider and after: see `src/store/resends/`.
+//! Resends failed messages by the provider's API when they are due. The store decides on each, and records the decision before the
+//! request to the provider and the result after it: see `src/store/core/resends/`.
 
 pub mod settings;
 
@@ -20,7 +20,7 @@ use crate::store::{Store, Submission};
 use crate::tasks::Task;
 use crate::tasks::supervisor::Supervisor;
 
-/// Due messages that are read at once; the provider is asked to send one after the other.
+/// Due messages that are read at once; they are sent one after the other.
 const BATCH_SIZE: usize = 100;
 
 /// Between two attempts while the store fails.
@@ -58,13 +58,13 @@ pub fn start(
 }
 
 impl Resender {
-    /// Processes one that is due. Gives how long to wait before the next request to the provider.
+    /// Processes a due message. Returns the pause before the next request to the provider.
     async fn process(&self, id: ResendId, health: &mut ApiHealth) -> Duration {
         let source = &self.source.name;
         let to_send = match self.store.begin_resend(id).await {
             Ok(SendDecision::Send(to_send)) => to_send,
             Ok(SendDecision::Ended(result)) => {
-                tracing::info!(%source, resend = id.0, result = result.as_str(), "a failed message was not sent again by smscope");
+                tracing::info!(%source, resend = id.0, result = result.as_str(), "a failed message was not resent");
                 return Duration::ZERO;
             }
             Ok(SendDecision::Gone) => return Duration::ZERO,
@@ -72,24 +72,24 @@ impl Resender {
         };
         let sent = match &self.api {
             Some(api) => api.send(&self.outgoing(&to_send)).await,
-            // The rules have been read with the sources: there is one.
+            // The loader has checked that there is one.
             None => {
-                let _uncertain_otherwise = self.store.end_resend(id, SendResult::Refused).await;
+                let _uncertain_otherwise = self.store.end_resend(id, SendResult::Rejected).await;
                 return Duration::ZERO;
             }
         };
         let (end, wait) = match sent {
             Ok(message) => {
                 if health.throttle.recovered() {
-                    tracing::info!(%source, "messages can be sent again by smsmode's API");
+                    tracing::info!(%source, "resends by smsmode's API succeed again");
                 }
                 health.failures = 0;
-                tracing::info!(%source, replaces = to_send.message_id, "a failed message was sent again");
+                tracing::info!(%source, replaces = to_send.message_id, "a failed message was resent");
                 (SendResult::Sent(self.submission(&to_send, &message).map(Box::new)), Duration::ZERO)
             }
             Err(error) => self.failed(&to_send, &error, health),
         };
-        // Noted or not: what is not is uncertain at the next start.
+        // A result that is not stored is uncertain at the next start.
         while self.store.end_resend(id, end.clone()).await.is_err() {
             tokio::time::sleep(STORE_RETRY_PAUSE).await;
         }
@@ -101,15 +101,15 @@ impl Resender {
         health.failures = health.failures.saturating_add(1);
         let text = error.to_string();
         if health.throttle.is_due(&text) {
-            tracing::warn!(%source, "cannot send again: {text}");
+            tracing::warn!(%source, "cannot resend: {text}");
         }
         if error.may_have_succeeded() {
             let result = ResendResult::Uncertain.as_str();
-            tracing::warn!(%source, replaces = to_send.message_id, result, "a failed message may have been sent again");
+            tracing::warn!(%source, replaces = to_send.message_id, result, "a failed message may have been resent");
             return (SendResult::Uncertain, Duration::ZERO);
         }
         if !error.is_transient() {
-            return (SendResult::Refused, Duration::ZERO);
+            return (SendResult::Rejected, Duration::ZERO);
         }
         let wait = pause(error, health.failures);
         (SendResult::Again(self.store.now().checked_add(wait).unwrap_or(Timestamp::MAX)), wait)
@@ -133,7 +133,7 @@ impl Resender {
         }
     }
 
-    /// The API's response as the webhook that it looks like, which registers the message as pending.
+    /// The API's response, which has the shape of a webhook, as a submission that registers the message as pending.
     fn submission(&self, to_send: &ToSend, message: &Value) -> Option<Submission> {
         let decoded = inbound::api_message(&self.source, "POST", message)?;
         let trace = to_send.trace.as_deref().and_then(TraceParent::parse);
@@ -149,13 +149,13 @@ struct ApiHealth {
     throttle: LogThrottle,
 }
 
-/// Sends again what is due, until `stop` resolves; the request in flight then gets `limit` for its response.
+/// Sends due messages until `stop` resolves; the request in flight then gets `limit` for its response.
 async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Duration) {
     let mut changed = resender.store.resends_changed();
     let mut health = ApiHealth::default();
     tokio::pin!(stop);
     loop {
-        // Before the reading: what comes meanwhile is another change.
+        // Before the reading: a message that becomes due meanwhile is another change.
         changed.mark_unchanged();
         let (source, now) = (resender.source.name.clone(), resender.store.now());
         let due = resender.store.with_blocking(move |store| store.due_resends(&source, now, BATCH_SIZE)).await;
@@ -185,11 +185,11 @@ async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Duration
                 if more { Some(Duration::ZERO) } else { next.map(|wait| wait.unwrap_or_default()) }
             }
             Err(error) => {
-                tracing::warn!(source = %resender.source.name, %error, "failed messages to be sent again cannot be read");
+                tracing::warn!(source = %resender.source.name, %error, "due resends cannot be read");
                 Some(STORE_RETRY_PAUSE)
             }
         };
-        // A clock that is set is noticed within the minute.
+        // A clock change is noticed within the minute.
         let wake = wake.map(|wait| wait.min(Duration::from_secs(60)));
         tokio::select! {
             () = &mut stop => return,

@@ -1,4 +1,4 @@
-//! `[[resend]]`: which failed messages are sent again, by whom, and within what bounds.
+//! `[[resend]]`: which failed messages are resent, by what, and within what limits.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ settings! {
         .absent("any").example(r#"["FR", "BE"]"#).wrong(r#""FR""#);
     CAMPAIGNS: Vec<String> = list("resend.campaigns", "list", |given| given.texts("texts"),
         "of campaigns with these ids only").absent("any").example(r#"["spring"]"#).wrong(r#"[""]"#);
-    THROUGH: Through = setting("resend.through", "word", through, |through| through.as_str().to_owned(),
+    THROUGH: Through = setting("resend.through", "word", through, |through| through.into_str().to_owned(),
         "`api`: smscope sends, by `[source.api]`; `relay`: relays with `resend.requested` among their `events` get \
                   the event").default("api").example(r#""relay""#).wrong(r#""sms""#).elsewhere(TO_RESEND);
     DELAY: Duration = duration("resend.delay", |given| given.duration(SECOND..=DAY),
@@ -45,16 +45,16 @@ settings! {
         .wrong(r#""2d""#);
     BUDGET: u32 = number("resend.budget", |given| given.number(1..=1_000_000),
         "messages at most within any hour; further failures are given up").default("100").example("20").wrong("0");
-    DRY_RUN: bool = switch("resend.dry_run", "nothing is sent; log records and metrics tell what would have been")
+    DRY_RUN: bool = switch("resend.dry_run", "nothing is sent; log records and metrics show what would be sent")
         .example("true").wrong(r#""yes""#);
 }
 
 const OF_MESSAGES: [&Setting<Vec<String>>; 4] = [&CHANNELS, &FLOWS, &COUNTRIES, &CAMPAIGNS];
 
-/// What is the same the second time, or is a person's will.
-const FINAL: [Reason; 3] = [Reason::Blacklisted, Reason::InvalidNumber, Reason::SpamFiltered];
+/// Reasons that a second message does not change, or that are a person's decision.
+const PERMANENT: [Reason; 3] = [Reason::Blacklisted, Reason::InvalidNumber, Reason::SpamFiltered];
 
-/// What no receipt of the REST API says; those of the legacy API, which do, have no text to send again.
+/// Reasons that no receipt of the REST API has; those of the legacy API, which have them, have no text to resend.
 const OF_LEGACY: [Reason; 5] =
     [Reason::HandsetAbsent, Reason::HandsetError, Reason::Network, Reason::Portability, Reason::Roaming];
 
@@ -87,8 +87,8 @@ fn rule(
 ) -> Result<ResendRule, ConfigError> {
     let (given, name) = source::own_name(&mut table, &NAME, "resend", others.iter().map(|other| &other.name))?;
     if !has_opt_outs {
-        let expected = "opt_outs.enabled = true: who opted out is not written to";
-        return Err(given.wrong("nobody keeps the opt-outs", expected).beside_others());
+        let expected = "opt_outs.enabled = true: opted-out numbers get no messages";
+        return Err(given.wrong("there is no list of opt-outs", expected).beside_others());
     }
     let reasons = table.get(&REASONS)?;
     let filter = Filter {
@@ -104,7 +104,7 @@ fn rule(
         Through::Relay => {
             let is_taken = |source: &Source| routes.iter().any(|route| takes_requests(route, source));
             if let Some(source) = meant.find(|source| !is_taken(source)) {
-                let problem = format!("no relay takes those of source {:?}", source.name.as_str());
+                let problem = format!("no relay accepts those of source {:?}", source.name.as_str());
                 let expected = "a relay of cloudevents with \"resend.requested\" among its events";
                 return Err(named.wrong(problem, expected).beside_others());
             }
@@ -117,7 +117,7 @@ fn rule(
                     return Err(named.wrong(problem("has no API to send by"), expected).beside_others());
                 }
                 if source.privacy.text == Text::Dropped {
-                    let expected = "sources whose texts are kept";
+                    let expected = "sources whose texts are stored";
                     return Err(named.wrong(problem("has text = \"dropped\""), expected).beside_others());
                 }
             }
@@ -137,11 +137,11 @@ fn rule(
     Ok(ResendRule { name, filter, through, is_dry_run, delay, attempts, ttl, budget })
 }
 
-/// Reasons that may pass by themselves.
+/// Reasons that may be temporary.
 fn reasons(given: &Given) -> Result<Vec<Reason>, ConfigError> {
     const EXPECTED: &str =
         "a reason that may pass, such as handset_absent: not blacklisted, invalid_number or spam_filtered";
-    let reason = |text: &str| Reason::from_name(text).filter(|reason| !FINAL.contains(reason));
+    let reason = |text: &str| Reason::from_name(text).filter(|reason| !PERMANENT.contains(reason));
     let reasons = given.list(EXPECTED, EXPECTED, reason)?;
     if reasons.is_empty() {
         return Err(given.wrong("empty", "at least one reason").beside_others());
@@ -149,17 +149,17 @@ fn reasons(given: &Given) -> Result<Vec<Reason>, ConfigError> {
     Ok(reasons)
 }
 
-/// Not each of them: a list that is empty is that of the default.
+/// An empty list is the default.
 fn channels(given: &Given) -> Result<Vec<String>, ConfigError> {
     let channels = given.texts("texts")?;
     Ok(if channels.is_empty() { vec!["SMS".to_owned()] } else { channels })
 }
 
 fn through(given: &Given) -> Result<Through, ConfigError> {
-    given.word("api or relay", &[Through::Api, Through::Relay], Through::as_str)
+    given.word(&[Through::Api, Through::Relay])
 }
 
-/// What works, and will not do what is wanted, or more.
+/// Warnings about a rule that is valid, and matches too little or too much.
 fn warnings_of(rule: &ResendRule, key: &str, sources: &[Source]) -> Vec<String> {
     let says_nothing = rule.filter.reasons.iter().all(|reason| OF_LEGACY.contains(reason)).then(|| {
         format!(
@@ -171,7 +171,7 @@ fn warnings_of(rule: &ResendRule, key: &str, sources: &[Source]) -> Vec<String> 
     let meant = sources.iter().filter(|source| rule.filter.takes_source(&source.name));
     let may_be_misused = meant.filter(is_open).map(|source| {
         format!(
-            "{key}: whoever learns the callback URL of source {:?} can have messages sent by false failures; expected `allow`, \
+            "{key}: a client that knows the callback URL of source {:?} can trigger resends by false failures; expected `allow`, \
              `header` or `basic` of it",
             source.name.as_str()
         )

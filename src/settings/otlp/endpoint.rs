@@ -1,4 +1,4 @@
-//! The endpoint of one signal, out of the places that speak of it.
+//! The endpoint of one signal, from the variables and tables that configure it.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::*;
 use crate::settings::headers::{self, Header};
 use crate::settings::prelude::*;
 
-/// Where one signal goes.
+/// Where one signal is sent.
 #[derive(Clone)]
 pub struct Endpoint {
     pub protocol: Protocol,
@@ -58,7 +58,7 @@ impl Endpoint {
         self.url.to_string().split('?').next().unwrap_or_default().to_owned()
     }
 
-    /// What to ask when the port is the one that collectors have for the other protocol.
+    /// A question to the operator if the port is the usual one of the other protocol.
     pub fn unusual_port(&self) -> Option<String> {
         let other = match self.protocol {
             Protocol::HttpProtobuf => Protocol::Grpc,
@@ -87,14 +87,14 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// A value, and where it came from.
+/// A value and its origin.
 pub(crate) type Found<T> = Option<(Given, T)>;
 
-/// What one place says of endpoints: the general variables, a signal's variables, or a table of the file.
+/// The settings of endpoints from one origin: the general variables, a signal's variables, or a table of the file.
 #[derive(Default)]
 pub(crate) struct Group {
     endpoint: Found<Uri>,
-    /// An error only where there is an endpoint to send them to.
+    /// An error counts only if there is an endpoint to send them to.
     headers: Found<Result<Vec<Header>, ConfigError>>,
     timeout: Found<Duration>,
     gzip: Found<bool>,
@@ -179,7 +179,7 @@ pub(crate) fn protocol(given: &Given) -> Result<Protocol, ConfigError> {
     })
 }
 
-/// What is said of one signal.
+/// All settings of one signal.
 pub(crate) struct Groups<'a> {
     /// The signal's variables, the general variables, the signal's table, `[otlp]`: the first that has a setting counts.
     pub groups: [&'a Group; 4],
@@ -193,7 +193,7 @@ impl<'a> Groups<'a> {
         self.groups.iter().find_map(|group| of(group))
     }
 
-    /// The first value of a setting and where it came from, or its default.
+    /// The first value of a setting and its origin, or its default.
     fn effective<T: Copy>(
         &self,
         setting: &Setting<T>,

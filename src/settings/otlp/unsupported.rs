@@ -1,16 +1,16 @@
-//! What the OpenTelemetry specification lets be asked for and smscope has not.
+//! Variables of the OpenTelemetry specification that smscope does not support.
 
 use crate::settings::prelude::*;
 
 pub(crate) struct Unsupported {
     pub setting: Setting<Given>,
-    /// The value that asks for what smscope does anyway.
+    /// The value for what smscope does anyway.
     same: &'static str,
     /// What it does.
     instead: &'static str,
 }
 
-/// The variables of a number that means nothing here, since smscope does the one thing that follows.
+/// Numeric variables without an effect, since smscope does `instead`.
 macro_rules! unsupported {
     ($($variable:literal)*: $instead:literal) => {
         [$(Unsupported {
@@ -62,7 +62,7 @@ pub(crate) static UNSUPPORTED: [&[Unsupported]; 4] = [
     }],
 ];
 
-/// One warning for each variable that asks for what smscope has not.
+/// One warning per variable that requests what smscope does not support.
 pub(crate) fn warn(inputs: &Inputs, logs_on: bool, metrics_on: bool) {
     for Unsupported { setting, same, instead } in UNSUPPORTED.into_iter().flatten() {
         let is_on = if setting.variable_name().contains("METRIC") { metrics_on } else { logs_on };

@@ -79,7 +79,7 @@ impl<S: Storage> Tx<'_, S> {
         let person = self.pseudonymizer.person(&change.number);
         let said = self.storage.opt_outs_of(&change.source, &person)?;
         let earlier = said.iter().find(|one| one.sender == change.sender);
-        // Replies may come out of order. Who never opted out has nothing to take back.
+        // Replies may come out of order. Who never opted out has nothing to undo.
         if earlier.is_some_and(|one| one.opted_out) == change.opted_out
             || earlier.is_some_and(|one| one.since > change.since)
         {

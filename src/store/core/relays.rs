@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use super::storage::{DeliveryRow, DeliveryState, Storage};
 use super::{STEP, Tx};
@@ -19,11 +20,12 @@ use crate::store::hash::short_hash;
 use crate::store::ids::{DeliveryId, MessageRowId, OrderingKey};
 
 /// Every value of the `result` label of attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum AttemptResult {
     Delivered,
     /// An answer that says no, redirects included.
-    Refused,
+    Rejected,
     Throttled,
     /// An answer of 500 and above.
     Failed,
@@ -36,29 +38,11 @@ pub enum AttemptResult {
 }
 
 impl AttemptResult {
-    pub const ALL: [Self; 8] = [
-        Self::Delivered,
-        Self::Refused,
-        Self::Throttled,
-        Self::Failed,
-        Self::Timeout,
-        Self::Unreachable,
-        Self::Forbidden,
-        Self::Erased,
-    ];
+    pub const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
 
     /// The label value.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Refused => "refused",
-            Self::Throttled => "throttled",
-            Self::Failed => "failed",
-            Self::Timeout => "timeout",
-            Self::Unreachable => "unreachable",
-            Self::Forbidden => "forbidden",
-            Self::Erased => "erased",
-        }
+        self.into_str()
     }
 }
 

@@ -304,7 +304,7 @@ async fn a_budget_is_of_the_last_hour_and_what_was_not_sent_takes_nothing_of_it(
     let due = bench.due_in(HOUR);
     let begin = |at: usize| bench.store().begin_resend(due[at]);
     assert!(matches!(begin(0).await, Ok(SendDecision::Send(_))));
-    bench.store().end_resend(due[0], SendResult::Refused).await.unwrap();
+    bench.store().end_resend(due[0], SendResult::Rejected).await.unwrap();
     assert!(matches!(begin(1).await, Ok(SendDecision::Send(_))));
     assert_eq!(begin(2).await, Ok(SendDecision::Ended(ResendResult::OverBudget)));
 }

@@ -20,7 +20,7 @@ where
 }
 
 #[tokio::test]
-async fn what_panics_or_returns_before_it_is_asked_to_is_a_failure_and_ends_all() {
+async fn a_task_that_panics_or_returns_before_the_shutdown_is_a_failure_and_ends_all() {
     for task in Task::ALL.into_iter().filter(|task| task.is_of_the_process()) {
         for panics in [true, false] {
             let supervisor = supervised(task, |_| async move { assert!(!panics, "as it should here") });
@@ -33,7 +33,7 @@ async fn what_panics_or_returns_before_it_is_asked_to_is_a_failure_and_ends_all(
 }
 
 #[tokio::test]
-async fn an_end_that_was_asked_for_is_none() {
+async fn a_requested_shutdown_is_no_failure() {
     let supervisor = supervised(Task::Relay, Shutdown::wait);
     let phase = supervisor.phase();
     assert!(phase.borrow().liveness().is_ok() && phase.borrow().readiness().is_err());
@@ -71,7 +71,7 @@ async fn stages_end_one_after_the_other_the_store_last() {
 
 /// The store's threads end with the last handle on it, which may be before the stage of the store has come.
 #[tokio::test]
-async fn a_thread_of_the_store_may_end_before_it_is_asked_to_once_the_end_has_begun() {
+async fn a_thread_of_the_store_may_end_by_itself_during_the_shutdown() {
     let mut supervisor = Supervisor::new(LIMIT);
     let (handle, handles) = std::sync::mpsc::channel::<()>();
     let writer = Thread::spawn("test", move || while handles.recv().is_ok() {}).unwrap();

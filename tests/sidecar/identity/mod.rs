@@ -166,7 +166,7 @@ fn the_provider_s_list_writes_a_receipt_otherwise_and_it_is_the_same() {
     assert_eq!(post(&mut client, &item(id, "DELIVERED", "Z")), "accepted");
     stand_in.set_messages(vec![item(&id.to_uppercase(), "delivered", ".000+00:00")]);
     let ended = smscope.launch.clone().args(&["reconcile", "--since", "1h"]).run();
-    assert_eq!(ended.stdout, "smsmode: 0 had not come, of 1 in the period; 1 read\n", "{ended:?}");
+    assert_eq!(ended.stdout, "smsmode: 0 were missing, of 1 in the period; 1 read\n", "{ended:?}");
     assert_eq!(smscope.metric("sms_receipts_total", &[]), 1.0);
 }
 

@@ -23,10 +23,10 @@ fn every_failure_is_retried_with_the_same_id_and_counted_by_its_kind() {
     let elsewhere = Target::start();
     let failures = [
         (Reaction::Status(500), "failed"),
-        (Reaction::Status(404), "refused"),
+        (Reaction::Status(404), "rejected"),
         (Reaction::Hangup, "unreachable"),
         (Reaction::Half, "unreachable"),
-        (Reaction::Redirect(elsewhere.url("/")), "refused"),
+        (Reaction::Redirect(elsewhere.url("/")), "rejected"),
         (Reaction::TooMany(1), "throttled"),
         (Reaction::Slow(Duration::from_secs(3)), "timeout"),
     ];
@@ -133,13 +133,13 @@ fn a_delivery_that_is_too_old_is_a_dead_letter_that_is_listed_and_retried() {
     target.otherwise(Reaction::Status(200));
     let before = target.arrived().len();
     let retried = run(&["relay", "retry", "--relay", "app"]);
-    assert_eq!((retried.code, retried.stdout.as_str()), (Some(0), "2 dead letters are tried again\n"));
+    assert_eq!((retried.code, retried.stdout.as_str()), (Some(0), "2 dead letters redriven\n"));
     let arrived = target.wait_for(before + 2);
     let statuses: Vec<_> =
         arrived[before..].iter().map(|one| one.event()["data"]["status"].as_str().unwrap().to_owned()).collect();
     assert_eq!(statuses, ["ENROUTE", "DELIVERED"]);
     eventually("nothing is dead any more", || gauge("sms_relay_dead_letters") == Some(0.0));
-    assert_eq!(run(&["relay", "list"]).stdout, "nothing waits and nothing was given up\n");
+    assert_eq!(run(&["relay", "list"]).stdout, "no delivery waits, and there is no dead letter\n");
 }
 
 #[test]

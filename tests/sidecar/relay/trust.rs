@@ -34,7 +34,7 @@ fn a_target_whose_authority_is_named_is_delivered_to() {
     let arrived = target.wait_for(1).remove(0);
     assert_eq!((arrived.target.as_str(), arrived.event()["subject"].as_str()), ("/events", Some("m-1")));
     eventually("it is noted", || attempts(&smscope, "delivered") == Some(1.0));
-    assert_eq!(listed(&smscope), "nothing waits and nothing was given up\n");
+    assert_eq!(listed(&smscope), "no delivery waits, and there is no dead letter\n");
 }
 
 #[test]

@@ -76,9 +76,9 @@ fn a_failed_message_is_resent_unchanged_and_its_outcome_is_reported() {
     tell(&smscope, &json!({"messageId": "sent-0", "recipient": {"to": NUMBER}, "status": {"value": "DELIVERED"}}));
     assert_eq!(count(&smscope, "sms_resend_outcomes_total", "outcome", "recovered"), 1.0);
     let journey = smscope.launch.clone().args(&["show", "sent-0"]).run().stdout;
-    assert!(journey.contains("sent again for m-1"), "{journey}");
+    assert!(journey.contains("resent for m-1"), "{journey}");
     let journey = smscope.launch.clone().args(&["show", "m-1"]).run().stdout;
-    assert!(journey.contains("to be sent again by smscope: attempt 1 of 1 (absent)"), "{journey}");
+    assert!(journey.contains("to be resent by smscope: attempt 1 of 1 (absent)"), "{journey}");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_dry_run_logs_what_it_would_send_and_sends_nothing() {
     tell(&smscope, &absent("m-1"));
     eventually("it is told", || results(&smscope, "dry_run") == 1.0);
     let journey = smscope.launch.clone().args(&["show", "m-1"]).run().stdout;
-    assert!(journey.contains("to be sent again by nobody, this is a dry run"), "{journey}");
+    assert!(journey.contains("to be resent by nobody, this is a dry run"), "{journey}");
     assert_eq!(asked(&stand_in), [Value::Null; 0]);
 }
 
@@ -138,8 +138,8 @@ fn a_loop_ends_where_the_budget_does() {
 fn the_provider_gets_a_retry_only_if_it_cannot_have_sent() {
     for (fault, result, requests) in [
         (Fault::TooMany(1), "sent", 2),
-        (Fault::Status(400), "refused", 1),
-        (Fault::Status(401), "refused", 1),
+        (Fault::Status(400), "rejected", 1),
+        (Fault::Status(401), "rejected", 1),
         (Fault::Status(503), "uncertain", 1),
         (Fault::Hangup, "uncertain", 1),
         (Fault::Half, "uncertain", 1),

@@ -10,8 +10,8 @@ fn a_rule_that_cannot_work_is_rejected_before_anything_is_sent() {
     for (file, line) in [
         (
             format!("{SOON}{API}"),
-            "resend[0].name = \"absent\": nobody keeps the opt-outs; expected opt_outs.enabled = true: who opted out is not \
-             written to",
+            "resend[0].name = \"absent\": there is no list of opt-outs; expected opt_outs.enabled = true: opted-out numbers get \
+             no messages",
         ),
         (
             format!("{SOON}{OPT_OUTS}"),
@@ -25,11 +25,11 @@ fn a_rule_that_cannot_work_is_rejected_before_anything_is_sent() {
         ),
         (
             format!("[privacy]\ntext = \"dropped\"\n{SOON}{OPT_OUTS}{API}"),
-            "resend[0].name = \"absent\": source \"smsmode\" has text = \"dropped\"; expected sources whose texts are kept",
+            "resend[0].name = \"absent\": source \"smsmode\" has text = \"dropped\"; expected sources whose texts are stored",
         ),
         (
             format!("{SOON}through = \"relay\"\n{OPT_OUTS}{API}"),
-            "resend[0].through = \"relay\": no relay takes those of source \"smsmode\"; expected a relay of cloudevents with \"resend.requested\" among \
+            "resend[0].through = \"relay\": no relay accepts those of source \"smsmode\"; expected a relay of cloudevents with \"resend.requested\" among \
              its events",
         ),
         (
@@ -61,7 +61,7 @@ fn a_rule_that_works_but_not_as_intended_is_warned_about() {
     };
     let warnings = [
         "resend[0].reasons: receipts of the REST API say none of these",
-        "resend[0]: whoever learns the callback URL of source \"smsmode\" can have messages sent by false failures",
+        "resend[0]: a client that knows the callback URL of source \"smsmode\" can trigger resends by false failures",
     ];
     for warning in warnings {
         assert!(shown(file).contains(warning), "{}", shown(file));

@@ -53,7 +53,7 @@ http
 }
 
 #[test]
-fn names_values_and_origins_stand_in_columns_and_a_long_list_is_folded() {
+fn names_values_and_origins_are_aligned_and_a_long_list_is_folded() {
     let described = describe(&Config::load(&Flags::default(), &env([])).unwrap());
     let rows: Vec<&str> = described.lines().filter(|line| line.ends_with("  default")).collect();
     let column = |row: &str| row.rfind("default").unwrap();
@@ -95,7 +95,7 @@ fn no_secret_is_described_and_every_warning_is() {
 }
 
 #[test]
-fn a_setting_of_a_signal_is_shown_with_the_place_that_it_came_from() {
+fn a_setting_of_a_signal_is_shown_with_its_origin() {
     for (signal, key, values) in ["logs", "metrics"].iter().flat_map(|signal| {
         [
             (signal, "endpoint", ["http://a:1/", "http://b:2/", "http://c:3/", "http://d:4/"]),

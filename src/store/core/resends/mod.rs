@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use super::Tx;
 use super::storage::{ResendRow, ResendState, Storage};
@@ -23,7 +24,8 @@ pub use chain::ChainOutcome;
 pub const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);
 
 /// What became of a failed message that was to be resent: the `result` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ResendResult {
     /// The provider has taken it.
     Sent,
@@ -40,46 +42,22 @@ pub enum ResendResult {
     /// Its person has been erased.
     Erased,
     /// The provider said no.
-    Refused,
+    Rejected,
     /// The provider was asked, and may or may not have sent it.
     Uncertain,
 }
 
 impl ResendResult {
-    pub const ALL: [Self; 11] = [
-        Self::Sent,
-        Self::Requested,
-        Self::DryRun,
-        Self::Cancelled,
-        Self::OptedOut,
-        Self::TooLate,
-        Self::OverBudget,
-        Self::NoText,
-        Self::Erased,
-        Self::Refused,
-        Self::Uncertain,
-    ];
+    pub const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
 
     /// The label value.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Requested => "requested",
-            Self::DryRun => "dry_run",
-            Self::Cancelled => "cancelled",
-            Self::OptedOut => "opted_out",
-            Self::TooLate => "too_late",
-            Self::OverBudget => "over_budget",
-            Self::NoText => "no_text",
-            Self::Erased => "erased",
-            Self::Refused => "refused",
-            Self::Uncertain => "uncertain",
-        }
+        self.into_str()
     }
 
     /// Whether the message certainly does not arrive by another.
     fn is_a_loss(self) -> bool {
-        matches!(self, Self::OptedOut | Self::TooLate | Self::OverBudget | Self::NoText | Self::Erased | Self::Refused)
+        matches!(self, Self::OptedOut | Self::TooLate | Self::OverBudget | Self::NoText | Self::Erased | Self::Rejected)
     }
 }
 
@@ -122,7 +100,7 @@ pub enum SendResult {
     Sent(Option<Box<Submission>>),
     /// Nothing was sent, and may be later.
     Again(Timestamp),
-    Refused,
+    Rejected,
     Uncertain,
 }
 
@@ -197,7 +175,7 @@ impl<S: Storage> Tx<'_, S> {
                 self.outcome.resends_changed = true;
             }
             SendResult::Again(_) => self.give_up(id, row, ResendResult::TooLate)?,
-            SendResult::Refused => self.give_up(id, row, ResendResult::Refused)?,
+            SendResult::Rejected => self.give_up(id, row, ResendResult::Rejected)?,
             SendResult::Uncertain => {
                 let requested = ResendRow { state: ResendState::Requested, ..row };
                 self.finish_resend(id, requested, ResendResult::Uncertain)?;

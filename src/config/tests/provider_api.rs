@@ -6,7 +6,7 @@ use crate::settings::ApiMode;
 const KEY: &str = "[[source]]\nname = \"a\"\napi = { key = \"s3cret\" }\n";
 
 #[test]
-fn nothing_is_asked_and_nobody_can_be_unless_it_is_said() {
+fn no_outbound_job_is_enabled_by_default() {
     let config = loaded("", &[]).config;
     assert!(config.sources[0].api.is_none());
     assert!(!config.account.enabled && !config.self_probe.enabled && !config.reconcile.enabled);
@@ -44,7 +44,7 @@ fn a_key_comes_from_the_file_the_environment_or_a_file_of_its_own() {
 }
 
 #[test]
-fn where_the_api_is_depends_on_its_mode_unless_it_is_said() {
+fn the_default_url_of_the_api_depends_on_its_mode() {
     for (mode, url, expected) in [
         ("rest", None, "https://rest.smsmode.com/"),
         ("legacy", None, "https://api.smsmode.com/"),
@@ -54,7 +54,7 @@ fn where_the_api_is_depends_on_its_mode_unless_it_is_said() {
         let toml = format!("[[source]]\nname = \"a\"\n[source.api]\nkey = \"k\"\nmode = {mode:?}\n{url}");
         let config = loaded(&toml, &[]).config;
         let api = config.sources[0].api.as_ref().unwrap();
-        assert_eq!((api.url.to_string().as_str(), api.mode.as_str()), (expected, mode));
+        assert_eq!((api.url.to_string().as_str(), api.mode.into_str()), (expected, mode));
         assert_eq!(api.tls.is_some(), expected.starts_with("https"));
         assert_eq!(api.timeout, Duration::from_secs(10));
     }
@@ -109,16 +109,16 @@ fn what_cannot_be_done_is_refused_in_a_line() {
         ),
     ] {
         // A file that is named beside is looked at as well.
-        assert_eq!(refused(toml, env).lines().next(), Some(line), "{toml}");
+        assert_eq!(rejected(toml, env).lines().next(), Some(line), "{toml}");
     }
 }
 
 #[test]
-fn a_public_url_of_the_command_line_takes_the_place_of_that_of_the_configuration() {
+fn a_public_url_of_the_command_line_replaces_that_of_the_configuration() {
     let config = loaded("public_url = \"https://sms.example.com\"", &[]).config;
     let (other, tls) = config.under_public_url("--public-url", "http://127.0.0.1:1/x/").unwrap();
     assert_eq!(other.callback_url(&config.sources[0].name, "t"), "http://127.0.0.1:1/x/hooks/smsmode/t");
     assert!(tls.is_none());
-    let refused = config.under_public_url("--public-url", "sms.example.com").unwrap_err().to_string();
-    assert!(refused.starts_with("--public-url = \"sms.example.com\": expected an http or https URL"), "{refused}");
+    let rejected = config.under_public_url("--public-url", "sms.example.com").unwrap_err().to_string();
+    assert!(rejected.starts_with("--public-url = \"sms.example.com\": expected an http or https URL"), "{rejected}");
 }
