@@ -66,7 +66,7 @@ pub fn exclusively<T>(
         }
     };
     match answered {
-        Ok(Line::Failed(why)) => Err(failed(&why)),
+        Ok(Line::Failed(why)) => Err(Exit::Failure(why)),
         Ok(Line::NotConfigured(problem)) => Err(Exit::Configuration(problem)),
         Ok(line) => read(line).ok_or_else(|| failed(&"unexpected response")),
         Err(error) if nobody_listens(&error) => Err(failed(&format_args!(

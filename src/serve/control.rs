@@ -71,7 +71,7 @@ fn erase(store: &Store, subjects: Subjects, shutdown: &Shutdown, lines: &mpsc::S
         }
         Err(error) => {
             tracing::warn!(%error, "an erasure was not finished");
-            Line::Failed(error.to_string())
+            Line::Failed(format!("not all was erased: {error}; run it again"))
         }
     }
 }
@@ -85,7 +85,7 @@ fn reprocess_stored(config: &Config, store: &Store, scope: &Scope, shutdown: &Sh
         }
         Err(error) => {
             tracing::warn!(%error, "not all stored requests were decoded again");
-            Line::Failed(error.to_string())
+            Line::Failed(format!("not all was read again: {error}; run it again"))
         }
     }
 }
@@ -100,7 +100,7 @@ fn reconcile(
         let asked = Handle::current().block_on(async {
             tokio::select! {
                 // What has been submitted to the store by then is stored.
-                () = shutdown.clone().wait() => Err("smscope is ending".to_owned()),
+                () = shutdown.clone().wait() => Err("smscope is ending; run it again".to_owned()),
                 tally = reconciler.period(since, until) => tally.map_err(|error| error.to_string()),
             }
         });
