@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use strum::{EnumCount, EnumString, IntoStaticStr, VariantArray};
+
 use crate::number::networks;
 
 pub const UNKNOWN: &str = "unknown";
@@ -19,7 +21,8 @@ const MAX_LENGTH: usize = 64;
 /// Digits of one value: a network has six, and from seven on it could be somebody's number.
 const MAX_DIGITS: usize = 6;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumCount, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Label {
     Channel,
     Flow,
@@ -29,16 +32,10 @@ pub enum Label {
 }
 
 impl Label {
-    pub const ALL: [Label; 5] = [Label::Channel, Label::Flow, Label::Status, Label::Network, Label::Currency];
+    pub const ALL: [Label; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
 
     pub fn as_str(self) -> &'static str {
-        match self {
-            Label::Channel => "channel",
-            Label::Flow => "flow",
-            Label::Status => "status",
-            Label::Network => "network",
-            Label::Currency => "currency",
-        }
+        self.into_str()
     }
 
     /// The values that smsmode documents, places kept for them.
@@ -78,7 +75,7 @@ impl LabelCaps {
             .map(|label| (label, label.documented().iter().map(|&value| value.to_owned()).collect()))
             .collect();
         for (name, value) in saved {
-            if let Some(label) = Label::ALL.into_iter().find(|label| label.as_str() == name) {
+            if let Ok(label) = name.parse::<Label>() {
                 seen.entry(label).or_default().insert(value);
             }
         }

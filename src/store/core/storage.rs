@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use strum::{EnumString, IntoStaticStr};
 
 use crate::event::{Reason, SourceName, Status};
 use crate::ledger::accounting::MessageLabels;
@@ -299,7 +300,8 @@ pub struct DeliveryRow {
     pub error: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum DeliveryState {
     /// It is the first with its ordering key.
     Due,
@@ -310,15 +312,9 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    pub const ALL: [Self; 3] = [Self::Due, Self::Blocked, Self::Dead];
-
     /// The word in the database.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Due => "due",
-            Self::Blocked => "blocked",
-            Self::Dead => "dead",
-        }
+        self.into_str()
     }
 }
 
@@ -344,7 +340,8 @@ pub struct ResendRow {
     pub outcome: Option<ChainOutcome>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ResendState {
     Waiting,
     /// The provider is being asked, or was when smscope ended.
@@ -356,16 +353,9 @@ pub enum ResendState {
 }
 
 impl ResendState {
-    pub const ALL: [Self; 4] = [Self::Waiting, Self::Sending, Self::Requested, Self::Ended];
-
     /// The word in the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Sending => "sending",
-            Self::Requested => "requested",
-            Self::Ended => "ended",
-        }
+        self.into_str()
     }
 }
 

@@ -157,7 +157,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(DeliveryId, DeliveryRow)> {
         relay: word(row, 1, RelayName::new)?,
         event: row.get(2)?,
         ordering_key: row.get(3)?,
-        state: word(row, 4, |word| DeliveryState::ALL.into_iter().find(|state| state.as_str() == word))?,
+        state: word(row, 4, |word| word.parse().ok())?,
         due_at: timestamp(row.get(5)?)?,
         since: timestamp(row.get(6)?)?,
         attempts: row.get(7)?,

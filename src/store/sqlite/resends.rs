@@ -109,7 +109,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(ResendId, ResendRow)> {
         message: row.get(3)?,
         event: row.get(4)?,
         attempt: row.get(5)?,
-        state: word(row, 6, |word| ResendState::ALL.into_iter().find(|state| state.as_str() == word))?,
+        state: word(row, 6, |word| word.parse().ok())?,
         due_at: timestamp(row.get(7)?)?,
         deadline: timestamp(row.get(8)?)?,
         requested_at: row.get::<_, Option<i64>>(9)?.map(timestamp).transpose()?,
