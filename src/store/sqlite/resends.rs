@@ -9,7 +9,7 @@ use super::transaction::SqliteTx;
 use super::values::{timestamp, word};
 use crate::event::SourceName;
 use crate::route::RelayName;
-use crate::store::core::storage::{ResendRow, ResendState, Resends};
+use crate::store::core::storage::{ResendRow, Resends};
 use crate::store::ids::{KeyedHash, MessageRowId, ResendId};
 use crate::store::resends::{ChainOutcome, DueResends, LONGEST_WAIT};
 
