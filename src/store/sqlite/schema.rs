@@ -112,6 +112,7 @@ pub fn check(connection: &Connection) -> Result<(), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::hex;
 
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().unwrap();
@@ -162,6 +163,42 @@ mod tests {
         let resend: (String, i64, i64) =
             connection.query_row(resend, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
         assert_eq!((state.as_str(), resend), ("blocked", ("requested".to_owned(), 9, 5)));
+    }
+
+    #[test]
+    fn events_receipts_and_counters_of_an_earlier_store_are_found_in_their_new_places() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        make_version(&connection, 10);
+        connection
+            .execute_batch(
+                "INSERT INTO messages (id, key, source, message_id, part, state, channel, flow, country, accepted_at, first_seen, \
+                 pending_since, last_event) VALUES (1, 11, 's', 'a', '', 'read', 'SMS', 'OTP', 'FR', 1, 1, 1, 3), \
+                 (2, 12, 's', 'b', '', 'enroute', 'SMS', 'OTP', 'FR', 1, 1, 1, 1); \
+                 INSERT INTO receipt_keys VALUES (1, 7), (1, -8), (2, 9); \
+                 INSERT INTO events (id, received_at, source, kind, message, event) VALUES \
+                 (1, 1, 's', 'message.enroute', 1, '{\"status\":\"ENROUTE\"}'), (2, 1, 's', 'message.enroute', 2, '{}'), \
+                 (3, 2, 's', 'message.delivered', 1, '{}'), (4, 3, 's', 'reply.received', NULL, '{}'), (5, 3, 's', 'message.read', 1, '{}'); \
+                 INSERT INTO ledger VALUES ('sms_messages_total', '{}', 2), ('sms_messages_read_total', '{}', 1)",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let rows = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(sql).unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        assert_eq!(rows("SELECT id || ' ' || newest_event FROM messages ORDER BY id"), ["1 5", "2 2"]);
+        assert_eq!(
+            rows("SELECT id || ' ' || previous FROM events WHERE previous IS NOT NULL ORDER BY id"),
+            ["3 1", "5 3"]
+        );
+        let keys = [(-8i64, 7i64)].map(|(a, b)| format!("1 {}", hex(&[a.to_le_bytes(), b.to_le_bytes()].concat())));
+        let of_first = rows("SELECT id || ' ' || lower(hex(receipts)) FROM messages WHERE id = 1");
+        assert_eq!(of_first, keys, "in the order of the table");
+        assert_eq!(
+            rows("SELECT metric || ' ' || value FROM ledger ORDER BY metric"),
+            ["sms_messages_read_total 1", "sms_messages_total 2"]
+        );
+        assert_eq!(rows("SELECT coalesce(status, '-') FROM event_log WHERE id < 3"), ["ENROUTE", "-"]);
     }
 
     #[test]
