@@ -1,6 +1,7 @@
 //! What systemd is notified of (`sd_notify(3)`, `Type=notify`): that smscope serves, that it ends, and, for the watchdog, that it is
 //! alive. Without `NOTIFY_SOCKET`, under any other service manager, nothing is sent.
 
+use std::future::pending;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -8,6 +9,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use crate::environment::Environment;
+use crate::tasks::periodic::repeat;
 
 /// How long a notification may wait for a service manager that is busy.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -45,16 +47,15 @@ impl ServiceManager {
     /// is held weakly, because what it asks holds the store open.
     pub async fn feed_watchdog(&self, liveness: Weak<dyn Fn() -> Result<(), &'static str> + Send + Sync>) {
         let Some(limit) = self.watchdog else { return };
-        let mut clock = tokio::time::interval(limit / 2);
-        loop {
-            clock.tick().await;
-            let Some(liveness) = liveness.upgrade() else { return };
-            match liveness() {
+        let notify = || async {
+            match liveness.upgrade()?() {
                 Ok(()) => self.notify("WATCHDOG=1"),
-                // Restarted by the service manager, once it has heard nothing for long enough.
-                Err(problem) => tracing::error!(problem, "the watchdog is not told that smscope is alive"),
+                // systemd restarts the process once its watchdog has received nothing for `limit`.
+                Err(problem) => tracing::error!(problem, "not alive: the watchdog is not notified"),
             }
-        }
+            Some(limit / 2)
+        };
+        repeat(Duration::ZERO, pending(), notify).await;
     }
 
     fn notify(&self, state: &str) {

@@ -69,6 +69,9 @@ pub struct Limits {
     pub http: http1::Builder,
 }
 
+/// How often a listener logs that it cannot accept connections.
+const ACCEPT_ERROR_INTERVAL: Duration = Duration::from_secs(10);
+
 /// A response that no cache stores.
 pub fn response(
     status: StatusCode,
@@ -118,7 +121,9 @@ pub async fn serve<S: Service>(
     let mut handshakes = JoinSet::new();
     tokio::pin!(shutdown);
     // Survives the rounds of the loop: a connection that has been accepted may be waiting for its slot.
-    let mut next = Box::pin(accept(&listener, &slots, limits));
+    let throttle = LogThrottle::new(ACCEPT_ERROR_INTERVAL);
+    let accept = || accept(&listener, &slots, limits, &throttle);
+    let mut next = Box::pin(accept());
     loop {
         tokio::select! {
             biased;
@@ -129,7 +134,7 @@ pub async fn serve<S: Service>(
                 }
             }
             accepted = &mut next => {
-                next.set(accept(&listener, &slots, limits));
+                next.set(accept());
                 match (accepted, &tls) {
                     (None, _) => {}
                     (Some((socket, connection)), None) => {
@@ -164,7 +169,12 @@ pub async fn serve<S: Service>(
 
 /// The next connection, once it has a slot: none is closed before another has come. While all are busy it waits, and those behind it
 /// wait in the kernel's queue.
-async fn accept(listener: &TcpListener, slots: &ConnectionSlots, limits: &Limits) -> Option<(Socket, Connection)> {
+async fn accept(
+    listener: &TcpListener,
+    slots: &ConnectionSlots,
+    limits: &Limits,
+    throttle: &LogThrottle,
+) -> Option<(Socket, Connection)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
             let _best_effort = stream.set_nodelay(true);
@@ -175,8 +185,7 @@ async fn accept(listener: &TcpListener, slots: &ConnectionSlots, limits: &Limits
         }
         Err(error) => {
             // Out of file descriptors, most likely: they are free again when connections end.
-            static FAILURES: LogThrottle = LogThrottle::new(Duration::from_secs(10));
-            if let Some(suppressed) = FAILURES.permit() {
+            if let Some(suppressed) = throttle.permit() {
                 tracing::error!(%error, suppressed, "cannot accept a connection");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use metrics::Counter;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::process_metrics;
 use crate::settings::{Identity, ListenerTls};
+use crate::tasks::periodic::repeat;
 
 /// Between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -92,15 +93,13 @@ impl Handshakes {
 
 impl Renewal {
     /// Checks for new files until `shutdown` resolves.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
-        tokio::pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => return,
-                () = tokio::time::sleep(CHECK_INTERVAL) => {}
-            }
-            self.check().await;
-        }
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let renewal = Mutex::new(self);
+        let check = || async {
+            renewal.lock().await.check().await;
+            CHECK_INTERVAL
+        };
+        repeat(CHECK_INTERVAL, shutdown, check).await;
     }
 
     async fn check(&mut self) {

@@ -10,8 +10,8 @@ use hyper::body::Incoming;
 use hyper::http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION, TRANSFER_ENCODING, USER_AGENT};
 use hyper::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::Connect;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
+use hyper_util::client::legacy::connect::{CaptureConnection, Connect, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
@@ -89,12 +89,15 @@ where
     /// # Errors
     /// There is no connection, or it broke before the head of the answer had come.
     pub async fn request(&self, request: Request<Bytes>) -> Result<Response<Incoming>, RequestError> {
-        let (mut head, body) = request.into_parts();
-        let own = std::mem::replace(&mut head.headers, self.headers.clone());
+        let mut request = request.map(Full::new);
+        let own = std::mem::replace(request.headers_mut(), self.headers.clone());
         for (name, value) in &own {
-            head.headers.insert(name, value.clone());
+            request.headers_mut().insert(name, value.clone());
         }
-        self.pool.request(Request::from_parts(head, Full::new(body))).await
+        let mut pending = Pending(Some(capture_connection(&mut request)));
+        let response = self.pool.request(request).await;
+        pending.0 = None;
+        response
     }
 
     /// What `exchange` gives, within the destination's time-out.
@@ -103,6 +106,20 @@ where
     /// As [`within`].
     pub async fn within<T>(&self, exchange: impl Future<Output = T>) -> Result<T, String> {
         within(self.timeout, exchange).await
+    }
+}
+
+/// A request without the head of an answer. If it is given up, the next request gets another connection: a peer may answer the pings
+/// of HTTP/2 and nothing else.
+struct Pending(Option<CaptureConnection>);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0
+            && let Some(connected) = &*connection.connection_metadata()
+        {
+            connected.poison();
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use hyper::http::HeaderMap;
 use hyper::http::header::RETRY_AFTER;
+use jiff::fmt::rfc2822::DateTimeParser;
 
 pub use backoff::Backoff;
 pub use body::{Received, receive};
@@ -35,9 +36,15 @@ fn wait(retry_after: &str, now: SystemTime) -> Option<Duration> {
     let text = retry_after.trim();
     let wait = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default(),
+        Err(_) => date(text)?.duration_since(now).unwrap_or_default(),
     };
     Some(wait.min(LONGEST_WAIT))
+}
+
+/// An HTTP date. A wrong weekday is no reason to retry early.
+fn date(text: &str) -> Option<SystemTime> {
+    let relaxed = || DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?.try_into().ok();
+    httpdate::parse_http_date(text).ok().or_else(relaxed)
 }
 
 /// One short line of a server's own words, cut only after the secrets are out: half a token is still one.
@@ -83,6 +90,7 @@ mod tests {
             // The obsolete forms, which a recipient must accept too.
             ("Sunday, 06-Nov-94 08:49:37 GMT", Some(30)),
             ("Sun Nov  6 08:49:37 1994", Some(30)),
+            ("Mon, 06 Nov 1994 08:49:37 GMT", Some(30)),
             ("soon", None),
             ("-1", None),
         ] {

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-/// Calls `work` after `first`, and then each time after the pause that it returns. `shutdown` ends it at once, also in the middle of
-/// the work.
+/// Calls `work` after `first`, and then each time after the pause that it returns; `None` ends it. `shutdown` ends it at once, also in
+/// the middle of the work.
 pub async fn repeat<F>(first: Duration, shutdown: impl Future<Output = ()>, mut work: impl FnMut() -> F)
 where
-    F: Future<Output = Duration>,
+    F: Future<Output: Into<Option<Duration>>>,
 {
     let working = async {
         sleep(first).await;
-        loop {
-            let pause = work().await;
+        while let Some(pause) = work().await.into() {
             sleep(pause).await;
         }
     };

@@ -6,7 +6,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use super::ledger_metrics::metrics;
 use super::metric_requests::{MetricRequest, requests};
@@ -17,6 +18,7 @@ use crate::diagnostics::LogThrottle;
 use crate::ledger::snapshot::Snapshot;
 use crate::process_metrics::ExportMetrics;
 use crate::tasks;
+use crate::tasks::periodic::repeat;
 
 /// Everything that the metrics exporter is made of.
 pub struct MetricExport<F> {
@@ -37,11 +39,9 @@ pub async fn run<F>(export: MetricExport<F>, shutdown: impl Future<Output = ()>,
 where
     F: Fn() -> Snapshot + Clone + Send + 'static,
 {
-    let mut pusher = Pusher { export, not_before: Instant::now(), throttle: LogThrottle::default() };
-    tokio::select! {
-        () = pusher.push_each_interval() => {}
-        () = shutdown => {}
-    }
+    let pusher = Mutex::new(Pusher { export, not_before: Instant::now(), throttle: LogThrottle::default() });
+    repeat(Duration::ZERO, shutdown, || async { pusher.lock().await.push_if_due().await }).await;
+    let mut pusher = pusher.into_inner();
     if timeout(flush_limit, pusher.push()).await.is_err() {
         tracing::warn!("the last metrics were not pushed within {flush_limit:?}");
     }
@@ -56,14 +56,13 @@ struct Pusher<F> {
 }
 
 impl<F: Fn() -> Snapshot + Clone + Send + 'static> Pusher<F> {
-    async fn push_each_interval(&mut self) {
-        let mut clock = interval(self.export.interval);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            if clock.tick().await >= self.not_before {
-                self.push().await;
-            }
+    /// Gives the time until the next push.
+    async fn push_if_due(&mut self) -> Duration {
+        let began = Instant::now();
+        if began >= self.not_before {
+            self.push().await;
         }
+        self.export.interval.saturating_sub(began.elapsed())
     }
 
     /// Stops at the first request after which the server is not to be asked again for now.

@@ -38,6 +38,8 @@ pub enum Say {
     Http(Response<Full<Bytes>>),
     /// Nothing more comes over the connection, as when a network drops all packets.
     Hang,
+    /// Never answers this request; pings are answered.
+    Ignore,
     /// Ends the stream without an answer.
     Close,
 }
@@ -142,6 +144,7 @@ async fn serve(stream: Box<dyn Stream>, connection: usize, script: Arc<Script>, 
                     silence.notify_one();
                     std::future::pending().await
                 }
+                Some(Say::Ignore) => std::future::pending().await,
                 Some(_) => Err(std::io::Error::other("closed")),
             }
         }

@@ -35,7 +35,7 @@ use jiff::tz::TimeZone;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use caller::{Answer, Caller};
+use caller::{AttemptOutcome, Caller};
 use clock::Clock;
 use plan::{Plan, Settings};
 use progress::Progress;
@@ -124,13 +124,15 @@ pub async fn run(run: Run, stop: impl Future<Output = ()>) -> Result<Report, Run
 async fn probe(caller: &Caller) -> Result<(), RunError> {
     let url = caller.target().shown();
     match caller.call(&wire::Request::default()).await {
-        Answer::Unreachable if caller.target().is_secure() => Err(RunError::Untrusted { url }),
-        Answer::Unreachable => Err(RunError::Unreachable { url }),
-        Answer::Refused { status, .. } if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+        AttemptOutcome::Unreachable if caller.target().is_secure() => Err(RunError::Untrusted { url }),
+        AttemptOutcome::Unreachable => Err(RunError::Unreachable { url }),
+        AttemptOutcome::Rejected { status, .. }
+            if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS =>
+        {
             Err(RunError::Refused { url, status })
         }
         // One that cannot take anything now is just what the ladder is for.
-        Answer::Refused { .. } | Answer::Silent | Answer::Taken(_) => Ok(()),
+        AttemptOutcome::Rejected { .. } | AttemptOutcome::Unanswered | AttemptOutcome::Acknowledged(_) => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::caller::Acknowledgement;
 use super::tally::Tally;
 
 /// How often a line is written where there is no terminal.
@@ -34,9 +35,9 @@ impl Progress {
         let message = format!(
             "{} requests: {} accepted, {} duplicates, {} not acknowledged, {open} open",
             tally.requests,
-            tally.accepted,
-            tally.duplicate,
-            tally.not_acknowledged(),
+            tally.acknowledged(Acknowledgement::Accepted),
+            tally.acknowledged(Acknowledgement::Duplicate),
+            tally.failed.values().sum::<u64>(),
         );
         match self {
             Progress::Bar(bar) => {

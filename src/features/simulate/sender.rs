@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::caller::{Answer, Caller, Taken};
+use super::caller::{Acknowledgement, AttemptOutcome, Caller};
 use super::clock::Clock;
 use super::ladder;
 use super::message::Message;
@@ -54,7 +54,7 @@ struct Attempt {
 
 struct Done {
     attempt: Attempt,
-    answer: Answer,
+    outcome: AttemptOutcome,
     took: Duration,
 }
 
@@ -208,35 +208,35 @@ impl Sender {
         let (caller, done) = (self.caller.clone(), self.done.0.clone());
         tokio::spawn(async move {
             let started = Instant::now();
-            let answer = caller.call(&request).await;
+            let outcome = caller.call(&request).await;
             // The receiver lives as long as the run.
-            let _run_is_over = done.send(Done { attempt, answer, took: started.elapsed() });
+            let _run_is_over = done.send(Done { attempt, outcome, took: started.elapsed() });
         });
     }
 
     fn finished(&mut self, done: Done, compression: f64) {
-        let Done { attempt, answer, took } = done;
+        let Done { attempt, outcome, took } = done;
         self.in_flight -= 1;
-        self.outcome.tally.answered(answer, took);
+        self.outcome.tally.count(outcome, took);
         let Some(open) = self.open.get_mut(&attempt.message) else { return };
         let step = &mut open.steps[attempt.step];
         step.in_flight -= 1;
-        let retry = match answer {
-            Answer::Taken(taken) => {
+        let retry = match outcome {
+            AttemptOutcome::Acknowledged(acknowledgement) => {
                 step.in_doubt = false;
-                step.new |= taken != Taken::Duplicate;
+                step.new |= acknowledgement != Acknowledgement::Duplicate;
                 if !std::mem::replace(&mut step.heard, true) {
                     open.heard.push(attempt.step);
                 }
                 None
             }
-            Answer::Silent => {
+            AttemptOutcome::Unanswered => {
                 step.in_doubt = !step.heard;
                 step.ever_in_doubt |= step.in_doubt;
                 Some(Duration::ZERO)
             }
-            Answer::Refused { retry_after, .. } => Some(retry_after),
-            Answer::Unreachable => Some(Duration::ZERO),
+            AttemptOutcome::Rejected { retry_after, .. } => Some(retry_after),
+            AttemptOutcome::Unreachable => Some(Duration::ZERO),
         };
         match retry.map(|retry_after| ladder::wait(attempt.number, retry_after, compression)) {
             Some(Some(wait)) => {

@@ -1,12 +1,12 @@
-//! What a run came to, in a few lines.
+//! The result of a run, in a few lines.
 
 use std::fmt::Write;
-use std::time::Duration;
 
+use super::caller::Acknowledgement::{Accepted, Duplicate, Other, Unrecognized};
 use super::plan::Settings;
 use super::sender::Outcome;
 
-/// One line a thing; the last one is what the sidecar should show.
+/// One line per aspect; the last one is what the sidecar should count.
 pub fn summary(settings: &Settings, outcome: &Outcome) -> String {
     let (tally, ends) = (&outcome.tally, &outcome.model.ends);
     let seconds = outcome.took.as_secs_f64().max(0.001);
@@ -30,40 +30,25 @@ pub fn summary(settings: &Settings, outcome: &Outcome) -> String {
         "sent",
         format!("{} messages, {} requests, {} of them retries", tally.messages, tally.requests, tally.retries),
     );
-    let mut acknowledged = format!("{} accepted, {} duplicates", tally.accepted, tally.duplicate);
-    for (count, what) in [(tally.unrecognized, "unrecognized"), (tally.other, "other 2xx")] {
-        if count > 0 {
-            let _infallible = write!(acknowledged, ", {count} {what}");
-        }
-    }
-    line("acknowledged", acknowledged);
-    if tally.not_acknowledged() + tally.given_up + tally.left > 0 {
-        let refused = tally.refused.iter().map(|(status, count)| (*count, format!("answered {}", status.as_u16())));
-        let rest = [
-            (tally.unreachable, "without a connection".to_owned()),
-            (tally.silent, "without an answer".to_owned()),
-            (tally.given_up, "given up".to_owned()),
-            (tally.left, "left unsent".to_owned()),
-        ];
-        let parts: Vec<String> = refused
-            .chain(rest)
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
-        line("not", parts.join(", "));
+    let [accepted, duplicates, unrecognized, other] =
+        [Accepted, Duplicate, Unrecognized, Other].map(|acknowledgement| tally.acknowledged(acknowledgement));
+    let rest = counts([(unrecognized, "unrecognized"), (other, "other 2xx")]).map(|count| format!(", {count}"));
+    line("acknowledged", format!("{accepted} accepted, {duplicates} duplicates{}", rest.collect::<String>()));
+    let failed = tally.failed.iter().map(|(what, count)| (*count, what.as_str()));
+    let failed: Vec<String> =
+        counts(failed.chain([(tally.given_up, "given up"), (tally.left, "left unsent")])).collect();
+    if !failed.is_empty() {
+        line("not", failed.join(", "));
     }
     let sent_for = settings.duration.min(outcome.took).as_secs_f64().max(0.001);
-    let mut rate = format!(
-        "{:.1} messages/s, {:.1} requests/s",
-        tally.messages as f64 / sent_for,
-        tally.requests as f64 / seconds
-    );
-    if tally.behind > Duration::from_secs(1) {
-        let _infallible = write!(rate, "; up to {:.1} s behind the plan", tally.behind.as_secs_f64());
-    }
-    line("rate", rate);
-    let took = [tally.took.quantile(0.5), tally.took.quantile(0.99), tally.took.longest()].map(milliseconds);
-    line("answer time", format!("p50 {}, p99 {}, max {}", took[0], took[1], took[2]));
+    let (messages, requests) = (tally.messages as f64 / sent_for, tally.requests as f64 / seconds);
+    let behind = match tally.behind.as_secs_f64() {
+        seconds if seconds > 1.0 => format!("; up to {seconds:.1} s behind the plan"),
+        _ => String::new(),
+    };
+    line("rate", format!("{messages:.1} messages/s, {requests:.1} requests/s{behind}"));
+    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| tally.took.quantile(share).unwrap_or(0.0) * 1e3);
+    line("answer time", format!("p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms"));
     line(
         "expected",
         format!(
@@ -72,17 +57,16 @@ pub fn summary(settings: &Settings, outcome: &Outcome) -> String {
         ),
     );
     if outcome.known_before > 0 {
+        let known = outcome.known_before;
         line(
             "known before",
-            format!(
-                "{} webhooks, from an earlier run with this seed; --seed random plays new messages",
-                outcome.known_before
-            ),
+            format!("{known} webhooks, from an earlier run with this seed; --seed random plays new messages"),
         );
     }
     text
 }
 
-fn milliseconds(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+/// `3 given up`, for each count that is not 0.
+fn counts<'a>(counts: impl IntoIterator<Item = (u64, &'a str)>) -> impl Iterator<Item = String> {
+    counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"))
 }

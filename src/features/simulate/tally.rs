@@ -1,16 +1,16 @@
-//! What a run counts of itself: answers and the time that they took.
+//! What a run counts: attempts, their outcomes and the time to a response.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hyper::StatusCode;
+use metrics_util::storage::Summary;
 
-use super::caller::{Answer, Taken};
+use super::caller::{Acknowledgement, AttemptOutcome};
 
 /// Counts of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tally {
-    /// Messages whose story began.
+    /// Messages of which a webhook was sent or queued.
     pub messages: u64,
     /// Attempts, retries and copies included.
     pub requests: u64,
@@ -18,102 +18,52 @@ pub struct Tally {
     pub retries: u64,
     /// Webhooks that were given up after the last retry.
     pub given_up: u64,
-    /// Webhooks that were still to be sent when the run was ended.
+    /// Webhooks that were not sent when the run was ended.
     pub left: u64,
-    pub accepted: u64,
-    pub duplicate: u64,
-    pub unrecognized: u64,
-    pub other: u64,
-    pub refused: BTreeMap<StatusCode, u64>,
-    pub unreachable: u64,
-    pub silent: u64,
-    pub took: Times,
+    acknowledged: BTreeMap<Acknowledgement, u64>,
+    /// Attempts that were not acknowledged, by what happened.
+    pub failed: BTreeMap<String, u64>,
+    /// Seconds to a response.
+    pub took: Summary,
     /// How far sending fell behind the plan, at most.
     pub behind: Duration,
 }
 
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            messages: 0,
+            requests: 0,
+            retries: 0,
+            given_up: 0,
+            left: 0,
+            acknowledged: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            took: Summary::with_defaults(),
+            behind: Duration::ZERO,
+        }
+    }
+}
+
 impl Tally {
     /// Counts one attempt.
-    pub fn answered(&mut self, answer: Answer, took: Duration) {
-        match answer {
-            Answer::Taken(Taken::Accepted) => self.accepted += 1,
-            Answer::Taken(Taken::Duplicate) => self.duplicate += 1,
-            Answer::Taken(Taken::Unrecognized) => self.unrecognized += 1,
-            Answer::Taken(Taken::Other) => self.other += 1,
-            Answer::Refused { status, .. } => *self.refused.entry(status).or_default() += 1,
-            Answer::Unreachable => self.unreachable += 1,
-            Answer::Silent => self.silent += 1,
-        }
-        if matches!(answer, Answer::Taken(_) | Answer::Refused { .. }) {
-            self.took.add(took);
-        }
-    }
-
-    /// Answers of any kind.
-    pub fn acknowledged(&self) -> u64 {
-        self.accepted + self.duplicate + self.unrecognized + self.other
-    }
-
-    /// Attempts that were not acknowledged.
-    pub fn not_acknowledged(&self) -> u64 {
-        self.refused.values().sum::<u64>() + self.unreachable + self.silent
-    }
-}
-
-/// Durations, kept to within 2 %.
-#[derive(Clone, Debug, Default)]
-pub struct Times {
-    /// By the logarithm of the microseconds.
-    buckets: BTreeMap<u32, u64>,
-    count: u64,
-    longest: Duration,
-}
-
-/// Buckets for each factor of e.
-const FINENESS: f64 = 50.0;
-
-impl Times {
-    pub fn add(&mut self, time: Duration) {
-        let micros = time.as_secs_f64() * 1e6;
-        *self.buckets.entry((micros.max(1.0).ln() * FINENESS) as u32).or_default() += 1;
-        self.count += 1;
-        self.longest = self.longest.max(time);
-    }
-
-    /// The time that `share` of all are not above; zero when there are none.
-    pub fn quantile(&self, share: f64) -> Duration {
-        let wanted = (self.count as f64 * share).ceil() as u64;
-        let mut seen = 0;
-        for (bucket, count) in &self.buckets {
-            seen += count;
-            if seen >= wanted {
-                let upper = ((f64::from(*bucket) + 1.0) / FINENESS).exp();
-                return Duration::from_secs_f64(upper / 1e6).min(self.longest);
+    pub fn count(&mut self, outcome: AttemptOutcome, took: Duration) {
+        let failure = match outcome {
+            AttemptOutcome::Acknowledged(acknowledgement) => {
+                *self.acknowledged.entry(acknowledgement).or_default() += 1;
+                return self.took.add(took.as_secs_f64());
             }
-        }
-        self.longest
+            AttemptOutcome::Rejected { status, .. } => {
+                self.took.add(took.as_secs_f64());
+                format!("answered {}", status.as_u16())
+            }
+            AttemptOutcome::Unreachable => "without a connection".to_owned(),
+            AttemptOutcome::Unanswered => "without an answer".to_owned(),
+        };
+        *self.failed.entry(failure).or_default() += 1;
     }
 
-    pub fn longest(&self) -> Duration {
-        self.longest
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_are_right_to_within_two_per_cent() {
-        let mut times = Times::default();
-        assert_eq!(times.quantile(0.5), Duration::ZERO);
-        for millis in 1..=1_000 {
-            times.add(Duration::from_millis(millis));
-        }
-        for (share, millis) in [(0.5, 500.0), (0.99, 990.0), (1.0, 1_000.0)] {
-            let found = times.quantile(share).as_secs_f64() * 1_000.0;
-            assert!((millis..=millis * 1.021).contains(&found), "{share}: {found}");
-        }
-        assert_eq!(times.longest(), Duration::from_secs(1));
+    pub fn acknowledged(&self, acknowledgement: Acknowledgement) -> u64 {
+        self.acknowledged.get(&acknowledgement).copied().unwrap_or(0)
     }
 }

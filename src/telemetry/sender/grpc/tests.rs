@@ -68,16 +68,19 @@ async fn a_message_is_gzipped_when_the_endpoint_asks_for_it_and_so_may_be_the_re
 }
 
 #[tokio::test]
-async fn all_requests_go_over_one_connection_and_a_new_one_replaces_it_when_it_hangs() {
-    let collector = GrpcCollector::start(|number, _| if number == 2 { Say::Hang } else { ok() }).await;
-    let endpoint = Endpoint { timeout: Duration::from_millis(300), ..collector.endpoint() };
-    let sender = sender(&endpoint);
-    let mut classes = Vec::new();
-    for _ in 0..4 {
-        classes.push(class(&sender.send(Bytes::from_static(b"body")).await));
+async fn all_requests_go_over_one_connection_and_a_new_one_replaces_it_when_it_or_a_request_hangs() {
+    let hangs: fn() -> Say = || Say::Hang;
+    for unanswered in [hangs, || Say::Ignore] {
+        let collector = GrpcCollector::start(move |number, _| if number == 2 { unanswered() } else { ok() }).await;
+        let endpoint = Endpoint { timeout: Duration::from_millis(300), ..collector.endpoint() };
+        let sender = sender(&endpoint);
+        let mut classes = Vec::new();
+        for _ in 0..4 {
+            classes.push(class(&sender.send(Bytes::from_static(b"body")).await));
+        }
+        assert_eq!(classes, ["accepted", "accepted", "fault", "accepted"]);
+        assert_eq!(collector.seen().iter().map(|seen| seen.connection).collect::<Vec<_>>(), [0, 0, 0, 1]);
     }
-    assert_eq!(classes, ["accepted", "accepted", "fault", "accepted"]);
-    assert_eq!(collector.seen().iter().map(|seen| seen.connection).collect::<Vec<_>>(), [0, 0, 0, 1]);
 }
 
 fn partial(rejected_log_records: i64, message: &str) -> Vec<u8> {
