@@ -12,6 +12,16 @@ pub enum Kind {
     Gauge,
 }
 
+impl Kind {
+    /// The type in both text formats of Prometheus.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+        }
+    }
+}
+
 /// UCUM units as OpenTelemetry writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {

@@ -19,13 +19,13 @@ pub use backoff::Backoff;
 pub use body::{Received, receive};
 pub use client::{Client, Destination, OUR_USER_AGENT, RequestError, within};
 
-/// A server may ask for no longer a wait than this.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// The limit of the wait that a server asks for.
+pub const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-/// Characters of a server's own words that are passed on.
+/// Characters of a server's message that are quoted.
 const EXCERPT: usize = 400;
 
-/// Retry-After: seconds, or an HTTP date (a past one means at once), at most [`LONGEST_WAIT`]. `None` for anything else.
+/// Retry-After: seconds, or an HTTP date (a past one means at once), at most [`MAX_WAIT`]. `None` for anything else.
 ///
 /// Source: RFC 9110, section 10.2.3.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -38,7 +38,7 @@ fn wait(retry_after: &str, now: SystemTime) -> Option<Duration> {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => date(text)?.duration_since(now).unwrap_or_default(),
     };
-    Some(wait.min(LONGEST_WAIT))
+    Some(wait.min(MAX_WAIT))
 }
 
 /// An HTTP date. A wrong weekday is no reason to retry early.
@@ -47,7 +47,7 @@ fn date(text: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(text).ok().or_else(relaxed)
 }
 
-/// One short line of a server's own words, cut only after the secrets are out: half a token is still one.
+/// One short line of a server's message, cut after secrets are redacted: half a token is still a secret.
 pub fn excerpt<S: AsRef<str>>(text: &str, secrets: &[S]) -> String {
     let clean = secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_ref(), "<redacted>"));
     let words: String = clean.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT).collect();

@@ -1,4 +1,4 @@
-//! What an OTLP endpoint's answer means for what was sent. Pure but for a line of diagnostics: bytes in, verdict out.
+//! What the response of an OTLP endpoint means for the request. Pure but for a line of diagnostics: bytes in, outcome out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,29 +13,29 @@ use crate::process_metrics::Signal;
 pub(super) mod grpc;
 pub(super) mod http;
 
-/// What became of one request. A `why` is one line that holds nothing of the request.
+/// The outcome of one request. A `why` is one line without anything of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExportOutcome {
-    /// All of it was taken.
+    /// All records were accepted.
     Accepted,
-    /// `rejected` of the records were not taken, and will not be when sent again.
+    /// `rejected` of the records were not accepted, and would not be if they were resent.
     Partial { rejected: u64, message: String },
-    /// Nothing was taken, for now; `after` is how long the server asks to wait, at most an hour.
+    /// Nothing was accepted for now; `after` is how long the server asks to wait, at most an hour.
     Retry { after: Option<Duration>, why: String },
-    /// Nothing was taken: the server failed at this request, as one that is in trouble does at any, and one that trips over a record
-    /// in it at this one alone. Which of the two cannot be told from one answer.
+    /// Nothing was accepted: the server failed. An unhealthy server fails at any request, another one because of a record in this
+    /// request; one response does not show which.
     Fault { after: Option<Duration>, why: String },
-    /// We are not welcome or at the wrong address: no other request would be taken either.
-    Refused { why: String },
-    /// This very request is at fault: too large, or a record in it that cannot be read.
+    /// The credentials or the address are wrong: the server would accept no other request either.
+    Rejected { why: String },
+    /// The request is at fault: too large, or with a record that the server cannot read.
     Bad { why: String },
 }
 
-/// What an OTLP response says: how many records were rejected, and a message.
-type Said = (i64, String);
+/// An OTLP response: how many records were rejected, and a message.
+type PartialSuccess = (i64, String);
 
-/// The response of the signal, read from protobuf; `None` when it is something else.
-fn response(signal: Signal, body: &[u8]) -> Option<Said> {
+/// The response of the signal, read from protobuf; `None` if it is something else.
+fn response(signal: Signal, body: &[u8]) -> Option<PartialSuccess> {
     match signal {
         Signal::Logs => {
             let partial = ExportLogsServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
@@ -48,15 +48,15 @@ fn response(signal: Signal, body: &[u8]) -> Option<Said> {
     }
 }
 
-/// How the answers of one endpoint are read.
+/// How the responses of one endpoint are read.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub signal: Signal,
-    /// What must not be quoted, should the server repeat it.
+    /// What must not be quoted if the server repeats it.
     pub secrets: Vec<String>,
     /// Whether a success has to be an OTLP response to count as one.
     pub strict: bool,
-    /// Whether the operator has been warned of the form of the answers.
+    /// Whether the form of the responses has been logged.
     warned: AtomicBool,
 }
 
@@ -66,7 +66,7 @@ impl Reader {
     }
 
     /// A success with an OTLP response.
-    fn success(&self, (rejected, message): Said) -> ExportOutcome {
+    fn success(&self, (rejected, message): PartialSuccess) -> ExportOutcome {
         let message = excerpt(&message, &self.secrets);
         match u64::try_from(rejected) {
             Ok(rejected @ 1..) => ExportOutcome::Partial { rejected, message },
@@ -80,11 +80,11 @@ impl Reader {
         }
     }
 
-    /// A success that no OTLP response comes with. Backends and gateways word it in many ways, so it is refused only if the operator
-    /// wants it so.
+    /// A success without an OTLP response. Backends and gateways write it in many ways, so it is rejected only if the operator asks for
+    /// that.
     fn success_in_words(&self, status: &str, form: &str) -> ExportOutcome {
         if self.strict {
-            return ExportOutcome::Refused { why: format!("answered {status} but not with an OTLP response") };
+            return ExportOutcome::Rejected { why: format!("answered {status} but not with an OTLP response") };
         }
         self.unexpected(status, form);
         ExportOutcome::Accepted
@@ -128,14 +128,14 @@ pub(super) struct Any {
 }
 
 /// `answered 503 Service Unavailable: try later`.
-fn explain(status: &str, said: &str) -> String {
-    match said {
+fn explain(status: &str, words: &str) -> String {
+    match words {
         "" => format!("answered {status}"),
-        said => format!("answered {status}: {said}"),
+        words => format!("answered {status}: {words}"),
     }
 }
 
-/// For fuzz/: an answer made of any bytes is understood, in one line, and asks for no longer a wait than we allow.
+/// For fuzz/: a response of any bytes has an outcome, with one line, and no longer a wait than the limit.
 #[cfg(fuzzing)]
 pub fn classify_anything(input: &[u8]) {
     use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
@@ -173,10 +173,10 @@ pub fn classify_anything(input: &[u8]) {
             message
         }
         ExportOutcome::Retry { after, why } => {
-            assert!(after.is_none_or(|after| after <= crate::outbound::LONGEST_WAIT));
+            assert!(after.is_none_or(|after| after <= crate::outbound::MAX_WAIT));
             why
         }
-        ExportOutcome::Refused { why } | ExportOutcome::Fault { why, .. } | ExportOutcome::Bad { why } => why,
+        ExportOutcome::Rejected { why } | ExportOutcome::Fault { why, .. } | ExportOutcome::Bad { why } => why,
     };
     assert!(!why.contains(char::is_control) && why.len() < 2_000 && !why.contains("secret"), "{why:?}");
 }
@@ -188,7 +188,7 @@ pub(super) fn class(answer: &ExportOutcome) -> &'static str {
         ExportOutcome::Partial { .. } => "partial",
         ExportOutcome::Retry { .. } => "retry",
         ExportOutcome::Fault { .. } => "fault",
-        ExportOutcome::Refused { .. } => "refused",
+        ExportOutcome::Rejected { .. } => "rejected",
         ExportOutcome::Bad { .. } => "bad",
     }
 }

@@ -1,4 +1,4 @@
-//! A stand-in for an OTLP endpoint, for tests: it keeps what it is sent and answers as it is told.
+//! A stand-in for an OTLP endpoint, for tests: it stores requests and answers by a script.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -51,7 +51,7 @@ pub struct Collector {
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Hands every connection to a free port to `serve`, once its TLS handshake has succeeded if there is to be one.
+/// Listens on a free port. Each connection is passed to `serve`, after its TLS handshake if `tls` is given.
 pub async fn listen<F>(
     tls: Option<TlsAcceptor>,
     serve: impl Fn(Box<dyn Stream>) -> F + Send + Sync + 'static,
@@ -81,7 +81,7 @@ where
 }
 
 impl Collector {
-    /// `script` is given the number of requests before this one, and this one.
+    /// `script` gets the number of requests before this one, and this one.
     pub async fn start(script: impl Fn(usize, &Seen) -> Say + Send + Sync + 'static) -> Self {
         Self::start_with(None, script).await
     }
@@ -92,18 +92,18 @@ impl Collector {
         script: impl Fn(usize, &Seen) -> Say + Send + Sync + 'static,
     ) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (script, kept) = (Arc::new(script), seen.clone());
+        let (script, stored) = (Arc::new(script), seen.clone());
         let address = listen(tls, move |stream| {
-            let (script, kept) = (script.clone(), kept.clone());
+            let (script, stored) = (script.clone(), stored.clone());
             let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                let (script, kept) = (script.clone(), kept.clone());
+                let (script, stored) = (script.clone(), stored.clone());
                 async move {
                     let (head, body) = request.into_parts();
                     let body = body.collect().await.unwrap().to_bytes();
                     let path = head.uri.path().to_owned();
                     let one = Seen { method: head.method, path, headers: head.headers, body };
-                    let before = kept.lock().unwrap().len();
-                    kept.lock().unwrap().push(one.clone());
+                    let before = stored.lock().unwrap().len();
+                    stored.lock().unwrap().push(one.clone());
                     match script(before, &one) {
                         Say::Answer(response) => Ok::<_, std::io::Error>(response),
                         Say::Hang => std::future::pending().await,
@@ -142,7 +142,7 @@ pub fn endpoint(address: SocketAddr) -> Endpoint {
     }
 }
 
-/// An address at which nobody listens.
+/// An address on which nothing listens.
 pub async fn nobody() -> Endpoint {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     endpoint(listener.local_addr().unwrap())

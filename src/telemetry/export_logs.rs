@@ -1,7 +1,7 @@
 //! The durable log exporter: from the journal to the OTLP endpoint, in order, at least once.
 //!
-//! The cursor moves only when the endpoint has taken (or for good rejected) what stands before it. A record may go twice
-//! (an answer that was lost, a kill between answer and cursor) and then has the same `log.record.uid`.
+//! The cursor moves only once the endpoint has accepted (or finally rejected) the records before it. A record may be sent twice (after
+//! a response that was lost, or a kill between response and cursor), with the same `log.record.uid`.
 
 use std::future::Future;
 use std::sync::Mutex;
@@ -27,14 +27,14 @@ mod losses;
 /// Most records in one request.
 pub const BATCH: usize = 512;
 
-/// The kept events and the exporter's place among them, as the exporter needs it.
+/// The stored events and the exporter's cursor, as the exporter needs them.
 ///
-/// Errors are one line for the diagnostics; the exporter waits and tries again.
+/// Errors are one line for the diagnostics; the exporter backs off and retries.
 pub trait Journal: Send + Sync {
-    /// The position of the newest committed entry; 0 when there was never one.
+    /// The position of the newest committed entry; 0 if there was never one.
     fn newest(&self) -> Position;
 
-    /// The position up to which all is dealt with.
+    /// The position up to which all records are exported or dropped.
     fn cursor(&self) -> Position;
 
     /// Up to `limit` entries with positions above `after`, in their order.
@@ -50,15 +50,15 @@ pub trait Journal: Send + Sync {
     fn reached(&self, position: Position) -> impl Future<Output = ()> + Send;
 }
 
-/// How long to wait for what.
+/// The time-outs and waits of the exporter.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// The shortest time between two requests that are not full.
     pub gather: Duration,
     pub backoff: Backoff,
-    /// Between two tries of an endpoint that refuses us.
-    pub refused: Duration,
-    /// How long the endpoint has to have failed at the same records before they are suspected, not it.
+    /// Between two attempts at an endpoint that rejects every request.
+    pub rejected: Duration,
+    /// How long the endpoint has to fail at the same records before they are suspected, and not the endpoint.
     pub doubt: Duration,
 }
 
@@ -67,20 +67,20 @@ impl Default for Pace {
         Self {
             gather: Duration::from_secs(1),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
-            refused: Duration::from_secs(30),
+            rejected: Duration::from_secs(30),
             doubt: Duration::from_secs(300),
         }
     }
 }
 
-/// What waits, for those who look from outside.
+/// The backlog, for its gauges.
 #[derive(Debug, Default)]
 pub struct ExportStatus {
     oldest: Mutex<Option<Timestamp>>,
 }
 
 impl ExportStatus {
-    /// Arrival of the oldest entry that waits, as far as the exporter has read; `None` when none does.
+    /// Arrival of the oldest entry in the backlog, as far as the exporter has read; `None` if it is empty.
     pub fn oldest(&self) -> Option<Timestamp> {
         *self.oldest.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,22 +102,22 @@ impl ExportStatus {
     }
 }
 
-/// Everything that the log exporter is made of.
+/// The parts of the log exporter.
 #[derive(Debug)]
 pub struct LogExport<J> {
     pub journal: Arc<J>,
     pub sender: Sender,
     pub encoder: LogEncoder,
-    /// Entries that arrived longer ago than this are dropped unsent.
+    /// Entries that are older are dropped unsent.
     pub retention: Duration,
     pub metrics: ExportMetrics,
     pub status: Arc<ExportStatus>,
     pub pace: Pace,
 }
 
-/// Exports until `shutdown` resolves, then sends what still waits, for no longer than `flush_limit`.
+/// Exports until `shutdown` resolves, then flushes the backlog, for no longer than `flush_limit`.
 ///
-/// The flush ends early when the endpoint does not take something. What is left stays in the journal for the next start.
+/// The flush ends early if the endpoint does not accept a request. The rest stays in the journal for the next start.
 pub async fn run<J: Journal>(export: LogExport<J>, shutdown: impl Future<Output = ()>, flush_limit: Duration) {
     let (stop, stopped) = watch::channel(false);
     let work = Worker::new(export, stopped).work();
@@ -134,33 +134,33 @@ pub async fn run<J: Journal>(export: LogExport<J>, shutdown: impl Future<Output 
 }
 
 enum Step {
-    /// There is more to deal with.
+    /// There may be more records.
     More,
-    /// All that was there is dealt with.
+    /// All records are exported.
     Idle,
-    /// Nothing could be done; not again before this time is over.
+    /// An attempt failed; the next one comes after this time.
     Wait(Duration),
 }
 
-/// For how long an endpoint that has taken something is known to be the right one. Before that, and after, it may be a gateway
-/// that says 400 to everyone.
+/// For how long an endpoint that has accepted a request is known to be the right one. Before that, and after, it may be a gateway that
+/// answers 400 to everything.
 const PROVEN_FOR: Duration = Duration::from_secs(600);
 
-/// Among how many records the one is looked for that the endpoint takes.
+/// Among how many records the exporter searches for one that the endpoint accepts.
 const COMPARED: u32 = 64;
 
-/// That the endpoint fails because of a record, and not because of its own trouble.
+/// The suspicion that the endpoint fails because of a record, and not because it is unhealthy.
 struct Doubt {
     since: Instant,
     failures: u32,
     compared: u32,
-    /// How often another record was taken while the one in question was not.
-    others_taken: u32,
+    /// How often another record was accepted while the one in question was not.
+    others_accepted: u32,
 }
 
 impl Doubt {
     fn begins() -> Self {
-        Self { since: Instant::now(), failures: 0, compared: 0, others_taken: 0 }
+        Self { since: Instant::now(), failures: 0, compared: 0, others_accepted: 0 }
     }
 
     /// Whether the endpoint has had its time to recover.
@@ -169,29 +169,29 @@ impl Doubt {
         self.failures >= FAILURES && self.since.elapsed() >= patience
     }
 
-    /// Whether chance, as of a server that fails at every second request, is no explanation any more.
+    /// Whether chance no longer explains it: a server may fail at every second request.
     fn is_settled(&self) -> bool {
         const TIMES: u32 = 3;
-        self.others_taken >= TIMES
+        self.others_accepted >= TIMES
     }
 }
 
 struct Worker<J> {
     export: LogExport<J>,
     stopped: watch::Receiver<bool>,
-    /// Dealt with, though the journal may not know it yet.
+    /// Exported or dropped, though the cursor may still be behind.
     done: Position,
     /// Records in one request at present.
     limit: usize,
     /// While the cursor is before this position, one of the entries up to it is known to be bad.
     suspect: Position,
     failures: u32,
-    /// When the endpoint last took something: it is the right one then, and knows us.
-    taken_at: Option<Instant>,
+    /// When the endpoint last accepted a request: it is the right one then, and the credentials are valid.
+    accepted_at: Option<Instant>,
     doubt: Option<Doubt>,
-    /// That the endpoint or the store takes nothing now.
+    /// For lines about failures of the endpoint or the store.
     throttle: LogThrottle,
-    /// That records are lost.
+    /// Records that were dropped.
     losses: Losses,
 }
 
@@ -205,7 +205,7 @@ impl<J: Journal> Worker<J> {
             limit: BATCH,
             suspect: done,
             failures: 0,
-            taken_at: None,
+            accepted_at: None,
             doubt: None,
             throttle: LogThrottle::default(),
             losses: Losses::default(),
@@ -270,7 +270,7 @@ impl<J: Journal> Worker<J> {
         }
     }
 
-    /// Deals with one batch.
+    /// Exports one batch.
     async fn step(&mut self) -> Result<Step, String> {
         if self.export.journal.cursor() < self.done {
             self.export.journal.advance(self.done).await?;
@@ -289,7 +289,7 @@ impl<J: Journal> Worker<J> {
         self.settle(&entries, answer).await
     }
 
-    /// Steps over the leading entries that are too old.
+    /// Drops the leading entries that are too old.
     async fn drop_expired(&mut self, entries: &[Entry]) -> Result<Option<Step>, String> {
         let now = self.export.journal.now();
         let expired = |entry: &&Entry| {
@@ -310,14 +310,14 @@ impl<J: Journal> Worker<J> {
         match answer {
             ExportOutcome::Accepted => {
                 self.export.metrics.records.increment(count);
-                self.taken(entries.len(), last.position).await
+                self.accepted(entries.len(), last.position).await
             }
             ExportOutcome::Partial { rejected, message } => {
                 let rejected = rejected.min(count);
                 self.export.metrics.records.increment(count - rejected);
                 self.export.metrics.dropped.increment(rejected);
                 self.losses.add(rejected, &format!("the OTLP endpoint rejected it: {message}"));
-                self.taken(entries.len(), last.position).await
+                self.accepted(entries.len(), last.position).await
             }
             ExportOutcome::Retry { after, why } => {
                 self.failed();
@@ -335,46 +335,50 @@ impl<J: Journal> Worker<J> {
                     Ok(Step::Wait(self.export.pace.backoff.first))
                 } else if doubt.is_settled() {
                     self.drop_one(last.position, &why).await
-                } else if self.takes_another(last.position).await? {
-                    self.doubt.get_or_insert_with(Doubt::begins).others_taken += 1;
+                } else if self.accepts_another(last.position).await? {
+                    self.doubt.get_or_insert_with(Doubt::begins).others_accepted += 1;
                     Ok(Step::Wait(self.export.pace.backoff.first))
                 } else {
                     Ok(Step::Wait(wait))
                 }
             }
-            ExportOutcome::Refused { why } => {
+            ExportOutcome::Rejected { why } => {
                 self.failed();
                 self.doubt = None;
                 if self.throttle.is_due(&why) {
-                    tracing::error!("log records wait, the OTLP endpoint refuses us: {why}; check its URL and headers");
+                    tracing::error!(
+                        "log records wait, the OTLP endpoint rejects every request: {why}; check its URL and headers"
+                    );
                 }
-                Ok(Step::Wait(self.export.pace.refused))
+                Ok(Step::Wait(self.export.pace.rejected))
             }
             ExportOutcome::Bad { why } if count == 1 => {
                 self.failed();
-                if self.taken_at.is_some_and(|when| when.elapsed() < PROVEN_FOR) {
+                if self.accepted_at.is_some_and(|when| when.elapsed() < PROVEN_FOR) {
                     return self.drop_one(last.position, &why).await;
                 }
-                if self.takes_another(last.position).await? {
+                if self.accepts_another(last.position).await? {
                     return Ok(Step::More);
                 }
                 if self.throttle.is_due(&why) {
-                    tracing::error!("log records wait, the OTLP endpoint takes none of them: {why}; check its URL");
+                    tracing::error!("log records wait, the OTLP endpoint accepts none of them: {why}; check its URL");
                 }
-                Ok(Step::Wait(self.export.pace.refused))
+                Ok(Step::Wait(self.export.pace.rejected))
             }
             ExportOutcome::Bad { why } => {
                 self.failed();
-                tracing::debug!("the OTLP endpoint cannot take {count} log records at once, trying fewer: {why}");
+                tracing::debug!(
+                    "the OTLP endpoint cannot accept {count} log records at once, the next request has fewer: {why}"
+                );
                 self.suspect = last.position;
                 Ok(Step::More)
             }
         }
     }
 
-    /// Whether the endpoint takes a record from behind the one that it does not take: another one at each call, for there may be
-    /// several of the bad kind. It goes again when its turn comes.
-    async fn takes_another(&mut self, position: Position) -> Result<bool, String> {
+    /// Whether the endpoint accepts a record that comes after the one that it does not accept: another one at each call, for there may be
+    /// several bad ones. It is sent again at its position.
+    async fn accepts_another(&mut self, position: Position) -> Result<bool, String> {
         let doubt = self.doubt.get_or_insert_with(Doubt::begins);
         let ahead = (doubt.compared % COMPARED) as usize;
         doubt.compared += 1;
@@ -387,7 +391,7 @@ impl<J: Journal> Worker<J> {
         }
         match self.export.sender.send(self.export.encoder.encode(&others)).await {
             ExportOutcome::Accepted => {
-                self.taken_at = Some(Instant::now());
+                self.accepted_at = Some(Instant::now());
                 Ok(true)
             }
             _ => {
@@ -399,10 +403,10 @@ impl<J: Journal> Worker<J> {
 
     async fn drop_one(&mut self, position: Position, why: &str) -> Result<Step, String> {
         self.export.metrics.dropped.increment(1);
-        self.losses.add(1, &format!("the OTLP endpoint takes others but not this one: {why}"));
+        self.losses.add(1, &format!("the OTLP endpoint accepts others but not this one: {why}"));
         self.failures = 0;
         if let Some(doubt) = &mut self.doubt {
-            doubt.others_taken = 0;
+            doubt.others_accepted = 0;
         }
         self.suspect = position;
         self.advance(position).await?;
@@ -413,7 +417,7 @@ impl<J: Journal> Worker<J> {
     fn wait(&mut self, after: Option<Duration>, why: &str) -> Duration {
         self.failures += 1;
         if self.throttle.is_due(why) {
-            tracing::warn!("log records wait, the OTLP endpoint does not take them now: {why}");
+            tracing::warn!("log records wait, the OTLP endpoint does not accept them now: {why}");
         }
         let wait = self.export.pace.backoff.after(self.failures);
         after.map_or(wait, |after| after.max(self.export.pace.backoff.first))
@@ -423,10 +427,10 @@ impl<J: Journal> Worker<J> {
         self.export.metrics.failures.increment(1);
     }
 
-    async fn taken(&mut self, count: usize, position: Position) -> Result<Step, String> {
+    async fn accepted(&mut self, count: usize, position: Position) -> Result<Step, String> {
         let all = count < self.limit && position > self.suspect;
         self.failures = 0;
-        self.taken_at = Some(Instant::now());
+        self.accepted_at = Some(Instant::now());
         if position >= self.suspect {
             self.doubt = None;
         }
@@ -434,7 +438,7 @@ impl<J: Journal> Worker<J> {
             tracing::info!("log records are exported again");
         }
         if position == self.suspect {
-            // every part of what was bad was taken: it was the size
+            // Every part of the bad request was accepted: it was too large.
             self.limit = (self.limit / 2).max(1);
         } else if position > self.suspect {
             self.limit = (self.limit + 1 + self.limit / 16).min(BATCH);

@@ -1,6 +1,6 @@
 //! The metrics exporter: pushes the ledger's snapshot, then the metrics of the process, as requests of one resource.
 //!
-//! Nothing is queued: values are cumulative, so what one push could not bring the next one does.
+//! Nothing is queued: values are cumulative, so the next push has what a failed one had.
 
 use std::future::Future;
 use std::time::Duration;
@@ -20,15 +20,15 @@ use crate::process_metrics::ExportMetrics;
 use crate::tasks;
 use crate::tasks::periodic::repeat;
 
-/// Everything that the metrics exporter is made of.
+/// The parts of the metrics exporter.
 pub struct MetricExport<F> {
     pub sender: Sender,
     /// The ledger at this moment.
     pub snapshot: F,
     pub process: ProcessPush,
-    /// The one that `process` was made with.
+    /// The one that `process` was built with.
     pub resource: Resource,
-    /// When the store was made: where the ledger's counters start.
+    /// When the store was created: where the ledger's counters start.
     pub created: Timestamp,
     pub interval: Duration,
     pub metrics: ExportMetrics,
@@ -45,12 +45,11 @@ where
     if timeout(flush_limit, pusher.push()).await.is_err() {
         tracing::warn!("the last metrics were not pushed within {flush_limit:?}");
     }
-    pusher.export.process.close().await;
 }
 
 struct Pusher<F> {
     export: MetricExport<F>,
-    /// The server asked us to stay away until then.
+    /// The server asked for no request before this time.
     not_before: Instant,
     throttle: LogThrottle,
 }
@@ -65,7 +64,7 @@ impl<F: Fn() -> Snapshot + Clone + Send + 'static> Pusher<F> {
         self.export.interval.saturating_sub(began.elapsed())
     }
 
-    /// Stops at the first request after which the server is not to be asked again for now.
+    /// Stops at the first outcome that rules out another request for now.
     async fn push(&mut self) {
         let mut accepted = true;
         let snapshot = self.export.snapshot.clone();
@@ -76,16 +75,14 @@ impl<F: Fn() -> Snapshot + Clone + Send + 'static> Pusher<F> {
             let answer = self.send(&request).await;
             if matches!(
                 answer,
-                ExportOutcome::Retry { .. } | ExportOutcome::Fault { .. } | ExportOutcome::Refused { .. }
+                ExportOutcome::Retry { .. } | ExportOutcome::Fault { .. } | ExportOutcome::Rejected { .. }
             ) {
                 return;
             }
             accepted &= answer == ExportOutcome::Accepted;
         }
-        if let Some(collected) = self.export.process.collect().await {
-            let answer = self.send(&collected.request).await;
-            accepted &= answer == ExportOutcome::Accepted;
-            collected.settle(matches!(answer, ExportOutcome::Accepted | ExportOutcome::Partial { .. }));
+        if let Some(request) = self.export.process.collect().await {
+            accepted &= self.send(&request).await == ExportOutcome::Accepted;
         }
         if accepted && self.throttle.recovered() {
             tracing::info!("metrics are pushed again");
@@ -115,11 +112,11 @@ impl<F: Fn() -> Snapshot + Clone + Send + 'static> Pusher<F> {
                 self.not_before = Instant::now() + after.unwrap_or_default();
                 why
             }
-            ExportOutcome::Refused { why } | ExportOutcome::Bad { why } => why,
+            ExportOutcome::Rejected { why } | ExportOutcome::Bad { why } => why,
         };
         metrics.failures.increment(1);
         if self.throttle.is_due(why) {
-            tracing::error!("metrics were not pushed, the next push brings them: {why}");
+            tracing::error!("metrics were not pushed, the next push includes them: {why}");
         }
     }
 }

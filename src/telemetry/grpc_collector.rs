@@ -1,5 +1,4 @@
-//! A stand-in for an OTLP/gRPC endpoint, for tests: tonic's server side, which keeps what it is sent and answers as it is
-//! told.
+//! A stand-in for an OTLP/gRPC endpoint, for tests: tonic's server side, which stores requests and answers by a script.
 
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
@@ -53,11 +52,11 @@ pub struct GrpcCollector {
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// Bytes of a request that are taken, as servers have it by default.
+/// The limit of a request in bytes, as servers have it by default.
 pub const LIMIT: usize = 4 << 20;
 
 impl GrpcCollector {
-    /// `script` is given the number of requests before this one, and this one.
+    /// `script` gets the number of requests before this one, and this one.
     pub async fn start(script: impl Fn(usize, &Seen) -> Say + Send + Sync + 'static) -> Self {
         Self::start_with(None, script).await
     }
@@ -82,13 +81,13 @@ impl GrpcCollector {
     ) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let connections = AtomicUsize::new(0);
-        let (script, kept): (Arc<Script>, _) = (Arc::new(script), seen.clone());
+        let (script, stored): (Arc<Script>, _) = (Arc::new(script), seen.clone());
         let address = listen(tls, move |stream| {
             let connection = connections.fetch_add(1, Ordering::Relaxed);
-            let (script, kept) = (script.clone(), kept.clone());
+            let (script, stored) = (script.clone(), stored.clone());
             async move {
                 if connection >= dropped {
-                    serve(stream, connection, script, kept).await;
+                    serve(stream, connection, script, stored).await;
                 }
             }
         })
@@ -108,19 +107,19 @@ impl GrpcCollector {
 
 type Script = dyn Fn(usize, &Seen) -> Say + Send + Sync;
 
-async fn serve(stream: Box<dyn Stream>, connection: usize, script: Arc<Script>, kept: Arc<Mutex<Vec<Seen>>>) {
+async fn serve(stream: Box<dyn Stream>, connection: usize, script: Arc<Script>, stored: Arc<Mutex<Vec<Seen>>>) {
     let silence = Arc::new(Notify::new());
     let silenced = silence.clone();
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let (script, kept, silence) = (script.clone(), kept.clone(), silence.clone());
+        let (script, stored, silence) = (script.clone(), stored.clone(), silence.clone());
         async move {
             let (path, metadata) = (request.uri().path().to_owned(), request.headers().clone());
             // What does not end as a gRPC response leaves the handler by this way.
             let other = Arc::new(Mutex::new(None));
             let handler = Handler(|message| {
                 let one = Seen { path: path.clone(), metadata: metadata.clone(), message, connection };
-                let before = kept.lock().unwrap().len();
-                kept.lock().unwrap().push(one.clone());
+                let before = stored.lock().unwrap().len();
+                stored.lock().unwrap().push(one.clone());
                 match script(before, &one) {
                     Say::Message(message) => Ok(message.into()),
                     Say::Status(status) => Err(status),

@@ -1,6 +1,6 @@
 //! The ledger's snapshot as OTLP metrics: cumulative, with the store's creation as start time.
 //!
-//! The stream simply goes on over restarts: same resource, same start, absolute values. The SDK cannot set a start time,
+//! The stream continues over restarts: same resource, same start, absolute values. The SDK cannot set a start time,
 //! hence these messages are built by hand.
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use super::resource::text;
 use crate::ledger::catalogue::{Description, Kind, otlp_name};
 use crate::ledger::snapshot::{Sample, Snapshot};
 
-/// One metric for each family with samples, or several of one name when it has more of them than one request is to carry.
+/// One metric for each family with samples, or several of one name if it has more of them than one request may have.
 ///
 /// `created` is when the store was made and every count was 0; `now` is the snapshot's time. Integers stay integers;
 /// what has a scale (money, times) becomes the double nearest to the exact decimal.

@@ -1,4 +1,4 @@
-//! Journal entries as OTLP log records: one record for each kept event.
+//! Journal entries as OTLP log records: one record per stored event.
 
 use std::fmt::Write;
 
@@ -28,7 +28,7 @@ pub struct LogEncoder {
 }
 
 impl LogEncoder {
-    /// `instance` is the identity kept in the data directory: with an entry's position it makes `log.record.uid`.
+    /// `instance` is the identity in the data directory: with an entry's position it makes `log.record.uid`.
     pub fn new(resource: Resource, instance: Uuid, policy: PrivacyPolicy, hasher: NumberHasher) -> Self {
         Self { resource, instance, policy, hasher }
     }
@@ -138,7 +138,7 @@ impl Attributes {
     }
 }
 
-/// One line for a person to read, with nothing in it that tells who the recipient is.
+/// One line for a person to read, which does not identify the recipient.
 fn body(record: &Record, recipient: Recipient) -> String {
     let mut line = String::new();
     let said = record.detail.as_deref().or(record.status.as_deref()).map(without_numbers);
@@ -167,14 +167,14 @@ fn body(record: &Record, recipient: Recipient) -> String {
                 },
                 (Kind::Read, _) => write!(line, " read"),
                 (Kind::Resend, _) => match &record.resend {
-                    Some(resend) => write!(line, " to be sent again {resend}"),
-                    None => write!(line, " to be sent again"),
+                    Some(resend) => write!(line, " to be resent {resend}"),
+                    None => write!(line, " to be resent"),
                 },
                 _ => write!(line, " enroute"),
             };
             written.unwrap_or_default();
             if let Some(replaced) = &record.replaces {
-                let _infallible = write!(line, ", sent again for {}", short(replaced));
+                let _infallible = write!(line, ", resent for {}", short(replaced));
             }
         }
     }

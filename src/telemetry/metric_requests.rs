@@ -1,4 +1,4 @@
-//! Metrics as encoded OTLP export requests, none too large for a collector to take.
+//! Metrics as encoded OTLP export requests, none too large for a collector.
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::resource::{Resource, scope};
 
-/// Data points in one request: some 200 bytes each, where collectors may refuse what is over 4 MiB.
+/// Data points in one request: some 200 bytes each, and collectors may reject more than 4 MiB.
 pub(super) const POINTS_AT_MOST: usize = 2_000;
 
 /// One encoded `ExportMetricsServiceRequest`.
@@ -18,7 +18,7 @@ pub struct MetricRequest {
     pub body: Bytes,
 }
 
-/// The requests that carry `metrics` as the words of `resource`, in their order; a metric is not split.
+/// The requests with `metrics` of `resource`, in their order; a metric is not split.
 pub fn requests(resource: &Resource, metrics: Vec<Metric>) -> Vec<MetricRequest> {
     let mut parts: Vec<(usize, Vec<Metric>)> = Vec::new();
     for metric in metrics {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_said_once_by_the_resource_in_our_scope() {
+    fn a_request_has_the_resource_and_our_scope_once() {
         let snapshot = Snapshot { families: vec![family(&gauge::STORE_SIZE, &[(&[], 1)])] };
         let metrics = ledger_metrics::metrics(&snapshot, Timestamp::UNIX_EPOCH, Timestamp::now());
         let requests = requests(&resource(), metrics);

@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use super::prometheus::{decimal, escape};
+use super::prometheus::{decimal, encode_labels, encode_samples, escape};
 use crate::event::hex;
 use crate::ledger::Exemplar;
-use crate::ledger::catalogue::Kind;
-use crate::ledger::snapshot::{Family, LabelValues, Snapshot};
+use crate::ledger::catalogue::{Description, Kind};
+use crate::ledger::snapshot::{Family, LabelValues, Sample, Snapshot};
 
 /// The traces to show, by a counter's name and its series' label values.
 pub type Exemplars = HashMap<(&'static str, LabelValues), Exemplar>;
@@ -28,32 +28,21 @@ pub fn encode(snapshot: &Snapshot, exemplars: &Exemplars, process: &str) -> Stri
 }
 
 fn encode_family(family: &Family, exemplars: &Exemplars, out: &mut String) {
-    let description = family.description;
-    let (name, kind) = match description.kind {
-        Kind::Counter => (family_of_counter(description.name), "counter"),
-        Kind::Gauge => (description.name, "gauge"),
-    };
-    head(name, kind, out);
-    out.push_str("# HELP ");
-    out.push_str(name);
-    out.push(' ');
-    escape(description.help, true, out);
+    let Description { name, help, kind, .. } = *family.description;
+    let of_family = if kind == Kind::Counter { family_of_counter(name) } else { name };
+    head(of_family, kind.as_str(), out);
+    write!(out, "# HELP {of_family} ").unwrap_or_default();
+    escape(help, true, out);
     out.push('\n');
-    for sample in &family.samples {
-        out.push_str(description.name);
-        let labels = description.labels.iter().copied().zip(sample.labels.iter().map(|value| &**value));
-        label_set(labels, out);
-        out.push(' ');
-        decimal(sample.value, description.scale, out);
-        if let Some(exemplar) = exemplars.get(&(description.name, sample.labels.clone())) {
-            out.push_str(" # ");
-            let (trace, span) = (hex(&exemplar.trace_id), hex(&exemplar.span_id));
-            label_set([("trace_id", &*trace), ("span_id", &*span)].into_iter(), out);
-            out.push_str(" 1 ");
-            decimal(exemplar.at.as_millisecond(), 1_000, out);
-        }
-        out.push('\n');
-    }
+    let exemplar = |sample: &Sample, out: &mut String| {
+        let Some(exemplar) = exemplars.get(&(name, sample.labels.clone())) else { return };
+        out.push_str(" # ");
+        let (trace, span) = (hex(&exemplar.trace_id), hex(&exemplar.span_id));
+        encode_labels([("trace_id", &*trace), ("span_id", &*span)].into_iter(), out);
+        out.push_str(" 1 ");
+        decimal(exemplar.at.as_millisecond(), 1_000, out);
+    };
+    encode_samples(family, exemplar, out);
 }
 
 fn family_of_counter(name: &str) -> &str {
@@ -65,21 +54,6 @@ fn head(name: &str, kind: &str, out: &mut String) {
     let unit = ["seconds", "bytes"].into_iter().find(|unit| name.strip_suffix(unit).is_some_and(|n| n.ends_with('_')));
     let unit = unit.map(|unit| format!("# UNIT {name} {unit}\n")).unwrap_or_default();
     write!(out, "# TYPE {name} {kind}\n{unit}").unwrap_or_default();
-}
-
-fn label_set<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, out: &mut String) {
-    let mut opening = '{';
-    for (label, value) in labels {
-        out.push(opening);
-        out.push_str(label);
-        out.push_str("=\"");
-        escape(value, true, out);
-        out.push('"');
-        opening = ',';
-    }
-    if opening == ',' {
-        out.push('}');
-    }
 }
 
 /// Appends text of the other format, of which each family has a HELP and then a TYPE line before its samples.
@@ -96,12 +70,8 @@ fn convert(text: &str, out: &mut String) {
             };
             head(name, kind, out);
             if let Some((_, help)) = std::mem::take(&mut help).split_once(' ') {
-                out.push_str("# HELP ");
-                out.push_str(name);
-                out.push(' ');
                 // Backslashes and line breaks are escaped there as here.
-                out.push_str(&help.replace('"', "\\\""));
-                out.push('\n');
+                writeln!(out, "# HELP {name} {}", help.replace('"', "\\\"")).unwrap_or_default();
             }
         } else {
             sample(line, out);
@@ -111,20 +81,14 @@ fn convert(text: &str, out: &mut String) {
 
 /// A line with the value of a series; the bound of a bucket as a float.
 fn sample(line: &str, out: &mut String) {
-    const BOUND: &str = "le=\"";
-    let bound = line.find(BOUND).map(|at| at + BOUND.len()).and_then(|start| {
-        let end = start + line[start..].find('"')?;
-        line[start..end].bytes().all(|byte| byte.is_ascii_digit()).then_some(end)
-    });
-    match bound {
-        Some(end) => {
-            out.push_str(&line[..end]);
-            out.push_str(".0");
-            out.push_str(&line[end..]);
+    let bound = line.split_once("le=\"").and_then(|(before, rest)| Some((before, rest.split_once('"')?)));
+    let written = match bound {
+        Some((before, (bound, after))) if bound.bytes().all(|byte| byte.is_ascii_digit()) => {
+            writeln!(out, "{before}le=\"{bound}.0\"{after}")
         }
-        None => out.push_str(line),
-    }
-    out.push('\n');
+        _ => writeln!(out, "{line}"),
+    };
+    written.unwrap_or_default();
 }
 
 #[cfg(test)]
@@ -132,7 +96,6 @@ mod tests {
     use super::*;
     use crate::event::TraceParent;
     use crate::ledger::catalogue::{Metric, gauge};
-    use crate::ledger::snapshot::Sample;
 
     fn of(labels: &[&str], value: i64) -> Sample {
         Sample { labels: labels.iter().map(|&label| label.into()).collect(), value }

@@ -1,4 +1,4 @@
-//! The metrics of the process for all who want them: the scrape, the push beside the ledger's, and the page.
+//! The metrics of the process, for the scrape, the push and the page.
 //!
 //! Each sees every recording through one fan-out: here it is rendered for the scrape, in [`super::process_push`] exported, in
 //! [`super::values`] read.
@@ -15,12 +15,12 @@ use super::values::Values;
 use crate::process_metrics::{Declared, Kind};
 use crate::tasks::periodic::repeat;
 
-/// Observations are folded into their buckets this often when nobody scrapes.
+/// How often observations are folded into their buckets if no scrape does it.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    #[error("a metrics recorder is installed already, expected one a process")]
+    #[error("a metrics recorder is installed already, expected one per process")]
     Installed,
     #[error("cannot set up the metrics recorder: {0}")]
     Build(#[from] BuildError),
@@ -28,7 +28,7 @@ pub enum InstallError {
     Exporter(#[from] ExporterBuildError),
 }
 
-/// What the process recorded, to be scraped and read.
+/// The recorded metrics, for the scrape and the page.
 pub struct ProcessMetrics {
     scrape: PrometheusHandle,
     values: Values,
@@ -36,8 +36,8 @@ pub struct ProcessMetrics {
 }
 
 impl ProcessMetrics {
-    /// Builds it and makes it the recorder of the `metrics` facade: once a process, before any handle is made.
-    /// `push` is told everything too. Descriptions are registered.
+    /// Builds it and makes it the recorder of the `metrics` facade: once per process, before any handle is made.
+    /// `push` receives every recording too. Descriptions are registered.
     ///
     /// # Errors
     /// There is a recorder already.
@@ -84,7 +84,7 @@ impl ProcessMetrics {
         self.values.clone()
     }
 
-    /// Keeps observations from piling up, until `shutdown` resolves.
+    /// Folds observations into their buckets, until `shutdown` resolves.
     pub async fn upkeep(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
         let upkeep = || async {
             self.scrape.run_upkeep();

@@ -1,16 +1,13 @@
-//! The metrics of the process on their way out by OTLP: aggregated by the OpenTelemetry SDK, encoded by its OTLP exporter,
-//! and handed over to the task that pushes.
+//! The metrics of the process for the push: aggregated by the OpenTelemetry SDK and encoded by its OTLP exporter.
 //!
-//! The exporter has no network of its own. It works on the SDK's thread, which has no reactor, and it would try again
-//! and log by itself; so its HTTP client is a channel, and the metrics leave like all else that smscope sends. Nothing
-//! but the body of its request is used: what it reads from the environment (OTEL_EXPORTER_OTLP_*), smscope has read before.
+//! The exporter sends nothing itself: it works on the SDK's thread, which has no reactor, and has retries and log lines of its own. So its
+//! HTTP client stores the body of the request, and smscope sends it as it sends all else. Nothing but that body is used: what the
+//! exporter reads from the environment (OTEL_EXPORTER_OTLP_*), smscope has read before.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hyper::http::StatusCode;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
@@ -19,62 +16,62 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics};
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream, Temporality};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::metric_requests::MetricRequest;
 use super::recorder::MeterRecorder;
 use super::resource::{Resource, SCOPE};
 use crate::ledger::catalogue::otlp_name;
 use crate::process_metrics::{DELIVERY_DURATION, Declared};
+use crate::tasks;
 
 /// Countries are not capped, so the histogram that has them needs more series than the SDK's 2000.
 const SERIES_BY_COUNTRY: usize = 20_000;
 
-/// The reader's own clock is never to run out: flushing is ours to do.
+/// The reader's own clock never runs out: each push flushes it.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
-/// The exporter must have a URL, or it looks for one in the environment; no one ever sees it.
+/// The exporter must have a URL, or it looks for one in the environment; nothing connects to it.
 const NO_URL: &str = "http://smscope.invalid/";
 
-/// What the process recorded, to be pushed.
+/// The recorded metrics, as the next push sends them.
 pub struct ProcessPush {
-    // Dropped before the provider, which on its way out waits for a last export.
-    requests: mpsc::UnboundedReceiver<Collected>,
     provider: SdkMeterProvider,
-    process: metrics_process::Collector,
-    /// The last flush, which may be under way still if its push was given up.
-    flush: Option<JoinHandle<OTelSdkResult>>,
+    /// Locked during a collection: one that was given up may still be running when the next begins.
+    process: Arc<Mutex<metrics_process::Collector>>,
+    encoded: Encoded,
 }
 
-/// A request that the exporter waits for an answer to; dropping it is a failure.
-#[derive(Debug)]
-pub struct Collected {
-    pub request: MetricRequest,
-    answer: oneshot::Sender<StatusCode>,
+/// The last request that the exporter encoded.
+#[derive(Clone, Debug, Default)]
+struct Encoded(Arc<Mutex<Option<MetricRequest>>>);
+
+impl Encoded {
+    fn lock(&self) -> MutexGuard<'_, Option<MetricRequest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ProcessPush {
-    /// Builds it with the recorder that feeds it; `resource` is who speaks. Starts the thread of the SDK's reader.
+    /// Builds it with the recorder that feeds it. Starts the thread of the SDK's reader.
     ///
     /// # Errors
     /// None, as long as nothing that the exporter reads from the environment can make it fail.
     pub fn new(resource: &Resource, declared: Declared) -> Result<(Self, MeterRecorder), ExporterBuildError> {
-        let (sender, requests) = mpsc::unbounded_channel();
-        let points = Arc::new(AtomicU64::new(0));
+        let encoded = Encoded::default();
         let exporter = MetricExporter::builder()
             .with_http()
-            .with_http_client(HandOver { requests: sender, points: points.clone() })
+            .with_http_client(encoded.clone())
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(NO_URL)
             .with_timeout(NEVER)
             .with_retry_policy(RetryPolicy::disabled())
             .with_temporality(Temporality::Cumulative)
             .build()?;
+        let exporter = Counting { exporter, encoded: encoded.clone() };
         let by_country = otlp_name(DELIVERY_DURATION.name, DELIVERY_DURATION.unit);
         let provider = SdkMeterProvider::builder()
             .with_resource(resource.to_sdk())
-            .with_reader(PeriodicReader::builder(Counting { exporter, points }).with_interval(NEVER).build())
+            .with_reader(PeriodicReader::builder(exporter).with_interval(NEVER).build())
             .with_view(move |instrument: &Instrument| {
                 let stream = Stream::builder().with_cardinality_limit(SERIES_BY_COUNTRY);
                 (instrument.name() == by_country).then(|| stream.build().ok()).flatten()
@@ -82,62 +79,38 @@ impl ProcessPush {
             .build();
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
         let recorder = MeterRecorder::new(provider.meter_with_scope(scope), declared);
-        Ok((Self { requests, provider, process: metrics_process::Collector::default(), flush: None }, recorder))
+        Ok((Self { provider, process: Arc::default(), encoded }, recorder))
     }
 
-    /// All of it as the exporter encodes it, `process_*` being of this moment. `None` when nothing was recorded, or it
-    /// cannot be collected, which is logged. May be cancelled: the next call starts afresh.
-    pub async fn collect(&mut self) -> Option<Collected> {
-        if let Some(given_up) = &mut self.flush {
-            loop {
-                tokio::select! {
-                    _ = &mut *given_up => break,
-                    Some(old) = self.requests.recv() => drop(old),
-                }
-            }
-        }
-        let (provider, process) = (self.provider.clone(), self.process.clone());
-        let flush = self.flush.insert(spawn_blocking(move || {
+    /// All of it, `process_*` being of this moment. `None` if nothing was recorded, or it cannot be collected, which is logged.
+    pub async fn collect(&self) -> Option<MetricRequest> {
+        let (provider, process, encoded) = (self.provider.clone(), self.process.clone(), self.encoded.clone());
+        let collected = tasks::blocking(move || {
+            let process = process.lock().unwrap_or_else(PoisonError::into_inner);
             process.collect();
-            provider.force_flush()
-        }));
-        let flushed = tokio::select! {
-            Some(collected) = self.requests.recv() => return Some(collected),
-            flushed = flush => flushed,
-        };
-        self.flush = None;
-        if !matches!(flushed, Ok(Ok(()))) {
-            tracing::error!("the metrics of the process cannot be collected: {flushed:?}");
-        }
-        None
-    }
-
-    /// Ends the reader's thread. What was recorded since the last push is lost.
-    pub async fn close(self) {
-        let Self { requests, provider, .. } = self;
-        drop(requests);
-        let _nobody_took_its_last_export = spawn_blocking(move || provider.shutdown()).await;
+            *encoded.lock() = None;
+            provider.force_flush().map(|()| encoded.lock().take())
+        });
+        collected.await.unwrap_or_else(|error| {
+            tracing::error!("the metrics of the process cannot be collected: {error}");
+            None
+        })
     }
 }
 
-impl Collected {
-    /// Tells the exporter what became of it. A failure is one to leave it at.
-    pub fn settle(self, taken: bool) {
-        let status = if taken { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-        let _exporter_gone = self.answer.send(status);
-    }
-}
-
-/// The exporter, and the data points of what it exports: they can be counted before it encodes them.
+/// The exporter; beside a request it stores the number of its data points.
 struct Counting {
     exporter: MetricExporter,
-    points: Arc<AtomicU64>,
+    encoded: Encoded,
 }
 
 impl PushMetricExporter for Counting {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        self.points.store(data_points(metrics), Ordering::Relaxed);
-        self.exporter.export(metrics).await
+        self.exporter.export(metrics).await?;
+        if let Some(request) = &mut *self.encoded.lock() {
+            request.points = data_points(metrics);
+        }
+        Ok(())
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -172,20 +145,11 @@ fn data_points(metrics: &ResourceMetrics) -> u64 {
 }
 
 /// The exporter's HTTP client.
-#[derive(Debug)]
-struct HandOver {
-    requests: mpsc::UnboundedSender<Collected>,
-    /// In the request that comes.
-    points: Arc<AtomicU64>,
-}
-
 #[async_trait]
-impl HttpClient for HandOver {
+impl HttpClient for Encoded {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let request = MetricRequest { points: self.points.load(Ordering::Relaxed), body: request.into_body() };
-        let (answer, answered) = oneshot::channel();
-        self.requests.send(Collected { request, answer })?;
-        Ok(Response::builder().status(answered.await?).body(Bytes::new())?)
+        *self.lock() = Some(MetricRequest { points: 0, body: request.into_body() });
+        Ok(Response::new(Bytes::new()))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::ledger::catalogue::Kind;
-use crate::ledger::snapshot::{Family, Snapshot};
+use crate::ledger::catalogue::Description;
+use crate::ledger::snapshot::{Family, Sample, Snapshot};
 
 /// Appends every family that has samples: its `HELP` and `TYPE` lines, then one line a series.
 ///
@@ -15,37 +15,39 @@ pub fn encode(snapshot: &Snapshot, out: &mut String) {
 }
 
 fn encode_family(family: &Family, out: &mut String) {
-    let description = family.description;
-    let kind = match description.kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-    };
-    out.push_str("# HELP ");
-    out.push_str(description.name);
-    out.push(' ');
-    escape(description.help, false, out);
-    out.push_str("\n# TYPE ");
-    out.push_str(description.name);
-    out.push(' ');
-    out.push_str(kind);
-    out.push('\n');
+    let Description { name, help, kind, .. } = family.description;
+    write!(out, "# HELP {name} ").unwrap_or_default();
+    escape(help, false, out);
+    write!(out, "\n# TYPE {name} {}\n", kind.as_str()).unwrap_or_default();
+    encode_samples(family, |_, _| {}, out);
+}
+
+/// One line per series. `append` adds to it what follows the value.
+pub(super) fn encode_samples(family: &Family, append: impl Fn(&Sample, &mut String), out: &mut String) {
+    let Description { name, labels, scale, .. } = family.description;
     for sample in &family.samples {
-        out.push_str(description.name);
-        let mut opening = '{';
-        for (label, value) in description.labels.iter().zip(sample.labels.iter()) {
-            out.push(opening);
-            out.push_str(label);
-            out.push_str("=\"");
-            escape(value, true, out);
-            out.push('"');
-            opening = ',';
-        }
-        if opening == ',' {
-            out.push('}');
-        }
+        out.push_str(name);
+        encode_labels(labels.iter().copied().zip(sample.labels.iter().map(|value| &**value)), out);
         out.push(' ');
-        decimal(sample.value, description.scale, out);
+        decimal(sample.value, *scale, out);
+        append(sample, out);
         out.push('\n');
+    }
+}
+
+/// `{name="value",…}`; nothing without labels.
+pub(super) fn encode_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, out: &mut String) {
+    let mut opening = '{';
+    for (label, value) in labels {
+        out.push(opening);
+        out.push_str(label);
+        out.push_str("=\"");
+        escape(value, true, out);
+        out.push('"');
+        opening = ',';
+    }
+    if opening == ',' {
+        out.push('}');
     }
 }
 
@@ -84,7 +86,6 @@ pub(super) fn decimal(value: i64, scale: i64, out: &mut String) {
 mod tests {
     use super::*;
     use crate::ledger::catalogue::{Metric, gauge};
-    use crate::ledger::snapshot::Sample;
 
     fn sample(labels: &[&str], value: i64) -> Sample {
         Sample { labels: labels.iter().map(|&label| label.into()).collect(), value }

@@ -7,78 +7,91 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
+use metrics_util::registry::{Registry, Storage};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
 use crate::ledger::catalogue::otlp_name;
 use crate::process_metrics::Declared;
 
-/// Records what the facade is told into the instruments of a [`Meter`].
+/// Records into the instruments of a [`Meter`].
 ///
 /// An instrument has the OTLP name of its metric, its help text and its unit; a histogram the buckets that are declared.
-/// Descriptions count only for what is registered after them. Like the Prometheus exporter, it shows a counter or gauge
+/// A description counts only if it comes before the first registration. Like the Prometheus exporter, it shows a counter or gauge
 /// as 0 from its registration on.
 pub struct MeterRecorder {
+    /// One handle per key, because `absolute` needs the last value.
+    registry: Registry<Key, Arc<Instruments>>,
+    instruments: Arc<Instruments>,
+}
+
+struct Instruments {
     meter: Meter,
     declared: Declared,
-    known: Mutex<Known>,
+    /// Unit and help text by name.
+    described: Mutex<HashMap<String, (Option<Unit>, SharedString)>>,
 }
-
-/// By name: descriptions and instruments. By key: handles, which must be one a key because `absolute` remembers.
-#[derive(Default)]
-struct Known {
-    described: HashMap<String, (Option<Unit>, SharedString)>,
-    counters: ByName<opentelemetry::metrics::Counter<u64>, Count>,
-    gauges: ByName<opentelemetry::metrics::Gauge<f64>, Level>,
-    histograms: ByName<opentelemetry::metrics::Histogram<f64>, Spread>,
-}
-
-type Labels = Vec<(String, String)>;
-type ByName<I, H> = HashMap<String, (I, HashMap<Labels, Arc<H>>)>;
 
 impl MeterRecorder {
     pub fn new(meter: Meter, declared: Declared) -> Self {
-        Self { meter, declared, known: Mutex::default() }
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        let instruments = Arc::new(Instruments { meter, declared, described: Mutex::default() });
+        Self { registry: Registry::new(instruments.clone()), instruments }
     }
 
     fn describe(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.known().described.entry(key.as_str().to_owned()).or_insert((unit, description));
+        self.instruments.described().entry(key.as_str().to_owned()).or_insert((unit, description));
     }
 }
 
-impl Known {
-    /// OTLP name, description and unit of a metric.
-    fn identity(&self, declared: Declared, name: &str) -> (String, String, &'static str) {
-        let (unit, description) = match self.described.get(name) {
-            Some((unit, description)) => (*unit, description.to_string()),
-            None => (None, declared.find(name).map_or(String::new(), |meter| meter.help.to_owned())),
+impl Instruments {
+    fn described(&self) -> MutexGuard<'_, HashMap<String, (Option<Unit>, SharedString)>> {
+        self.described.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// OTLP name, description and unit of a metric. All its series have the same.
+    fn identity(&self, key: &Key) -> (String, String, &'static str) {
+        let name = key.name();
+        let mut described = self.described();
+        let (unit, description) = described.entry(name.to_owned()).or_insert_with(|| {
+            let help = self.declared.find(name).map_or("", |metric| metric.help);
+            (None, help.into())
+        });
+        let unit = self.declared.unit_of(name, *unit);
+        (otlp_name(name, unit), description.to_string(), unit.ucum())
+    }
+}
+
+fn attributes(key: &Key) -> Vec<KeyValue> {
+    key.labels().map(|label| KeyValue::new(label.key().to_owned(), label.value().to_owned())).collect()
+}
+
+impl Storage<Key> for Instruments {
+    type Counter = Arc<Count>;
+    type Gauge = Arc<Level>;
+    type Histogram = Arc<Spread>;
+
+    fn counter(&self, key: &Key) -> Arc<Count> {
+        let ((name, description, unit), attributes) = (self.identity(key), attributes(key));
+        let instrument = self.meter.u64_counter(name).with_description(description).with_unit(unit).build();
+        instrument.add(0, &attributes);
+        Arc::new(Count { instrument, attributes, total: AtomicU64::new(0) })
+    }
+
+    fn gauge(&self, key: &Key) -> Arc<Level> {
+        let ((name, description, unit), attributes) = (self.identity(key), attributes(key));
+        let instrument = self.meter.f64_gauge(name).with_description(description).with_unit(unit).build();
+        instrument.record(0.0, &attributes);
+        Arc::new(Level { instrument, attributes, value: Mutex::new(0.0) })
+    }
+
+    fn histogram(&self, key: &Key) -> Arc<Spread> {
+        let (name, description, unit) = self.identity(key);
+        let builder = self.meter.f64_histogram(name).with_description(description).with_unit(unit);
+        let instrument = match self.declared.find(key.name()) {
+            Some(metric) => builder.with_boundaries(metric.buckets.to_vec()).build(),
+            None => builder.build(),
         };
-        let unit = declared.unit_of(name, unit);
-        (otlp_name(name, unit), description, unit.ucum())
-    }
-}
-
-/// The handle of `key`, made with its instrument when they are new.
-fn handle<I: Clone, H>(
-    by_name: &mut ByName<I, H>,
-    key: &Key,
-    instrument: impl FnOnce() -> I,
-    make: impl FnOnce(I, Vec<KeyValue>) -> H,
-) -> Arc<H> {
-    let (instrument, handles) = by_name.entry(key.name().to_owned()).or_insert_with(|| (instrument(), HashMap::new()));
-    let labels: Labels = key.labels().map(|label| (label.key().to_owned(), label.value().to_owned())).collect();
-    let attributes = || labels.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
-    match handles.get(&labels) {
-        Some(handle) => handle.clone(),
-        None => {
-            let handle = Arc::new(make(instrument.clone(), attributes()));
-            handles.insert(labels, handle.clone());
-            handle
-        }
+        Arc::new(Spread { instrument, attributes: attributes(key) })
     }
 }
 
@@ -96,39 +109,15 @@ impl Recorder for MeterRecorder {
     }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let mut known = self.known();
-        let (name, description, unit) = known.identity(self.declared, key.name());
-        let instrument = || self.meter.u64_counter(name).with_description(description).with_unit(unit).build();
-        Counter::from_arc(handle(&mut known.counters, key, instrument, |instrument, attributes| {
-            instrument.add(0, &attributes);
-            Count { instrument, attributes, total: AtomicU64::new(0) }
-        }))
+        self.registry.get_or_create_counter(key, |counter| Counter::from_arc(counter.clone()))
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        let mut known = self.known();
-        let (name, description, unit) = known.identity(self.declared, key.name());
-        let instrument = || self.meter.f64_gauge(name).with_description(description).with_unit(unit).build();
-        Gauge::from_arc(handle(&mut known.gauges, key, instrument, |instrument, attributes| {
-            instrument.record(0.0, &attributes);
-            Level { instrument, attributes, value: Mutex::new(0.0) }
-        }))
+        self.registry.get_or_create_gauge(key, |gauge| Gauge::from_arc(gauge.clone()))
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        let mut known = self.known();
-        let (name, description, unit) = known.identity(self.declared, key.name());
-        let instrument = || {
-            let builder = self.meter.f64_histogram(name).with_description(description).with_unit(unit);
-            match self.declared.find(key.name()) {
-                Some(meter) => builder.with_boundaries(meter.buckets.to_vec()).build(),
-                None => builder.build(),
-            }
-        };
-        Histogram::from_arc(handle(&mut known.histograms, key, instrument, |instrument, attributes| Spread {
-            instrument,
-            attributes,
-        }))
+        self.registry.get_or_create_histogram(key, |histogram| Histogram::from_arc(histogram.clone()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a person's number may be spoken of: masked for people, hashed to tell the same person again.
+//! How a person's number is exported: masked for people, hashed to identify the same person.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,18 +11,18 @@ use crate::settings::Privacy;
 
 const HIDDEN: char = '•';
 
-/// Most bullets in a row, so that garbage stays short.
-const LONGEST: usize = 20;
+/// The most bullets in a row, so that garbage stays short.
+const MAX_BULLETS: usize = 20;
 
 /// From this many digits on, what the provider wrote could be a number.
 const DIGITS_OF_A_NUMBER: usize = 7;
 
-/// What the operator allows to be said of the people of each source.
+/// What the operator allows to be exported about the people of each source.
 #[derive(Clone, Debug, Default)]
 pub struct PrivacyPolicy(HashMap<SourceName, Privacy>);
 
 impl PrivacyPolicy {
-    /// The least that can be asked for where the source is no longer configured.
+    /// The strictest setting for a source that is no longer configured.
     pub fn of(&self, source: &SourceName) -> Privacy {
         self.0.get(source).copied().unwrap_or_default()
     }
@@ -41,7 +41,7 @@ impl FromIterator<(SourceName, Privacy)> for PrivacyPolicy {
 pub fn mask(number: &str) -> String {
     let digits = digits(number);
     let Some(digits) = digits else {
-        return number.chars().take(LONGEST).map(|_| HIDDEN).collect();
+        return number.chars().take(MAX_BULLETS).map(|_| HIDDEN).collect();
     };
     let (first, last) = match digits.len() {
         10.. => (3, 3),
@@ -51,7 +51,7 @@ pub fn mask(number: &str) -> String {
     let hidden = digits.len() - first - last;
     let mut masked = String::from(if is_international(digits) { "+" } else { "" });
     masked.push_str(&digits[..first]);
-    masked.extend(std::iter::repeat_n(HIDDEN, hidden.min(LONGEST)));
+    masked.extend(std::iter::repeat_n(HIDDEN, hidden.min(MAX_BULLETS)));
     masked.push_str(&digits[first + hidden..]);
     masked
 }
@@ -100,7 +100,7 @@ fn is_international(digits: &str) -> bool {
     (7..=15).contains(&digits.len()) && !digits.starts_with('0')
 }
 
-/// Tells whether two records are about the same person, to those without the key: no dictionary of numbers undoes it.
+/// The keyed hash by which two records are known to be about the same person. Without the key no dictionary of numbers undoes it.
 #[derive(Clone)]
 pub struct NumberHasher {
     keyed: Hmac<Sha256>,

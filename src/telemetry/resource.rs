@@ -1,4 +1,4 @@
-//! Who speaks: the OpenTelemetry resource, one value for logs and for all metrics.
+//! The OpenTelemetry resource, the same for logs and for all metrics.
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1;
@@ -19,7 +19,7 @@ impl Resource {
     /// Our own attributes, over which the operator's win, as the specification of OTEL_RESOURCE_ATTRIBUTES says; but
     /// `otlp.service_name` is the effective name already and wins over a `service.name` attribute.
     ///
-    /// `instance` is the identity kept in the data directory: the same for every start of this deployment.
+    /// `instance` is the identity in the data directory: the same for every start of this deployment.
     pub fn new(otlp: &Otlp, instance: Uuid) -> Self {
         let mut resource = Self { attributes: Vec::new() };
         resource.set("service.name", &otlp.service_name);

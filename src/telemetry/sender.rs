@@ -1,4 +1,4 @@
-//! One OTLP request and its answer, by the transport that the configuration has.
+//! One OTLP request and its response, over HTTP or gRPC.
 
 use std::io::Write;
 
@@ -7,16 +7,14 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::http::Uri;
 use hyper::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue, TE};
+use hyper::http::{HeaderMap, Method, Request, Uri};
 
 pub use super::answer::ExportOutcome;
 use super::answer::Reader;
 use crate::outbound::{Client, Destination, RequestError, chain};
 use crate::process_metrics::Signal;
 use crate::settings::{Endpoint, Protocol};
-use grpc::Grpc;
-use http::Http;
 
 mod grpc;
 mod http;
@@ -27,36 +25,29 @@ mod test_errors;
 #[cfg(test)]
 mod tls_tests;
 
-/// Bytes of an answer that are read, and made of it by decompression: an OTLP response is a few hundred at most, unless it lists what
+/// Bytes of a response that are read, before and after decompression: an OTLP response is a few hundred at most, unless it lists what
 /// was rejected.
-const MAX_ANSWER: usize = 1 << 20;
+const MAX_RESPONSE: usize = 1 << 20;
 
-/// The same where answers are read strictly.
-const MAX_STRICT_ANSWER: usize = 64 << 10;
+/// The same with `otlp.strict_answers`.
+const MAX_STRICT_RESPONSE: usize = 64 << 10;
 
-/// Sends one signal to one endpoint. Connections are opened when they are needed, kept, and replaced when they break.
+/// Sends one signal to one endpoint. Connections are opened when they are needed, reused, and replaced when they break.
 pub struct Sender {
     client: Client,
-    transport: Transport,
+    protocol: Protocol,
+    /// With gRPC, that of the method.
     url: Uri,
-    reader: Reader,
+    headers: HeaderMap,
     gzip: bool,
-    /// What may be wrong with the port, for when there is no connection.
-    doubt: Option<String>,
-}
-
-enum Transport {
-    Http(Http),
-    Grpc(Grpc),
+    reader: Reader,
+    /// A remark about an unusual port, for requests without a response.
+    port_remark: Option<String>,
 }
 
 impl Sender {
-    /// Must be used within a tokio runtime. The endpoint's headers never win over what frames the body.
+    /// Must be used within a tokio runtime. The endpoint's headers never replace those that frame the body.
     pub fn new(signal: Signal, endpoint: &Endpoint) -> Self {
-        let transport = match endpoint.protocol {
-            Protocol::HttpProtobuf => Transport::Http(Http::new(endpoint)),
-            Protocol::Grpc => Transport::Grpc(Grpc::new(signal, endpoint)),
-        };
         let framing = |(name, _): &&(HeaderName, HeaderValue)| *name == CONTENT_ENCODING || *name == TE;
         let headers: Vec<_> = endpoint.headers.iter().filter(|header| !framing(header)).cloned().collect();
         let client = Client::new(&Destination {
@@ -67,51 +58,59 @@ impl Sender {
             timeout: endpoint.timeout,
             headers: &headers,
         });
-        let reader = Reader::new(signal, secrets(endpoint), endpoint.strict_answers);
-        let doubt = endpoint.unusual_port();
-        Self { client, transport, url: endpoint.url.clone(), reader, gzip: endpoint.gzip, doubt }
+        let (url, headers) = match endpoint.protocol {
+            Protocol::HttpProtobuf => (endpoint.url.clone(), http::headers(endpoint.gzip)),
+            Protocol::Grpc => (grpc::url(endpoint, signal), grpc::headers(endpoint)),
+        };
+        Self {
+            client,
+            protocol: endpoint.protocol,
+            url,
+            headers,
+            gzip: endpoint.gzip,
+            reader: Reader::new(signal, secrets(endpoint), endpoint.strict_answers),
+            port_remark: endpoint.unusual_port(),
+        }
     }
 
     pub fn signal(&self) -> Signal {
         self.reader.signal
     }
 
-    /// Sends `body`, an encoded export request of the sender's signal. Within the endpoint's time-out there is an answer:
-    /// where there is no connection, one to [`ExportOutcome::Retry`]; a connection that breaks or stays silent is an [`ExportOutcome::Fault`].
+    /// Sends `body`, an encoded export request of the sender's signal. Returns within the endpoint's time-out: [`ExportOutcome::Retry`]
+    /// if there is no connection, [`ExportOutcome::Fault`] if it breaks or there is no response.
     pub async fn send(&self, body: Bytes) -> ExportOutcome {
         let body = if self.gzip { gzip(&body) } else { body };
+        let mut request = Request::new(match self.protocol {
+            Protocol::HttpProtobuf => body,
+            Protocol::Grpc => grpc::framed(&body, self.gzip),
+        });
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.url.clone();
+        *request.headers_mut() = self.headers.clone();
         let exchange = async {
-            match &self.transport {
-                Transport::Http(http) => http.exchange(&self.client, &self.reader, body).await,
-                Transport::Grpc(grpc) => grpc.exchange(&self.client, &self.reader, body).await,
-            }
+            let response = self.client.request(request).await?;
+            Ok::<_, RequestError>(match self.protocol {
+                Protocol::HttpProtobuf => http::read(&self.reader, response).await,
+                Protocol::Grpc => grpc::read(&self.reader, response).await,
+            })
         };
-        match self.client.within(exchange).await {
-            Ok(Ok(answer)) => answer,
-            // Nobody was there.
-            Ok(Err(broken)) if broken.is_connect => {
-                ExportOutcome::Retry { after: None, why: self.doubtful(broken.why) }
-            }
-            // What was there has hung up.
-            Ok(Err(broken)) => ExportOutcome::Fault { after: None, why: self.doubtful(broken.why) },
-            Err(late) => ExportOutcome::Fault { after: None, why: self.doubtful(late) },
-        }
-    }
-
-    fn doubtful(&self, why: String) -> String {
-        match &self.doubt {
-            Some(doubt) => format!("{why}; {doubt}"),
+        let (is_connect, why) = match self.client.within(exchange).await {
+            Ok(Ok(outcome)) => return outcome,
+            Ok(Err(error)) => (error.is_connect(), chain(&error)),
+            Err(late) => (false, late),
+        };
+        let why = match &self.port_remark {
+            Some(remark) => format!("{why}; {remark}"),
             None => why,
-        }
+        };
+        if is_connect { ExportOutcome::Retry { after: None, why } } else { ExportOutcome::Fault { after: None, why } }
     }
 }
 
 impl std::fmt::Debug for Sender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sender")
-            .field("signal", &self.reader.signal)
-            .field("host", &self.url.host())
-            .finish_non_exhaustive()
+        f.debug_struct("Sender").field("host", &self.url.host()).finish_non_exhaustive()
     }
 }
 
@@ -120,7 +119,7 @@ fn gzip(body: &[u8]) -> Bytes {
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to memory cannot fail").into()
 }
 
-/// What an endpoint's words must not repeat: the words of the operator's header values, the password in them, and what a query holds.
+/// What an endpoint's words must not repeat: the words of the operator's header values, the password in them, and the values of a query.
 fn secrets(endpoint: &Endpoint) -> Vec<String> {
     let of_proxy = endpoint.proxy.as_ref().and_then(|proxy| proxy.authorization.as_ref());
     let values =
@@ -135,17 +134,4 @@ fn secrets(endpoint: &Endpoint) -> Vec<String> {
     // A longer one may contain a shorter one.
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
     words
-}
-
-/// A request without an answer.
-struct Broken {
-    /// There was no connection to begin with.
-    is_connect: bool,
-    why: String,
-}
-
-impl From<RequestError> for Broken {
-    fn from(error: RequestError) -> Self {
-        Self { is_connect: error.is_connect(), why: chain(&error) }
-    }
 }

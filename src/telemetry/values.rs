@@ -34,16 +34,13 @@ impl Values {
     /// The series of a counter or gauge.
     pub fn series(&self, metric: &str) -> Vec<Series> {
         let mut found = Vec::new();
-        self.0.visit_counters(|key, counter| {
+        let mut add = |key: &Key, value: f64| {
             if key.name() == metric {
-                found.push(Series { key: key.clone(), value: counter.load(Ordering::Relaxed) as f64 });
+                found.push(Series { key: key.clone(), value });
             }
-        });
-        self.0.visit_gauges(|key, gauge| {
-            if key.name() == metric {
-                found.push(Series { key: key.clone(), value: f64::from_bits(gauge.load(Ordering::Relaxed)) });
-            }
-        });
+        };
+        self.0.visit_counters(|key, counter| add(key, counter.load(Ordering::Relaxed) as f64));
+        self.0.visit_gauges(|key, gauge| add(key, f64::from_bits(gauge.load(Ordering::Relaxed))));
         found
     }
 }

@@ -1,4 +1,4 @@
-//! OTLP over gRPC: status and response message to verdict.
+//! OTLP over gRPC: status and response message to outcome.
 //!
 //! Sources: OTLP specification, "OTLP/gRPC Response", "Failures" and "OTLP/gRPC Throttling"; gRPC, "Status codes".
 
@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::{ExportOutcome, Reader, RpcStatus, explain, response};
 
-/// A gRPC answer as far as it matters.
+/// The relevant parts of a gRPC response.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::telemetry) struct Reply<'a> {
     /// `grpc-status`.
@@ -28,36 +28,36 @@ enum Class {
     Fault,
     /// Retry, unless the words say that the request is too large.
     RetryOrTooLarge,
-    Refused,
+    Rejected,
     Bad,
 }
 
-use Class::{Bad, Fault, Refused, Retry, RetryOrTooLarge, Success};
+use Class::{Bad, Fault, Rejected, Retry, RetryOrTooLarge, Success};
 
-/// By code. Where the specification would give up, smscope does so only when the request itself is at fault; a server
-/// that is broken (UNKNOWN, INTERNAL) or not set up for us must not cost a day of events.
+/// By code. Where the specification would give up, smscope does so only if the request itself is at fault; a server that is broken
+/// (UNKNOWN, INTERNAL) or not configured must not cost a day of events.
 const CODES: [(&str, Class); 17] = [
     ("OK", Success),
     ("CANCELLED", Retry),
     ("UNKNOWN", Fault),
     ("INVALID_ARGUMENT", Bad),
     ("DEADLINE_EXCEEDED", Fault),
-    ("NOT_FOUND", Refused),
+    ("NOT_FOUND", Rejected),
     ("ALREADY_EXISTS", Bad),
-    ("PERMISSION_DENIED", Refused),
+    ("PERMISSION_DENIED", Rejected),
     ("RESOURCE_EXHAUSTED", RetryOrTooLarge),
-    ("FAILED_PRECONDITION", Refused),
+    ("FAILED_PRECONDITION", Rejected),
     ("ABORTED", Retry),
     ("OUT_OF_RANGE", RetryOrTooLarge),
-    ("UNIMPLEMENTED", Refused),
+    ("UNIMPLEMENTED", Rejected),
     ("INTERNAL", Fault),
     ("UNAVAILABLE", Retry),
     ("DATA_LOSS", Fault),
-    ("UNAUTHENTICATED", Refused),
+    ("UNAUTHENTICATED", Rejected),
 ];
 
-/// What servers say of a request above their limit, under the same codes as of being overloaded: gRPC for Go and C++
-/// (hence Python, Ruby, PHP), Java, .NET, and tonic. To send it again would never help; to send less does.
+/// The messages of servers for a request above their limit, under the same codes as overload: gRPC for Go and C++ (hence Python,
+/// Ruby, PHP), Java, .NET, and tonic. A retry would never help; a smaller request does.
 const TOO_LARGE: [&str; 4] =
     ["larger than max", "exceeds maximum size", "exceeds the maximum configured message size", "length too large"];
 
@@ -67,9 +67,9 @@ pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>) -> Expor
     let (name, class) = known.unwrap_or(("an unknown status", Retry));
     let why = || explain(name, &reader.excerpt(reply.message));
     match class {
-        // The status alone says that it was taken.
+        // The status alone says that it was accepted.
         Success => match reply.response.and_then(|body| response(reader.signal, body)) {
-            Some(said) => reader.success(said),
+            Some(response) => reader.success(response),
             None => reader.success_in_words(name, "no OTLP response"),
         },
         RetryOrTooLarge if TOO_LARGE.iter().any(|words| reply.message.contains(words)) => {
@@ -77,7 +77,7 @@ pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>) -> Expor
         }
         Retry | RetryOrTooLarge => ExportOutcome::Retry { after: retry_delay(reply.details), why: why() },
         Fault => ExportOutcome::Fault { after: retry_delay(reply.details), why: why() },
-        Refused => ExportOutcome::Refused { why: why() },
+        Rejected => ExportOutcome::Rejected { why: why() },
         Bad => ExportOutcome::Bad { why: why() },
     }
 }
@@ -86,9 +86,9 @@ pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>) -> Expor
 /// alone, so one that can be read stands for it.
 pub(in crate::telemetry) fn without_status(reader: &Reader, message: Option<&[u8]>) -> ExportOutcome {
     match message.and_then(|message| response(reader.signal, message)) {
-        Some(said) if !reader.strict => {
+        Some(response) if !reader.strict => {
             reader.unexpected("200 OK", "no grpc-status");
-            reader.success(said)
+            reader.success(response)
         }
         _ => ExportOutcome::Fault { after: None, why: "the answer ended without a status".to_owned() },
     }
@@ -115,7 +115,7 @@ fn retry_delay(details: &[u8]) -> Option<Duration> {
     let info = details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
     let delay = RetryInfo::decode(&info.value[..]).ok()?.retry_delay?;
     let delay = Duration::new(u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?.min(999_999_999));
-    Some(delay.min(crate::outbound::LONGEST_WAIT))
+    Some(delay.min(crate::outbound::MAX_WAIT))
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ pub(in crate::telemetry) mod tests {
     use crate::telemetry::answer::{Any, class};
     use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 
-    /// The details of a status that asks to wait.
+    /// The details of a status that asks for a wait.
     pub fn retry_info(seconds: i64, nanos: i32) -> Vec<u8> {
         let value = RetryInfo { retry_delay: Some(Delay { seconds, nanos }) }.encode_to_vec();
         let other = Any { type_url: "type.googleapis.com/google.rpc.DebugInfo".to_owned(), value: vec![0xff] };
@@ -148,7 +148,7 @@ pub(in crate::telemetry) mod tests {
             ("accepted", &[0][..]),
             ("retry", &[1, 8, 10, 11, 14, 17, 99, -1]),
             ("fault", &[2, 4, 13, 15]),
-            ("refused", &[5, 7, 9, 12, 16]),
+            ("rejected", &[5, 7, 9, 12, 16]),
             ("bad", &[3, 6]),
         ] {
             for &code in codes {
@@ -158,7 +158,7 @@ pub(in crate::telemetry) mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_bad_though_its_code_says_try_again() {
+    fn a_request_that_is_too_large_is_bad_although_its_code_is_one_to_retry() {
         for (code, message) in [
             (8, "grpc: received message larger than max (5242880 vs. 4194304)"),
             (8, "grpc: received message after decompression larger than max 4194304"),
@@ -189,7 +189,7 @@ pub(in crate::telemetry) mod tests {
         }
         for unread in [Some(&b"\xff\xff\xff"[..]), None] {
             assert_eq!(class(&of(0, "", b"", unread)), "accepted", "{unread:?}");
-            assert_eq!(class(&read(true, 0, "", b"", unread)), "refused", "{unread:?}");
+            assert_eq!(class(&read(true, 0, "", b"", unread)), "rejected", "{unread:?}");
         }
         let expected = ExportOutcome::Partial { rejected: 2, message: "too old".to_owned() };
         assert_eq!(of(0, "", b"", Some(&partial(2, "too\nold"))), expected);
@@ -237,7 +237,7 @@ pub(in crate::telemetry) mod tests {
             (16, "bad token\ns3cret", "answered UNAUTHENTICATED: bad token <redacted>"),
             (12, "unknown service", "answered UNIMPLEMENTED: unknown service"),
         ] {
-            assert_eq!(of(code, message, b"", None), ExportOutcome::Refused { why: why.to_owned() });
+            assert_eq!(of(code, message, b"", None), ExportOutcome::Rejected { why: why.to_owned() });
         }
         let why = "answered an unknown status: huh".to_owned();
         assert_eq!(of(77, "huh", b"", None), ExportOutcome::Retry { after: None, why });

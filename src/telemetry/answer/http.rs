@@ -1,4 +1,4 @@
-//! OTLP over HTTP: status, headers and body to verdict.
+//! OTLP over HTTP: status, headers and body to outcome.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use hyper::http::StatusCode;
 use prost::Message;
 use serde_json::Value;
 
-use super::{ExportOutcome, Reader, RpcStatus, Said, explain, response};
+use super::{ExportOutcome, PartialSuccess, Reader, RpcStatus, explain, response};
 use crate::process_metrics::Signal;
 
 mod page;
 
-/// An HTTP answer as far as it matters.
+/// The relevant parts of an HTTP response.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::telemetry) struct Reply<'a> {
     pub status: StatusCode,
@@ -25,41 +25,42 @@ pub(in crate::telemetry) struct Reply<'a> {
     pub is_whole: bool,
 }
 
-/// Classes a reply as OTLP/HTTP says, but for two things: 500 is tried again, for behind a gateway it is as often its own trouble; and a
-/// success counts in whatever form it comes, unless it is a web page.
+/// Classes a reply as OTLP/HTTP says, with two exceptions: 500 is retried, for it is as often the gateway's own error; and a success
+/// counts in any form but a web page.
 pub(in crate::telemetry) fn classify(reader: &Reader, reply: Reply<'_>) -> ExportOutcome {
-    let why = || explain(&reply.status.to_string(), &reader.excerpt(&said(reply)));
+    let why = || explain(&reply.status.to_string(), &reader.excerpt(&error_text(reply)));
     match reply.status.as_u16() {
         200..=299 => success(reader, reply),
         400 | 413 | 422 => ExportOutcome::Bad { why: why() },
         408 | 429 | 503 => ExportOutcome::Retry { after: reply.retry_after, why: why() },
-        501 | 505 => ExportOutcome::Refused { why: why() },
+        501 | 505 => ExportOutcome::Rejected { why: why() },
         500.. => ExportOutcome::Fault { after: reply.retry_after, why: why() },
-        _ => ExportOutcome::Refused { why: why() },
+        _ => ExportOutcome::Rejected { why: why() },
     }
 }
 
 fn success(reader: &Reader, reply: Reply<'_>) -> ExportOutcome {
     let status = reply.status.as_str();
     let json = reply.is_whole.then(|| serde_json::from_slice::<Value>(reply.body).ok()).flatten();
-    // A login page comes with success too, and has taken nothing. JSON is none, however it is labeled.
+    // A login page is a success too, and stores nothing. JSON is no page, however it is labeled.
     if !reader.strict && json.is_none() && page::is_one(reply.content_type, reply.body) {
-        return ExportOutcome::Refused { why: format!("answered {status} but with a web page") };
+        return ExportOutcome::Rejected { why: format!("answered {status} but with a web page") };
     }
-    if let Some(said) = otlp_response(reader.signal, reply) {
+    if let Some(response) = otlp_response(reader.signal, reply) {
         if reply.compressed {
             reader.unexpected(status, "compressed");
         }
-        return reader.success(said);
+        return reader.success(response);
     }
-    if let Some(said) = json.as_ref().filter(|_| !reader.strict).and_then(|json| json_response(reader.signal, json)) {
+    if let Some(response) = json.as_ref().filter(|_| !reader.strict).and_then(|json| json_response(reader.signal, json))
+    {
         reader.unexpected(status, &form(reply));
-        return reader.success(said);
+        return reader.success(response);
     }
     reader.success_in_words(status, &form(reply))
 }
 
-/// What an unexpected answer looks like, for people.
+/// The form of an unexpected response, for people.
 fn form(reply: Reply<'_>) -> String {
     let label = if reply.content_type.is_empty() { "no content type" } else { reply.content_type };
     match reply.is_whole {
@@ -68,8 +69,8 @@ fn form(reply: Reply<'_>) -> String {
     }
 }
 
-/// The response in the form that the specification asks for: protobuf, or JSON that is labeled so.
-fn otlp_response(signal: Signal, reply: Reply<'_>) -> Option<Said> {
+/// The response in the form of the specification: protobuf, or JSON that is labeled so.
+fn otlp_response(signal: Signal, reply: Reply<'_>) -> Option<PartialSuccess> {
     match reply.body {
         _ if !reply.is_whole => None,
         [] => Some((0, String::new())),
@@ -80,7 +81,7 @@ fn otlp_response(signal: Signal, reply: Reply<'_>) -> Option<Said> {
 }
 
 /// Protobuf's JSON writes 64-bit integers as strings, and readers take either; names come in camel or snake case.
-fn json_response(signal: Signal, response: &Value) -> Option<Said> {
+fn json_response(signal: Signal, response: &Value) -> Option<PartialSuccess> {
     let response = response.as_object()?;
     let Some(partial) = response.get("partialSuccess").or_else(|| response.get("partial_success")) else {
         return Some((0, String::new()));
@@ -98,8 +99,8 @@ fn json_response(signal: Signal, response: &Value) -> Option<Said> {
     Some((rejected, message.unwrap_or_default().to_owned()))
 }
 
-/// The server's own words, from the forms in which errors come: `google.rpc.Status`, JSON, or text. Of a web page none.
-fn said(reply: Reply<'_>) -> String {
+/// The error message of the server, from `google.rpc.Status`, JSON or text; empty for a web page.
+fn error_text(reply: Reply<'_>) -> String {
     if page::is_one(reply.content_type, reply.body) {
         return String::new();
     }
@@ -120,7 +121,7 @@ fn said(reply: Reply<'_>) -> String {
     }
 }
 
-/// What an error in JSON says, under the names that backends use.
+/// The message of an error in JSON, under the names that backends use.
 fn words(json: &Value) -> Option<&str> {
     const NAMES: [&str; 7] = ["message", "error", "errorMessage", "error_message", "detail", "reason", "title"];
     match json {

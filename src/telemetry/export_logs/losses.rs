@@ -26,7 +26,7 @@ impl Losses {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// The line, if one is due: a run of losses has ended (`ended`), or goes on for longer than the interval.
+    /// The line, if one is due: a run of losses has ended (`ended`), or continues for longer than the interval.
     pub fn due(&mut self, ended: bool) -> Option<String> {
         let waited = self.since?.elapsed() >= INTERVAL;
         let quiet = self.reported.is_none_or(|at| at.elapsed() >= INTERVAL);

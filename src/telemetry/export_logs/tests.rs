@@ -89,7 +89,7 @@ struct Running {
 const HURRIED: Pace = Pace {
     gather: Duration::from_millis(1),
     backoff: Backoff::new(Duration::from_millis(2), Duration::from_millis(10)),
-    refused: Duration::from_millis(5),
+    rejected: Duration::from_millis(5),
     doubt: Duration::from_millis(50),
 };
 
@@ -150,12 +150,12 @@ fn positions(seen: &Seen) -> Vec<i64> {
     records.iter().map(id).collect()
 }
 
-/// The positions of the requests for which `taken` holds, in their order.
-fn taken(collector: &Collector, taken: impl Fn(usize, &Seen) -> bool) -> Vec<i64> {
+/// The positions of the requests for which `is_accepted` holds, in their order.
+fn accepted(collector: &Collector, is_accepted: impl Fn(usize, &Seen) -> bool) -> Vec<i64> {
     let seen = collector.seen();
     seen.iter()
         .enumerate()
-        .filter(|(number, seen)| taken(*number, seen))
+        .filter(|(number, seen)| is_accepted(*number, seen))
         .flat_map(|(_, seen)| positions(seen))
         .collect()
 }
@@ -167,7 +167,7 @@ async fn all_that_waits_and_all_that_comes_is_sent_once_in_order() {
     running.until_at(1200).await;
     running.journal.add(Timestamp::now());
     running.until_at(1201).await;
-    assert_eq!(taken(&collector, |_, _| true), (1..=1201).collect::<Vec<_>>());
+    assert_eq!(accepted(&collector, |_, _| true), (1..=1201).collect::<Vec<_>>());
     let sizes: Vec<_> = collector.seen().iter().map(|seen| positions(seen).len()).collect();
     assert_eq!(sizes, [512, 512, 176, 1]);
     assert_eq!(running.count("records"), 1201.0);
@@ -187,7 +187,7 @@ async fn a_collector_that_is_away_and_comes_back_misses_nothing() {
     .await;
     let running = Running::start(Memory::with(600), &collector, HURRIED);
     running.until_at(600).await;
-    assert_eq!(taken(&collector, |number, _| back(number)), (1..=600).collect::<Vec<_>>());
+    assert_eq!(accepted(&collector, |number, _| back(number)), (1..=600).collect::<Vec<_>>());
     assert_eq!((running.count("records"), running.count("failures")), (600.0, 3.0));
     running.stop().await;
 }
@@ -213,7 +213,7 @@ async fn a_poison_record_is_found_skipped_and_counted_and_its_neighbours_arrive(
     let running = Running::start(Memory::with(700), &collector, HURRIED);
     running.until_at(700).await;
     let expected: Vec<i64> = (1..=700).filter(|&position| position != 137).collect();
-    assert_eq!(taken(&collector, |_, seen| !poison(seen)), expected);
+    assert_eq!(accepted(&collector, |_, seen| !poison(seen)), expected);
     assert_eq!((running.count("records"), running.count("dropped_records")), (699.0, 1.0));
     assert!(running.count("failures") <= 10.0);
     running.stop().await;
@@ -234,7 +234,7 @@ async fn records_that_the_endpoint_fails_at_for_ever_hold_up_no_other() {
     let collector = tripping_over(poison).await;
     let running = Running::start(Memory::with(701), &collector, HURRIED);
     running.until_at(701).await;
-    let mut arrived = taken(&collector, |_, seen| !positions(seen).iter().any(|at| poison.contains(at)));
+    let mut arrived = accepted(&collector, |_, seen| !positions(seen).iter().any(|at| poison.contains(at)));
     let compared = arrived.len();
     arrived.sort_unstable();
     arrived.dedup();
@@ -246,7 +246,7 @@ async fn records_that_the_endpoint_fails_at_for_ever_hold_up_no_other() {
 }
 
 #[tokio::test]
-async fn a_record_that_may_be_bad_is_kept_while_nothing_else_shows_that_the_endpoint_is_not() {
+async fn a_record_that_may_be_bad_is_not_dropped_until_the_endpoint_accepts_another() {
     let collector = tripping_over(&[1]).await;
     let running = Running::start(Memory::with(1), &collector, HURRIED);
     eventually("many tries", || collector.seen().len() >= 50).await;
@@ -272,7 +272,7 @@ async fn an_outage_of_any_kind_and_length_drops_nothing() {
         let tried = collector.seen().len();
         down.store(false, Ordering::SeqCst);
         running.until_at(600).await;
-        let after = taken(&collector, |number, _| number >= tried);
+        let after = accepted(&collector, |number, _| number >= tried);
         assert!((1..=600).all(|position| after.contains(&position)), "{status}");
         assert_eq!((running.count("records"), running.count("dropped_records")), (600.0, 0.0), "{status}");
         running.stop().await;
@@ -285,14 +285,14 @@ async fn a_batch_too_large_is_sent_in_parts_and_the_next_ones_start_smaller() {
     let collector = Collector::start(move |_, seen| if too_large(seen) { say(413, "", "") } else { ok() }).await;
     let running = Running::start(Memory::with(1024), &collector, HURRIED);
     running.until_at(1024).await;
-    assert_eq!(taken(&collector, |_, seen| !too_large(seen)), (1..=1024).collect::<Vec<_>>());
+    assert_eq!(accepted(&collector, |_, seen| !too_large(seen)), (1..=1024).collect::<Vec<_>>());
     assert_eq!((running.count("records"), running.count("dropped_records")), (1024.0, 0.0));
     assert_eq!(running.count("failures"), 1.0);
     running.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_partly_rejected_is_counted_and_not_sent_again() {
+async fn what_is_partly_rejected_is_counted_and_not_resent() {
     let collector = Collector::start(|_, _| {
         say(200, "application/json", "{\"partialSuccess\":{\"rejectedLogRecords\":\"2\",\"errorMessage\":\"too old\"}}")
     })
@@ -344,7 +344,7 @@ async fn what_is_older_than_the_retention_is_dropped_unsent_and_counted() {
     (0..2).for_each(|_| journal.add(Timestamp::now()));
     let running = Running::start(journal, &collector, HURRIED);
     running.until_at(5).await;
-    assert_eq!(taken(&collector, |_, _| true), [4, 5]);
+    assert_eq!(accepted(&collector, |_, _| true), [4, 5]);
     assert_eq!((running.count("records"), running.count("dropped_records")), (2.0, 3.0));
     running.stop().await;
 }

@@ -159,7 +159,7 @@ async fn no_metric_name_is_in_both_requests() {
 }
 
 #[tokio::test]
-async fn a_large_ledger_takes_several_requests_and_one_that_is_refused_does_not_hold_up_the_rest() {
+async fn a_large_ledger_needs_several_requests_and_a_rejected_one_does_not_delay_the_rest() {
     let collector = Collector::start(|number, _| if number == 1 { say(413, "", "") } else { ok() }).await;
     let mut large = family(catalogue::Metric::Messages.description(), &[(&["smsmode", "SMS", "OTP", "FR"], 1)]);
     large.samples = vec![large.samples[0].clone(); 5_000];
@@ -203,7 +203,7 @@ async fn what_is_partly_rejected_is_counted() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_to_wait_is_left_alone_until_the_end_whatever_it_was_sent() {
+async fn after_retry_after_nothing_is_pushed_before_the_flush_whichever_request_it_was() {
     for asked_at in [0, 1] {
         let collector = Collector::start(move |number, _| {
             if number < asked_at {

@@ -10,7 +10,7 @@ fn encoder(privacy: Privacy) -> LogEncoder {
 }
 
 /// All that an operator can ask for.
-const ASKED: Privacy = Privacy { recipient: Recipient::Plain, text: Text::Exported };
+const PLAIN: Privacy = Privacy { recipient: Recipient::Plain, text: Text::Exported };
 
 fn source() -> SourceName {
     SourceName::new("smsmode").unwrap()
@@ -138,7 +138,7 @@ fn a_record_carries_its_times_its_trace_and_every_attribute_with_its_type() {
 }
 
 #[test]
-fn a_receipt_that_is_hours_late_has_the_time_of_its_arrival_and_says_when_it_happened() {
+fn a_receipt_that_is_hours_late_has_its_arrival_as_time_and_its_status_time_as_attribute() {
     let status_time = |record: Record| {
         let log = encoder(Privacy::default()).log_record(&entry(1, record));
         assert_eq!(log.time_unix_nano, 1_743_516_012_500_000_000);
@@ -162,7 +162,7 @@ fn a_receipt_that_is_hours_late_has_the_time_of_its_arrival_and_says_when_it_hap
 #[test]
 fn what_is_absent_is_left_out() {
     for kind in Kind::ALL {
-        let log = encoder(ASKED).log_record(&entry(1, bare(kind)));
+        let log = encoder(PLAIN).log_record(&entry(1, bare(kind)));
         let keys: Vec<_> = log.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
         assert_eq!(keys, ["log.record.uid", "sms.source"]);
         assert!(log.trace_id.is_empty() && log.span_id.is_empty() && log.flags == 0);
@@ -172,12 +172,12 @@ fn what_is_absent_is_left_out() {
 }
 
 #[test]
-fn nothing_personal_is_said_unless_the_operator_asked_for_it() {
+fn nothing_personal_is_exported_unless_the_operator_asked_for_it() {
     for kind in Kind::ALL {
         let silent = format!("{:?}", encoder(Privacy::default()).log_record(&entry(1, whole(kind))));
         assert!(!silent.contains("612345") && !silent.contains("1234\"") && !silent.contains("your code"), "{silent}");
 
-        let log = encoder(ASKED).log_record(&entry(1, whole(kind)));
+        let log = encoder(PLAIN).log_record(&entry(1, whole(kind)));
         let last: Vec<_> = log.attributes.iter().rev().take(2).cloned().collect();
         let text = |key, text: &str| attribute(key, Value::StringValue(text.to_owned()));
         assert_eq!(last, [text("sms.recipient.number", "+33612345278"), text("sms.text", "your code is 1234")]);
@@ -228,9 +228,9 @@ fn a_source_whose_recipients_are_hashed_shows_no_digit_of_them() {
 }
 
 #[test]
-fn what_is_asked_for_one_source_is_not_said_of_another() {
+fn the_privacy_of_one_source_is_not_that_of_another() {
     let other = Record { source: SourceName::new("other").unwrap(), ..whole(Kind::Failed) };
-    let said = format!("{:?}", encoder(ASKED).log_record(&entry(1, other)));
+    let said = format!("{:?}", encoder(PLAIN).log_record(&entry(1, other)));
     assert!(!said.contains("612345") && !said.contains("your code"), "{said}");
 }
 
@@ -242,7 +242,7 @@ fn a_number_among_the_words_of_the_provider_is_hidden() {
         network: Some("0612345278".to_owned()),
         ..bare(Kind::Failed)
     };
-    let said = format!("{:?}", encoder(ASKED).log_record(&entry(1, record)));
+    let said = format!("{:?}", encoder(PLAIN).log_record(&entry(1, record)));
     assert!(!said.contains("612345278") && !said.contains("12 34"), "{said}");
     assert!(said.contains("IS OFF"), "{said}");
 }

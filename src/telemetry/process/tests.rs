@@ -137,7 +137,7 @@ fn exercise_parts() {
 
 #[tokio::test]
 async fn a_scrape_and_a_push_show_the_same_series_and_values() {
-    let (mut push, recorder) = pushed();
+    let (push, recorder) = pushed();
     let (metrics, recorder) = ProcessMetrics::build(METRICS, Some(recorder)).unwrap();
     let _here = metrics::set_default_local_recorder(&recorder);
     METRICS.describe();
@@ -145,7 +145,7 @@ async fn a_scrape_and_a_push_show_the_same_series_and_values() {
     for _ in 0..2 {
         exercise();
         let scraped = scraped(&metrics.render());
-        let pushed: BTreeSet<_> = collected(&mut push).await.iter().flat_map(as_scraped).collect();
+        let pushed: BTreeSet<_> = collected(&push).await.iter().flat_map(as_scraped).collect();
         let ours = |all: &BTreeSet<String>| {
             let ours: Vec<_> = all.iter().filter(|series| !of_this_process(series)).cloned().collect();
             ours
@@ -159,7 +159,7 @@ async fn a_scrape_and_a_push_show_the_same_series_and_values() {
 
 #[tokio::test]
 async fn a_pushed_metric_has_its_name_unit_and_help() {
-    let (mut push, recorder) = pushed();
+    let (push, recorder) = pushed();
     let (metrics, recorder) = ProcessMetrics::build(METRICS, Some(recorder)).unwrap();
     metrics::with_local_recorder(&recorder, || {
         METRICS.describe();
@@ -167,7 +167,7 @@ async fn a_pushed_metric_has_its_name_unit_and_help() {
         metrics.process.collect();
         exercise();
     });
-    let pushed = collected(&mut push).await;
+    let pushed = collected(&push).await;
     for meter in METRICS.iter() {
         let name = otlp_name(meter.name, meter.unit);
         let metric = pushed.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}"));
@@ -190,7 +190,7 @@ async fn a_pushed_metric_has_its_name_unit_and_help() {
 
 #[tokio::test]
 async fn an_absolute_counter_grows_by_the_difference_and_never_shrinks() {
-    let (mut push, recorder) = pushed();
+    let (push, recorder) = pushed();
     let (metrics, recorder) = ProcessMetrics::build(METRICS, Some(recorder)).unwrap();
     metrics::with_local_recorder(&recorder, || {
         for value in [5, 7, 6, 7, 9] {
@@ -200,7 +200,7 @@ async fn an_absolute_counter_grows_by_the_difference_and_never_shrinks() {
         metrics::gauge!("level").increment(3.0);
         metrics::gauge!("level").decrement(1.0);
     });
-    let pushed: BTreeSet<_> = collected(&mut push).await.iter().flat_map(as_scraped).collect();
+    let pushed: BTreeSet<_> = collected(&push).await.iter().flat_map(as_scraped).collect();
     let expected = |series: &str| pushed.contains(series);
     assert!(expected("outside{} 10") && expected("level{} 2"), "{pushed:?}");
     assert_eq!(crate::telemetry::collector::value_of(&metrics.scrape.render(), "outside_total"), Some(10.0));
@@ -239,5 +239,5 @@ fn a_scrape_is_in_the_order_of_the_names_and_has_no_empty_lines() {
 fn a_second_installation_is_an_error() {
     let _ = ProcessMetrics::install(METRICS, None);
     let again = ProcessMetrics::install(METRICS, None).err().expect("installed twice");
-    assert_eq!(again.to_string(), "a metrics recorder is installed already, expected one a process");
+    assert_eq!(again.to_string(), "a metrics recorder is installed already, expected one per process");
 }

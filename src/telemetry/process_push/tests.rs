@@ -15,19 +15,17 @@ pub fn pushed() -> (ProcessPush, MeterRecorder) {
     ProcessPush::new(&Resource::new(&otlp("smscope", &[]), INSTANCE), METRICS).unwrap()
 }
 
-/// The metrics of the next request, which is taken.
-pub async fn collected(push: &mut ProcessPush) -> Vec<Metric> {
+/// The metrics of the next request.
+pub async fn collected(push: &ProcessPush) -> Vec<Metric> {
     let mut request = decoded(push).await;
     assert_eq!(request.resource_metrics.len(), 1);
     assert_eq!(request.resource_metrics[0].scope_metrics.len(), 1);
     request.resource_metrics.remove(0).scope_metrics.remove(0).metrics
 }
 
-async fn decoded(push: &mut ProcessPush) -> ExportMetricsServiceRequest {
-    let collected = push.collect().await.expect("nothing was recorded");
-    let request = ExportMetricsServiceRequest::decode(collected.request.body.clone()).unwrap();
-    collected.settle(true);
-    request
+async fn decoded(push: &ProcessPush) -> ExportMetricsServiceRequest {
+    let request = push.collect().await.expect("nothing was recorded");
+    ExportMetricsServiceRequest::decode(request.body).unwrap()
 }
 
 fn register(recorder: &MeterRecorder) -> ExportMetrics {
@@ -37,9 +35,9 @@ fn register(recorder: &MeterRecorder) -> ExportMetrics {
 #[tokio::test]
 async fn the_resource_is_the_ledgers_and_has_nothing_of_the_sdks_own() {
     let resource = Resource::new(&otlp("sms", &[("team", "a")]), INSTANCE);
-    let (mut push, recorder) = ProcessPush::new(&resource, METRICS).unwrap();
+    let (push, recorder) = ProcessPush::new(&resource, METRICS).unwrap();
     register(&recorder);
-    let request = decoded(&mut push).await;
+    let request = decoded(&push).await;
     let sorted = |mut resource: opentelemetry_proto::tonic::resource::v1::Resource| {
         resource.attributes.sort_by(|one, other| one.key.cmp(&other.key));
         resource
@@ -52,31 +50,30 @@ async fn the_resource_is_the_ledgers_and_has_nothing_of_the_sdks_own() {
 
 #[tokio::test]
 async fn nothing_recorded_is_nothing_to_push() {
-    let (mut push, _recorder) = pushed();
+    let (push, _recorder) = pushed();
     assert!(push.collect().await.is_none());
 }
 
 #[tokio::test]
 async fn the_points_are_counted() {
-    let (mut push, recorder) = pushed();
+    let (push, recorder) = pushed();
     metrics::with_local_recorder(&recorder, || {
         SourceMetrics::new("smsmode").receipt_delayed(Duration::from_secs(1));
         ExportMetrics::new(Signal::Metrics)
     });
     // ten results of a source, what it repaired and could not read, a histogram, three counters of the export
-    assert_eq!(push.collect().await.unwrap().request.points, 16);
+    assert_eq!(push.collect().await.unwrap().points, 16);
 }
 
 #[tokio::test]
-async fn what_failed_is_not_sent_again_and_the_next_push_is_of_its_own_moment() {
-    let (mut push, recorder) = pushed();
+async fn what_was_not_sent_is_not_resent_and_the_next_push_is_of_its_own_moment() {
+    let (push, recorder) = pushed();
     let metrics = register(&recorder);
     let of_logs = metrics::with_local_recorder(&recorder, || ExportMetrics::new(Signal::Logs));
     let total = |metrics: &[Metric]| format!("{metrics:?}").matches("AsInt(7)").count();
 
-    push.collect().await.unwrap().settle(false);
     drop(push.collect().await.unwrap());
-    // Given up before the exporter had handed anything over.
+    // Given up before the exporter has encoded anything.
     tokio::select! {
         biased;
         _ = push.collect() => panic!("too early to be cancelled"),
@@ -85,23 +82,13 @@ async fn what_failed_is_not_sent_again_and_the_next_push_is_of_its_own_moment() 
     tokio::time::sleep(Duration::from_millis(50)).await;
     metrics.records.increment(7);
     of_logs.failures.increment(7);
-    assert_eq!(total(&collected(&mut push).await), 2);
-    assert!(push.requests.is_empty());
+    assert_eq!(total(&collected(&push).await), 2);
+    assert!(push.encoded.lock().is_none());
 }
 
 #[tokio::test]
-async fn it_closes_at_once_even_while_a_push_waits_for_its_answer() {
-    let (mut push, recorder) = pushed();
-    register(&recorder);
-    let waiting = push.collect().await.unwrap();
-    let closed = tokio::spawn(push.close());
-    drop(waiting);
-    tokio::time::timeout(Duration::from_secs(2), closed).await.expect("still not closed").unwrap();
-}
-
-#[tokio::test]
-async fn it_may_be_dropped_without_being_closed() {
-    let (mut push, recorder) = pushed();
+async fn it_ends_at_once() {
+    let (push, recorder) = pushed();
     register(&recorder);
     drop(push.collect().await.unwrap());
     let started = std::time::Instant::now();
@@ -140,13 +127,13 @@ async fn the_environment_cannot_disturb_it() {
 }
 
 async fn in_a_disturbing_environment() {
-    let (mut push, recorder) = pushed();
+    let (push, recorder) = pushed();
     let metrics = register(&recorder);
     for _ in 0..2 {
         metrics.records.increment(1);
         tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(push.requests.is_empty(), "the reader has a clock of its own");
-        let request = decoded(&mut push).await;
+        assert!(push.encoded.lock().is_none(), "the reader has a clock of its own");
+        let request = decoded(&push).await;
         let attributes = &request.resource_metrics[0].resource.as_ref().unwrap().attributes;
         assert!(attributes.contains(&text("service.name", "smscope")) && attributes.len() == 3, "{attributes:?}");
         let cumulative = "aggregation_temporality: Cumulative";

@@ -1,7 +1,8 @@
-//! One OTLP/gRPC request and its answer.
+//! OTLP/gRPC: the headers and the frame of a request, and the response.
 //!
-//! A unary call of gRPC is one POST over HTTP/2: five bytes before the message, the status in the trailers. The request
-//! is encoded already and one connection is enough, so that is done here over the same client and time-out as OTLP/HTTP; and what a proxy in between answers in plain HTTP is still seen as what it is.
+//! A unary call of gRPC is one POST over HTTP/2: five bytes before the message, the status in the trailers. The request is encoded
+//! already and one connection is enough, so smscope does that over the client and the time-out of OTLP/HTTP; and the plain HTTP response
+//! of a proxy in between is still classified as such.
 //!
 //! Source: "gRPC over HTTP/2" (PROTOCOL-HTTP2.md of grpc/grpc).
 
@@ -14,11 +15,11 @@ use hyper::body::Incoming;
 use hyper::http::header::{CONTENT_TYPE, TE};
 use hyper::http::response::Parts;
 use hyper::http::uri::PathAndQuery;
-use hyper::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use hyper::http::{HeaderMap, HeaderValue, Response, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::{Broken, ExportOutcome, MAX_ANSWER};
-use crate::outbound::{Client, Received, chain, receive, retry_after};
+use super::{ExportOutcome, MAX_RESPONSE};
+use crate::outbound::{Received, chain, receive, retry_after};
 use crate::process_metrics::Signal;
 use crate::settings::{Endpoint, METADATA_BASE64};
 use crate::telemetry::answer::{Reader, grpc, http};
@@ -30,58 +31,37 @@ const STATUS: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// Calls of one method of one server.
-pub(super) struct Grpc {
-    /// The server and the method.
-    url: Uri,
-    headers: HeaderMap,
-    gzip: bool,
+pub(super) fn headers(endpoint: &Endpoint) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    if endpoint.gzip {
+        headers.insert(ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(ACCEPTED_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if let Ok(timeout) = HeaderValue::try_from(format!("{}m", endpoint.timeout.as_millis())) {
+        headers.insert(TIMEOUT, timeout);
+    }
+    headers
 }
 
-impl Grpc {
-    pub fn new(signal: Signal, endpoint: &Endpoint) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        if endpoint.gzip {
-            headers.insert(ENCODING, HeaderValue::from_static("gzip"));
-            headers.insert(ACCEPTED_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        if let Ok(timeout) = HeaderValue::try_from(format!("{}m", endpoint.timeout.as_millis())) {
-            headers.insert(TIMEOUT, timeout);
-        }
-        let mut url = endpoint.url.clone().into_parts();
-        url.path_and_query = Some(method(signal));
-        let url = Uri::from_parts(url).expect("a URL with another path is a URL");
-        Self { url, headers, gzip: endpoint.gzip }
-    }
-
-    /// Sends `message`, which is compressed if the endpoint asks for that.
-    pub async fn exchange(&self, client: &Client, reader: &Reader, message: Bytes) -> Result<ExportOutcome, Broken> {
-        let mut request = Request::new(framed(&message, self.gzip));
-        *request.method_mut() = Method::POST;
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = self.url.clone();
-        *request.headers_mut() = self.headers.clone();
-        let response = client.request(request).await?;
-        Ok(read(reader, response).await)
-    }
-}
-
-fn method(signal: Signal) -> PathAndQuery {
-    PathAndQuery::from_static(match signal {
+/// The URL of the method.
+pub(super) fn url(endpoint: &Endpoint, signal: Signal) -> Uri {
+    let mut url = endpoint.url.clone().into_parts();
+    url.path_and_query = Some(PathAndQuery::from_static(match signal {
         Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
         Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-    })
+    }));
+    Uri::from_parts(url).expect("a URL with another path is a URL")
 }
 
-async fn read(reader: &Reader, response: Response<Incoming>) -> ExportOutcome {
+pub(super) async fn read(reader: &Reader, response: Response<Incoming>) -> ExportOutcome {
     let (head, body) = response.into_parts();
-    let received = match receive(body, MAX_ANSWER).await {
+    let received = match receive(body, MAX_RESPONSE).await {
         Ok(received) => received,
         Err(error) => return ExportOutcome::Fault { after: None, why: chain(&error) },
     };
-    // A failure may come without a body, and then has the status in its head.
+    // A failure may have no body, and then has the status in its head.
     let last = received.trailers.as_ref().filter(|trailers| trailers.contains_key(STATUS)).unwrap_or(&head.headers);
     let Some(code) = text(last, STATUS).and_then(|code| code.parse().ok()) else {
         return without_status(reader, &head, received);
@@ -93,7 +73,7 @@ async fn read(reader: &Reader, response: Response<Incoming>) -> ExportOutcome {
     grpc::classify(reader, reply)
 }
 
-/// What does not speak gRPC, stopped in the middle of it, or came through a proxy that drops trailers.
+/// A response that is not gRPC, ended early, or came through a proxy that drops trailers.
 fn without_status(reader: &Reader, head: &Parts, mut received: Received) -> ExportOutcome {
     let content_type = text(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
     match head.status.as_u16() {
@@ -101,9 +81,9 @@ fn without_status(reader: &Reader, head: &Parts, mut received: Received) -> Expo
             let message = Some(&received.body).filter(|body| !body.is_empty()).and_then(|body| unframed(body));
             grpc::without_status(reader, message.as_deref())
         }
-        200..=299 => ExportOutcome::Refused { why: format!("answered {} but not in gRPC", head.status.as_u16()) },
+        200..=299 => ExportOutcome::Rejected { why: format!("answered {} but not in gRPC", head.status.as_u16()) },
         _ => {
-            let compressed = received.decompress(&head.headers, MAX_ANSWER);
+            let compressed = received.decompress(&head.headers, MAX_RESPONSE);
             let reply = http::Reply {
                 status: head.status,
                 content_type: &content_type,
@@ -121,7 +101,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn framed(message: &[u8], compressed: bool) -> Bytes {
+pub(super) fn framed(message: &[u8], compressed: bool) -> Bytes {
     let mut frame = BytesMut::with_capacity(5 + message.len());
     frame.put_u8(u8::from(compressed));
     frame.put_u32(message.len() as u32);
@@ -129,7 +109,7 @@ fn framed(message: &[u8], compressed: bool) -> Bytes {
     frame.freeze()
 }
 
-/// The one message in an answer, and an empty one where there is none. A server that is sent gzip may send it too.
+/// The one message in a response, or an empty one. A server that receives gzip may send it too.
 fn unframed(body: &[u8]) -> Option<Vec<u8>> {
     let Some((compressed, rest)) = body.split_first() else { return Some(Vec::new()) };
     let (length, message) = rest.split_first_chunk()?;
@@ -138,7 +118,7 @@ fn unframed(body: &[u8]) -> Option<Vec<u8>> {
         0 => Some(message.to_vec()),
         1 => {
             let mut plain = Vec::new();
-            GzDecoder::new(message).take(MAX_ANSWER as u64).read_to_end(&mut plain).ok()?;
+            GzDecoder::new(message).take(MAX_RESPONSE as u64).read_to_end(&mut plain).ok()?;
             Some(plain)
         }
         _ => None,

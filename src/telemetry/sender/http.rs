@@ -1,45 +1,27 @@
-//! One OTLP/HTTP request and its answer.
+//! OTLP/HTTP: the headers of a request, and the response.
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use hyper::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use hyper::http::{HeaderMap, HeaderValue, Response};
 
-use super::{Broken, ExportOutcome, MAX_ANSWER, MAX_STRICT_ANSWER};
-use crate::outbound::{Client, Received, chain, receive, retry_after};
-use crate::settings::Endpoint;
+use super::{ExportOutcome, MAX_RESPONSE, MAX_STRICT_RESPONSE};
+use crate::outbound::{Received, chain, receive, retry_after};
 use crate::telemetry::answer::Reader;
 use crate::telemetry::answer::http::{Reply, classify};
 
-/// Requests to one URL.
-pub(super) struct Http {
-    url: Uri,
-    headers: HeaderMap,
+pub(super) fn headers(gzip: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    headers
 }
 
-impl Http {
-    pub fn new(endpoint: &Endpoint) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        if endpoint.gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        Self { url: endpoint.url.clone(), headers }
-    }
-
-    pub async fn exchange(&self, client: &Client, reader: &Reader, body: Bytes) -> Result<ExportOutcome, Broken> {
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.url.clone();
-        *request.headers_mut() = self.headers.clone();
-        let response = client.request(request).await?;
-        Ok(read(reader, response).await)
-    }
-}
-
-async fn read(reader: &Reader, response: Response<Incoming>) -> ExportOutcome {
+pub(super) async fn read(reader: &Reader, response: Response<Incoming>) -> ExportOutcome {
     let (head, body) = response.into_parts();
-    let limit = if reader.strict { MAX_STRICT_ANSWER } else { MAX_ANSWER };
+    let limit = if reader.strict { MAX_STRICT_RESPONSE } else { MAX_RESPONSE };
     let mut received = match receive(body, limit).await {
         Ok(received) => received,
         Err(error) if head.status.is_success() => return ExportOutcome::Fault { after: None, why: chain(&error) },

@@ -48,7 +48,7 @@ fn acceptor(authority: &Authority, protocol: &str) -> TlsAcceptor {
 }
 
 #[tokio::test]
-async fn plain_http_is_asked_of_the_proxy_and_all_else_goes_through_a_tunnel() {
+async fn the_proxy_forwards_plain_http_and_all_else_uses_a_tunnel() {
     let folder = TempDir::new().unwrap();
     let authority = Authority::new("ours");
     let file = folder.path().join("ca.pem");
@@ -90,7 +90,7 @@ async fn plain_http_is_asked_of_the_proxy_and_all_else_goes_through_a_tunnel() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_does_not_let_us_through_is_named_by_what_it_says_and_no_password_is() {
+async fn the_response_of_a_proxy_that_rejects_us_is_shown_and_no_password() {
     let target = collector("http/protobuf", None).await;
     for (protocol, expected) in [("http/protobuf", "407"), ("grpc", "proxy authorization required")] {
         let proxy = ProxyStandIn::start(target, Some(AUTHORIZATION)).await;

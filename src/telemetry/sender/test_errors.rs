@@ -1,4 +1,4 @@
-//! What is made of servers that give no answer: the same by both roads.
+//! The outcome for servers that do not respond: the same over HTTP and gRPC.
 
 use std::time::Duration;
 
@@ -9,8 +9,7 @@ pub(super) fn sender(endpoint: &Endpoint) -> Sender {
     Sender::new(Signal::Logs, endpoint)
 }
 
-/// What is sent to each of these (what it does, the class that is expected) is to be tried again after a wait of our own choice, and
-/// there is a reason.
+/// A request to each of these servers (what it does, the expected class) is to be retried after a backoff, and the outcome has a reason.
 pub(super) async fn are_tried_again(timeout: Duration, servers: [(&str, &str, Endpoint); 6]) {
     for (what, expected, endpoint) in servers {
         let endpoint = Endpoint { timeout, ..endpoint };

@@ -1,4 +1,4 @@
-//! TLS on both roads, with certificates made here and the files named as an operator would.
+//! TLS over HTTP and gRPC, with certificates made here and the files named as an operator would.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,10 +19,10 @@ use crate::config::{Config, Flags};
 use crate::telemetry::collector::{self, Collector};
 use crate::telemetry::grpc_collector::{self, GrpcCollector};
 
-/// What a server shows and asks for.
+/// The certificate that a server shows, and those that it requires.
 struct Server<'a> {
     identity: Identity,
-    /// Who signs the clients' certificates; `None`: it asks for none.
+    /// Who signs the clients' certificates; `None`: it requires none.
     clients: Option<&'a Authority>,
     versions: &'static [&'static SupportedProtocolVersion],
 }
@@ -52,7 +52,7 @@ fn acceptor(server: &Server, protocol: Protocol) -> TlsAcceptor {
 }
 
 /// Starts it for one protocol and sends it one request; gives its answer, or why there is none.
-async fn asked(server: &Server<'_>, protocol: Protocol, host: &str, given: &[(&str, &str)]) -> Result<(), String> {
+async fn sent(server: &Server<'_>, protocol: Protocol, host: &str, given: &[(&str, &str)]) -> Result<(), String> {
     let tls = Some(acceptor(server, protocol));
     let address = match protocol {
         Protocol::HttpProtobuf => Collector::start_with(tls, |_, _| collector::ok()).await.address,
@@ -99,7 +99,7 @@ async fn a_server_is_trusted_when_our_authority_vouches_for_its_name_today() {
         for versions in EACH_VERSION {
             for (host, file) in [("localhost", &ours), ("127.0.0.1", &ours), ("localhost", &both)] {
                 let server = Server { versions, ..server(authority.server()) };
-                let answer = asked(&server, protocol, host, &[(CERTIFICATE, file)]).await;
+                let answer = sent(&server, protocol, host, &[(CERTIFICATE, file)]).await;
                 assert_eq!(answer, Ok(()), "{protocol:?} {host} {versions:?}");
             }
         }
@@ -110,14 +110,14 @@ async fn a_server_is_trusted_when_our_authority_vouches_for_its_name_today() {
             (expired, "invalid peer certificate: certificate expired"),
             (elsewhere, "invalid peer certificate: certificate not valid for name \"localhost\""),
         ] {
-            let why = asked(&server(identity), protocol, "localhost", &[(CERTIFICATE, &ours)]).await.unwrap_err();
+            let why = sent(&server(identity), protocol, "localhost", &[(CERTIFICATE, &ours)]).await.unwrap_err();
             assert!(why.contains(problem) && why.lines().count() == 1, "{protocol:?}: {why}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_self_signed_certificate_is_trusted_unless_it_says_that_it_is_an_authority() {
+async fn a_self_signed_certificate_is_trusted_unless_it_is_that_of_an_authority() {
     let folder = TempDir::new().unwrap();
     for (is_ca, trusted) in [
         (rcgen::IsCa::NoCa, Ok(())),
@@ -130,7 +130,7 @@ async fn a_self_signed_certificate_is_trusted_unless_it_says_that_it_is_an_autho
         let certificate = params.self_signed(&key).unwrap().pem();
         let file = written(folder.path(), "self.pem", &certificate);
         let server = server(Identity { certificate, key: key.serialize_pem() });
-        let answer = asked(&server, Protocol::HttpProtobuf, "localhost", &[(CERTIFICATE, &file)]).await;
+        let answer = sent(&server, Protocol::HttpProtobuf, "localhost", &[(CERTIFICATE, &file)]).await;
         match (&answer, trusted) {
             (Ok(()), Ok(())) => {}
             (Err(why), Err(problem)) if why.contains(problem) => {}
@@ -153,16 +153,16 @@ async fn a_server_that_wants_to_know_us_is_shown_our_certificate() {
         for versions in EACH_VERSION {
             let server = Server { clients: Some(&authority), versions, ..server(authority.server()) };
             let all = [(CERTIFICATE, ours.as_str()), (CLIENT_CERTIFICATE, &known), (CLIENT_KEY, &known_key)];
-            assert_eq!(asked(&server, protocol, "localhost", &all).await, Ok(()), "{protocol:?} {versions:?}");
-            assert!(asked(&server, protocol, "localhost", &all[..1]).await.is_err(), "{protocol:?} {versions:?}");
+            assert_eq!(sent(&server, protocol, "localhost", &all).await, Ok(()), "{protocol:?} {versions:?}");
+            assert!(sent(&server, protocol, "localhost", &all[..1]).await.is_err(), "{protocol:?} {versions:?}");
             let all = [(CERTIFICATE, ours.as_str()), (CLIENT_CERTIFICATE, &unknown), (CLIENT_KEY, &unknown_key)];
-            assert!(asked(&server, protocol, "localhost", &all).await.is_err(), "{protocol:?} {versions:?}");
+            assert!(sent(&server, protocol, "localhost", &all).await.is_err(), "{protocol:?} {versions:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_tried_again() {
+async fn a_request_to_a_server_without_tls_is_retried() {
     let folder = TempDir::new().unwrap();
     let ours = written(folder.path(), "ca.pem", &Authority::new("ours").pem());
     let plain = [

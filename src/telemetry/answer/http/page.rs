@@ -1,55 +1,22 @@
-//! Whether a body is a web page, which a captive portal or a login wall answers to any request, with success.
-//!
-//! Source: WHATWG, "MIME Sniffing", the patterns of text/html.
+//! Whether a body is a web page: a captive portal or a login wall answers any request with one, and with success.
 
-/// What a page begins with, in lower case, behind what may stand before it.
-const BEGINNINGS: [&str; 19] = [
-    "<!doctype",
-    "<html",
-    "<head",
-    "<body",
-    "<script",
-    "<iframe",
-    "<h1",
-    "<div",
-    "<font",
-    "<table",
-    "<a",
-    "<style",
-    "<title",
-    "<b",
-    "<br",
-    "<p",
-    "<meta",
-    "<center",
-    "<form",
-];
+use std::sync::LazyLock;
 
-/// By its label, or by how it begins. Nothing at all is no page.
+use regex::bytes::Regex;
+
+/// A tag that a page begins with, after what may precede it: a byte order mark, white space, an XML declaration, comments.
+///
+/// Source: WHATWG, "MIME Sniffing", the patterns of text/html.
+static BEGINNING: LazyLock<Regex> = LazyLock::new(|| {
+    let before = r"(?:\xef\xbb\xbf)?(?:[ \t\n\f\r]|<\?.*?\?>|<!--.*?-->)*";
+    let tags = "!doctype|html|head|body|script|iframe|h1|div|font|table|a|style|title|b|br|p|meta|center|form";
+    Regex::new(&format!(r"(?is-u)^{before}<(?:{tags})(?:[ \t\n\f\r/>]|$)")).expect("the pattern is valid")
+});
+
+/// By its label, or by its beginning. An empty body is no page.
 pub(super) fn is_one(content_type: &str, body: &[u8]) -> bool {
     let labeled = ["text/html", "application/xhtml"].iter().any(|page| content_type.starts_with(page));
-    !body.is_empty() && (labeled || begins_like_one(body))
-}
-
-fn begins_like_one(body: &[u8]) -> bool {
-    let mut rest = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
-    // A declaration of XML and comments may come first.
-    while let Some(after) = skipped(rest, b"<?", b"?>").or_else(|| skipped(rest, b"<!--", b"-->")) {
-        rest = after.trim_ascii_start();
-    }
-    BEGINNINGS.iter().any(|beginning| {
-        let Some((start, after)) = rest.split_at_checked(beginning.len()) else { return false };
-        // `<a` is a tag, `<abc` another one.
-        let ends = after.first().is_none_or(|byte| byte.is_ascii_whitespace() || b">/".contains(byte));
-        start.eq_ignore_ascii_case(beginning.as_bytes()) && ends
-    })
-}
-
-/// What follows `open … close`, all of the rest when it is not closed.
-fn skipped<'a>(text: &'a [u8], open: &[u8], close: &[u8]) -> Option<&'a [u8]> {
-    let inside = text.strip_prefix(open)?;
-    let end = inside.windows(close.len()).position(|window| window == close);
-    Some(end.map_or(&[], |at| &inside[at + close.len()..]))
+    !body.is_empty() && (labeled || BEGINNING.is_match(body))
 }
 
 #[cfg(test)]
@@ -57,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_known_by_its_label_or_by_its_beginning() {
+    fn a_page_is_recognized_by_its_label_or_by_its_beginning() {
         for (content_type, body) in [
             ("text/html", "Sign in"),
             ("text/html; charset=utf-8", "<x>"),

@@ -24,7 +24,7 @@ fn every_status_has_its_class() {
         ("bad", &[400, 413, 422]),
         ("retry", &[408, 429, 503]),
         ("fault", &[500, 502, 504, 507, 520, 599]),
-        ("refused", &[301, 302, 307, 401, 402, 403, 404, 405, 406, 409, 410, 415, 418, 451, 501, 505]),
+        ("rejected", &[301, 302, 307, 401, 402, 403, 404, 405, 406, 409, 410, 415, 418, 451, 501, 505]),
     ] {
         for &status in statuses {
             assert_eq!(class(&of(status, "", b"")), class_name, "{status}");
@@ -56,23 +56,23 @@ fn a_success_counts_in_any_form_but_a_web_page_and_strictly_in_that_of_otlp_alon
         ),
         ("application/json", b"{\"partialSuccess\":{\"rejectedLogRecords\":\"2\"}}", "partial", "partial"),
         ("application/json", b"{\"partial_success\":{\"rejected_log_records\":2}}", "partial", "partial"),
-        ("application/json", b"{\"partialSuccess\":{\"rejectedLogRecords\":\"many\"}}", "accepted", "refused"),
-        ("application/json", b"[]", "accepted", "refused"),
-        ("application/json", b"null", "accepted", "refused"),
-        ("application/json", b"{", "accepted", "refused"),
-        ("text/plain", b"{}", "accepted", "refused"),
-        ("", b"{}", "accepted", "refused"),
-        ("", b"null", "accepted", "refused"),
-        ("text/html", b"{}", "accepted", "refused"),
-        ("text/plain", b"{\"partialSuccess\":{\"rejectedLogRecords\":\"2\"}}", "partial", "refused"),
-        (PROTOBUF, b"\xff\xff\xff", "accepted", "refused"),
-        ("text/plain", b"OK\n", "accepted", "refused"),
-        ("image/gif", b"GIF89a", "accepted", "refused"),
-        ("text/html; charset=utf-8", html, "refused", "refused"),
-        ("text/html", b"Please sign in", "refused", "refused"),
-        ("", html, "refused", "refused"),
-        (PROTOBUF, html, "refused", "refused"),
-        ("application/json", b"\n <html>", "refused", "refused"),
+        ("application/json", b"{\"partialSuccess\":{\"rejectedLogRecords\":\"many\"}}", "accepted", "rejected"),
+        ("application/json", b"[]", "accepted", "rejected"),
+        ("application/json", b"null", "accepted", "rejected"),
+        ("application/json", b"{", "accepted", "rejected"),
+        ("text/plain", b"{}", "accepted", "rejected"),
+        ("", b"{}", "accepted", "rejected"),
+        ("", b"null", "accepted", "rejected"),
+        ("text/html", b"{}", "accepted", "rejected"),
+        ("text/plain", b"{\"partialSuccess\":{\"rejectedLogRecords\":\"2\"}}", "partial", "rejected"),
+        (PROTOBUF, b"\xff\xff\xff", "accepted", "rejected"),
+        ("text/plain", b"OK\n", "accepted", "rejected"),
+        ("image/gif", b"GIF89a", "accepted", "rejected"),
+        ("text/html; charset=utf-8", html, "rejected", "rejected"),
+        ("text/html", b"Please sign in", "rejected", "rejected"),
+        ("", html, "rejected", "rejected"),
+        (PROTOBUF, html, "rejected", "rejected"),
+        ("application/json", b"\n <html>", "rejected", "rejected"),
         (PROTOBUF, &partial(0, ""), "accepted", "accepted"),
         (PROTOBUF, &partial(0, "a warning"), "accepted", "accepted"),
         (PROTOBUF, &partial(-3, ""), "accepted", "accepted"),
@@ -88,7 +88,7 @@ fn a_success_counts_in_any_form_but_a_web_page_and_strictly_in_that_of_otlp_alon
     let rejected = ExportOutcome::Partial { rejected: 3, message: "too old".to_owned() };
     assert_eq!(of(200, PROTOBUF, &partial(3, "too\nold")), rejected);
     let cut_off = Reply { is_whole: false, ..reply(200, PROTOBUF, b"") };
-    assert_eq!((class(&read(false, cut_off)), class(&read(true, cut_off))), ("accepted", "refused"));
+    assert_eq!((class(&read(false, cut_off)), class(&read(true, cut_off))), ("accepted", "rejected"));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn an_error_is_quoted_in_one_bounded_line_in_whatever_form_it_comes() {
         ] {
             let colon = if words.is_empty() { "" } else { ": " };
             let (ExportOutcome::Bad { why }
-            | ExportOutcome::Refused { why }
+            | ExportOutcome::Rejected { why }
             | ExportOutcome::Retry { why, .. }
             | ExportOutcome::Fault { why, .. }) = of(status, content_type, body)
             else {

@@ -107,25 +107,25 @@ async fn each_status_over_the_wire_has_its_class() {
     let why = |name: &str| format!("answered {name}: caf\u{e9} 100%");
     let retry = |name: &str| ExportOutcome::Retry { after: None, why: why(name) };
     let fault = |name: &str| ExportOutcome::Fault { after: None, why: why(name) };
-    let refused = |name: &str| ExportOutcome::Refused { why: why(name) };
+    let rejected = |name: &str| ExportOutcome::Rejected { why: why(name) };
     let bad = |name: &str| ExportOutcome::Bad { why: why(name) };
     for (code, expected) in [
         (Code::Cancelled, retry("CANCELLED")),
         (Code::Unknown, fault("UNKNOWN")),
         (Code::InvalidArgument, bad("INVALID_ARGUMENT")),
         (Code::DeadlineExceeded, fault("DEADLINE_EXCEEDED")),
-        (Code::NotFound, refused("NOT_FOUND")),
+        (Code::NotFound, rejected("NOT_FOUND")),
         (Code::AlreadyExists, bad("ALREADY_EXISTS")),
-        (Code::PermissionDenied, refused("PERMISSION_DENIED")),
+        (Code::PermissionDenied, rejected("PERMISSION_DENIED")),
         (Code::ResourceExhausted, retry("RESOURCE_EXHAUSTED")),
-        (Code::FailedPrecondition, refused("FAILED_PRECONDITION")),
+        (Code::FailedPrecondition, rejected("FAILED_PRECONDITION")),
         (Code::Aborted, retry("ABORTED")),
         (Code::OutOfRange, retry("OUT_OF_RANGE")),
-        (Code::Unimplemented, refused("UNIMPLEMENTED")),
+        (Code::Unimplemented, rejected("UNIMPLEMENTED")),
         (Code::Internal, fault("INTERNAL")),
         (Code::Unavailable, retry("UNAVAILABLE")),
         (Code::DataLoss, fault("DATA_LOSS")),
-        (Code::Unauthenticated, refused("UNAUTHENTICATED")),
+        (Code::Unauthenticated, rejected("UNAUTHENTICATED")),
     ] {
         let answer = answered(move |_, _| Say::Status(Status::new(code, "caf\u{e9} 100%"))).await;
         assert_eq!(answer, expected);
@@ -133,7 +133,7 @@ async fn each_status_over_the_wire_has_its_class() {
 }
 
 #[tokio::test]
-async fn the_delay_that_a_server_asks_for_is_passed_on() {
+async fn the_delay_of_a_server_is_passed_on() {
     for code in [Code::ResourceExhausted, Code::Unavailable] {
         let details = retry_info(7, 0);
         let answer =
@@ -154,15 +154,15 @@ async fn a_request_over_the_servers_limit_is_bad() {
 #[tokio::test]
 async fn what_answers_in_plain_http_is_classed_by_its_http_status() {
     for (status, content_type, body, expected, why) in [
-        (401, "text/html", "<html>", "refused", "answered 401 Unauthorized"),
-        (403, "text/plain", "", "refused", "answered 403 Forbidden"),
-        (404, "text/plain", "404 page not found", "refused", "answered 404 Not Found"),
+        (401, "text/html", "<html>", "rejected", "answered 401 Unauthorized"),
+        (403, "text/plain", "", "rejected", "answered 403 Forbidden"),
+        (404, "text/plain", "404 page not found", "rejected", "answered 404 Not Found"),
         (413, "text/html", "<html>", "bad", "answered 413 Payload Too Large"),
         (429, "", "", "retry", "answered 429 Too Many Requests"),
         (502, "text/html", "<html>", "fault", "answered 502 Bad Gateway"),
         (503, "application/json", "{\"message\":\"soon\"}", "retry", "answered 503 Service Unavailable: soon"),
-        (200, "text/html", "<html>", "refused", "answered 200 but not in gRPC"),
-        (200, "", "", "refused", "answered 200 but not in gRPC"),
+        (200, "text/html", "<html>", "rejected", "answered 200 but not in gRPC"),
+        (200, "", "", "rejected", "answered 200 but not in gRPC"),
         (200, "application/grpc", "", "fault", "the answer ended without a status"),
         (200, "application/grpc", "\0\0\0\0\x05ab", "fault", "the answer ended without a status"),
         (200, "application/grpc", "\0\0\0\0\0", "accepted", ""),
@@ -179,8 +179,8 @@ async fn a_status_of_success_counts_whatever_the_message_unless_answers_are_read
     assert_eq!(sender(&collector.endpoint()).send(Bytes::new()).await, ExportOutcome::Accepted);
     let strict = Endpoint { strict_answers: true, ..collector.endpoint() };
     let why = "answered OK but not with an OTLP response".to_owned();
-    assert_eq!(sender(&strict).send(Bytes::new()).await, ExportOutcome::Refused { why });
-    let long = answered(|_, _| Say::Message(vec![b'x'; MAX_ANSWER + 1])).await;
+    assert_eq!(sender(&strict).send(Bytes::new()).await, ExportOutcome::Rejected { why });
+    let long = answered(|_, _| Say::Message(vec![b'x'; MAX_RESPONSE + 1])).await;
     assert_eq!(class(&long), "fault");
     for body in [&b"\x00\x00\x00\x00\x05ab"[..], b"\x02\x00\x00\x00\x01a", b"\x01\x00\x00\x00\x01a", b"\x00\x00"] {
         assert_eq!(unframed(body), None, "{body:?}");
@@ -198,7 +198,7 @@ async fn a_token_that_the_server_repeats_is_not_passed_on() {
     endpoint.headers = vec![("authorization".parse().unwrap(), "Basic c2VjcmV0".parse().unwrap())];
     let answer = sender(&endpoint).send(Bytes::new()).await;
     let why = "answered UNAUTHENTICATED: <redacted> <redacted> is not known".to_owned();
-    assert_eq!(answer, ExportOutcome::Refused { why });
+    assert_eq!(answer, ExportOutcome::Rejected { why });
 }
 
 fn by_grpc(endpoint: Endpoint) -> Endpoint {
@@ -206,7 +206,7 @@ fn by_grpc(endpoint: Endpoint) -> Endpoint {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_silent_breaks_off_or_speaks_no_http_2_is_tried_again() {
+async fn a_request_to_a_server_that_is_silent_breaks_off_or_has_no_http_2_is_retried() {
     let hanging = GrpcCollector::start(|_, _| Say::Hang).await;
     let closing = GrpcCollector::start(|_, _| Say::Close).await;
     let servers = [

@@ -4,7 +4,7 @@ use crate::telemetry::answer::RpcStatus;
 use crate::telemetry::collector::{Collector, Say, endpoint, nobody, ok, raw, say};
 use crate::telemetry::sender::ExportOutcome;
 use crate::telemetry::sender::test_errors::{are_tried_again, sender};
-use crate::telemetry::sender::{MAX_ANSWER, MAX_STRICT_ANSWER};
+use crate::telemetry::sender::{MAX_RESPONSE, MAX_STRICT_RESPONSE};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use prost::Message;
@@ -68,17 +68,17 @@ async fn a_partial_success_says_how_many_and_why() {
 
 #[tokio::test]
 async fn each_answer_over_the_wire_has_its_class() {
-    let refused = |why: &str| ExportOutcome::Refused { why: why.to_owned() };
+    let rejected = |why: &str| ExportOutcome::Rejected { why: why.to_owned() };
     let bad = |why: &str| ExportOutcome::Bad { why: why.to_owned() };
     let retry = |why: &str| ExportOutcome::Retry { after: None, why: why.to_owned() };
     for (status, content_type, body, expected) in [
         (204, "", "", ExportOutcome::Accepted),
         (200, "application/json", "{}", ExportOutcome::Accepted),
         (202, "text/plain", "OK", ExportOutcome::Accepted),
-        (200, "text/html", "<html>", refused("answered 200 but with a web page")),
-        (302, "text/html", "moved", refused("answered 302 Found")),
-        (401, "application/json", "{\"message\":\"who?\"}", refused("answered 401 Unauthorized: who?")),
-        (404, "text/plain", "404 page not found", refused("answered 404 Not Found: 404 page not found")),
+        (200, "text/html", "<html>", rejected("answered 200 but with a web page")),
+        (302, "text/html", "moved", rejected("answered 302 Found")),
+        (401, "application/json", "{\"message\":\"who?\"}", rejected("answered 401 Unauthorized: who?")),
+        (404, "text/plain", "404 page not found", rejected("answered 404 Not Found: 404 page not found")),
         (400, "text/plain", "entry too far behind\n", bad("answered 400 Bad Request: entry too far behind")),
         (413, "", "", bad("answered 413 Payload Too Large")),
         (503, "text/html", "<html>", retry("answered 503 Service Unavailable")),
@@ -90,16 +90,16 @@ async fn each_answer_over_the_wire_has_its_class() {
 #[tokio::test]
 async fn a_long_answer_is_still_an_answer() {
     let long = |length: usize| "x".repeat(length + 1);
-    for length in [MAX_STRICT_ANSWER, MAX_ANSWER] {
+    for length in [MAX_STRICT_RESPONSE, MAX_RESPONSE] {
         let collector = Collector::start(move |_, _| say(200, "application/x-protobuf", long(length))).await;
         assert_eq!(sender(&collector.endpoint()).send(Bytes::new()).await, ExportOutcome::Accepted, "{length}");
         let strict = Endpoint { strict_answers: true, ..collector.endpoint() };
         let answer = sender(&strict).send(Bytes::new()).await;
-        assert!(matches!(answer, ExportOutcome::Refused { .. }), "{answer:?}");
+        assert!(matches!(answer, ExportOutcome::Rejected { .. }), "{answer:?}");
     }
-    let page = answered(move |_, _| say(200, "", format!("<html>{}", long(MAX_ANSWER)))).await;
-    assert!(matches!(page, ExportOutcome::Refused { .. }), "{page:?}");
-    let ExportOutcome::Bad { why } = answered(move |_, _| say(400, "text/plain", long(MAX_ANSWER))).await else {
+    let page = answered(move |_, _| say(200, "", format!("<html>{}", long(MAX_RESPONSE)))).await;
+    assert!(matches!(page, ExportOutcome::Rejected { .. }), "{page:?}");
+    let ExportOutcome::Bad { why } = answered(move |_, _| say(400, "text/plain", long(MAX_RESPONSE))).await else {
         panic!("not bad")
     };
     assert_eq!(why, format!("answered 400 Bad Request: {}", "x".repeat(400)));
@@ -126,7 +126,7 @@ async fn a_compressed_answer_is_read_within_bounds() {
         let answer = answered(move |_, _| packed(encoding, 200, "application/x-protobuf", &body)).await;
         assert_eq!(answer, ExportOutcome::Partial { rejected: 2, message: "too old".to_owned() }, "{encoding}");
         let answer = answered(move |_, _| packed(encoding, 200, "", b"<html>Sign in")).await;
-        assert!(matches!(answer, ExportOutcome::Refused { .. }), "{encoding} {answer:?}");
+        assert!(matches!(answer, ExportOutcome::Rejected { .. }), "{encoding} {answer:?}");
         let answer = answered(move |_, _| packed(encoding, 400, "text/plain", b"too old")).await;
         assert_eq!(answer, ExportOutcome::Bad { why: "answered 400 Bad Request: too old".to_owned() }, "{encoding}");
         let bomb = answered(move |_, _| packed(encoding, 200, "application/json", &vec![b' '; 4 << 20])).await;
@@ -138,13 +138,13 @@ async fn a_compressed_answer_is_read_within_bounds() {
     }
     let collector = Collector::start(|_, _| packed("gzip", 200, "application/json", b"{}")).await;
     let strict = Endpoint { strict_answers: true, ..collector.endpoint() };
-    assert!(matches!(sender(&strict).send(Bytes::new()).await, ExportOutcome::Refused { .. }));
+    assert!(matches!(sender(&strict).send(Bytes::new()).await, ExportOutcome::Rejected { .. }));
 }
 
 #[tokio::test]
-async fn a_port_of_the_other_protocol_is_asked_about_where_there_is_no_connection() {
+async fn without_a_connection_a_port_of_the_other_protocol_is_mentioned() {
     use crate::settings::Protocol::{Grpc, HttpProtobuf};
-    // Nobody listens there: no test takes these ports.
+    // Nothing listens there: no test binds these ports.
     for (protocol, port, question) in [
         (HttpProtobuf, 4317, "is it port 4318, or the protocol grpc?"),
         (Grpc, 4318, "is it port 4317, or the protocol http/protobuf?"),
@@ -184,12 +184,12 @@ async fn a_token_that_the_server_repeats_is_not_passed_on() {
     endpoint.headers = vec![("authorization".parse().unwrap(), "Basic c2VjcmV0".parse().unwrap())];
     let answer = sender(&endpoint).send(Bytes::new()).await;
     let why = "answered 401 Unauthorized: <redacted> <redacted> is not known".to_owned();
-    assert_eq!(answer, ExportOutcome::Refused { why });
+    assert_eq!(answer, ExportOutcome::Rejected { why });
     assert!(!format!("{:?}", sender(&endpoint)).contains("c2VjcmV0"));
 }
 
 #[tokio::test]
-async fn a_server_that_stays_silent_breaks_off_or_speaks_no_http_is_tried_again() {
+async fn a_request_to_a_server_that_is_silent_breaks_off_or_has_no_http_is_retried() {
     let hanging = Collector::start(|_, _| Say::Hang).await;
     let closing = Collector::start(|_, _| Say::Close).await;
     let servers = [
