@@ -11,8 +11,8 @@ use rustls::ClientConfig;
 
 use super::target::Target;
 use super::wire::Request;
-use crate::settings::{Protocol, Tls};
 use crate::outbound::{Client, Destination, receive, retry_after};
+use crate::settings::{Protocol, Tls};
 
 /// How long the provider waits for a response.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,12 +1,11 @@
 //! The provider's clock.
 //!
-//! A run is shorter than what it tells of: with time 600 times faster, a delivery that took an hour is told of six seconds after its
-//! message was sent. Timestamps must nevertheless look real, durations above all. So each message has its story end now: the last
-//! thing that arrives of it arrives, by the provider's clock, at the moment at which it is sent, and all that came before lies as
-//! far in the past as it really takes. The same message's sending, delivery and reading are then minutes or hours apart,
-//! as they would be, and nothing is ever told of that lies in the future.
+//! A run is shorter than what it reports: with time 600 times faster, a delivery that took an hour is reported six seconds after its
+//! message was sent. Timestamps must look real all the same, durations above all. So the last webhook of each message has, by the
+//! provider's clock, the time at which it is sent, and the time of each earlier one is as far in the past as it really takes. Sending,
+//! delivery and reading of one message are then minutes or hours apart, as they would be, and no webhook reports the future.
 //!
-//! The price: of a message with a long story, the early receipts arrive long after the time that they bear.
+//! The price: the early receipts of a slow message arrive long after the time that they bear.
 
 use std::time::Duration;
 
@@ -39,22 +38,8 @@ impl Clock {
         moved.unwrap_or(self.start)
     }
 
-    /// `2025-04-01T16:00:10`, as in REST v1.
-    pub fn v1(&self, message: &Message, seconds: f64) -> String {
-        self.written(message, seconds, "%Y-%m-%dT%H:%M:%S")
-    }
-
-    /// `2010-03-25 09:52:17`, as in legacy receipts.
-    pub fn legacy_receipt(&self, message: &Message, seconds: f64) -> String {
-        self.written(message, seconds, "%Y-%m-%d %H:%M:%S")
-    }
-
-    /// `01012013-122233`, as in legacy replies.
-    pub fn legacy_reply(&self, message: &Message, seconds: f64) -> String {
-        self.written(message, seconds, "%d%m%Y-%H%M%S")
-    }
-
-    fn written(&self, message: &Message, seconds: f64, format: &str) -> String {
+    /// That time as the provider writes it.
+    pub fn written(&self, message: &Message, seconds: f64, format: &str) -> String {
         self.zone.to_datetime(self.at(message, seconds)).strftime(format).to_string()
     }
 }

@@ -1,9 +1,12 @@
 //! What messages and replies say, and how many parts that takes.
 
+use strum::IntoStaticStr;
+
 use super::dice::Dice;
 
 /// Why a message is sent: the `flow` of smsmode's channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE", const_into_str)]
 pub enum Flow {
     Otp,
     Transactional,
@@ -11,14 +14,6 @@ pub enum Flow {
 }
 
 impl Flow {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Flow::Otp => "OTP",
-            Flow::Transactional => "TRANSACTIONAL",
-            Flow::Marketing => "MARKETING",
-        }
-    }
-
     pub fn draw(dice: &mut Dice) -> Self {
         dice.weighted(&[(Flow::Otp, 30.0), (Flow::Transactional, 40.0), (Flow::Marketing, 30.0)], |flow| flow.1).0
     }

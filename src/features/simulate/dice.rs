@@ -1,4 +1,4 @@
-//! Chance that repeats itself: the same seed gives the same draws.
+//! Reproducible chance: the same seed gives the same draws.
 //!
 //! Each message has dice of its own, thrown from the seed and the message's number, so that what one message does never moves
 //! another's draws.
@@ -54,12 +54,12 @@ impl Dice {
         median * (sigma * radius * angle.cos()).exp()
     }
 
-    /// One of `items`, which are not none, each as likely.
+    /// One of `items`, which are not empty, each as likely.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len() as u64) as usize]
     }
 
-    /// One of `items`, which are not none, each as likely as its weight says.
+    /// One of `items`, which are not empty, by their weights.
     pub fn weighted<'a, T>(&mut self, items: &'a [T], weight: impl Fn(&T) -> f64) -> &'a T {
         let mut left = self.unit() * items.iter().map(&weight).sum::<f64>();
         for item in items {
@@ -69,6 +69,10 @@ impl Dice {
             }
         }
         &items[items.len() - 1]
+    }
+
+    pub fn uuid(&mut self) -> String {
+        uuid::Builder::from_random_bytes(self.bytes()).into_uuid().to_string()
     }
 
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {

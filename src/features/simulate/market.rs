@@ -1,7 +1,7 @@
 //! Where messages go: countries, their networks, their numbers and what a message costs there.
 //!
-//! Numbers come from the ranges that regulators reserve for fiction where there are such and their country can be told (marked
-//! below), and are otherwise merely valid in their country's plan. Nothing is ever sent to them.
+//! Numbers are of ranges that regulators reserve for fiction, if there are any that show their country (marked below), and otherwise
+//! merely valid in their country's plan. Nothing is ever sent to them.
 
 use super::dice::Dice;
 

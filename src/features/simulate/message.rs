@@ -1,4 +1,4 @@
-//! What is planned: messages, each with the steps of its story. Plain data.
+//! What is planned: messages, each with its webhooks. Plain data.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use super::content::{Content, Flow};
 use super::market::{Market, Network};
 use super::status::{Channel, Dialect, Status};
 
-/// One outbound message and all that the provider will tell of it.
+/// One outbound message and all its webhooks.
 ///
 /// Times that are numbers are seconds by the provider's clock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// Its place in the plan, from 0.
+    /// Its index in the plan, from 0.
     pub number: u64,
-    /// When the provider takes it, after the start of the run.
+    /// When the provider accepts it, after the start of the run.
     pub accepted_at: Duration,
     pub dialect: Dialect,
     /// v1: a UUID; legacy: the smsID, which several messages may share.
@@ -24,21 +24,21 @@ pub struct Message {
     pub network: &'static Network,
     /// Digits of the E.164 form.
     pub recipient: String,
-    /// The recipient has a `+` before it in what is sent.
+    /// Whether webhooks write the recipient with a `+`.
     pub plus: bool,
     pub originator: &'static str,
     pub content: Content,
-    /// Millionths of a euro, or of a credit where the dialect is legacy. `None`: it is never told.
+    /// Millionths of a euro, or of a credit if the dialect is legacy. `None`: no webhook has it.
     pub price: Option<i64>,
-    /// The price is a JSON string rather than a number.
+    /// Whether the price is a JSON string rather than a number.
     pub price_as_text: bool,
     pub ref_client: Option<String>,
     pub campaign: Option<String>,
     pub channel_id: String,
-    /// Receipts say that they are of a message that goes out (`direction`).
-    pub tells_direction: bool,
+    /// Whether receipts have `direction`.
+    pub has_direction: bool,
     pub trace: Option<Trace>,
-    /// How long it waits at the provider before it is sent: next to nothing, or hours where it is scheduled.
+    /// How long it waits at the provider before it is sent: next to nothing, or hours if it is scheduled.
     pub waits: f64,
     /// In the order in which they happen.
     pub steps: Vec<Step>,
@@ -50,7 +50,7 @@ impl Message {
         self.waits + self.steps.iter().map(|step| step.arrives).fold(0.0, f64::max)
     }
 
-    /// Was it given a time to be sent at?
+    /// Whether the application gave a time to send it at.
     pub fn is_scheduled(&self) -> bool {
         self.waits > 60.0
     }
@@ -66,25 +66,28 @@ pub enum Trace {
 /// One webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// When what it tells of happens, after the message was sent (negative: while it waits).
+    /// When what it reports happens, after the message was sent (negative: while it waits).
     pub happens: f64,
-    /// When the webhook is first sent, counted in the same way.
+    /// When the webhook is first sent, by the same clock.
     pub arrives: f64,
-    /// When it is sent again without need, after `arrives`.
+    /// When it is resent without need, after `arrives`.
     pub copies: Vec<f64>,
-    pub told: Told,
+    pub payload: Payload,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Told {
-    Receipt {
-        status: Status,
-        /// The network is told.
-        lookup: bool,
-        /// The price is told, if there is one.
-        price: bool,
-    },
+pub enum Payload {
+    Receipt(Receipt),
     Reply(Reply),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    pub status: Status,
+    /// Whether it names the network.
+    pub has_network: bool,
+    /// Whether it has the price, if there is one.
+    pub has_price: bool,
 }
 
 /// What the recipient wrote back.
@@ -93,9 +96,9 @@ pub struct Reply {
     /// v1: its own message id; legacy: the responseID, which older accounts do not have.
     pub id: Option<String>,
     pub body: ReplyBody,
-    /// The person stands in `recipient.to` rather than in `from`.
+    /// Whether the person is in `recipient.to` rather than in `from`.
     pub person_in_recipient: bool,
-    pub tells_direction: bool,
+    pub has_direction: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,8 +1,8 @@
-//! Plays the provider against a running smscope: traffic as life has it, planned from a seed, sent as smsmode sends it.
+//! Plays the provider against a running smscope: realistic traffic, planned from a seed, sent as smsmode sends it.
 //!
-//! [`plan`] says what will be told of which message and when (pure), [`wire`] writes that as webhooks (pure), [`sender`] sends them
-//! and comes back on the provider's ladder, and [`verify`] compares what the sidecar counts with what it was told.
-//! Nothing here uses the sidecar's own decoder, life cycle or ledger: it is to be a check on them.
+//! [`plan`] draws the messages and their webhooks (pure), [`wire`] writes the webhooks (pure), [`sender`] sends them with the provider's
+//! retries, and [`verify`] compares the counters of the sidecar with what was acknowledged.
+//! Nothing here uses the decoder, the life cycle or the ledger of the sidecar: the simulator is a check on them.
 
 pub mod caller;
 pub mod clock;
@@ -41,30 +41,30 @@ use plan::{Plan, Settings};
 use progress::Progress;
 use sender::{Outcome, Sender};
 use target::Target;
-use verify::{Comparison, Page};
+use verify::{Comparison, Difference, Page};
 
 /// One run.
 pub struct Run {
     pub settings: Settings,
     pub target: Target,
-    /// Whose certificates are trusted, where the target or the page of metrics is secure.
+    /// The trusted certificates of https URLs.
     pub trust: ClientConfig,
     /// The zone in which timestamps are written.
     pub zone: TimeZone,
-    /// Calls at a time, at most.
+    /// The limit of concurrent requests.
     pub connections: usize,
-    /// The page of metrics to compare with; `None`: nothing is compared.
+    /// The page of metrics to compare; `None`: nothing is compared.
     pub metrics: Option<Uri>,
-    /// What that page asks for.
+    /// The credentials of that page.
     pub metrics_authorization: Option<HeaderValue>,
 }
 
-/// What a run came to.
+/// The report of a run.
 #[derive(Debug)]
 pub struct Report {
     /// For a person, in several lines.
     pub text: String,
-    /// `false`: the sidecar counts something else than what it was told.
+    /// `false`: the sidecar counts something else than what it acknowledged.
     pub agrees: bool,
 }
 
@@ -79,22 +79,22 @@ pub enum RunError {
     )]
     Untrusted { url: String },
     #[error("{url}: it answers {status}; expected the callback URL of a running smscope, which this machine may call")]
-    Refused { url: String, status: StatusCode },
+    Rejected { url: String, status: StatusCode },
     #[error("{url}: {problem}; expected the metrics of a running smscope (--admin)")]
     NoMetrics { url: String, problem: String },
 }
 
-/// For how long the sidecar's metrics may differ after the last answer.
+/// For how long the metrics of the sidecar may differ after the last response.
 const SETTLE: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const COMPARE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Series that differ and are listed; the rest is counted.
 const LISTED: usize = 40;
 
-/// Plays the provider until everything has been told, or until `stop` resolves.
+/// Plays the provider until all webhooks are acknowledged or given up, or until `stop` resolves.
 ///
 /// # Errors
-/// Nobody answers, or it is not the callback URL of an smscope, or not the page of its metrics.
+/// The URL is unreachable, or not the callback URL of an smscope, or not the page of its metrics.
 pub async fn run(run: Run, stop: impl Future<Output = ()>) -> Result<Report, RunError> {
     let Run { settings, target, trust, zone, connections, metrics, metrics_authorization } = run;
     let clock = Clock::new(&settings, zone);
@@ -120,7 +120,7 @@ pub async fn run(run: Run, stop: impl Future<Output = ()>) -> Result<Report, Run
     Ok(Report { text, agrees })
 }
 
-/// Asks whether the callback URL is taken at all: a GET without parameters, which stores nothing.
+/// Checks that the callback URL is valid: a GET without parameters, which stores nothing.
 async fn probe(caller: &Caller) -> Result<(), RunError> {
     let url = caller.target().shown();
     match caller.call(&wire::Request::default()).await {
@@ -129,9 +129,9 @@ async fn probe(caller: &Caller) -> Result<(), RunError> {
         AttemptOutcome::Rejected { status, .. }
             if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS =>
         {
-            Err(RunError::Refused { url, status })
+            Err(RunError::Rejected { url, status })
         }
-        // One that cannot take anything now is just what the ladder is for.
+        // If the sidecar is unavailable, the retries are played.
         AttemptOutcome::Rejected { .. } | AttemptOutcome::Unanswered | AttemptOutcome::Acknowledged(_) => Ok(()),
     }
 }
@@ -144,7 +144,7 @@ async fn page(caller: &Caller, url: &Uri) -> Result<Page, RunError> {
     }
 }
 
-/// Compares until all agrees, or until the metrics have had time to.
+/// Compares until all agrees, or until the time for that is over.
 async fn settled(caller: &Caller, url: &Uri, before: &Page, outcome: &Outcome) -> Result<Comparison, RunError> {
     let deadline = Instant::now() + SETTLE;
     loop {
@@ -154,43 +154,37 @@ async fn settled(caller: &Caller, url: &Uri, before: &Page, outcome: &Outcome) -
         if comparison.agrees() || Instant::now() >= deadline {
             return Ok(comparison);
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(COMPARE_INTERVAL).await;
     }
 }
 
-/// Either everything was new to the sidecar or nothing was: of a message that it knew in part, nobody can say what must be
-/// counted.
+/// Either all webhooks were new to the sidecar or none: the expected counts of a message that it knew in part are unknown.
 fn is_comparable(outcome: &Outcome) -> bool {
     outcome.known_before == 0 || outcome.model.expected.is_empty()
 }
 
 fn verdict(comparison: &Comparison, outcome: &Outcome) -> String {
+    let found = comparison.differences.len();
     let mut text = if !is_comparable(outcome) {
         "verify        cannot say: a part of this was known before; expected a store that knows all of it or nothing\n"
             .to_owned()
     } else if comparison.agrees() {
         format!("verify        agrees: {} series as expected\n", comparison.series)
     } else {
-        format!("verify        DISAGREES: {} of {} series\n", comparison.differences.len(), comparison.series)
+        format!("verify        DISAGREES: {found} of {} series\n", comparison.series)
     };
-    for difference in comparison.differences.iter().take(LISTED) {
-        let [expected, counted] = [difference.expected, difference.counted].map(|millionths| millionths as f64 / 1e6);
-        text.push_str(&format!("  {}: expected {expected}, counted {counted}\n", difference.series));
+    for Difference { series, expected, counted } in comparison.differences.iter().take(LISTED) {
+        let [expected, counted] = [expected, counted].map(|millionths| *millionths as f64 / 1e6);
+        text += &format!("  {series}: expected {expected}, counted {counted}\n");
     }
-    if comparison.differences.len() > LISTED {
-        text.push_str(&format!("  and {} more\n", comparison.differences.len() - LISTED));
-    }
-    if outcome.uncertain > 0 {
-        text.push_str(&format!(
-            "  {} webhooks were never answered: whether they were taken is not known\n",
-            outcome.uncertain
-        ));
-    }
-    if comparison.expired != 0 {
-        text.push_str(&format!(
-            "  {} messages expired meanwhile: what is pending was not compared\n",
-            comparison.expired
-        ));
+    for (count, what) in [
+        (found.saturating_sub(LISTED) as i64, "more differences"),
+        (outcome.uncertain as i64, "webhooks were never answered: whether they were accepted is not known"),
+        (comparison.expired, "messages expired meanwhile: what is pending was not compared"),
+    ] {
+        if count != 0 {
+            text += &format!("  {count} {what}\n");
+        }
     }
     text
 }

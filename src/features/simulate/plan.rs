@@ -1,11 +1,10 @@
-//! The plan of a run: which messages, when, and what will be told of each. Pure: the same settings give the same plan.
+//! The plan of a run: the messages, their times and their webhooks. Pure: the same settings give the same plan.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::content::{Content, Flow, SHORT_CODE};
 use super::dice::{Dice, Stream};
@@ -23,21 +22,21 @@ pub struct Settings {
     pub scenario: Scenario,
     /// Messages per second.
     pub rate: f64,
-    /// For how long messages are sent. What is told of them comes until later.
+    /// For how long messages are sent. Their webhooks come until later.
     pub duration: Duration,
     /// How many seconds of the provider's clock pass in one.
     pub compression: f64,
-    /// Share of messages that are told of in the legacy dialect, from 0 to 1.
+    /// Share of messages that are reported in the legacy dialect, from 0 to 1.
     pub legacy: f64,
     /// The provider's clock at the start of the run.
     pub start: Timestamp,
-    /// Texts that opt out; where there are none, the provider alone says what does.
+    /// Texts that opt out; if there are none, only the provider's flag does.
     pub keywords: Vec<String>,
     /// The provider's channel ids, one at least.
     pub channel_ids: Vec<String>,
 }
 
-/// Channel ids where the target does not ask for its own: main, RCS, WhatsApp.
+/// Channel ids for a target without its own: main, RCS, WhatsApp.
 const CHANNEL_IDS: [&str; 3] = [
     "9a6f0e56-5b0a-4d4c-b0c5-6f5d29f4b6f1",
     "1f3d2a64-93c7-4a8e-8d55-0c2b6a7e9d10",
@@ -56,7 +55,7 @@ impl Settings {
     }
 }
 
-/// A plan. Messages are drawn when they are asked for, so that a long run takes no memory.
+/// A plan. Messages are drawn when they are due, so that a long run needs no memory.
 #[derive(Clone, Debug)]
 pub struct Plan {
     settings: Arc<Settings>,
@@ -67,17 +66,7 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(settings: Settings) -> Self {
-        let described = format!(
-            "{} {} {} {} {} {} {}",
-            settings.seed,
-            settings.scenario,
-            settings.rate,
-            settings.duration.as_millis(),
-            settings.compression,
-            settings.legacy,
-            settings.start,
-        );
-        let digest = Sha256::digest(described);
+        let digest = Sha256::digest(format!("{settings:?}"));
         let ids = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
         let count = (settings.rate * settings.duration.as_secs_f64()).round().max(1.0) as u64;
         Self { settings: Arc::new(settings), ids, count }
@@ -92,7 +81,7 @@ impl Plan {
         self.count
     }
 
-    /// All messages, in the order in which the provider takes them.
+    /// All messages, in the order in which the provider accepts them.
     pub fn messages(&self) -> impl Iterator<Item = Message> + use<> {
         let plan = self.clone();
         (0..self.count).map(move |number| plan.message(number))
@@ -142,17 +131,17 @@ impl Plan {
             ref_client: dice.chance(0.8).then(|| reference(flow, number, &mut dice)),
             campaign: (flow == Flow::Marketing && dialect == Dialect::V1).then(|| campaign(number)),
             channel_id: settings.channel_ids[channel as usize % settings.channel_ids.len()].clone(),
-            tells_direction: dice.chance(0.9),
+            has_direction: dice.chance(0.9),
             trace: dice.chance(0.1).then(|| trace(&mut dice)),
             waits: story::waits(dialect, &mut dice),
             steps: Vec::new(),
         };
-        self.tell(&mut message);
+        self.add_steps(&mut message);
         message
     }
 
     /// Gives the message its steps.
-    fn tell(&self, message: &mut Message) {
+    fn add_steps(&self, message: &mut Message) {
         let settings = &self.settings;
         let mut dice = Dice::new(settings.seed, Stream::Story, message.number);
         let phase = message.accepted_at.as_secs_f64() / settings.duration.as_secs_f64();
@@ -160,7 +149,7 @@ impl Plan {
         let ordinary = Fate::draw(message.dialect, message.channel, &mut dice);
         let special = settings.scenario.fate(message, ordinary, phase, &mut dice.clone());
         let fate = special.unwrap_or(ordinary);
-        if matches!(fate, Fate::Failed(failure) if is_refused(failure.status.meaning)) {
+        if matches!(fate, Fate::Failed(failure) if is_rejected(failure.status.meaning)) {
             message.price = None;
         }
         message.steps = story::steps(message, fate, &settings.keywords, &mut dice);
@@ -177,17 +166,13 @@ impl Plan {
             (Dialect::Legacy, Flow::Marketing) => Dice::new(self.ids, Stream::SharedIds, number - number % 4),
             _ => Dice::new(self.ids, Stream::Ids, number),
         };
-        uuid(&mut dice).to_string()
+        dice.uuid()
     }
 }
 
-/// What the provider does not even try to send costs nothing.
-fn is_refused(meaning: Meaning) -> bool {
+/// A message that the provider does not even try to send costs nothing.
+fn is_rejected(meaning: Meaning) -> bool {
     matches!(meaning, Meaning::Failed("credit" | "limit" | "invalid_number" | "blacklisted"))
-}
-
-fn uuid(dice: &mut Dice) -> Uuid {
-    uuid::Builder::from_random_bytes(dice.bytes()).into_uuid()
 }
 
 fn reference(flow: Flow, number: u64, dice: &mut Dice) -> String {

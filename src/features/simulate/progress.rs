@@ -1,4 +1,4 @@
-//! How far a run is, for a person: a bar on a terminal, a line every few seconds elsewhere. On standard error.
+//! The progress of a run on standard error: a bar on a terminal, a line every few seconds elsewhere.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::caller::Acknowledgement;
 use super::tally::Tally;
 
-/// How often a line is written where there is no terminal.
+/// How often a line is written without a terminal.
 const LINE: Duration = Duration::from_secs(5);
 
-/// Shows how far a run is.
+/// Shows the progress of a run.
 pub enum Progress {
     Bar(ProgressBar),
     Lines { messages: u64, next: Duration },
@@ -30,7 +30,7 @@ impl Progress {
         Progress::Bar(bar)
     }
 
-    /// `open`: messages of which there is still something to tell; `passed`: time since the start of the run.
+    /// `open`: messages with webhooks that are not acknowledged; `passed`: time since the start of the run.
     pub fn show(&mut self, tally: &Tally, open: usize, passed: Duration) {
         let message = format!(
             "{} requests: {} accepted, {} duplicates, {} not acknowledged, {open} open",
@@ -52,7 +52,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn end(&self) {
         if let Progress::Bar(bar) = self {
             bar.finish_and_clear();

@@ -1,6 +1,5 @@
-//! What is special about a run. Each is one deviation from an ordinary day, so that its effect can be seen alone.
+//! Scenarios. Each is one deviation from an ordinary day, so that its effect is seen alone.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::content::Flow;
@@ -9,7 +8,8 @@ use super::message::Message;
 use super::status::Failure;
 use super::story::Fate;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Scenario {
     /// An ordinary day: about 95 % delivered, most within seconds, a few hours later; all reasons of failure, replies, opt-outs
     #[default]
@@ -30,22 +30,8 @@ pub enum Scenario {
 /// The country and the network of [`Scenario::Spike`].
 pub const SPIKE: (&str, &str) = ("FR", "20810");
 
-impl fmt::Display for Scenario {
-    /// The word of the command line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Scenario::Steady => "steady",
-            Scenario::Spike => "spike",
-            Scenario::Outage => "outage",
-            Scenario::Filtered => "filtered",
-            Scenario::CreditExhausted => "credit-exhausted",
-            Scenario::Storm => "storm",
-        })
-    }
-}
-
 impl Scenario {
-    /// What becomes of `message` where that is not as on an ordinary day. `phase`: how much of the run has passed, from 0 to 1.
+    /// The fate of `message`, if it differs from that of an ordinary day. `phase`: the share of the run that has passed, from 0 to 1.
     pub fn fate(self, message: &Message, ordinary: Fate, phase: f64, dice: &mut Dice) -> Option<Fate> {
         let dialect = message.dialect;
         match self {
@@ -64,7 +50,7 @@ impl Scenario {
         }
     }
 
-    /// How often and when, in seconds by the provider's clock, a webhook is sent again in this scenario; `None`: as ever.
+    /// How often and when, in seconds by the provider's clock, a webhook is resent in this scenario; `None`: as usual.
     pub fn copies(self, dice: &mut Dice) -> Option<Vec<f64>> {
         (self == Scenario::Storm).then(|| {
             let count = 5 + dice.below(8);

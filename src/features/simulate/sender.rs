@@ -1,14 +1,14 @@
-//! Sends a plan: everything at its time, what was not acknowledged again on the provider's ladder.
+//! Sends a plan: each webhook at its time, with the provider's retries.
 //!
-//! Two rules keep the order of a message's webhooks known, without which nobody could say what must be counted of a failure
-//! and a delivery that cross: different webhooks of one message are never in the air together (copies of the same one are),
-//! and while one of them has gone out and no answer has come, the message's others wait until its retry has cleared it up.
+//! Without a known order of a message's webhooks, the expected counts of a failure and a delivery that cross are unknown. So different
+//! webhooks of one message are never in flight together (copies of the same one are), and if a webhook was sent and not answered, the
+//! message's others wait for its retry.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::caller::{Acknowledgement, AttemptOutcome, Caller};
@@ -24,27 +24,27 @@ use super::wire;
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_millis(250);
 
-/// What a run leaves behind.
-#[derive(Debug)]
+/// The result of a run.
+#[derive(Debug, Default)]
 pub struct Outcome {
     pub tally: Tally,
     pub model: Model,
-    /// For how long the run went on.
+    /// The duration of the run.
     pub took: Duration,
-    /// Webhooks that the target called duplicates at their first attempt: of an earlier run.
+    /// Webhooks that were duplicates at their first attempt: of an earlier run.
     pub known_before: u64,
-    /// Webhooks that were sent without ever being answered: nobody knows whether they were taken.
+    /// Webhooks that were sent and never answered: whether they were accepted is not known.
     pub uncertain: u64,
-    /// The run was ended before its time.
+    /// Whether the run was ended early.
     pub interrupted: bool,
 }
 
-/// One attempt to come.
+/// One future attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Attempt {
     /// After the start of the run.
     due: Duration,
-    /// Of two that are due at the same time, the one that was planned first goes first.
+    /// Of two that are due at the same time, the one that was planned first is sent first.
     order: u64,
     message: u64,
     step: usize,
@@ -58,29 +58,29 @@ struct Done {
     took: Duration,
 }
 
-/// A message of which there is still something to tell.
+/// A message with webhooks that are not acknowledged or given up.
 struct Open {
     message: Message,
     steps: Vec<Progression>,
     /// Steps that were acknowledged, in that order.
-    heard: Vec<usize>,
-    /// The step that is in the air, or of which it is not known whether it was taken.
+    acknowledged: Vec<usize>,
+    /// The step that is in flight, or of which it is not known whether it was accepted.
     busy: Option<usize>,
-    /// What waits for it.
+    /// Attempts of other steps, which wait for it.
     held: Vec<Attempt>,
 }
 
-/// How far one step is.
+/// The progress of one step.
 #[derive(Clone, Copy, Default)]
 struct Progression {
-    /// Sendings that are not done: the first one and the copies, each until acknowledged or given up.
+    /// The first webhook and the copies that are not acknowledged or given up.
     left: usize,
     in_flight: usize,
-    /// An attempt went out without an answer, and none was acknowledged since.
+    /// An attempt was not answered, and none was acknowledged since.
     in_doubt: bool,
     ever_in_doubt: bool,
-    heard: bool,
-    /// Called something else than a duplicate.
+    acknowledged: bool,
+    /// Acknowledged as something else than a duplicate.
     new: bool,
 }
 
@@ -93,22 +93,14 @@ pub struct Sender {
     queue: BinaryHeap<Reverse<Attempt>>,
     order: u64,
     open: HashMap<u64, Open>,
-    in_flight: usize,
-    done: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
+    in_flight: JoinSet<Done>,
     outcome: Outcome,
 }
 
 impl Sender {
-    /// `connections`: calls at a time, at most.
+    /// `connections`: the limit of concurrent requests.
     pub fn new(caller: Caller, clock: Clock, connections: usize) -> Self {
-        let outcome = Outcome {
-            tally: Tally::default(),
-            model: Model::new(caller.target().source.as_str()),
-            took: Duration::ZERO,
-            known_before: 0,
-            uncertain: 0,
-            interrupted: false,
-        };
+        let outcome = Outcome { model: Model::new(caller.target().source.as_str()), ..Outcome::default() };
         Self {
             caller,
             clock,
@@ -117,13 +109,12 @@ impl Sender {
             queue: BinaryHeap::new(),
             order: 0,
             open: HashMap::new(),
-            in_flight: 0,
-            done: mpsc::unbounded_channel(),
+            in_flight: JoinSet::new(),
             outcome,
         }
     }
 
-    /// Runs until everything has been acknowledged or given up, or until `stop` resolves: what is in the air then is waited for.
+    /// Runs until all webhooks are acknowledged or given up, or until `stop` resolves; then it waits for the requests in flight.
     pub async fn run(mut self, plan: &Plan, progress: &mut Progress, stop: impl Future<Output = ()>) -> Outcome {
         tokio::pin!(stop);
         let mut messages = plan.messages().peekable();
@@ -139,18 +130,13 @@ impl Sender {
             }
             let next_message = messages.peek().filter(|_| !self.outcome.interrupted).map(|message| message.accepted_at);
             let next_attempt = self.queue.peek().filter(|_| !self.outcome.interrupted).map(|attempt| attempt.0.due);
-            if self.in_flight == 0 && next_message.is_none() && next_attempt.is_none() {
+            if self.in_flight.is_empty() && next_message.is_none() && next_attempt.is_none() {
                 break;
             }
-            let next_attempt = next_attempt.filter(|_| self.in_flight < self.connections);
+            let next_attempt = next_attempt.filter(|_| self.in_flight.len() < self.connections);
             let wake = next_message.into_iter().chain(next_attempt).min().unwrap_or(now + PROGRESS);
             tokio::select! {
-                Some(done) = self.done.1.recv() => {
-                    self.finished(done, plan.settings().compression);
-                    while let Ok(done) = self.done.1.try_recv() {
-                        self.finished(done, plan.settings().compression);
-                    }
-                }
+                Some(Ok(done)) = self.in_flight.join_next() => self.finished(done, plan.settings().compression),
                 () = tokio::time::sleep_until(self.started + wake) => {}
                 () = &mut stop, if !self.outcome.interrupted => self.outcome.interrupted = true,
                 _ = tick.tick() => progress.show(&self.outcome.tally, self.open.len(), self.started.elapsed()),
@@ -178,11 +164,11 @@ impl Sender {
         }
         self.outcome.tally.messages += 1;
         let number = message.number;
-        self.open.insert(number, Open { message, steps, heard: Vec::new(), busy: None, held: Vec::new() });
+        self.open.insert(number, Open { message, steps, acknowledged: Vec::new(), busy: None, held: Vec::new() });
     }
 
     fn send_what_is_due(&mut self, now: Duration) {
-        while self.in_flight < self.connections
+        while self.in_flight.len() < self.connections
             && let Some(Reverse(attempt)) = self.queue.peek().copied()
             && attempt.due <= now
         {
@@ -199,24 +185,20 @@ impl Sender {
         }
         open.busy = Some(attempt.step);
         open.steps[attempt.step].in_flight += 1;
-        self.in_flight += 1;
         let tally = &mut self.outcome.tally;
         tally.requests += 1;
         tally.retries += u64::from(attempt.number > 0);
         tally.behind = tally.behind.max(now.saturating_sub(attempt.due));
         let request = wire::request(&open.message, &open.message.steps[attempt.step], &self.clock);
-        let (caller, done) = (self.caller.clone(), self.done.0.clone());
-        tokio::spawn(async move {
+        let caller = self.caller.clone();
+        self.in_flight.spawn(async move {
             let started = Instant::now();
-            let outcome = caller.call(&request).await;
-            // The receiver lives as long as the run.
-            let _run_is_over = done.send(Done { attempt, outcome, took: started.elapsed() });
+            Done { attempt, outcome: caller.call(&request).await, took: started.elapsed() }
         });
     }
 
     fn finished(&mut self, done: Done, compression: f64) {
         let Done { attempt, outcome, took } = done;
-        self.in_flight -= 1;
         self.outcome.tally.count(outcome, took);
         let Some(open) = self.open.get_mut(&attempt.message) else { return };
         let step = &mut open.steps[attempt.step];
@@ -225,13 +207,13 @@ impl Sender {
             AttemptOutcome::Acknowledged(acknowledgement) => {
                 step.in_doubt = false;
                 step.new |= acknowledgement != Acknowledgement::Duplicate;
-                if !std::mem::replace(&mut step.heard, true) {
-                    open.heard.push(attempt.step);
+                if !std::mem::replace(&mut step.acknowledged, true) {
+                    open.acknowledged.push(attempt.step);
                 }
                 None
             }
             AttemptOutcome::Unanswered => {
-                step.in_doubt = !step.heard;
+                step.in_doubt = !step.acknowledged;
                 step.ever_in_doubt |= step.in_doubt;
                 Some(Duration::ZERO)
             }
@@ -261,15 +243,15 @@ impl Sender {
 
     fn close(&mut self, open: Open) {
         for step in &open.steps {
-            self.outcome.known_before += u64::from(step.heard && !step.new && !step.ever_in_doubt);
+            self.outcome.known_before += u64::from(step.acknowledged && !step.new && !step.ever_in_doubt);
             self.outcome.uncertain += u64::from(step.in_doubt);
         }
-        let heard: Vec<usize> = open
-            .heard
+        let acknowledged: Vec<usize> = open
+            .acknowledged
             .iter()
             .copied()
             .filter(|step| open.steps[*step].new || open.steps[*step].ever_in_doubt)
             .collect();
-        self.outcome.model.add(&open.message, heard.iter().map(|step| &open.message.steps[*step]));
+        self.outcome.model.add(&open.message, acknowledged.iter().map(|step| &open.message.steps[*step]));
     }
 }

@@ -1,8 +1,9 @@
-//! The words for what becomes of a message: smsmode's statuses, details and legacy codes, how often each is met, and what it is to be
-//! counted as.
+//! smsmode's statuses, details and legacy codes, the frequency of each, and what it has to be counted as.
 //!
 //! The meanings are written down here a second time, on purpose, from the metrics' contract and not from the decoder: they are
 //! what `--verify` holds the sidecar to.
+
+use strum::IntoStaticStr;
 
 use super::dice::Dice;
 
@@ -15,24 +16,15 @@ pub enum Dialect {
     Legacy,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE", const_into_str)]
 pub enum Channel {
     Sms,
     Rcs,
     Whatsapp,
 }
 
-impl Channel {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Channel::Sms => "SMS",
-            Channel::Rcs => "RCS",
-            Channel::Whatsapp => "WHATSAPP",
-        }
-    }
-}
-
-/// What a receipt is to be counted as.
+/// What a receipt has to be counted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     Scheduled,
@@ -69,7 +61,7 @@ pub struct Status {
 /// How soon a failure is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum When {
-    /// Refused by the provider or at once by the network.
+    /// Rejected by the provider, or at once by the network.
     AtOnce,
     /// After attempts of minutes to hours.
     AfterTries,
@@ -115,7 +107,7 @@ impl Failure {
         }
     }
 
-    /// The recipient's network has trouble. REST v1 has no word for that: it says UNDELIVERED and nothing more.
+    /// A failure of the recipient's network. REST v1 has no word for that: it reports UNDELIVERED and nothing more.
     pub fn network(dialect: Dialect, dice: &mut Dice) -> Self {
         match dialect {
             Dialect::V1 => UNEXPLAINED,
@@ -212,7 +204,7 @@ const LEGACY_FAILURES: &[Failure] = &[
     legacy("3999", "blacklisted", AtOnce, 6.0),
 ];
 
-/// Waits until it is sent. The legacy API does not tell it from [`enroute`].
+/// Waits until it is sent. In the legacy API it looks like [`enroute`].
 pub const SCHEDULED: Status = status("SCHEDULED", Meaning::Scheduled);
 
 /// On its way.
@@ -237,7 +229,7 @@ pub fn delivered(dialect: Dialect, dice: &mut Dice) -> Status {
     }
 }
 
-/// Looked at by the recipient.
+/// Opened by the recipient.
 pub fn read(dialect: Dialect) -> Status {
     match dialect {
         Dialect::V1 => status("READ", Meaning::Read),

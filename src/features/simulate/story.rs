@@ -1,10 +1,10 @@
-//! What becomes of one message: the steps of its story, with delays as life has them.
+//! The life of one message: its webhooks, with realistic delays.
 //!
 //! All times are seconds by the provider's clock after the message was sent.
 
 use super::content::{self, Flow};
 use super::dice::Dice;
-use super::message::{Message, Reply, ReplyBody, Step, Told};
+use super::message::{Message, Payload, Receipt, Reply, ReplyBody, Step};
 use super::status::{self, Channel, Dialect, Failure, Meaning, Status, When};
 
 /// How it ends.
@@ -55,7 +55,7 @@ impl Fate {
         dice.weighted(&shares, |share| share.1).0
     }
 
-    /// The failure that it tells of, whatever comes of it.
+    /// The failure that is reported, whatever follows.
     pub fn failure(self) -> Option<Failure> {
         match self {
             Fate::Failed(failure) | Fate::FailedThenDelivered(failure) | Fate::DeliveredThenFailed(failure) => {
@@ -69,7 +69,7 @@ impl Fate {
 /// The steps of `message`, whose other fields are set; `keywords` are what opts out by its text.
 pub fn steps(message: &Message, fate: Fate, keywords: &[String], dice: &mut Dice) -> Vec<Step> {
     let mut story = Story { message, keywords, steps: Vec::new(), dice };
-    story.tell(fate);
+    story.report(fate);
     story.steps
 }
 
@@ -81,7 +81,7 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    fn tell(&mut self, fate: Fate) {
+    fn report(&mut self, fate: Fate) {
         let (dialect, channel) = (self.message.dialect, self.message.channel);
         if self.message.is_scheduled() {
             self.scheduled();
@@ -116,7 +116,7 @@ impl Story<'_> {
         }
     }
 
-    /// Taken now, to be sent later.
+    /// Accepted now, to be sent later.
     fn scheduled(&mut self) {
         let happens = 0.5 - self.message.waits;
         self.receipt(status::SCHEDULED, happens);
@@ -172,16 +172,16 @@ impl Story<'_> {
             return;
         }
         let body = if self.dice.chance(stops) { self.stop() } else { self.answer() };
-        let id = uuid::Builder::from_random_bytes(self.dice.bytes()).into_uuid().to_string();
+        let id = self.dice.uuid();
         let is_old = self.message.dialect == Dialect::Legacy && self.dice.chance(0.2);
-        let told = Told::Reply(Reply {
+        let payload = Payload::Reply(Reply {
             id: (!is_old).then_some(id),
             body,
             person_in_recipient: self.dice.chance(0.4),
-            tells_direction: self.dice.chance(0.9),
+            has_direction: self.dice.chance(0.9),
         });
         let happens = delivered + self.dice.log_normal(5.0 * MINUTE, 1.2).min(2.0 * HOUR);
-        self.step(told, happens);
+        self.step(payload, happens);
     }
 
     fn stop(&mut self) -> ReplyBody {
@@ -209,12 +209,12 @@ impl Story<'_> {
 
     fn receipt(&mut self, status: Status, happens: f64) {
         let is_final = !matches!(status.meaning, Meaning::Scheduled | Meaning::Enroute | Meaning::Unknown);
-        let lookup = self.dice.chance(if is_final { 0.95 } else { 0.5 });
-        let price = self.dice.chance(if is_final { 0.97 } else { 0.5 });
-        self.step(Told::Receipt { status, lookup, price }, happens);
+        let has_network = self.dice.chance(if is_final { 0.95 } else { 0.5 });
+        let has_price = self.dice.chance(if is_final { 0.97 } else { 0.5 });
+        self.step(Payload::Receipt(Receipt { status, has_network, has_price }), happens);
     }
 
-    fn step(&mut self, told: Told, happens: f64) {
+    fn step(&mut self, payload: Payload, happens: f64) {
         let held_up = self.dice.chance(HELD_UP);
         // Scheduled messages take hours already.
         let hours_late = !self.message.is_scheduled() && self.dice.chance(HOURS_LATE);
@@ -231,7 +231,7 @@ impl Story<'_> {
             (true, false) => vec![30.0],
             (true, true) => vec![30.0, 150.0],
         };
-        self.steps.push(Step { happens, arrives: happens + transport, copies, told });
+        self.steps.push(Step { happens, arrives: happens + transport, copies, payload });
     }
 }
 

@@ -1,10 +1,9 @@
-//! Whom the simulator calls: a callback URL, its source, and what must be presented there.
+//! The callback URL that the simulator calls, its source, and the credentials that it asks for.
 
 use std::net::IpAddr;
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use hyper::http::Uri;
-use hyper::http::uri::PathAndQuery;
 
 use super::wire::Request;
 use crate::event::SourceName;
@@ -12,14 +11,13 @@ use crate::event::SourceName;
 /// A callback URL. It holds a token, so it is shown by [`Target::shown`] alone.
 #[derive(Clone)]
 pub struct Target {
-    scheme_and_host: String,
-    path: String,
+    url: Uri,
     pub source: SourceName,
     /// Header secret and basic credentials, marked sensitive.
     pub headers: HeaderMap,
 }
 
-/// Why a URL cannot be called, in words for the command line; never with the URL itself.
+/// Why a URL cannot be called, in words for the command line. The URL itself is not in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("expected a callback URL such as http://127.0.0.1:7672/hooks/smsmode/<token>, over http or https")]
@@ -36,25 +34,18 @@ impl Target {
     /// # Errors
     /// It is not one, or not of this machine while `allow_remote` is not given.
     pub fn parse(url: &str, allow_remote: bool) -> Result<Self, TargetError> {
-        let uri: Uri = url.trim().parse().map_err(|_| TargetError::NotACallbackUrl)?;
-        let (Some(scheme @ ("http" | "https")), Some(authority), None) =
-            (uri.scheme_str(), uri.authority(), uri.query())
-        else {
-            return Err(TargetError::NotACallbackUrl);
+        let not_one = || TargetError::NotACallbackUrl;
+        let url: Uri = url.trim().trim_end_matches('/').parse().map_err(|_| not_one())?;
+        let (Some("http" | "https"), Some(host), None) = (url.scheme_str(), url.host(), url.query()) else {
+            return Err(not_one());
         };
-        let path = uri.path().trim_end_matches('/');
-        let segments: Vec<&str> = path.split('/').collect();
-        let [.., "hooks", source, token] = segments[..] else { return Err(TargetError::NotACallbackUrl) };
-        let source = SourceName::new(source).filter(|_| !token.is_empty()).ok_or(TargetError::NotACallbackUrl)?;
-        if !allow_remote && !is_loopback(authority.host()) {
+        let segments: Vec<&str> = url.path().split('/').collect();
+        let [.., "hooks", source, _token] = segments[..] else { return Err(not_one()) };
+        let source = SourceName::new(source).ok_or_else(not_one)?;
+        if !allow_remote && !is_loopback(host) {
             return Err(TargetError::Remote);
         }
-        Ok(Self {
-            scheme_and_host: format!("{scheme}://{authority}"),
-            path: path.to_owned(),
-            source,
-            headers: HeaderMap::new(),
-        })
+        Ok(Self { url, source, headers: HeaderMap::new() })
     }
 
     /// Basic credentials to present.
@@ -67,30 +58,25 @@ impl Target {
         }
     }
 
-    /// Is it this machine?
     pub fn is_local(&self) -> bool {
-        self.scheme_and_host.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(is_loopback))
+        self.url.host().is_some_and(is_loopback)
     }
 
-    /// Does it speak TLS?
     pub fn is_secure(&self) -> bool {
-        self.scheme_and_host.starts_with("https:")
+        self.url.scheme_str() == Some("https")
     }
 
-    /// Where `request` goes.
+    /// The URL of `request`.
     pub fn uri(&self, request: &Request) -> Uri {
         let segment = request.segment.as_ref().map(|segment| format!("/{segment}")).unwrap_or_default();
         let query = request.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-        let path: Option<PathAndQuery> = format!("{}{segment}{query}", self.path).parse().ok();
-        let mut parts = self.scheme_and_host.parse::<Uri>().unwrap_or_default().into_parts();
-        parts.path_and_query = path;
-        Uri::from_parts(parts).unwrap_or_default()
+        format!("{}{segment}{query}", self.url).parse().unwrap_or_default()
     }
 
     /// The URL without its token.
     pub fn shown(&self) -> String {
-        let before = self.path.rsplit_once('/').map_or("", |(before, _)| before);
-        format!("{}{before}/<token>", self.scheme_and_host)
+        let url = self.url.to_string();
+        format!("{}/<token>", url.rsplit_once('/').map_or("", |(before, _)| before))
     }
 }
 
@@ -119,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_callback_url_or_is_elsewhere_is_refused() {
+    fn other_urls_and_those_of_other_machines_are_rejected() {
         for url in [
             "",
             "127.0.0.1:7672/hooks/smsmode/s3cret",

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::clock::Clock;
 use super::content::Flow;
-use super::message::{Message, ReplyBody, Told};
+use super::message::{Message, Payload, Receipt, ReplyBody};
 use super::plan::{Plan, Settings};
 use super::scenario::{SPIKE, Scenario};
 use super::status::{Channel, Dialect, Meaning, Status};
@@ -53,8 +53,8 @@ fn written(settings: Settings) -> String {
 }
 
 fn final_meaning(message: &Message) -> Option<Meaning> {
-    message.steps.iter().rev().find_map(|step| match &step.told {
-        Told::Receipt { status, .. } if status.meaning.outcome() != "unknown" => Some(status.meaning),
+    message.steps.iter().rev().find_map(|step| match &step.payload {
+        Payload::Receipt(Receipt { status, .. }) if status.meaning.outcome() != "unknown" => Some(status.meaning),
         _ => None,
     })
 }
@@ -69,9 +69,9 @@ fn share<'a>(messages: impl Iterator<Item = &'a Message>, is: impl Fn(&Message) 
 }
 
 fn statuses(message: &Message) -> impl Iterator<Item = &super::status::Status> {
-    message.steps.iter().filter_map(|step| match &step.told {
-        Told::Receipt { status, .. } => Some(status),
-        Told::Reply(_) => None,
+    message.steps.iter().filter_map(|step| match &step.payload {
+        Payload::Receipt(Receipt { status, .. }) => Some(status),
+        Payload::Reply(_) => None,
     })
 }
 
@@ -143,7 +143,7 @@ fn delivery_takes_seconds_with_a_long_tail() {
     let mut took: Vec<f64> = messages
         .iter()
         .flat_map(|message| &message.steps)
-        .filter(|step| matches!(&step.told, Told::Receipt { status, .. } if status.meaning == Meaning::Delivered))
+        .filter(|step| matches!(&step.payload, Payload::Receipt(Receipt { status, .. }) if status.meaning == Meaning::Delivered))
         .map(|step| step.happens)
         .collect();
     took.sort_by(f64::total_cmp);
@@ -162,10 +162,10 @@ fn everything_that_life_brings_occurs() {
         some(country.country, &|message| message.market.country == country.country);
     }
     for channel in [Channel::Sms, Channel::Rcs, Channel::Whatsapp] {
-        some(channel.as_str(), &|message| message.channel == channel);
+        some(channel.into_str(), &|message| message.channel == channel);
     }
     for flow in [Flow::Otp, Flow::Transactional, Flow::Marketing] {
-        some(flow.as_str(), &|message| message.flow == flow);
+        some(flow.into_str(), &|message| message.flow == flow);
     }
     some("several parts", &|message| message.content.parts > 1);
     some("a campaign", &|message| message.campaign.is_some());
@@ -183,7 +183,7 @@ fn everything_that_life_brings_occurs() {
 
     let mut kinds = BTreeMap::new();
     for (message, step) in steps() {
-        if let Told::Reply(reply) = &step.told {
+        if let Payload::Reply(reply) = &step.payload {
             let kind = match reply.body {
                 ReplyBody::Text(_) => "text",
                 ReplyBody::FlaggedStop(_) => "flag",
@@ -219,28 +219,28 @@ fn the_sidecar_reads_every_webhook_as_what_it_was_meant_to_be() {
             let body = request.body.unwrap_or_default();
             let webhook = Webhook { query: &query, content_type: None, body: body.as_bytes() };
             let events = default_provider().decode(&context, &webhook).events;
-            match (&events[..], &step.told) {
-                ([Event::Receipt(receipt)], Told::Receipt { status, .. }) => {
+            match (&events[..], &step.payload) {
+                ([Event::Receipt(receipt)], Payload::Receipt(Receipt { status, .. })) => {
                     assert_eq!(receipt.status.outcome.label(), status.meaning.outcome());
                     let number = receipt.number.as_deref().unwrap_or_default();
                     assert_eq!(number.trim_start_matches('+'), message.recipient);
                     assert_eq!(receipt.country.as_ref().map(|c| c.as_str()), Some(message.market.country));
                     assert!(receipt.status.time.is_some());
                 }
-                ([Event::Reply(read)], Told::Reply(reply)) => {
+                ([Event::Reply(read)], Payload::Reply(reply)) => {
                     assert_eq!(read.kind.as_str(), reply.body.kind());
                     let number = read.number.as_deref().unwrap_or_default();
                     assert_eq!(number.trim_start_matches('+'), message.recipient);
                     assert!(read.time.is_some());
                 }
-                (events, told) => panic!("{told:?} was read as {events:?}"),
+                (events, payload) => panic!("{payload:?} was read as {events:?}"),
             }
         }
     }
 }
 
 #[test]
-fn nothing_is_told_of_before_it_happens_and_durations_are_real() {
+fn nothing_is_reported_before_it_happens_and_durations_are_real() {
     for compression in [1.0, 600.0, 50_000.0] {
         let settings = Settings { compression, ..settings() };
         let (start, clock) = (settings.start, Clock::new(&settings, paris()));
@@ -299,7 +299,7 @@ fn in_an_outage_nothing_arrives_in_the_middle_third_and_much_at_its_end() {
 }
 
 #[test]
-fn the_filter_takes_marketing_only() {
+fn the_filter_rejects_marketing_only() {
     let messages: Vec<Message> =
         Plan::new(Settings { scenario: Scenario::Filtered, ..settings() }).messages().collect();
     let spam = |message: &Message| final_meaning(message) == Some(Meaning::Failed("spam_filtered"));

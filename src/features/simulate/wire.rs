@@ -4,10 +4,17 @@ use serde_json::{Value, json};
 
 use super::clock::Clock;
 use super::content::SHORT_CODE;
-use super::message::{Message, Reply, ReplyBody, Step, Told, Trace};
-use super::status::{Dialect, Status};
+use super::message::{Message, Payload, Receipt, Reply, ReplyBody, Step, Trace};
+use super::status::Dialect;
 
-/// What is added to the callback URL, and the body.
+/// How the provider writes times: `2025-04-01T16:00:10`.
+const V1: &str = "%Y-%m-%dT%H:%M:%S";
+/// `2010-03-25 09:52:17`.
+const LEGACY_RECEIPT: &str = "%Y-%m-%d %H:%M:%S";
+/// `01012013-122233`.
+const LEGACY_REPLY: &str = "%d%m%Y-%H%M%S";
+
+/// The body of a request, and what it adds to the callback URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// One more path segment.
@@ -20,15 +27,11 @@ pub struct Request {
 
 /// The webhook of one step.
 pub fn request(message: &Message, step: &Step, clock: &Clock) -> Request {
-    let mut request = match (message.dialect, &step.told) {
-        (Dialect::V1, Told::Receipt { status, lookup, price }) => {
-            posted(v1_receipt(message, step, status, *lookup, *price, clock))
-        }
-        (Dialect::V1, Told::Reply(reply)) => posted(v1_reply(message, step, reply, clock)),
-        (Dialect::Legacy, Told::Receipt { status, lookup, price }) => {
-            got(&legacy_receipt(message, step, status, *lookup, *price, clock))
-        }
-        (Dialect::Legacy, Told::Reply(reply)) => got(&legacy_reply(message, step, reply, clock)),
+    let mut request = match (message.dialect, &step.payload) {
+        (Dialect::V1, Payload::Receipt(receipt)) => posted(v1_receipt(message, step, receipt, clock)),
+        (Dialect::V1, Payload::Reply(reply)) => posted(v1_reply(message, step, reply, clock)),
+        (Dialect::Legacy, Payload::Receipt(receipt)) => queried(&legacy_receipt(message, step, receipt, clock)),
+        (Dialect::Legacy, Payload::Reply(reply)) => queried(&legacy_reply(message, step, reply, clock)),
     };
     match &message.trace {
         None => {}
@@ -42,31 +45,24 @@ pub fn request(message: &Message, step: &Step, clock: &Clock) -> Request {
     request
 }
 
-/// The status time as it stands in the webhook: part of what makes two receipts the same.
-pub fn status_time(message: &Message, step: &Step, clock: &Clock) -> String {
-    match message.dialect {
-        Dialect::V1 => clock.v1(message, step.happens),
-        Dialect::Legacy => clock.legacy_receipt(message, step.happens),
-    }
-}
-
 fn posted(body: Value) -> Request {
     Request { body: Some(body.to_string()), ..Request::default() }
 }
 
-fn got(parameters: &[(&str, String)]) -> Request {
+fn queried(parameters: &[(&str, String)]) -> Request {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     Request { query: Some(query), ..Request::default() }
 }
 
-fn v1_receipt(message: &Message, step: &Step, status: &Status, lookup: bool, price: bool, clock: &Clock) -> Value {
-    let content = &message.content;
+fn v1_receipt(message: &Message, step: &Step, receipt: &Receipt, clock: &Clock) -> Value {
+    let (content, status) = (&message.content, &receipt.status);
+    let v1_time = |seconds| clock.written(message, seconds, V1);
     let mut resource = json!({
         "messageId": message.id,
-        "acceptedAt": clock.v1(message, -message.waits),
-        "sentDate": clock.v1(message, 0.0),
+        "acceptedAt": v1_time(-message.waits),
+        "sentDate": v1_time(0.0),
         "channel": channel(message),
-        "type": message.channel.as_str(),
+        "type": message.channel.into_str(),
         "recipient": { "to": recipient(message) },
         "from": message.originator,
         "body": {
@@ -77,24 +73,25 @@ fn v1_receipt(message: &Message, step: &Step, status: &Status, lookup: bool, pri
             // An opt-out clause, not an opt-out.
             "stop": content.text.contains("STOP"),
         },
-        "status": { "deliveryDate": status_time(message, step, clock), "value": status.value },
+        "status": { "deliveryDate": v1_time(step.happens), "value": status.value },
         "refClient": message.ref_client,
         "campaignId": message.campaign,
         "href": format!("https://rest.smsmode.com/sms/v1/messages/{}", message.id),
     });
-    if message.tells_direction {
+    if message.has_direction {
         resource["direction"] = "MT".into();
     }
     if let Some(detail) = status.detail {
         resource["status"]["detail"] = detail.into();
     }
-    if lookup {
+    if receipt.has_network {
         resource["status"]["lookup"] = json!({
             "mccMnc": message.network.mccmnc, "country": message.market.name, "network": message.network.name,
         });
     }
-    if let (true, Some(micros)) = (price, message.price) {
-        let amount: Value = if message.price_as_text { decimal(micros).into() } else { (micros as f64 / 1e6).into() };
+    if let (true, Some(price)) = (receipt.has_price, message.price) {
+        let amount = price as f64 / 1e6;
+        let amount: Value = if message.price_as_text { amount.to_string().into() } else { amount.into() };
         resource["price"] = json!({ "amount": amount, "currency": "EUR" });
     }
     resource
@@ -106,17 +103,17 @@ fn v1_reply(message: &Message, step: &Step, reply: &Reply, clock: &Clock) -> Val
         if reply.person_in_recipient { (SHORT_CODE.to_owned(), person) } else { (person, SHORT_CODE.to_owned()) };
     let mut resource = json!({
         "messageId": reply.id,
-        "acceptedAt": clock.v1(message, step.happens),
-        "sentDate": clock.v1(message, step.happens),
+        "acceptedAt": clock.written(message, step.happens, V1),
+        "sentDate": clock.written(message, step.happens, V1),
         "channel": channel(message),
-        "type": message.channel.as_str(),
+        "type": message.channel.into_str(),
         "recipient": { "to": to },
         "from": from,
         "body": v1_reply_body(&reply.body),
         "originMessageId": message.id,
         "refClient": message.ref_client,
     });
-    if reply.tells_direction {
+    if reply.has_direction {
         resource["direction"] = "MO".into();
     }
     resource
@@ -137,31 +134,24 @@ fn v1_reply_body(body: &ReplyBody) -> Value {
 
 fn channel(message: &Message) -> Value {
     json!({
-        "channelId": message.channel_id, "name": "main", "type": message.channel.as_str(), "flow": message.flow.as_str(),
+        "channelId": message.channel_id, "name": "main", "type": message.channel.into_str(), "flow": message.flow.into_str(),
     })
 }
 
 /// Legacy HTTP manual: call-back of delivery reports.
-fn legacy_receipt(
-    message: &Message,
-    step: &Step,
-    status: &Status,
-    lookup: bool,
-    price: bool,
-    clock: &Clock,
-) -> Vec<(&'static str, String)> {
+fn legacy_receipt(message: &Message, step: &Step, receipt: &Receipt, clock: &Clock) -> Vec<(&'static str, String)> {
     let mut parameters = vec![
         ("numero", recipient(message)),
-        ("date_reception", status_time(message, step, clock)),
-        ("statut", status.value.to_owned()),
+        ("date_reception", clock.written(message, step.happens, LEGACY_RECEIPT)),
+        ("statut", receipt.status.value.to_owned()),
         ("smsID", message.id.clone()),
     ];
     parameters.extend(message.ref_client.iter().map(|reference| ("refClient", reference.clone())));
-    if lookup {
+    if receipt.has_network {
         parameters.push(("mcc_mnc", message.network.mccmnc.to_owned()));
     }
-    if let (true, Some(micros)) = (price, message.price) {
-        parameters.push(("cost", decimal(micros)));
+    if let (true, Some(price)) = (receipt.has_price, message.price) {
+        parameters.push(("cost", (price as f64 / 1e6).to_string()));
     }
     parameters
 }
@@ -177,7 +167,7 @@ fn legacy_reply(message: &Message, step: &Step, reply: &Reply, clock: &Clock) ->
         ("numero", SHORT_CODE.to_owned()),
         ("message", text.to_owned()),
         ("emetteur", recipient(message)),
-        ("date_reception", clock.legacy_reply(message, step.happens)),
+        ("date_reception", clock.written(message, step.happens, LEGACY_REPLY)),
         ("smsID", message.id.clone()),
     ];
     parameters.extend(message.ref_client.iter().map(|reference| ("refClient", reference.clone())));
@@ -187,22 +177,4 @@ fn legacy_reply(message: &Message, step: &Step, reply: &Reply, clock: &Clock) ->
 
 fn recipient(message: &Message) -> String {
     if message.plus { format!("+{}", message.recipient) } else { message.recipient.clone() }
-}
-
-/// 45,000 millionths -> `0.045`.
-fn decimal(micros: i64) -> String {
-    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn money_is_written_without_idle_zeros() {
-        for (micros, text) in [(45_000, "0.045"), (1_000_000, "1"), (2_500_000, "2.5"), (12_500, "0.0125")] {
-            assert_eq!(decimal(micros), text);
-        }
-    }
 }

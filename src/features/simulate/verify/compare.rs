@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_expires_is_told_and_takes_the_pending_ones_out() {
+    fn expiries_are_reported_and_exclude_the_pending_ones() {
         let expired = Series::new(EXPIRED, &[("source", "a")]);
         let pending = Series::new("sms_messages_pending", &[("source", "a")]);
         let expected = page(&[(&pending, 1)]).0;

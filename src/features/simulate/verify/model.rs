@@ -1,13 +1,13 @@
-//! What the metrics must show of messages whose webhooks were acknowledged, worked out from the contract of the metrics.
+//! The expected metrics of messages whose webhooks were acknowledged, derived from the contract of the metrics.
 //!
-//! Deliberately no state machine: each count is said in one sentence about the list of receipts, in the order in which they were
+//! Deliberately no state machine: each count is one statement about the list of receipts, in the order in which they were
 //! acknowledged.
 
 use std::collections::BTreeMap;
 
 use super::page::Series;
-use crate::features::simulate::message::{Message, Step, Told};
-use crate::features::simulate::status::{Dialect, Meaning, Status};
+use crate::features::simulate::message::{Message, Payload, Receipt, Step};
+use crate::features::simulate::status::{Dialect, Meaning};
 
 /// How the messages of a run ended, in their last known state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,28 +29,20 @@ pub struct Model {
     pub ends: Ends,
 }
 
-struct Receipt<'a> {
-    status: &'a Status,
-    lookup: bool,
-    price: bool,
-}
-
 impl Model {
     /// `source`: the label's value.
     pub fn new(source: &str) -> Self {
         Self { source: source.to_owned(), ..Self::default() }
     }
 
-    /// Adds one message. `heard`: its steps that were acknowledged, each once, in that order.
-    pub fn add<'a>(&mut self, message: &Message, heard: impl Iterator<Item = &'a Step>) {
+    /// Adds one message. `acknowledged`: the steps that were acknowledged, each once, in that order.
+    pub fn add<'a>(&mut self, message: &Message, acknowledged: impl Iterator<Item = &'a Step>) {
         let mut receipts = Vec::new();
-        for step in heard {
-            match &step.told {
-                Told::Receipt { status, lookup, price } => {
-                    receipts.push(Receipt { status, lookup: *lookup, price: *price });
-                }
-                Told::Reply(reply) => {
-                    let (channel, kind) = (message.channel.as_str(), reply.body.kind());
+        for step in acknowledged {
+            match &step.payload {
+                Payload::Receipt(receipt) => receipts.push(receipt),
+                Payload::Reply(reply) => {
+                    let (channel, kind) = (message.channel.into_str(), reply.body.kind());
                     self.count("sms_replies_total", &[("channel", channel), ("kind", kind)], 1);
                     self.ends.replies += 1;
                     self.ends.stops += u64::from(kind == "stop");
@@ -62,11 +54,11 @@ impl Model {
         }
     }
 
-    fn message(&mut self, message: &Message, receipts: &[Receipt<'_>]) {
-        let channel = ("channel", message.channel.as_str());
+    fn message(&mut self, message: &Message, receipts: &[&Receipt]) {
+        let channel = ("channel", message.channel.into_str());
         let country = ("country", message.market.country);
         // The legacy API does not know of flows.
-        let flow = if message.dialect == Dialect::V1 { message.flow.as_str() } else { "unknown" };
+        let flow = if message.dialect == Dialect::V1 { message.flow.into_str() } else { "unknown" };
         let set = [channel, ("flow", flow), country];
 
         self.count("sms_messages_total", &set, 1);
@@ -115,7 +107,7 @@ impl Model {
         if message.dialect == Dialect::V1 {
             self.count("sms_message_parts_total", &[channel, country], i64::from(message.content.parts));
         }
-        if let Some(price) = message.price.filter(|_| receipts.iter().any(|receipt| receipt.price)) {
+        if let Some(price) = message.price.filter(|_| receipts.iter().any(|receipt| receipt.has_price)) {
             let currency = ("currency", if message.dialect == Dialect::V1 { "EUR" } else { "credits" });
             self.add_millionths("sms_message_cost_total", &[channel, country, currency], price);
             if failed.is_some() {
@@ -125,8 +117,8 @@ impl Model {
     }
 
     /// An outcome counts for the network if one of the receipts until then has named it.
-    fn network(&mut self, message: &Message, until: &[Receipt<'_>], outcome: &str) {
-        if until.iter().any(|receipt| receipt.lookup) {
+    fn network(&mut self, message: &Message, until: &[&Receipt], outcome: &str) {
+        if until.iter().any(|receipt| receipt.has_network) {
             let network = message.network;
             let labels = [("network", network.mccmnc), ("network_name", network.name), ("outcome", outcome)];
             self.count("sms_network_outcomes_total", &labels, 1);

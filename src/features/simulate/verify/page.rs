@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
-/// The metrics that are compared: all that count what a provider tells, expiry aside.
+use regex::{Captures, Regex};
+
+/// The metrics that are compared: all that count what a provider reports, but for expiry.
 pub const FAMILIES: [&str; 12] = [
     "sms_messages_total",
     "sms_messages_delivered_total",
@@ -19,7 +22,7 @@ pub const FAMILIES: [&str; 12] = [
     "sms_message_failed_cost_total",
 ];
 
-/// Time passes during a run too: what expires is no error, but is told.
+/// Time passes during a run too: expiry is no error, but is reported.
 pub const EXPIRED: &str = "sms_messages_expired_total";
 
 /// One series: its metric and its labels.
@@ -52,47 +55,27 @@ impl fmt::Display for Series {
 pub struct Page(pub BTreeMap<Series, i64>);
 
 impl Page {
-    /// Takes the compared series out of a page; lines that cannot be read are passed over.
+    /// The compared series of a page; lines that cannot be read are skipped.
     pub fn read(text: &str) -> Self {
         Self(text.lines().filter_map(sample).collect())
     }
 }
+
+/// A label and its value, in which backslashes, quotes and line breaks are escaped.
+static LABEL: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"([a-z_]+)="((?:[^"\\]|\\.)*)"[,}]"#).expect("the pattern is valid"));
+static ESCAPE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\\(.)").expect("the pattern is valid"));
 
 fn sample(line: &str) -> Option<(Series, i64)> {
     let (name, rest) = line.split_once('{')?;
     if !FAMILIES.contains(&name) && name != EXPIRED {
         return None;
     }
-    let (labels, rest) = labels(rest)?;
-    let value: f64 = rest.split_whitespace().next()?.parse().ok()?;
+    let unescape = |escape: &Captures<'_>| escape[1].replace('n', "\n");
+    let label = |label: Captures<'_>| (label[1].to_owned(), ESCAPE.replace_all(&label[2], unescape).into_owned());
+    let labels = LABEL.captures_iter(rest).map(label).collect();
+    let value: f64 = rest.rsplit_once("} ")?.1.parse().ok()?;
     Some((Series { name: name.to_owned(), labels }, (value * 1e6).round() as i64))
-}
-
-/// What stands between the braces, and what follows them.
-fn labels(text: &str) -> Option<(BTreeMap<String, String>, &str)> {
-    let mut labels = BTreeMap::new();
-    let mut rest = text;
-    loop {
-        rest = rest.trim_start_matches(',');
-        if let Some(after) = rest.strip_prefix('}') {
-            return Some((labels, after));
-        }
-        let (label, quoted) = rest.split_once("=\"")?;
-        let mut value = String::new();
-        let mut characters = quoted.char_indices();
-        let end = loop {
-            match characters.next()? {
-                (end, '"') => break end,
-                (_, '\\') => value.push(match characters.next()?.1 {
-                    'n' => '\n',
-                    other => other,
-                }),
-                (_, other) => value.push(other),
-            }
-        };
-        labels.insert(label.to_owned(), value);
-        rest = &quoted[end + 1..];
-    }
 }
 
 #[cfg(test)]
