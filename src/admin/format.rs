@@ -1,4 +1,4 @@
-//! Which format of the metrics a scraper asks for.
+//! The format of the metrics that a scraper accepts.
 
 use hyper::header::{ACCEPT, HeaderMap};
 
@@ -11,7 +11,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What `Accept` asks for: OpenMetrics where it is named, in the version that there is, and preferred to plain text, or as welcome.
+    /// By `Accept`: OpenMetrics if it is named, in the version that smscope writes, and its weight is at least that of plain text.
     pub fn wanted(headers: &HeaderMap) -> Self {
         let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
         let (mut open_metrics, mut text) = (0.0_f32, 0.0_f32);
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn open_metrics_is_for_who_names_it_and_does_not_prefer_text() {
+    fn open_metrics_is_for_scrapers_that_name_it_and_do_not_prefer_text() {
         for (accept, expected) in [
             // Prometheus 2.42 and 3, the Collector, curl, a browser.
             (

@@ -1,4 +1,4 @@
-//! The admin listener: metrics, health and a page for people. On loopback unless told otherwise; it shows no token, no number and no
+//! The admin listener: metrics, health and a page for people. On loopback by default; it shows no token, no number and no
 //! text.
 
 use std::io::Write;
@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::{Method, Request, Response, StatusCode};
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::health::Health;
 use crate::listener::tls::Handshakes;
-use crate::listener::{self, Limits, Service, text};
+use crate::listener::{self, Limits, Service, expected_get, text};
 use crate::tasks::{self, Task};
 
 pub mod access;
@@ -32,16 +32,16 @@ use format::Format;
 use opt_outs::OptOuts;
 use page::{Page, Part};
 
-/// Connections at a time: a scraper or two, the probes, a few people. Past that, who has been idle longest has to go.
+/// Concurrent connections: a scraper or two, the probes, a few people. Past that, the one that has been idle longest is closed.
 const MAX_CONNECTIONS: usize = 128;
 
 /// How long a request's head may take, and a connection may be idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a handshake of TLS may take.
+/// The time-out of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long an answer may wait to be read.
+/// How long a client may leave a response unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the admin listener shows.
@@ -51,12 +51,11 @@ pub struct Admin {
     pub access: Access,
     pub health: Health,
     pub page: Arc<Page>,
-    /// Where a list of opt-outs is kept.
+    /// If the list of opt-outs is configured.
     pub opt_outs: Option<OptOuts>,
 }
 
-/// Serves until `shutdown` resolves. Connections that are open then are closed: a Prometheus keeps its own alive between scrapes, and
-/// what it could still ask for is about to go.
+/// Serves until `shutdown` resolves. Connections that are open then are closed: Prometheus keeps its own alive between scrapes.
 /// With `tls`, nothing but TLS is accepted.
 pub async fn run(listener: TcpListener, admin: Admin, tls: Option<Handshakes>, shutdown: impl Future<Output = ()>) {
     let limits = Limits {
@@ -81,13 +80,11 @@ impl Service for Admin {
 impl Admin {
     async fn answer(&self, request: &Parts) -> Response<Full<Bytes>> {
         if request.method != Method::GET && request.method != Method::HEAD {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+            return expected_get();
         }
         let path = request.uri.path();
         if path == opt_outs::PATH || path.starts_with(opt_outs::OF_NUMBER) {
-            // It has a token of its own, and a request can present one thing only.
+            // It has a token of its own, and a request has one Authorization header.
             return match &self.opt_outs {
                 Some(list) => list.answer(request).await,
                 None => text(StatusCode::NOT_FOUND, "not found\n"),
@@ -126,10 +123,10 @@ impl Admin {
     }
 }
 
-/// `plain` as the one who asked with `asked` can best take it, which is put into `headers`.
-fn packed(plain: Bytes, asked: &HeaderMap, headers: &mut HeaderMap) -> Bytes {
+/// `plain`, compressed if the client accepts that by `request`; its encoding is added to `headers`.
+fn packed(plain: Bytes, request: &HeaderMap, headers: &mut HeaderMap) -> Bytes {
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    if accepts_gzip(asked)
+    if accepts_gzip(request)
         && let Ok(packed) = gzip(&plain)
     {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -143,8 +140,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).any(
         |coding| {
             let mut parts = coding.split(';').map(str::trim);
-            let refused = |weight: &str| weight.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
-            parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip")) && !parts.any(refused)
+            let is_excluded = |weight: &str| weight.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+            parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip")) && !parts.any(is_excluded)
         },
     )
 }
@@ -171,7 +168,7 @@ mod tests {
 
     /// What an answer is made from holds the store open, and the process ends only when the store has closed.
     #[tokio::test]
-    async fn a_connection_that_a_scraper_keeps_holds_nothing_once_the_listener_has_ended() {
+    async fn an_open_connection_of_a_scraper_holds_nothing_once_the_listener_has_ended() {
         let store = Arc::new(());
         let held = store.clone();
         let metrics = move |_| format!("held_by {}\n", Arc::strong_count(&held));
@@ -236,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_never_reads_the_answers_is_hung_up_on() {
+    async fn the_connection_of_a_client_that_reads_no_response_is_closed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let running = tokio::spawn(run(listener, admin(), None, std::future::pending()));
@@ -256,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_used_when_it_is_asked_for() {
+    fn gzip_is_used_if_the_client_accepts_it() {
         for (accepted, expected) in [
             ("gzip", true),
             ("deflate, GZIP;q=0.5", true),

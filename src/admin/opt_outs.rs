@@ -43,7 +43,7 @@ type Soon<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// The list, as this listener reads it.
 pub struct OptOuts {
     pub token: Secret,
-    /// A JSON document of one number, as it was written.
+    /// The JSON document of one number, as the client wrote it.
     pub of_number: Box<dyn Fn(String) -> Soon<Found> + Send + Sync>,
     /// JSON lines of the changes after a position, so many at most.
     pub after: Box<dyn Fn(i64, usize) -> Soon<Lines> + Send + Sync>,
@@ -53,7 +53,7 @@ pub struct OptOuts {
 
 /// The parameters of a query.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked {
+struct Parameters {
     after: i64,
     limit: usize,
     wait: Duration,
@@ -71,8 +71,8 @@ impl OptOuts {
                 Ok(number) => document((self.of_number)(number.into_owned()).await),
                 Err(_) => no_number(),
             },
-            None => match asked(request.uri.query().unwrap_or_default()) {
-                Some(asked) => self.changes(asked).await,
+            None => match parameters(request.uri.query().unwrap_or_default()) {
+                Some(parameters) => self.changes(parameters).await,
                 None => text(StatusCode::BAD_REQUEST, "expected after=0&limit=1000&wait=30, each a number\n"),
             },
         }
@@ -82,30 +82,30 @@ impl OptOuts {
         bearer_matches(&self.token, &request.headers)
     }
 
-    async fn changes(&self, asked: Asked) -> Response<Full<Bytes>> {
-        if !asked.wait.is_zero() {
+    async fn changes(&self, parameters: Parameters) -> Response<Full<Bytes>> {
+        if !parameters.wait.is_zero() {
             // Without a change the response is empty.
-            let _in_vain = tokio::time::timeout(asked.wait, (self.changed)(asked.after)).await;
+            let _in_vain = tokio::time::timeout(parameters.wait, (self.changed)(parameters.after)).await;
         }
-        match (self.after)(asked.after, asked.limit).await {
+        match (self.after)(parameters.after, parameters.limit).await {
             Ok(lines) => response(StatusCode::OK, Some(LINES_TYPE), lines),
             Err(error) => unreadable(&error),
         }
     }
 }
 
-fn asked(query: &str) -> Option<Asked> {
-    let mut asked = Asked { after: 0, limit: MAX_LIMIT, wait: Duration::ZERO };
+fn parameters(query: &str) -> Option<Parameters> {
+    let mut parameters = Parameters { after: 0, limit: MAX_LIMIT, wait: Duration::ZERO };
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=')?;
         match name {
-            "after" => asked.after = value.parse().ok()?,
-            "limit" => asked.limit = value.parse::<usize>().ok()?.clamp(1, MAX_LIMIT),
-            "wait" => asked.wait = Duration::from_secs(value.parse::<u64>().ok()?.min(MAX_WAIT)),
+            "after" => parameters.after = value.parse().ok()?,
+            "limit" => parameters.limit = value.parse::<usize>().ok()?.clamp(1, MAX_LIMIT),
+            "wait" => parameters.wait = Duration::from_secs(value.parse::<u64>().ok()?.min(MAX_WAIT)),
             _ => return None,
         }
     }
-    Some(asked)
+    Some(parameters)
 }
 
 fn document(found: Found) -> Response<Full<Bytes>> {
@@ -122,7 +122,7 @@ fn no_number() -> Response<Full<Bytes>> {
 
 fn unreadable(error: &str) -> Response<Full<Bytes>> {
     tracing::warn!(error, "the list of opt-outs cannot be read");
-    // A sender that checks before it sends must not take this for a no.
+    // A sender that checks before it sends must not read this as a no.
     text(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read\n")
 }
 
@@ -131,8 +131,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_asks_for_so_much_and_waits_for_so_long() {
-        let of = |after, limit, wait| Some(Asked { after, limit, wait: Duration::from_secs(wait) });
+    fn a_query_has_a_position_a_limit_and_a_wait() {
+        let of = |after, limit, wait| Some(Parameters { after, limit, wait: Duration::from_secs(wait) });
         for (query, expected) in [
             ("", of(0, 1_000, 0)),
             ("after=7", of(7, 1_000, 0)),
@@ -144,7 +144,7 @@ mod tests {
             ("since=7", None),
             ("after", None),
         ] {
-            assert_eq!(asked(query), expected, "{query}");
+            assert_eq!(parameters(query), expected, "{query}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The last events, as they may be shown: no full number, no text, nothing longer than a glance takes.
+//! The last events as the page may show them: no full number, no text, nothing long.
 
 use jiff::Timestamp;
 
@@ -13,15 +13,15 @@ const ID_SHOWN: usize = 8;
 /// Most characters of a word of the provider's.
 const WORD_SHOWN: usize = 40;
 
-/// One kept event.
+/// One stored event.
 #[derive(Clone, Debug)]
 pub struct EventRow {
     pub arrived: Moment,
     pub source: String,
-    /// What it counts as, for its colour and mark.
+    /// What it counts as, for its color and mark.
     pub tone: &'static str,
     pub label: &'static str,
-    /// Reason, then what the provider said.
+    /// Reason, then the words of the provider.
     pub said: Vec<String>,
     /// Masked.
     pub number: String,
@@ -60,13 +60,13 @@ fn face(kind: Kind) -> (&'static str, &'static str) {
         Kind::Reply => ("other", "Reply"),
         Kind::Stop => ("other", "STOP"),
         Kind::Unrecognized => ("other", "Unrecognized"),
-        Kind::Resend => ("pending", "Sent again"),
+        Kind::Resend => ("pending", "Resend"),
     }
 }
 
 fn said(record: &Record) -> Vec<String> {
     let reason = record.reason.map(|reason| words(reason.as_str()));
-    // A status that only repeats the kind says nothing.
+    // A status that only repeats the kind adds nothing.
     let plain = |status: &&str| !status.eq_ignore_ascii_case(face(record.kind).1);
     let status = record.status.as_deref().filter(plain).map(shown);
     let others = [record.detail.as_deref(), record.why.as_deref()];
@@ -92,7 +92,7 @@ fn short_id(id: &str) -> String {
     short
 }
 
-/// A word of the provider's with every run of digits in it that could be somebody's number hidden, cut to a glance.
+/// A word of the provider, cut short, in which every run of digits that could be a number is hidden.
 fn shown(word: &str) -> String {
     let visible: String = word.chars().filter(|c| !is_invisible(*c)).collect();
     let shown = without_numbers(&visible);

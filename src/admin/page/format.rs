@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use indicatif::HumanCount;
 use jiff::Timestamp;
 
 /// A count, its thousands apart: `4,810`.
@@ -10,15 +11,8 @@ pub struct Count(pub i64);
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.unsigned_abs().to_string();
-        let mut grouped = String::from(if self.0 < 0 { "−" } else { "" });
-        for (place, digit) in digits.chars().enumerate() {
-            if place > 0 && (digits.len() - place).is_multiple_of(3) {
-                grouped.push(',');
-            }
-            grouped.push(digit);
-        }
-        f.write_str(&grouped)
+        let sign = if self.0 < 0 { "−" } else { "" };
+        write!(f, "{sign}{}", HumanCount(self.0.unsigned_abs()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::events::words;
 use super::format::{Count, percent};
-use crate::ledger::catalogue::Metric;
+use crate::ledger::catalogue::{Description, Metric};
 use crate::ledger::snapshot::{Family, Snapshot};
 
 /// Reasons that have a row of their own; the rest share one.
@@ -79,9 +79,9 @@ impl Messages {
         let total = |metric| sum(snapshot, metric, |_| true);
         let (delivered, failed, pending) = (total(Metric::Delivered), total(Metric::Failed), total(Metric::Pending));
         let expired = total(Metric::Expired);
-        let corrected = |from: &str| sum(snapshot, Metric::Corrected, |labels| labels.is("from", from));
+        let corrected = |from: &str| sum(snapshot, Metric::Corrected, |labels| labels.get("from") == from);
         let (failed_corrected, expired_corrected) = (corrected("failed"), corrected("expired"));
-        let replies = |kind: &str| Count(sum(snapshot, Metric::Replies, |labels| labels.is("kind", kind)));
+        let replies = |kind: &str| Count(sum(snapshot, Metric::Replies, |labels| labels.get("kind") == kind));
         let (still_failed, still_expired) = (failed - failed_corrected, expired - expired_corrected);
         let settled = delivered + still_failed + still_expired;
         let parts =
@@ -112,11 +112,8 @@ impl Messages {
 /// The reasons of failure, the most frequent first.
 pub fn reasons(snapshot: &Snapshot) -> Vec<ReasonRow> {
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
-    for (family, sample) in
-        family(snapshot, Metric::Failed).into_iter().flat_map(|f| f.samples.iter().map(move |s| (f, s)))
-    {
-        let labels = Labels { family, values: &sample.labels };
-        *counts.entry(labels.get("reason")).or_default() += sample.value;
+    for (labels, value) in samples(snapshot, Metric::Failed) {
+        *counts.entry(labels.get("reason")).or_default() += value;
     }
     let mut counts: Vec<(String, i64)> =
         counts.into_iter().filter(|(_, count)| *count > 0).map(|(reason, count)| (words(reason), count)).collect();
@@ -136,30 +133,32 @@ pub fn reasons(snapshot: &Snapshot) -> Vec<ReasonRow> {
     counts.into_iter().map(row).collect()
 }
 
+/// The labels of a sample.
 pub struct Labels<'a> {
-    pub family: &'a Family,
-    pub values: &'a [Box<str>],
+    names: &'a [&'a str],
+    values: &'a [Box<str>],
 }
 
 impl<'a> Labels<'a> {
     pub fn get(&self, name: &str) -> &'a str {
-        let place = self.family.description.labels.iter().position(|label| *label == name);
-        place.and_then(|place| self.values.get(place)).map_or("", |value| value)
-    }
-
-    pub fn is(&self, name: &str, value: &str) -> bool {
-        self.get(name) == value
+        self.names.iter().zip(self.values).find(|(label, _)| **label == name).map_or("", |(_, value)| value)
     }
 }
 
-pub fn family(snapshot: &Snapshot, metric: Metric) -> Option<&Family> {
-    snapshot.families.iter().find(|family| family.description == metric.description())
+pub fn family<'a>(snapshot: &'a Snapshot, metric: &Description) -> Option<&'a Family> {
+    snapshot.families.iter().find(|family| family.description == metric)
+}
+
+/// The samples of a metric.
+pub fn samples(snapshot: &Snapshot, metric: Metric) -> impl Iterator<Item = (Labels<'_>, i64)> {
+    family(snapshot, metric.description()).into_iter().flat_map(|family| {
+        let names = family.description.labels;
+        family.samples.iter().map(move |sample| (Labels { names, values: &sample.labels }, sample.value))
+    })
 }
 
 fn sum(snapshot: &Snapshot, metric: Metric, counts: impl Fn(&Labels<'_>) -> bool) -> i64 {
-    let Some(family) = family(snapshot, metric) else { return 0 };
-    let samples = family.samples.iter().filter(|sample| counts(&Labels { family, values: &sample.labels }));
-    samples.map(|sample| sample.value).sum()
+    samples(snapshot, metric).filter(|(labels, _)| counts(labels)).map(|(_, value)| value).sum()
 }
 
 #[cfg(test)]

@@ -2,20 +2,20 @@
 //!
 //! # Who sees what
 //!
-//! Anyone who reaches the admin listener sees what `/metrics` shows, and no more. The last events (masked all the same), the callback
-//! URLs with their host and the age of the store are for those on this machine, as told by [`asked_on_this_machine`].
-//! A token, a full number or a text is on the page for nobody, whatever the configuration says.
+//! Each client of the admin listener sees what `/metrics` shows, and no more. The last events (masked), the callback URLs with their host
+//! and the age of the store are for clients on this machine, by [`is_on_this_machine`].
+//! The page never has a token, a full number or a text, whatever the configuration says.
 //!
 //! # DNS rebinding
 //!
 //! A website can point a name of its own at 127.0.0.1 and have a visitor's browser read what is served there: to the browser it is that
-//! site's own. The request then carries that name as its Host. So whoever asks by a name other than `localhost` gets only what
+//! site's own. The request then has that name as its Host. So a client that uses a name other than `localhost` gets only what
 //! `/metrics` would have given it; an address cannot be pointed elsewhere. A reverse proxy in front gets the same answer.
 //!
 //! # How it is made
 //!
 //! Templates are compiled in and escape all that is put into them. Style and script are part of the page, allowed by
-//! their hashes. The script asks for [`Part::Figures`] (the inside of `main`) and takes over what differs; without it the page is whole too.
+//! their hashes. The script fetches [`Part::Figures`] (the inside of `main`) and replaces what differs; without it the page is whole too.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -143,14 +143,14 @@ impl Page {
         repeat(Duration::ZERO, shutdown, remember).await;
     }
 
-    /// Answers `request`; `trouble` is why no webhook can be taken now.
+    /// Responds to `request`; `trouble` is why webhooks are not accepted now.
     pub async fn answer(
         self: Arc<Self>,
         part: Part,
         request: &Parts,
         trouble: Option<&'static str>,
     ) -> Response<String> {
-        let private = asked_on_this_machine(self.about.admin_listen, request);
+        let private = is_on_this_machine(self.about.admin_listen, request);
         let html = tokio::task::spawn_blocking(move || self.html(part, private, trouble)).await;
         match html {
             Ok(Ok(html)) => response(StatusCode::OK, html),
@@ -198,16 +198,16 @@ fn response(status: StatusCode, html: String) -> Response<String> {
     response
 }
 
-/// Whether the request was made on this machine, as far as can be told: the admin listener is on loopback, was asked for by an address
-/// or as `localhost`, and not through a proxy that says so.
-fn asked_on_this_machine(admin_listen: SocketAddr, request: &Parts) -> bool {
+/// Whether the client is on this machine, as far as can be known: the admin listener is on loopback, the Host is an address or
+/// `localhost`, and no proxy names itself.
+fn is_on_this_machine(admin_listen: SocketAddr, request: &Parts) -> bool {
     const PROXIES: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "via"];
     admin_listen.ip().to_canonical().is_loopback()
         && host(request).is_some_and(|host| is_address_or_localhost(&host))
         && !PROXIES.iter().any(|name| request.headers.contains_key(*name))
 }
 
-/// The host that was asked for, its port left out; `None` when there is none, or more than one.
+/// The host of the request, without its port; `None` if there is none, or more than one.
 fn host(request: &Parts) -> Option<String> {
     let authority = match request.uri.authority() {
         Some(authority) => authority.clone(),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::events::words;
 use super::format::{Count, Moment, percent};
-use super::messages::{Labels, family};
+use super::messages::samples;
 use crate::ledger::catalogue::Metric;
 use crate::ledger::snapshot::Snapshot;
 
@@ -37,23 +37,16 @@ struct Totals {
 impl Totals {
     fn read(snapshot: &Snapshot) -> Self {
         let mut totals = Self::default();
-        for metric in [Metric::Messages, Metric::Delivered, Metric::Failed, Metric::NetworkOutcomes] {
-            let samples = family(snapshot, metric).into_iter().flat_map(|f| f.samples.iter().map(move |s| (f, s)));
-            for (family, sample) in samples {
-                let labels = Labels { family, values: &sample.labels };
-                match metric {
-                    Metric::Messages => totals.seen += sample.value,
-                    Metric::Delivered => totals.delivered += sample.value,
-                    Metric::Failed => {
-                        totals.failed += sample.value;
-                        *totals.reasons.entry(labels.get("reason").to_owned()).or_default() += sample.value;
-                    }
-                    _ => {
-                        let outcomes = totals.networks.entry(labels.get("network_name").to_owned()).or_default();
-                        outcomes[usize::from(labels.is("outcome", "failed"))] += sample.value;
-                    }
-                }
-            }
+        let sum = |metric| samples(snapshot, metric).map(|(_, value)| value).sum();
+        totals.seen = sum(Metric::Messages);
+        totals.delivered = sum(Metric::Delivered);
+        for (labels, value) in samples(snapshot, Metric::Failed) {
+            totals.failed += value;
+            *totals.reasons.entry(labels.get("reason").to_owned()).or_default() += value;
+        }
+        for (labels, value) in samples(snapshot, Metric::NetworkOutcomes) {
+            let outcomes = totals.networks.entry(labels.get("network_name").to_owned()).or_default();
+            outcomes[usize::from(labels.get("outcome") == "failed")] += value;
         }
         totals
     }
@@ -181,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_and_a_day_are_told_from_the_counters_of_then() {
+    fn an_hour_and_a_day_are_computed_from_earlier_counters() {
         let mut history = History::default();
         for minute in 0..=(26 * 60) {
             // Ten a minute; in the last half hour they fail.
@@ -201,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_has_just_started_says_how_far_it_looks_back() {
+    fn a_process_that_has_just_started_shows_the_age_of_its_first_counters() {
         let mut history = History::default();
         assert!(history.rows(at(0), &snapshot(5, 5)).is_empty());
         history.note(at(0), &snapshot(1_000, 500));

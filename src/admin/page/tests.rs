@@ -70,12 +70,12 @@ fn shows(page: &Page, trouble: Option<&'static str>, words: &[&str]) {
 }
 
 #[test]
-fn a_new_store_says_that_nothing_has_come_in_and_what_to_do() {
+fn the_page_of_a_new_store_says_that_it_is_empty_and_what_to_do() {
     shows(
         &page(nothing, vec![]),
         None,
         &[
-            "Ready: webhooks are taken",
+            "Ready: webhooks are accepted",
             "since 1 Apr 2026",
             "no message has an outcome yet",
             "Nothing has come in yet",
@@ -90,7 +90,7 @@ fn a_new_store_says_that_nothing_has_come_in_and_what_to_do() {
 }
 
 #[test]
-fn trouble_is_said_in_words() {
+fn an_unhealthy_state_is_shown_in_words() {
     let now = || Now { store_is_healthy: false, ..nothing() };
     shows(
         &page(now, vec![]),
@@ -149,7 +149,7 @@ fn the_store_is_measured_against_its_limit_and_the_oldest_pending_message_has_an
 }
 
 #[test]
-fn requests_are_told_by_source_and_refusals_by_what_was_wrong() {
+fn requests_are_shown_by_source_and_rejections_by_result() {
     let process = Values::default();
     metrics::with_local_recorder(&process, || {
         for (source, result, count) in [
@@ -216,7 +216,7 @@ fn no_number_and_no_text_is_shown_to_anyone() {
 }
 
 #[test]
-fn others_see_what_metrics_shows_and_are_told_so() {
+fn other_clients_see_what_metrics_shows_and_the_page_says_so() {
     let page = page(nothing, vec![Record { message_id: Some("abc".into()), ..Record::new(Kind::Read, source()) }]);
     let (ours, theirs) = (figures(&page, true, None), figures(&page, false, None));
     for private in ["sms.example.com", "abc", "1 Apr 2026"] {
@@ -259,12 +259,12 @@ fn only_a_request_made_on_this_machine_gets_what_is_for_those_on_it() {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        assert_eq!(asked_on_this_machine(listen.parse().unwrap(), &parts), expected, "{listen} {uri} {headers:?}");
+        assert_eq!(is_on_this_machine(listen.parse().unwrap(), &parts), expected, "{listen} {uri} {headers:?}");
     }
 }
 
 #[tokio::test]
-async fn the_page_may_load_nothing_and_be_kept_and_framed_nowhere() {
+async fn the_page_loads_nothing_and_is_neither_cached_nor_framed() {
     let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
     let answer = Arc::new(page(nothing, vec![])).answer(Part::Whole, &parts, None).await;
     let header = |name: &str| answer.headers()[name].to_str().unwrap();

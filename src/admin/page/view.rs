@@ -1,12 +1,10 @@
-//! What the page says: made of what `/metrics` shows, and, for those on this machine, of the last events.
-
-use std::collections::BTreeMap;
+//! The content of the page: what `/metrics` shows, and, for clients on this machine, the last events.
 
 use jiff::Timestamp;
 
 use super::events::{EventRow, words};
 use super::format::{Count, Moment, percent, size};
-use super::messages::{Bar, Messages, ReasonRow, reasons};
+use super::messages::{Bar, Messages, ReasonRow, family, reasons};
 use super::recent::RecentRow;
 use super::{About, Now};
 use crate::ledger::catalogue::gauge;
@@ -15,22 +13,22 @@ use crate::process_metrics::{
     EXPORT_DROPPED, EXPORT_FAILURES, EXPORT_RECORDS, LAST_WEBHOOK, Signal, WEBHOOK_REQUESTS, WebhookResult,
 };
 use crate::record::Entry;
-use crate::telemetry::values::Values;
+use crate::telemetry::values::{Series, Values};
 
 /// The source label of requests that were addressed to no source.
 const NO_SOURCE: &str = "unknown";
 
-/// Everything on the page, ready to be written out.
+/// Everything on the page, ready for the templates.
 #[derive(Clone, Debug)]
 pub struct View {
     pub version: &'static str,
     pub revision: &'static str,
-    /// Why no webhook can be taken now.
+    /// Why webhooks are not accepted now.
     pub trouble: Option<&'static str>,
     pub as_of: Moment,
-    /// When the process started; not known everywhere.
+    /// When the process started; unknown on some systems.
     pub started: Option<Moment>,
-    /// When the counting began, for those who may know.
+    /// When counting began, for clients on this machine.
     pub since: Option<Moment>,
     /// The last hour and day.
     pub recent: Vec<RecentRow>,
@@ -38,9 +36,15 @@ pub struct View {
     pub reasons: Vec<ReasonRow>,
     pub sources: Vec<SourceView>,
     pub requests: Vec<RequestRow>,
-    pub logs: LogsView,
+    pub logs: SignalView,
+    /// Log records that are not exported yet, and the arrival of the oldest.
+    pub waiting: Count,
+    pub oldest_waiting: Option<Moment>,
     pub metrics: SignalView,
-    pub store: StoreView,
+    pub store_is_healthy: bool,
+    pub store_events: Count,
+    pub store_size: String,
+    pub store_limit: Option<LimitView>,
     pub events: EventsView,
 }
 
@@ -53,29 +57,22 @@ pub struct SourceView {
     pub oldest_pending: Option<Moment>,
 }
 
-/// What became of the requests to one source.
+/// The requests to one source, by result.
 #[derive(Clone, Debug)]
 pub struct RequestRow {
     pub source: String,
-    /// Not a source, but what was addressed to none.
+    /// The row of requests to no source.
     pub is_unknown: bool,
     pub last: Option<Moment>,
     pub accepted: Count,
     pub duplicate: Count,
     pub unrecognized: Count,
     pub rejected: Count,
-    /// The rejections by result.
+    /// The rejected requests by result.
     pub rejections: Vec<(String, Count)>,
 }
 
-#[derive(Clone, Debug)]
-pub struct LogsView {
-    pub signal: SignalView,
-    pub waiting: Count,
-    pub oldest: Option<Moment>,
-}
-
-/// One way out.
+/// The export of one signal.
 #[derive(Clone, Debug, Default)]
 pub struct SignalView {
     pub is_on: bool,
@@ -85,34 +82,26 @@ pub struct SignalView {
 }
 
 #[derive(Clone, Debug)]
-pub struct StoreView {
-    pub is_healthy: bool,
-    pub events: Count,
-    pub size: String,
-    pub limit: Option<LimitView>,
-}
-
-#[derive(Clone, Debug)]
 pub struct LimitView {
     pub size: String,
     pub used: String,
     pub bar: Bar,
 }
 
-/// The last events, or why there are none to see.
+/// The last events, or why they are not shown.
 #[derive(Clone, Debug)]
 pub enum EventsView {
     Rows(Vec<EventRow>),
-    /// Whoever asks may not be on this machine.
+    /// The client may not be on this machine.
     Hidden,
     Unreadable,
 }
 
-/// What those on this machine may see besides. The error is not shown: it may name files.
+/// The last events, for clients on this machine. The error is not shown: it may name files.
 pub type Latest = Result<Vec<Entry>, String>;
 
 impl View {
-    /// `latest` is `None` where only what `/metrics` shows may be seen.
+    /// `latest` is `None` if the client may see only what `/metrics` shows.
     pub fn new(
         about: &About,
         now: &Now,
@@ -123,6 +112,9 @@ impl View {
         let moment = |at| Moment { at, now: time };
         let private = latest.is_some();
         let (snapshot, process) = (&now.snapshot, &now.process);
+        // The one series of a gauge; `None` if it has none.
+        let value = |gauge| family(snapshot, gauge)?.samples.first().map(|sample| sample.value);
+        let stored = value(&gauge::STORE_SIZE).unwrap_or(0);
         let started = process.series("process_start_time_seconds").first().and_then(|series| unix_time(series.value));
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -136,13 +128,18 @@ impl View {
             reasons: reasons(snapshot),
             sources: sources(about, snapshot, private, time),
             requests: requests(about, process, time),
-            logs: LogsView {
-                signal: signal(Signal::Logs, process),
-                waiting: Count(gauge_value(snapshot, gauge::EXPORT_BACKLOG.name).unwrap_or(0)),
-                oldest: gauge_value(snapshot, gauge::EXPORT_OLDEST.name).and_then(milliseconds).map(moment),
-            },
+            logs: signal(Signal::Logs, process),
+            waiting: Count(value(&gauge::EXPORT_BACKLOG).unwrap_or(0)),
+            oldest_waiting: value(&gauge::EXPORT_OLDEST).and_then(milliseconds).map(moment),
             metrics: signal(Signal::Metrics, process),
-            store: store(snapshot, now.store_is_healthy),
+            store_is_healthy: now.store_is_healthy,
+            store_events: Count(value(&gauge::STORE_EVENTS).unwrap_or(0)),
+            store_size: size(stored),
+            store_limit: value(&gauge::STORE_LIMIT).map(|limit| LimitView {
+                size: size(limit),
+                used: percent(stored, limit).unwrap_or_default(),
+                bar: Bar::of(&[("used", stored.min(limit))], limit),
+            }),
             events: match latest {
                 None => EventsView::Hidden,
                 Some(Err(_)) => EventsView::Unreadable,
@@ -151,16 +148,16 @@ impl View {
         }
     }
 
-    /// Whether events have to be told apart by their source.
+    /// Whether rows have to name the source.
     pub fn has_many_sources(&self) -> bool {
         self.sources.len() > 1
     }
 }
 
 fn sources(about: &About, snapshot: &Snapshot, private: bool, now: Timestamp) -> Vec<SourceView> {
-    let family = snapshot.families.iter().find(|family| family.description.name == gauge::PENDING_OLDEST.name);
     let oldest = |name: &str| {
-        let sample = family?.samples.iter().find(|sample| &*sample.labels[0] == name)?;
+        let sample =
+            family(snapshot, &gauge::PENDING_OLDEST)?.samples.iter().find(|sample| &*sample.labels[0] == name)?;
         Some(Moment { at: milliseconds(sample.value)?, now })
     };
     let view = |source: &super::CallbackUrl| SourceView {
@@ -172,17 +169,15 @@ fn sources(about: &About, snapshot: &Snapshot, private: bool, now: Timestamp) ->
     about.callback_urls.iter().map(view).collect()
 }
 
-/// One row a source, then one of what was addressed to none, if there was such a thing.
+/// One row per source, then one of the requests to no source, if there were any.
 fn requests(about: &About, process: &Values, now: Timestamp) -> Vec<RequestRow> {
-    let mut counts: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-    for series in process.series(WEBHOOK_REQUESTS.name) {
-        let results = counts.entry(series.label("source").to_owned()).or_default();
-        *results.entry(series.label("result").to_owned()).or_default() += series.value as i64;
-    }
+    let counted = process.series(WEBHOOK_REQUESTS.name);
     let last = process.series(LAST_WEBHOOK.name);
     let row = |source: &str| {
         let count = |result: WebhookResult| {
-            Count(counts.get(source).and_then(|results| results.get(result.as_str())).copied().unwrap_or(0))
+            let is_it =
+                |series: &&Series| series.label("source") == source && series.label("result") == result.as_str();
+            Count(counted.iter().filter(is_it).map(|series| series.value as i64).sum())
         };
         let rejections = WebhookResult::ALL.into_iter().filter(|result| is_rejection(*result));
         let rejections =
@@ -213,7 +208,7 @@ fn is_rejection(result: WebhookResult) -> bool {
     !matches!(result, Accepted | Duplicate | Unrecognized | Probe)
 }
 
-/// The counters of a signal exist from the start when it is exported, and else not at all.
+/// The counters of a signal exist from the start if it is exported, and otherwise not at all.
 fn signal(signal: Signal, process: &Values) -> SignalView {
     let count = |metric| {
         let series = process.series(metric);
@@ -226,27 +221,6 @@ fn signal(signal: Signal, process: &Values) -> SignalView {
         failures: count(EXPORT_FAILURES.name).unwrap_or_default(),
         dropped: count(EXPORT_DROPPED.name).unwrap_or_default(),
     }
-}
-
-fn store(snapshot: &Snapshot, is_healthy: bool) -> StoreView {
-    let bytes = gauge_value(snapshot, gauge::STORE_SIZE.name).unwrap_or(0);
-    let limit = gauge_value(snapshot, gauge::STORE_LIMIT.name).map(|limit| LimitView {
-        size: size(limit),
-        used: percent(bytes, limit).unwrap_or_default(),
-        bar: Bar::of(&[("used", bytes.min(limit))], limit),
-    });
-    StoreView {
-        is_healthy,
-        events: Count(gauge_value(snapshot, gauge::STORE_EVENTS.name).unwrap_or(0)),
-        size: size(bytes),
-        limit,
-    }
-}
-
-/// The one series of a gauge; `None` when it has none.
-fn gauge_value(snapshot: &Snapshot, name: &str) -> Option<i64> {
-    let family = snapshot.families.iter().find(|family| family.description.name == name)?;
-    family.samples.first().map(|sample| sample.value)
 }
 
 fn milliseconds(unix: i64) -> Option<Timestamp> {
