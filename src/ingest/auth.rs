@@ -59,7 +59,7 @@ impl Authenticator {
         }
     }
 
-    /// Looks the source of a request path up. Nothing is authenticated by it.
+    /// Finds the source of a request path. This authenticates nothing.
     pub fn resolve<'a>(&'a self, path: &'a str) -> Callback<'a> {
         let path = CallbackPath::parse(path);
         let source = path.as_ref().and_then(|path| self.sources.get(path.source));

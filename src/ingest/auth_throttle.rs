@@ -33,7 +33,7 @@ const WAYS: usize = 4;
 const SETS: usize = MAX_ADDRESSES / WAYS;
 
 pub struct AuthThrottle {
-    // A std lock: taken by failures only, for a few instructions.
+    // A std lock: held by failures only, for a few instructions.
     table: Mutex<Vec<[Option<Failures>; WAYS]>>,
     hasher: RandomState,
     delayed: Semaphore,
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_keeps_its_size_and_the_address_that_has_failed_most() {
+    fn the_table_has_a_fixed_size_and_does_not_evict_the_address_with_the_most_failures() {
         let throttle = AuthThrottle::new(1);
         let now = Instant::now();
         assert_eq!(throttled(&throttle, "192.0.2.1", 110, now), 10);

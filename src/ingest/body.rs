@@ -36,7 +36,7 @@ pub struct Body {
 /// Bytes of the memory for all bodies.
 pub struct Reservation {
     memory: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
+    held: OwnedSemaphorePermit,
 }
 
 impl BodyReader {
@@ -50,7 +50,7 @@ impl BodyReader {
     /// # Errors
     /// Too large, too slow, broken off, in an encoding that cannot be read, or beyond the memory for all.
     pub async fn read(&self, headers: &HeaderMap, body: Incoming) -> Result<Body, Rejection> {
-        let mut reservation = Reservation { memory: self.memory.clone(), held: None };
+        let mut reservation = Reservation::new(&self.memory)?;
         if body.size_hint().lower() > self.limit as u64 {
             return Err(Rejection::TooLarge);
         }
@@ -87,16 +87,16 @@ async fn collect(body: Incoming, limit: usize, reservation: &mut Reservation) ->
 }
 
 impl Reservation {
+    fn new(memory: &Arc<Semaphore>) -> Result<Self, Rejection> {
+        let held = memory.clone().try_acquire_many_owned(0).map_err(|_| Rejection::Unavailable)?;
+        Ok(Self { memory: memory.clone(), held })
+    }
+
     /// Reserves so many bytes in all.
     fn grow_to(&mut self, bytes: usize) -> Result<(), Rejection> {
-        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let Some(more) = bytes.checked_sub(held).filter(|more| *more > 0) else { return Ok(()) };
-        let more = u32::try_from(more).map_err(|_| Rejection::TooLarge)?;
+        let more = u32::try_from(bytes.saturating_sub(self.held.num_permits())).map_err(|_| Rejection::TooLarge)?;
         let permit = self.memory.clone().try_acquire_many_owned(more).map_err(|_| Rejection::Unavailable)?;
-        match &mut self.held {
-            Some(held) => held.merge(permit),
-            None => self.held = Some(permit),
-        }
+        self.held.merge(permit);
         Ok(())
     }
 }
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn all_bodies_together_have_one_memory_and_give_it_back() {
         let memory = Arc::new(Semaphore::new(100));
-        let reservation = || Reservation { memory: memory.clone(), held: None };
+        let reservation = || Reservation::new(&memory).unwrap();
         let (mut one, mut other) = (reservation(), reservation());
         assert!(one.grow_to(40).and_then(|()| one.grow_to(60)).is_ok());
         assert!(one.grow_to(10).is_ok(), "what it holds it holds");

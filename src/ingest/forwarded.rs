@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_header_is_believed_and_nobody_is_trusted_unless_named() {
+    fn no_other_header_is_used_and_no_proxy_is_trusted_unless_it_is_configured() {
         let others: [(&str, &[u8]); 5] = [
             ("forwarded", b"for=198.51.100.1"),
             ("x-real-ip", b"198.51.100.1"),

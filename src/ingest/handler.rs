@@ -27,7 +27,7 @@ use crate::settings::Http;
 use crate::store::{IngestOutcome, Store};
 use crate::tasks::Task;
 
-/// How long a response may wait for the disk before the provider is told to retry. The retry finds a duplicate, if the event was stored
+/// How long a response may wait for the disk before it is a 503. The retry is a duplicate, if the event was stored
 /// after all.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -116,7 +116,7 @@ impl Handler {
         let Ok(Ok(outcome)) = tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(submission)).await else {
             return Err(Rejection::Unavailable);
         };
-        // A duplicate says nothing that the first one has not.
+        // A duplicate adds nothing to the first one.
         if has_unread_receipt && outcome != IngestOutcome::Duplicate {
             metrics.unread_receipts.increment(1);
         }
@@ -171,7 +171,7 @@ impl Service for Handler {
     }
 }
 
-/// Takes our own `traceparent` parameter out of a query; a malformed one is taken out too, and ignored. A provider that appends its
+/// Removes our own `traceparent` parameter from a query; a malformed one is removed too, and ignored. A provider that appends its
 /// own query with a second `?` begins it there.
 fn split_trace(query: &str) -> (Cow<'_, str>, Option<TraceParent>) {
     const PARAMETER: &str = "traceparent=";

@@ -1,17 +1,17 @@
 //! Health checks of load balancers and monitors on the webhook port: `/`, `/livez`, `/readyz`.
 //!
-//! This port is open to the internet, so the response is yes or no. Only the admin listener tells the reason of a no, and which program
-//! this is.
+//! This port is open to the internet, so the response is yes or no. Only the admin listener gives the reason of a no, and the name of
+//! the program.
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode, Uri};
 
 use crate::health::Health;
-use crate::listener::text;
+use crate::listener::{expected_get, text};
 
-/// What a path of this listener leads to. Repeated slashes, and one at the end, change nothing: proxies and hands add them.
+/// The routes of this listener. Repeated slashes, and one at the end, change nothing: proxies and people add them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     Hooks,
@@ -51,20 +51,15 @@ pub fn response(route: Route, method: &Method, health: &Health) -> Option<Respon
         Route::Liveness => (health.liveness)(),
         Route::Readiness => (health.readiness)(),
     };
-    let (status, body) = match state {
-        _ if method != Method::GET && method != Method::HEAD => (StatusCode::METHOD_NOT_ALLOWED, "expected GET\n"),
-        Ok(()) => (StatusCode::OK, "ok\n"),
-        Err(_reason) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable\n"),
-    };
-    let mut response = text(status, body);
-    let headers = response.headers_mut();
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-    }
-    Some(response)
+    Some(match state {
+        _ if method != Method::GET && method != Method::HEAD => expected_get(),
+        Ok(()) => text(StatusCode::OK, "ok\n"),
+        Err(_reason) => {
+            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "unavailable\n");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            response
+        }
+    })
 }
 
 #[cfg(test)]

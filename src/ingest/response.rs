@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
 use crate::listener::response;
@@ -13,7 +13,7 @@ use crate::provider::{Acknowledgement, Success};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
     MethodNotAllowed,
-    /// An unknown source, a wrong token or a path that is no callback path: one response for all, which tells nothing.
+    /// An unknown source, a wrong token or a path that is no callback path: one response for all, which reveals nothing.
     NotFound,
     AddressForbidden,
     /// The header secret, the basic credentials or the signature are missing or wrong.
@@ -68,49 +68,33 @@ impl Rejection {
     }
 
     pub fn response(self) -> Response<Full<Bytes>> {
-        let (status, body) = match self {
+        // The rest of the body is not going to be read.
+        const CLOSE: Option<(HeaderName, &str)> = Some((CONNECTION, "close"));
+        let (status, error, header) = match self {
             Rejection::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method not allowed, expected GET or POST"}"#)
+                (405, "method not allowed, expected GET or POST", Some((ALLOW, "GET, HEAD, POST")))
             }
-            Rejection::NotFound => (StatusCode::NOT_FOUND, r#"{"error":"not found"}"#),
-            Rejection::AddressForbidden => (StatusCode::FORBIDDEN, r#"{"error":"address not allowed"}"#),
-            Rejection::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, r#"{"error":"credentials missing or wrong"}"#),
-            Rejection::TooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, r#"{"error":"body too large, the limit is the setting http.max_body"}"#)
+            Rejection::NotFound => (404, "not found", None),
+            Rejection::AddressForbidden => (403, "address not allowed", None),
+            Rejection::Unauthorized { basic } => {
+                let scheme = (WWW_AUTHENTICATE, "Basic realm=\"smscope\"");
+                (401, "credentials missing or wrong", basic.then_some(scheme))
             }
-            Rejection::TooSlow => (StatusCode::REQUEST_TIMEOUT, r#"{"error":"body did not arrive in time"}"#),
-            Rejection::ChannelForbidden => (StatusCode::FORBIDDEN, r#"{"error":"channel not allowed"}"#),
-            Rejection::BrokenBody => (StatusCode::BAD_REQUEST, r#"{"error":"body ended early or is not valid HTTP"}"#),
-            Rejection::UnsupportedEncoding => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                r#"{"error":"content-encoding cannot be read, expected gzip, deflate, br, zstd or identity"}"#,
-            ),
-            Rejection::Unavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"cannot keep the event now, send it again later"}"#)
-            }
-        };
-        let mut response = response(status, Some("application/json"), body);
-        let headers = response.headers_mut();
-        match self {
-            Rejection::MethodNotAllowed => {
-                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
-            }
+            Rejection::TooLarge => (413, "body too large, the limit is the setting http.max_body", CLOSE),
+            Rejection::TooSlow => (408, "body did not arrive in time", CLOSE),
+            Rejection::ChannelForbidden => (403, "channel not allowed", None),
+            Rejection::BrokenBody => (400, "body ended early or is not valid HTTP", CLOSE),
             // RFC 9110, section 15.5.16.
-            Rejection::UnsupportedEncoding => {
-                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd"));
-            }
-            Rejection::Unauthorized { basic: true } => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"smscope\""));
-            }
-            Rejection::Unavailable => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            }
-            // The rest of the body is not going to be read.
-            Rejection::TooLarge | Rejection::TooSlow | Rejection::BrokenBody => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
-        }
+            Rejection::UnsupportedEncoding => (
+                415,
+                "content-encoding cannot be read, expected gzip, deflate, br, zstd or identity",
+                Some((ACCEPT_ENCODING, "gzip, deflate, br, zstd")),
+            ),
+            Rejection::Unavailable => (503, "cannot store the event now, retry later", Some((RETRY_AFTER, "5"))),
+        };
+        let status = StatusCode::from_u16(status).expect("a status of HTTP");
+        let mut response = response(status, Some("application/json"), format!("{{\"error\":\"{error}\"}}"));
+        response.headers_mut().extend(header.map(|(name, value)| (name, HeaderValue::from_static(value))));
         response
     }
 }

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpSocket};
 /// Listens on `address`. `[::]` is every address of this machine, also where the kernel has no IPv6.
 ///
 /// # Errors
-/// A port that is taken or an address that is not this machine's.
+/// A port that is in use or an address that is not this machine's.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     match listen_at(address) {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && has_no_ipv6(&error) => {
@@ -68,7 +68,7 @@ mod tests {
     async fn hundreds_of_connections_at_once_wait_to_be_accepted() {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
-        // Nobody accepts; the kernel would leave the 130th without an answer if the queue were the usual one.
+        // Nothing accepts; the kernel would leave the 130th without an answer if the queue were the usual one.
         let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(900));
         let connected: std::io::Result<Vec<TcpStream>> = (0..600).map(connect).collect();
         assert_eq!(connected.unwrap().len(), 600);

@@ -5,7 +5,7 @@
 //! connected. A connection with a request in flight is never closed for another.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -43,29 +43,19 @@ impl ConnectionSlots {
     /// Waits for a slot; closes the connection that has been idle longest if none is free.
     pub async fn acquire(&self) -> Slot {
         let permit = loop {
-            if let Ok(permit) = self.free.clone().try_acquire_owned() {
-                break permit;
-            }
-            let due = self.oldest().map(|since| since + GRACE);
             let freed = self.free.clone().acquire_owned();
-            let permit = match due {
-                Some(due) => tokio::select! {
-                    permit = freed => permit,
-                    () = sleep_until(due) => {
-                        if !self.evict_oldest() {
-                            continue;
-                        }
-                        self.free.clone().acquire_owned().await
-                    }
-                },
-                // All are busy. One whose request is done is seen at the next check.
-                None => tokio::select! {
-                    permit = freed => permit,
-                    () = sleep_until(Instant::now() + GRACE) => continue,
-                },
-            };
-            break permit.expect("the semaphore is never closed");
+            tokio::pin!(freed);
+            // If all are busy: one whose request is done is seen at the next check.
+            let due = self.oldest().unwrap_or_else(Instant::now) + GRACE;
+            tokio::select! {
+                biased;
+                permit = &mut freed => break permit,
+                () = sleep_until(due) => if self.evict_oldest() {
+                    break freed.await;
+                }
+            }
         };
+        let permit = permit.expect("the semaphore is never closed");
         let slot =
             Slot { waiting: self.waiting.clone(), number: Mutex::new(None), evicted: Arc::default(), _permit: permit };
         slot.set_idle();
@@ -73,19 +63,18 @@ impl ConnectionSlots {
     }
 
     fn oldest(&self) -> Option<Instant> {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.connections.first_key_value().map(|(_, (since, _))| *since)
+        self.waiting().connections.first_key_value().map(|(_, (since, _))| *since)
     }
 
     /// Whether there was one whose grace is over.
     fn evict_oldest(&self) -> bool {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         let due = waiting.connections.first_entry().filter(|oldest| oldest.get().0.elapsed() >= GRACE);
-        let found = due.is_some();
-        if let Some(oldest) = due {
-            oldest.remove().1.notify_one();
-        }
-        found
+        due.map(|oldest| oldest.remove().1.notify_one()).is_some()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -93,6 +93,13 @@ pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>>
     response(status, Some("text/plain; charset=utf-8"), body)
 }
 
+/// For a path that only reads.
+pub fn expected_get() -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
 /// A connection on which nothing can be written for longer than the write time-out fails.
 type Socket = Pin<Box<TimeoutStream<TcpStream>>>;
 
@@ -103,8 +110,8 @@ struct Connection {
     slot: Arc<Slot>,
 }
 
-/// Accepts connections until `shutdown` resolves, then lets requests in flight finish within the drain time-out. When this returns no
-/// connection is left, and nothing that the service holds. With `tls`, nothing but TLS is accepted.
+/// Accepts connections until `shutdown` resolves, then lets requests in flight finish within the drain time-out. When it returns, all
+/// connections are closed and the service is dropped. With `tls`, nothing but TLS is accepted.
 pub async fn serve<S: Service>(
     listener: TcpListener,
     service: S,
@@ -215,7 +222,7 @@ where
         let service = requests.clone();
         slot_of_requests.busy_with(async move { Ok::<_, Infallible>(service.respond(request, peer).await) })
     });
-    // A handshake that has no time-out of its own has taken a part of the head's.
+    // A handshake without a time-out of its own has used a part of the head's.
     let handshake = if limits.handshake_timeout.is_none() { since.elapsed() } else { Duration::ZERO };
     let connection = limits
         .http
@@ -228,13 +235,13 @@ where
         tokio::select! {
             // Time-outs, resets and what is not HTTP: nothing unusual on an open port.
             ended = connection => if let Err(error) = ended {
-                tracing::debug!(%peer, %error, task = S::CONNECTION.as_str(), "connection ended");
+                tracing::debug!(%peer, %error, task = S::CONNECTION.into_str(), "connection ended");
                 if error.is_parse() {
                     service.malformed();
                 }
             },
             () = slot.evicted() => {
-                tracing::debug!(%peer, task = S::CONNECTION.as_str(), "connection closed, its slot was needed");
+                tracing::debug!(%peer, task = S::CONNECTION.into_str(), "connection closed, its slot was needed");
             }
         }
     }

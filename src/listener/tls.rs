@@ -17,7 +17,9 @@ use tokio_rustls::server::TlsStream;
 
 use crate::process_metrics;
 use crate::settings::{Identity, ListenerTls};
+use crate::tasks::Task;
 use crate::tasks::periodic::repeat;
+use crate::tasks::supervisor::Supervisor;
 
 /// Between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -31,7 +33,7 @@ pub struct Handshakes {
 }
 
 /// Renews the certificate of its [`Handshakes`].
-pub struct Renewal {
+struct Renewal {
     tls: Arc<ListenerTls>,
     identity: watch::Sender<Arc<ServerConfig>>,
     is_metered: bool,
@@ -46,26 +48,17 @@ pub struct Renewal {
 /// The digest of the files, or why they cannot be read.
 type Found = Result<[u8; 32], String>;
 
-/// For the webhook listener, which the metrics of TLS are about.
-pub fn new(tls: ListenerTls) -> (Handshakes, Renewal) {
-    process_metrics::certificate_expiry(tls.identity.validity.not_after);
-    with(tls, Some(process_metrics::handshake_failures()))
-}
-
-/// For a listener without metrics of TLS: a failing scrape shows the same.
-pub fn unmetered(tls: ListenerTls) -> (Handshakes, Renewal) {
-    with(tls, None)
-}
-
-fn with(tls: ListenerTls, failures: Option<Counter>) -> (Handshakes, Renewal) {
-    let is_metered = failures.is_some();
+/// Starts the renewal of a listener's certificate. `is_metered`: whether the metrics of TLS are about this listener.
+pub fn start(tls: ListenerTls, is_metered: bool, supervisor: &mut Supervisor) -> Handshakes {
+    if is_metered {
+        process_metrics::certificate_expiry(tls.identity.validity.not_after);
+    }
     let in_use = tls.identity.digest;
     let (sender, identity) = watch::channel(tls.identity.server.clone());
-    let handshakes = Handshakes { identity, failures };
-    (
-        handshakes,
-        Renewal { tls: Arc::new(tls), identity: sender, is_metered, in_use, found: Ok(in_use), rejected: None },
-    )
+    let renewal =
+        Renewal { tls: Arc::new(tls), identity: sender, is_metered, in_use, found: Ok(in_use), rejected: None };
+    supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
+    Handshakes { identity, failures: is_metered.then(process_metrics::handshake_failures) }
 }
 
 impl Handshakes {
@@ -93,7 +86,7 @@ impl Handshakes {
 
 impl Renewal {
     /// Checks for new files until `shutdown` resolves.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    async fn run(self, shutdown: impl Future<Output = ()>) {
         let renewal = Mutex::new(self);
         let check = || async {
             renewal.lock().await.check().await;
@@ -126,7 +119,7 @@ impl Renewal {
     }
 
     fn renew(&mut self, identity: Identity) {
-        tracing::info!(valid_until = %identity.validity.not_after, "took the new certificate");
+        tracing::info!(valid_until = %identity.validity.not_after, "the new certificate is in use");
         if let Some(warning) = self.tls.warning(&identity, Timestamp::now()) {
             tracing::warn!("{warning}");
         }
@@ -135,7 +128,7 @@ impl Renewal {
         }
         self.in_use = identity.digest;
         self.rejected = None;
-        // Sessions are resumed from the configuration that they began with, so a client whose authority is gone begins again.
+        // Sessions are resumed from the configuration that they began with: a client that no longer trusts the authority handshakes again.
         let _listener_gone = self.identity.send(identity.server);
     }
 }

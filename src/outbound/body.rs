@@ -1,4 +1,4 @@
-//! The body of an answer, read to a bound.
+//! The body of a response, read up to a limit.
 
 use std::io::Read;
 
@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::http::HeaderMap;
 use hyper::http::header::CONTENT_ENCODING;
 
-/// What was read of an answer.
+/// What was read of a response.
 pub struct Received {
     pub body: Bytes,
     pub trailers: Option<HeaderMap>,
@@ -38,7 +38,7 @@ pub async fn receive(mut body: Incoming, limit: usize) -> hyper::Result<Received
 }
 
 impl Received {
-    /// Decompressed, where the head says that it is compressed by what can be read here. Whether it was compressed at all.
+    /// Decompresses it, if its Content-Encoding is known. Gives whether it was compressed.
     pub fn decompress(&mut self, head: &HeaderMap, limit: usize) -> bool {
         let encoding = head.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
         let encoding = encoding.trim().to_ascii_lowercase();
@@ -56,7 +56,7 @@ impl Received {
     }
 }
 
-/// At most `limit` bytes, and whether these are all; `None` when there are none to be had.
+/// Up to `limit` bytes, and whether these are all; `None` if nothing can be read.
 fn bounded(decoder: impl Read, limit: usize) -> Option<(Vec<u8>, bool)> {
     let mut plain = Vec::new();
     let read = decoder.take(limit as u64 + 1).read_to_end(&mut plain);

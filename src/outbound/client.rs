@@ -11,14 +11,14 @@ use hyper::http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION, TRANSFER_ENCODING
 use hyper::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
-use hyper_util::client::legacy::connect::{CaptureConnection, Connect, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
-use super::connector::{Connector, connector, proxy_authorization};
+use super::connector::{ByteConnector, Connector, connector, proxy_authorization, tcp};
 use crate::settings::{Protocol, Proxy, Tls};
 
-/// How we name ourselves unless the operator's headers say otherwise.
+/// The User-Agent unless the operator's headers have one.
 pub const OUR_USER_AGENT: &str = concat!("smscope/", env!("CARGO_PKG_VERSION"));
 
 /// Servers close idle connections after a minute or more; ours close first.
@@ -28,22 +28,22 @@ const IDLE: Duration = Duration::from_secs(30);
 pub struct Destination<'a> {
     pub url: &'a Uri,
     pub protocol: Protocol,
-    /// There if, and only if, the URL's scheme is https.
+    /// Required if the URL's scheme is https.
     pub tls: Option<&'a Tls>,
     pub proxy: Option<&'a Proxy>,
-    /// From a request to the end of its answer.
+    /// From a request to the end of its response.
     pub timeout: Duration,
     /// The operator's headers, for each request.
     pub headers: &'a [(HeaderName, HeaderValue)],
 }
 
-/// Why a request has no answer.
+/// Why a request has no response.
 pub type RequestError = legacy::Error;
 
 /// Connections to one destination: opened when they are needed, kept alive, and replaced when they break.
 #[derive(Clone)]
-pub struct Client<R = GaiResolver> {
-    pool: legacy::Client<Connector<R>, Full<Bytes>>,
+pub struct Client {
+    pool: legacy::Client<Connector, Full<Bytes>>,
     headers: HeaderMap,
     timeout: Duration,
 }
@@ -53,20 +53,18 @@ impl Client {
     pub fn new(destination: &Destination<'_>) -> Self {
         Self::resolving_by(GaiResolver::new(), destination)
     }
-}
 
-impl<R> Client<R>
-where
-    Connector<R>: Connect + Clone + Send + Sync + 'static,
-{
-    /// The same with names looked up by `resolver`.
-    pub fn resolving_by(resolver: R, destination: &Destination<'_>) -> Self {
+    /// The same, with names resolved by `resolver`.
+    pub fn resolving_by<R>(resolver: R, destination: &Destination<'_>) -> Self
+    where
+        HttpConnector<R>: ByteConnector,
+    {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
         if destination.protocol == Protocol::Grpc {
-            // All requests share one connection, and TCP takes a quarter of an hour to give up one that has gone silent. It is found dead
-            // before the request's time-out, so that the next request opens another. Two pings per request at most: a server
-            // of gRPC closes the connection of a client that sends more without receiving anything.
+            // All requests share one connection, and TCP needs a quarter of an hour to give up a silent one. Pings find it dead before the
+            // request's time-out, so that the next request opens another. Two pings per request at most: a gRPC server closes the
+            // connection of a client that sends more without receiving anything.
             builder
                 .http2_only(true)
                 .timer(TokioTimer::new())
@@ -81,13 +79,13 @@ where
         if let Some(authorization) = proxy_authorization(destination.url, destination.protocol, destination.proxy) {
             headers.insert(PROXY_AUTHORIZATION, authorization);
         }
-        Self { pool: builder.build(connector(resolver, destination)), headers, timeout: destination.timeout }
+        Self { pool: builder.build(connector(tcp(resolver), destination)), headers, timeout: destination.timeout }
     }
 
     /// Sends a request. Its headers win over the destination's.
     ///
     /// # Errors
-    /// There is no connection, or it broke before the head of the answer had come.
+    /// There is no connection, or it broke before the head of the response arrived.
     pub async fn request(&self, request: Request<Bytes>) -> Result<Response<Incoming>, RequestError> {
         let mut request = request.map(Full::new);
         let own = std::mem::replace(request.headers_mut(), self.headers.clone());
@@ -100,7 +98,7 @@ where
         response
     }
 
-    /// What `exchange` gives, within the destination's time-out.
+    /// The result of `exchange` within the destination's time-out.
     ///
     /// # Errors
     /// As [`within`].
@@ -109,7 +107,7 @@ where
     }
 }
 
-/// A request without the head of an answer. If it is given up, the next request gets another connection: a peer may answer the pings
+/// A request before the head of its response. If it is given up, the next request gets another connection: a peer may answer the pings
 /// of HTTP/2 and nothing else.
 struct Pending(Option<CaptureConnection>);
 
@@ -123,10 +121,10 @@ impl Drop for Pending {
     }
 }
 
-/// What `exchange` gives within `limit`.
+/// The result of `exchange` within `limit`.
 ///
 /// # Errors
-/// One line: there was no answer in time.
+/// One line: no response in time.
 pub async fn within<T>(limit: Duration, exchange: impl Future<Output = T>) -> Result<T, String> {
     timeout(limit, exchange).await.map_err(|_| format!("no answer within {limit:?}"))
 }

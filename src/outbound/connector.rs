@@ -1,4 +1,4 @@
-//! Connections to where an URL leads: plain or TLS, directly or by way of a proxy, as the configuration has it.
+//! Connections to the host of a URL: plain or TLS, directly or through a proxy, by the configuration.
 
 use std::error::Error;
 use std::future::Future;
@@ -22,23 +22,24 @@ use tower_service::Service;
 use super::Destination;
 use crate::settings::{Protocol, Proxy, Tls};
 
-pub type Connector<R> = HttpsConnector<Transport<R>>;
+pub type Connector = HttpsConnector<Transport>;
 
-/// Connects to one destination, names being looked up by `resolver`. That of a proxy is not: it looks up the target's name itself.
-pub fn connector<R>(resolver: R, destination: &Destination<'_>) -> Connector<R> {
+/// Connects to one destination: by `direct`, unless through a proxy, which resolves the name itself.
+pub fn connector(direct: impl ByteConnector, destination: &Destination<'_>) -> Connector {
     let &Destination { protocol, tls, proxy, .. } = destination;
     let transport = match proxy {
-        None => Transport::Direct(tcp(resolver)),
+        None => Transport::new(direct, None),
         Some(proxy) if tunnels(tls.is_some(), protocol) => {
             let tunnel = Tunnel::new(proxy.url.clone(), tcp(GaiResolver::new()));
-            Transport::Tunnel(match &proxy.authorization {
+            let tunnel = match &proxy.authorization {
                 Some(authorization) => tunnel.with_auth(authorization.clone()),
                 None => tunnel,
-            })
+            };
+            Transport::new(tunnel, None)
         }
-        Some(proxy) => Transport::Forward(tcp(GaiResolver::new()), proxy.url.clone()),
+        Some(proxy) => Transport::new(tcp(GaiResolver::new()), Some(proxy.url.clone())),
     };
-    let mut tls = tls.map_or_else(trusts_nobody, |tls| (*tls.client).clone());
+    let mut tls = tls.map_or_else(without_authorities, |tls| (*tls.client).clone());
     tls.alpn_protocols = match protocol {
         Protocol::HttpProtobuf => vec![b"http/1.1".to_vec()],
         Protocol::Grpc => vec![b"h2".to_vec()],
@@ -46,73 +47,78 @@ pub fn connector<R>(resolver: R, destination: &Destination<'_>) -> Connector<R> 
     HttpsConnector::from((transport, tls))
 }
 
-/// The `Proxy-Authorization` that each request has to carry, since the proxy reads the requests themselves.
+/// The `Proxy-Authorization` of each request, if the proxy reads the requests themselves.
 pub fn proxy_authorization(url: &Uri, protocol: Protocol, proxy: Option<&Proxy>) -> Option<HeaderValue> {
     let proxy = proxy.filter(|_| !tunnels(url.scheme() == Some(&Scheme::HTTPS), protocol))?;
     proxy.authorization.clone()
 }
 
-/// Whether a proxy is asked for a tunnel, rather than for the request: what it cannot read, by TLS or HTTP/2, needs one. For plain
-/// HTTP/1 many give none.
+/// Whether the request needs a tunnel: a proxy cannot read TLS or HTTP/2. For plain HTTP/1 many proxies open none.
 fn tunnels(is_secure: bool, protocol: Protocol) -> bool {
     is_secure || protocol == Protocol::Grpc
 }
 
-fn tcp<R>(resolver: R) -> HttpConnector<R> {
+pub fn tcp<R>(resolver: R) -> HttpConnector<R> {
     let mut tcp = HttpConnector::new_with_resolver(resolver);
     tcp.set_nodelay(true);
-    // It would take nothing but http:// otherwise.
+    // Otherwise it accepts http:// URLs only.
     tcp.enforce_http(false);
     tcp
 }
 
-/// For an http:// endpoint, where the connector never comes to use it.
-fn trusts_nobody() -> ClientConfig {
+/// For an http:// endpoint, which never uses it.
+fn without_authorities() -> ClientConfig {
     Tls::builder().with_root_certificates(Arc::new(RootCertStore::empty())).with_no_client_auth()
-}
-
-/// How bytes get to the target.
-#[derive(Clone, Debug)]
-pub enum Transport<R = GaiResolver> {
-    Direct(HttpConnector<R>),
-    /// To a proxy, which reads the requests and passes them on.
-    Forward(HttpConnector, Uri),
-    /// To a proxy, which passes bytes on, after a CONNECT.
-    Tunnel(Tunnel<HttpConnector>),
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-impl<R> Service<Uri> for Transport<R>
-where
-    HttpConnector<R>: Service<Uri, Response = TokioIo<TcpStream>>,
-    <HttpConnector<R> as Service<Uri>>::Error: Into<BoxError>,
-    <HttpConnector<R> as Service<Uri>>::Future: Send + 'static,
+/// What opens TCP connections to a URL.
+pub trait ByteConnector:
+    Service<Uri, Response = TokioIo<TcpStream>, Error: Into<BoxError>, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
 {
+}
+
+impl<C> ByteConnector for C where
+    C: Service<Uri, Response = TokioIo<TcpStream>, Error: Into<BoxError>, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+/// Opens connections to the target of a request, or to the proxy that forwards the request.
+#[derive(Clone)]
+pub struct Transport(Arc<dyn Fn(Uri) -> Connecting + Send + Sync>);
+
+impl Transport {
+    fn new(connector: impl ByteConnector, proxy: Option<Uri>) -> Self {
+        Self(Arc::new(move |target| {
+            let is_proxied = proxy.is_some();
+            let connecting = connector.clone().call(proxy.clone().unwrap_or(target));
+            Box::pin(async move { Ok(Stream { tcp: connecting.await.map_err(Into::into)?, is_proxied }) })
+        }))
+    }
+}
+
+impl Service<Uri> for Transport {
     type Response = Stream;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+    type Future = Connecting;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        match self {
-            Self::Direct(tcp) => tcp.poll_ready(cx).map_err(Into::into),
-            Self::Forward(tcp, _) => tcp.poll_ready(cx).map_err(Into::into),
-            Self::Tunnel(tunnel) => tunnel.poll_ready(cx).map_err(Into::into),
-        }
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, target: Uri) -> Self::Future {
-        fn connected<E: Into<BoxError>>(
-            connecting: impl Future<Output = Result<TokioIo<TcpStream>, E>> + Send + 'static,
-            is_proxied: bool,
-        ) -> Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>> {
-            Box::pin(async move { Ok(Stream { tcp: connecting.await.map_err(Into::into)?, is_proxied }) })
-        }
-        match self {
-            Self::Direct(tcp) => connected(tcp.call(target), false),
-            Self::Forward(tcp, proxy) => connected(tcp.call(proxy.clone()), true),
-            Self::Tunnel(tunnel) => connected(tunnel.call(target), false),
-        }
+    fn call(&mut self, target: Uri) -> Connecting {
+        (self.0)(target)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A forward proxy for tests: it leads every request and every tunnel to one address, and remembers what it was asked.
+//! A forward proxy for tests: it forwards every request and every tunnel to one address, and records the requests.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

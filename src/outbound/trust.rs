@@ -7,13 +7,13 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Servers with a good name whose certificate one of these vouches for.
+/// Servers with a valid name and a certificate that one of these authorities issued.
 pub fn authorities(roots: RootCertStore) -> ClientConfig {
     builder().with_root_certificates(roots).with_no_client_auth()
 }
 
-/// Servers with one of these very certificates, under any name: our own, which is called by its address on this machine and not by
-/// the name that others know.
+/// Servers with one of these certificates, under any name: smscope's own is called by its address on this machine, and not by its
+/// public name.
 pub fn only(certificates: Vec<CertificateDer<'static>>) -> ClientConfig {
     let verifier = Only { certificates, provider: ring::default_provider() };
     builder().dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()

@@ -39,10 +39,8 @@ pub(super) fn start(
         access: Access { basic: config.admin.basic.clone(), bearer_token: config.admin.bearer_token.clone() },
         health: health.clone(),
     };
-    let handshakes = config.admin.tls.clone().map(tls::unmetered).map(|(handshakes, renewal)| {
-        supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
-        handshakes
-    });
+    // A failing scrape shows what the metrics of TLS would.
+    let handshakes = config.admin.tls.clone().map(|tls| tls::start(tls, false, supervisor));
     supervisor.spawn(Task::AdminListener, |shutdown| admin::run(listener, admin, handshakes, shutdown.wait()));
     let process = scrape.process.clone();
     supervisor.spawn(Task::Upkeep, |shutdown| async move {

@@ -15,10 +15,7 @@ use crate::tasks::supervisor::Supervisor;
 
 pub(super) fn start(context: &Context<'_>, health: &Health, listener: TcpListener, supervisor: &mut Supervisor) {
     let Context { config, tokens, store, challenge_key, .. } = context;
-    let handshakes = config.tls.clone().map(tls::new).map(|(handshakes, renewal)| {
-        supervisor.spawn(Task::CertificateWatch, |shutdown| renewal.run(shutdown.wait()));
-        handshakes
-    });
+    let handshakes = config.tls.clone().map(|tls| tls::start(tls, true, supervisor));
     let authenticator = authenticator(config, tokens);
     let handler = Handler::new(authenticator, store.clone(), config.http, challenge_key.clone(), health.clone());
     let limits = config.http;

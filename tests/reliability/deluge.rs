@@ -35,7 +35,7 @@ fn an_overload_is_rejected_with_retry_after_and_every_acknowledged_event_is_stor
                             taken.fetch_add(1, Ordering::Relaxed);
                         } else {
                             assert_eq!(answer.status, 503);
-                            assert_eq!(answer.result(), "cannot keep the event now, send it again later");
+                            assert_eq!(answer.result(), "cannot store the event now, retry later");
                             assert!(answer.header("retry-after").is_some());
                             shed.fetch_add(1, Ordering::Relaxed);
                             slowest = slowest.max(at.elapsed());

@@ -139,8 +139,8 @@ fn a_collector_that_rejects_all_is_a_web_page_or_is_absent_loses_nothing() {
     let wrong_token = Sink::start(|_, _| Reaction::Status(401, &[]));
     let login_page = Sink::start(|_, _| Reaction::Html);
     for (what, endpoint, line) in [
-        ("400 to everything", wrong_port.endpoint(), "takes none of them"),
-        ("a wrong token", wrong_token.endpoint(), "refuses us: answered 401"),
+        ("400 to everything", wrong_port.endpoint(), "accepts none of them"),
+        ("a wrong token", wrong_token.endpoint(), "rejects every request: answered 401"),
         ("a login page", login_page.endpoint(), "but with a web page"),
         ("no such name", "http://collector.invalid:4318/v1/logs".to_owned(), "dns error"),
         ("no such port", "http://127.0.0.1:1/v1/logs".to_owned(), "Connection refused"),

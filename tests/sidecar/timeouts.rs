@@ -136,7 +136,7 @@ fn requests_in_flight_are_finished_before_the_end_and_no_new_one_begins() {
 
     smscope.signal("TERM");
     eventually("it says so", || readiness(&smscope).status == 503);
-    assert_eq!(readiness(&smscope).text(), "not ready: webhooks are not taken\n");
+    assert_eq!(readiness(&smscope).text(), "not ready: webhooks are not accepted\n");
     assert_eq!(smscope.ask_admin("GET", "/livez", &[]).status, 200);
     eventually("new connections are refused", || Client::try_connect(smscope.webhooks).is_err());
     assert!(idle.rest().is_empty(), "an idle connection is closed");
@@ -193,7 +193,7 @@ fn webhooks_are_rejected_while_the_disk_is_full_and_smscope_recovers_by_itself()
     for attempt in 1..=3 {
         let answer = client.ask(post(HOOK, receipt("meanwhile", "DELIVERED")));
         assert_eq!(answer.status, 503, "attempt {attempt}: {answer:?}");
-        assert_eq!(answer.result(), "cannot keep the event now, send it again later");
+        assert_eq!(answer.result(), "cannot store the event now, retry later");
         let seconds: u32 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=60).contains(&seconds));
     }

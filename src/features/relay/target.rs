@@ -25,7 +25,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// The target of one relay.
 pub struct Target {
-    client: Client<Guarded>,
+    client: Client,
     url: Uri,
     format: Format,
     instance: Uuid,
