@@ -1,5 +1,5 @@
-//! How a command asks the smscope that is running to do something: a Unix domain socket in the private folder, which only the same
-//! user (and root) can reach. One line of JSON is the request; the answer is lines of JSON, the last of which is no progress.
+//! How a command sends a request to the running smscope: by a Unix domain socket in the private folder, which only the same user (and
+//! root) can reach. The request is one line of JSON; the response is lines of JSON, all but the last of which are progress.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -25,42 +25,42 @@ use crate::store::opt_outs::OptOutChange;
 use crate::store::relays::DeadLetterFilter;
 use crate::tasks::{Task, join_logged};
 
-/// What may be asked for.
+/// A request of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
-    /// Erase what is kept of these phone numbers.
+    /// Erase what is stored of these phone numbers.
     Erase { recipients: Vec<String> },
-    /// Try dead letters of relays again.
+    /// Redrive dead letters of relays.
     RetryRelayed { which: DeadLetterFilter },
     /// Change the list of opt-outs.
     OptOut { changes: Vec<OptOutChange> },
-    /// Ask the provider for all that was accepted from `since` on and before `until`, of one source or of all.
+    /// Reconcile what the provider accepted from `since` on and before `until`, for one source or for all.
     Reconcile { source: Option<String>, since: Timestamp, until: Timestamp },
-    /// Read stored requests again that were not understood.
+    /// Decode unrecognized requests again.
     Reprocess { scope: Scope },
 }
 
-/// A line of an answer.
+/// A line of a response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
     Progress(Progress),
     Erased(Erased),
-    /// How many dead letters redriven.
+    /// How many dead letters are redriven.
     Retried(u64),
     /// How many opt-outs have changed.
     OptedOut(u64),
-    /// One source has been asked about.
-    Asked {
+    /// One source has been reconciled.
+    SourceReconciled {
         source: SourceName,
         tally: Tally,
     },
-    /// All sources have been asked about.
+    /// All sources have been reconciled.
     Reconciled,
-    /// What was read again, by source.
+    /// What was decoded again, by source.
     Reprocessed(Tallies),
-    /// The running smscope is not configured for what is asked for.
+    /// The running smscope is not configured for the request.
     NotConfigured(String),
     Failed(String),
 }
@@ -68,7 +68,7 @@ pub enum Line {
 impl Line {
     /// Whether another line comes after it.
     fn is_progress(&self) -> bool {
-        matches!(self, Line::Progress(_) | Line::Asked { .. })
+        matches!(self, Line::Progress(_) | Line::SourceReconciled { .. })
     }
 }
 
@@ -76,29 +76,20 @@ impl Line {
 const NAME: &str = "control";
 
 /// Bytes of a request. A list of some thousand numbers is shorter.
-const LONGEST: u64 = 1 << 20;
+const MAX_REQUEST: u64 = 1 << 20;
 
-/// From the connection to the end of the request, and for each line of the answer to be read.
+/// From the connection to the end of the request, and for the client to read each line of the response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes that an address of a socket may have on Linux, the zero at its end aside.
-const LONGEST_PATH: usize = 107;
+/// Bytes that the address of a socket may have on Linux, without the zero at its end.
+const MAX_PATH: usize = 107;
 
-/// The socket under a path that is short enough, which holds for as long as the folder is open.
-struct Place {
-    path: PathBuf,
-    _folder: File,
-}
-
-impl Place {
-    fn of(folder: &Path) -> io::Result<Self> {
-        let open = File::open(folder)?;
-        let mut path = path_in(folder);
-        if path.as_os_str().len() > LONGEST_PATH {
-            path = format!("/proc/self/fd/{}/{NAME}", open.as_raw_fd()).into();
-        }
-        Ok(Self { path, _folder: open })
-    }
+/// The socket of `folder` by a path that is short enough, which is valid for as long as the folder is open.
+fn short_path(folder: &Path) -> io::Result<(PathBuf, File)> {
+    let open = File::open(folder)?;
+    let path = path_in(folder);
+    let is_short = path.as_os_str().len() <= MAX_PATH;
+    Ok((if is_short { path } else { format!("/proc/self/fd/{}/{NAME}", open.as_raw_fd()).into() }, open))
 }
 
 /// The socket of `folder`, whether or not it exists.
@@ -106,35 +97,35 @@ pub fn path_in(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
 
-/// Takes the place of the socket in `folder`, which the caller has locked: one that is there was left by a process that is gone.
+/// Binds the socket in `folder`, which the caller has locked: one that exists was left by a process that has ended.
 ///
 /// # Errors
 /// The socket cannot be made.
 pub fn listen(folder: &Path) -> io::Result<UnixListener> {
-    let place = Place::of(folder)?;
-    match fs::remove_file(&place.path) {
+    let (path, _folder) = short_path(folder)?;
+    match fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&place.path)?;
-    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
-/// Takes the socket away.
+/// Removes the socket.
 pub fn unlink(folder: &Path) {
-    // The next start does it otherwise.
+    // Otherwise the next start removes it.
     let _left = fs::remove_file(path_in(folder));
 }
 
-/// Answers requests until `shutdown` resolves. `handle` blocks; what it is handed takes the lines of its answer.
+/// Serves requests until `shutdown` resolves. `handle` blocks, and sends the lines of the response.
 pub async fn run(
     listener: UnixListener,
     handle: impl Fn(Request, mpsc::Sender<Line>) + Send + Sync + 'static,
     shutdown: impl Future<Output = ()>,
 ) {
     let handle = Arc::new(handle);
-    // Dropped with this, so that a client who asks nothing holds nothing up.
+    // Dropped with this, so that an idle client delays nothing.
     let mut answers = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
@@ -150,7 +141,7 @@ pub async fn run(
                 answers.spawn(answer(stream, handle.clone()));
             }
             Err(error) => {
-                tracing::debug!(%error, "a command could not be taken");
+                tracing::debug!(%error, "cannot accept a command");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -163,19 +154,19 @@ async fn answer(
 ) {
     let (reader, mut writer) = stream.into_split();
     let mut text = String::new();
-    let mut reader = tokio::io::BufReader::new(reader.take(LONGEST));
+    let mut reader = tokio::io::BufReader::new(reader.take(MAX_REQUEST));
     let read = tokio::time::timeout(TIMEOUT, reader.read_line(&mut text)).await;
-    let (lines, mut said) = mpsc::channel(16);
-    let work = match serde_json::from_str::<Request>(&text) {
-        // The error would quote the request.
-        Ok(request) if matches!(read, Ok(Ok(_))) => Some(tokio::task::spawn_blocking(move || handle(request, lines))),
-        _ => {
-            let _heard = lines.send(Line::Failed("not a request that this smscope knows".to_owned())).await;
-            drop(lines);
-            None
+    let (lines, mut received) = mpsc::channel(16);
+    // The error would quote the request.
+    let request = serde_json::from_str::<Request>(&text).ok().filter(|_| matches!(read, Ok(Ok(_))));
+    let work = tokio::task::spawn_blocking(move || match request {
+        Some(request) => handle(request, lines),
+        None => {
+            let unknown = "not a request that this smscope knows".to_owned();
+            let _client_gone = lines.blocking_send(Line::Failed(unknown));
         }
-    };
-    while let Some(line) = said.recv().await {
+    });
+    while let Some(line) = received.recv().await {
         let Ok(mut line) = serde_json::to_vec(&line) else { return };
         line.push(b'\n');
         let written = tokio::time::timeout(TIMEOUT, writer.write_all(&line)).await;
@@ -183,23 +174,22 @@ async fn answer(
             return;
         }
     }
-    if let Some(work) = work {
-        join_logged(Task::Command, work.await);
-    }
+    join_logged(Task::Command, work.await);
 }
 
-/// Asks the smscope that has `folder` open, and hands each line but the last to `tell`.
+/// Sends a request to the smscope that has `folder` open. Passes each line of progress to `on_progress`, and gives the last line.
 ///
 /// # Errors
-/// Nobody answers, or not to the end.
-pub fn ask(folder: &Path, request: &Request, mut tell: impl FnMut(Line)) -> io::Result<Line> {
-    let mut stream = UnixStream::connect(Place::of(folder)?.path)?;
+/// There is no response, or it breaks off.
+pub fn call(folder: &Path, request: &Request, mut on_progress: impl FnMut(Line)) -> io::Result<Line> {
+    let (path, _folder) = short_path(folder)?;
+    let mut stream = UnixStream::connect(path)?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;
     for line in BufReader::new(stream).lines() {
         match serde_json::from_str(&line?)? {
-            line if Line::is_progress(&line) => tell(line),
+            line if Line::is_progress(&line) => on_progress(line),
             last => return Ok(last),
         }
     }
@@ -231,7 +221,7 @@ mod tests {
         let ask = move || {
             let mut told = 0;
             let request = Request::Erase { recipients: vec!["1".into(), "2".into()] };
-            ask(&folder, &request, |_| told += 1).map(|line| (line, told))
+            call(&folder, &request, |_| told += 1).map(|line| (line, told))
         };
         tokio::task::spawn_blocking(ask).await.unwrap()
     }
@@ -251,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_was_left_is_replaced_and_without_one_nobody_answers() {
+    async fn a_socket_that_was_left_is_replaced_and_without_one_there_is_no_response() {
         let folder = TempDir::new().unwrap();
         assert!(asked(folder.path()).await.is_err());
         drop(listen(folder.path()).unwrap());
@@ -264,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_request_is_refused_without_being_repeated() {
+    async fn an_invalid_request_is_rejected_without_being_repeated() {
         let folder = TempDir::new().unwrap();
         let server = serve(folder.path());
         let path = folder.path().join(NAME);

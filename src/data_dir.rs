@@ -1,7 +1,7 @@
 //! The data directory. What is secret or personal is in a folder of mode 0700 inside it: a pod's volume is often 0777.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -184,67 +184,65 @@ impl DataDir {
     /// The token that was made for a source: 256 bits, URL-safe. Made at the first call, the same ever after.
     pub fn token(&self, source: &SourceName) -> Result<Secret, DataDirError> {
         let make = || Ok(URL_SAFE_NO_PAD.encode(random()?));
-        self.kept(&token_file(source), make).map(Secret::new)
+        self.read_or_create(&token_file(source), make).map(Secret::new)
     }
 
     /// The token that was made for the list of opt-outs, likewise.
     pub fn opt_outs_token(&self) -> Result<Secret, DataDirError> {
-        self.kept("opt-outs-token", || Ok(URL_SAFE_NO_PAD.encode(random()?))).map(Secret::new)
+        self.read_or_create("opt-outs-token", || Ok(URL_SAFE_NO_PAD.encode(random()?))).map(Secret::new)
     }
 
     /// The token that a smscope has made for a source in the data directory at `path`. Makes nothing.
     pub fn made_token(path: &Path, source: &SourceName) -> Option<Secret> {
-        made(path, &token_file(source)).map(Secret::new)
+        existing(path, &token_file(source)).map(Secret::new)
     }
 
     /// The key of the recipient hashes of the data directory at `path`. Makes nothing.
     pub fn made_hash_key(path: &Path) -> Option<[u8; 32]> {
-        URL_SAFE_NO_PAD.decode(made(path, "hash-key")?).ok()?.try_into().ok()
+        URL_SAFE_NO_PAD.decode(existing(path, "hash-key")?).ok()?.try_into().ok()
     }
 
     /// `service.instance.id`: never per boot.
     pub fn instance_id(&self) -> Result<Uuid, DataDirError> {
-        let text = self.kept("instance-id", || Ok(Uuid::new_v4().to_string()))?;
+        let text = self.read_or_create("instance-id", || Ok(Uuid::new_v4().to_string()))?;
         text.parse().map_err(|_| self.unusable(io::Error::other("private/instance-id does not hold a UUID")))
     }
 
     /// The key of the recipient hashes in log records.
     pub fn hash_key(&self) -> Result<[u8; 32], DataDirError> {
-        let text = self.kept("hash-key", || Ok(URL_SAFE_NO_PAD.encode(random()?)))?;
+        let text = self.read_or_create("hash-key", || Ok(URL_SAFE_NO_PAD.encode(random()?)))?;
         let key = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
         key.ok_or_else(|| self.unusable(io::Error::other("private/hash-key does not hold 32 bytes in base64")))
     }
 
-    /// Reads a small file, which is first made, whole or not at all, if there is none.
-    fn kept(&self, name: &str, make: impl FnOnce() -> io::Result<String>) -> Result<String, DataDirError> {
+    /// Reads a small file, which is created first, whole or not at all, if it does not exist.
+    fn read_or_create(&self, name: &str, make: impl FnOnce() -> io::Result<String>) -> Result<String, DataDirError> {
         let path = self.private.join(name);
-        let read = |path: &Path| {
-            let mut text = String::new();
-            File::open(path)?.read_to_string(&mut text)?;
-            Ok(text.trim_end().to_owned())
+        let read = || read_small(&path);
+        let create = || {
+            let text = make()?;
+            // Of two processes that create it at once, both use the first one's. A hard link would see to that as well, but several
+            // file systems of volumes have none. Without locks on folders either, the race stays.
+            let folder = File::open(&self.private)?;
+            let _locked = folder.lock();
+            match read() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => return other,
+            }
+            let draft = self.private.join(format!(".{name}.{}", Uuid::new_v4()));
+            let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
+            for_the_owner_alone(&file)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&draft, &path)?;
+            folder.sync_all()?;
+            read()
         };
-        let made_or_read = match read(&path) {
-            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => make().and_then(|text| {
-                // Of two processes that make it at once, both use the first one's. A hard link would see to that as well, but
-                // several file systems of volumes have none. Where one cannot be locked either, the window stays open.
-                let folder = File::open(&self.private)?;
-                let _locked = folder.lock();
-                match read(&path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    other => return other,
-                }
-                let draft = self.private.join(format!(".{name}.{}", Uuid::new_v4()));
-                let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
-                for_the_owner_alone(&file)?;
-                file.write_all(text.as_bytes())?;
-                file.sync_all()?;
-                fs::rename(&draft, &path)?;
-                folder.sync_all()?;
-                read(&path)
-            }),
+        let text = match read() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(),
             other => other,
         };
-        made_or_read.map_err(|error| self.unusable(error))
+        text.map_err(|error| self.unusable(error))
     }
 
     fn unusable(&self, error: io::Error) -> DataDirError {
@@ -256,10 +254,13 @@ fn unusable(path: &Path, error: io::Error) -> DataDirError {
     DataDirError::Unusable { path: path.to_owned(), cause: Cause::of(&error, path), error }
 }
 
-/// A small file that has been made in the data directory at `path`.
-fn made(path: &Path, name: &str) -> Option<String> {
-    let text = fs::read_to_string(DataDir::private_of(path).join(name)).ok()?;
-    Some(text.trim_end().to_owned())
+/// A small file in the data directory at `path`, if it exists.
+fn existing(path: &Path, name: &str) -> Option<String> {
+    read_small(&DataDir::private_of(path).join(name)).ok()
+}
+
+fn read_small(path: &Path) -> io::Result<String> {
+    Ok(fs::read_to_string(path)?.trim_end().to_owned())
 }
 
 /// Makes a directory and those above it, as needed, so that their names survive a power cut as what is put into them does.
@@ -277,8 +278,8 @@ fn create_durably(path: &Path) -> io::Result<()> {
         made => made.and_then(|()| File::open(parent)?.sync_all()),
     }
 }
-/// Makes sure that the private folder, and each file in it, is its owner's alone, whoever made it and with whatever umask. What was
-/// open to others is closed, and said: they may have read it.
+/// Restricts the private folder, and each file in it, to its owner, whatever created it and with whatever umask. It logs what others
+/// could reach: they may have read it.
 fn close_to_others(data_dir: &Path, private: &Path) -> Result<(), DataDirError> {
     let open_to_others = |path: &Path, error: io::Error| {
         let own = (error.kind() == io::ErrorKind::PermissionDenied).then(|| Cause::owned_by_another(path)).flatten();
@@ -314,7 +315,7 @@ fn close_to_others(data_dir: &Path, private: &Path) -> Result<(), DataDirError> 
     Ok(())
 }
 
-/// The umask may have taken even the owner's rights away.
+/// The umask may have removed even the owner's rights.
 fn for_the_owner_alone(file: &File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(PRIVATE_FILE))
 }
@@ -377,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_others_could_read_are_closed_and_a_link_in_the_place_of_the_folder_is_refused() {
+    fn files_that_others_could_read_are_closed_and_a_link_instead_of_the_folder_is_rejected() {
         let folder = TempDir::new().unwrap();
         let opened = DataDir::open(folder.path()).unwrap();
         let file = opened.private().join("smscope.db-wal");
@@ -388,8 +389,8 @@ mod tests {
 
         let other = TempDir::new().unwrap();
         std::os::unix::fs::symlink(opened.private(), other.path().join("private")).unwrap();
-        let refused = DataDir::open(other.path()).err().unwrap().to_string();
-        assert!(refused.contains("not a folder"), "{refused}");
+        let error = DataDir::open(other.path()).err().unwrap().to_string();
+        assert!(error.contains("not a folder"), "{error}");
     }
 
     #[test]
@@ -406,7 +407,7 @@ mod tests {
 
     /// As on vfat, CIFS and several network file systems.
     #[test]
-    fn a_file_system_without_hard_links_is_good_enough() {
+    fn a_file_system_without_hard_links_is_sufficient() {
         // The filter is that of this thread alone.
         let done = std::thread::spawn(|| {
             let refused = r#"{"it": {"mismatch_action": "allow", "match_action": {"errno": 1}, "filter": [
@@ -425,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_who_make_a_token_at_once_all_have_the_same() {
+    fn concurrent_first_reads_of_a_token_give_the_same_one() {
         let folder = TempDir::new().unwrap();
         let opened = DataDir::open(folder.path()).unwrap();
         let made = |_| opened.opt_outs_token().unwrap().reveal().to_owned();

@@ -1,6 +1,6 @@
-//! What smscope says about itself on stderr: text for a terminal, JSON lines for everything else.
+//! The diagnostics of smscope on stderr: text for a terminal, JSON lines for everything else.
 //!
-//! Nothing secret is ever handed to it; it has no way to tell.
+//! Callers never pass a secret: this module cannot recognize one.
 
 use std::io::{IsTerminal, stderr};
 use std::panic::PanicHookInfo;
@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::environment::Environment;
 
-/// Libraries whose own progress is of no interest to an operator; each stands for all targets that start with it.
+/// Libraries whose progress is of no interest to an operator, by the prefix of their targets.
 const QUIET: &str = "hyper=warn,h2=warn,opentelemetry=warn";
 
 const DEFAULT_LEVEL: &str = "info";
@@ -27,8 +27,8 @@ enum Format {
     Json,
 }
 
-/// Starts the diagnostics of this process, at the level that RUST_LOG says. A RUST_LOG that makes no sense is warned
-/// about and not used. Does nothing when a subscriber is already there, as in tests.
+/// Starts the diagnostics of this process, at the level of RUST_LOG. An invalid RUST_LOG is a warning, and is not used. Does nothing
+/// if there is a subscriber already, as in tests.
 pub fn init(env: &dyn Environment) {
     let format = if stderr().is_terminal() { Format::Text } else { Format::Json };
     let (filter, warning) = filter(env.get("RUST_LOG").as_deref().unwrap_or_default());
@@ -49,15 +49,15 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(location, thread = thread.name(), why, "panicked");
 }
 
-/// The filter that `rust_log` asks for, or the default and a warning.
+/// The filter of `rust_log`, or the default and a warning.
 fn filter(rust_log: &str) -> (EnvFilter, Option<String>) {
     let rust_log = rust_log.trim();
-    let asked = if rust_log.is_empty() { DEFAULT_LEVEL } else { rust_log };
-    match EnvFilter::try_new(asked) {
-        // Who asks for errors alone, or for nothing, means the libraries too.
+    let directives = if rust_log.is_empty() { DEFAULT_LEVEL } else { rust_log };
+    match EnvFilter::try_new(directives) {
+        // Errors alone, or nothing, is meant for the libraries too.
         Ok(filter) if filter.max_level_hint().is_some_and(|level| level <= LevelFilter::WARN) => (filter, None),
         // The later directive wins, so that a library can be listened to by name.
-        Ok(_) => (EnvFilter::new(format!("{QUIET},{asked}")), None),
+        Ok(_) => (EnvFilter::new(format!("{QUIET},{directives}")), None),
         Err(_) => {
             let default = EnvFilter::new(format!("{QUIET},{DEFAULT_LEVEL}"));
             let warning = format!("RUST_LOG = {rust_log:?}: not used; expected levels such as info or smscope=debug");
@@ -77,8 +77,7 @@ where
     }
 }
 
-/// Lets a line through if it says something new, or the interval has passed since the last one, and counts the others: for a failure that
-/// recurs with each attempt, or thousands of times a second.
+/// Permits a line if it is new, or the interval has passed since the last one, and counts the others: for a failure that recurs with each attempt, or thousands of times a second.
 #[derive(Debug)]
 pub struct LogThrottle {
     interval: Duration,
@@ -104,12 +103,12 @@ impl LogThrottle {
         Self { interval, state: Mutex::new(State { last: None, suppressed: 0 }) }
     }
 
-    /// Whether a line may be written now, whatever it says: if so, how many were suppressed since the last one.
+    /// Whether a line may be written now, whatever its text: if so, how many were suppressed since the last one.
     pub fn permit(&self) -> Option<u64> {
         self.permit_at("", self.interval, Instant::now())
     }
 
-    /// Whether a line that says `text` may be written now.
+    /// Whether a line with `text` may be written now.
     pub fn is_due(&self, text: &str) -> bool {
         self.is_due_after(self.interval, text)
     }
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttle_lets_one_line_through_per_interval_and_says_how_many_it_held_back() {
+    fn a_throttle_permits_one_line_per_interval_and_counts_the_suppressed() {
         static THROTTLE: LogThrottle = LogThrottle::new(Duration::from_secs(10));
         let start = Instant::now();
         for (second, expected) in [

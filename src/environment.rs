@@ -1,10 +1,10 @@
-//! Environment variables, behind a small trait: tests hand in a map instead of changing the process.
+//! Environment variables, behind a small trait: tests pass a map instead of changing the process.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-/// Where environment variables are looked up.
+/// A source of environment variables.
 pub trait Environment {
     /// The value of a variable; bytes that are not UTF-8 come as U+FFFD.
     fn get(&self, name: &str) -> Option<String>;

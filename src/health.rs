@@ -1,9 +1,8 @@
-//! How smscope is doing, in the two words that probes ask for. Both listeners answer them, and so does the service manager's
-//! watchdog; none of them asks a collector.
+//! Liveness and readiness, for the probes of both listeners and the watchdog of the service manager. Neither depends on a collector.
 
 use std::sync::Arc;
 
-/// `Err` in a few words: why not.
+/// `Err`: why not, in a few words.
 pub type Check = Arc<dyn Fn() -> Result<(), &'static str> + Send + Sync>;
 
 #[derive(Clone)]

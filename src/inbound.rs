@@ -1,5 +1,5 @@
-//! The one way from what a provider says to a submission to the store, whether a webhook brings it, the provider's API answers with
-//! it, or a stored request is decoded again.
+//! The one path from a request of the provider to a submission to the store: for webhooks, for messages of the provider's API, and for
+//! stored requests that are decoded again.
 
 use std::borrow::Cow;
 
@@ -27,18 +27,18 @@ pub struct InboundRequest<'a> {
 pub struct DecodedRequest<'a> {
     source: &'a Source,
     request: InboundRequest<'a>,
-    /// Of the whole request, whatever is stored of it: texts tell duplicates and opt-outs.
+    /// Of the whole request, whatever is stored of it: duplicates and opt-outs are recognized by texts.
     pub events: Events,
     pub repaired: bool,
     pub has_unread_receipt: bool,
 }
 
-/// How a request came here.
+/// The origin of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The provider sent it.
     Webhook,
-    /// The provider's API was asked for what had not come.
+    /// Reconciliation read it from the provider's API.
     Reconciliation,
 }
 
@@ -102,7 +102,7 @@ impl DecodedRequest<'_> {
         }
     }
 
-    /// Takes the texts out of the events, if the source stores none. Gives query and body without them then.
+    /// Removes the texts from the events, if the source stores none. Gives query and body without them then.
     pub fn drop_text(&mut self) -> Option<(String, Vec<u8>)> {
         match self.source.privacy.text {
             Text::Dropped => {

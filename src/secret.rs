@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 #[derive(Clone)]
 pub struct Secret {
     text: String,
-    /// Compared instead of the text, so that neither content nor length shows in the time taken.
+    /// Compared instead of the text, so that the time of a comparison shows neither content nor length.
     digest: [u8; 32],
 }
 

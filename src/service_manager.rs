@@ -1,5 +1,5 @@
-//! What systemd is notified of (`sd_notify(3)`, `Type=notify`): that smscope serves, that it ends, and, for the watchdog, that it is
-//! alive. Without `NOTIFY_SOCKET`, under any other service manager, nothing is sent.
+//! Notifications to systemd (`sd_notify(3)`, `Type=notify`): smscope is ready, stops, and, for the watchdog, is alive. Without
+//! `NOTIFY_SOCKET`, under any other service manager, nothing is sent.
 
 use std::future::pending;
 use std::io;
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct ServiceManager {
     socket: Option<UnixDatagram>,
-    /// How often the process has to say that it is alive, at least.
+    /// The longest time between two notifications that the process is alive.
     watchdog: Option<Duration>,
 }
 
@@ -38,13 +38,13 @@ impl ServiceManager {
         self.notify("READY=1");
     }
 
-    /// It has been asked to end.
+    /// The shutdown has begun.
     pub fn stopping(&self) {
         self.notify("STOPPING=1");
     }
 
-    /// Says that the process is alive for as long as `liveness` does, twice as often as has to be. Ends when `liveness` is gone: it
-    /// is held weakly, because what it asks holds the store open.
+    /// Notifies the watchdog while `liveness` is good, twice as often as required. Ends when `liveness` is dropped: it is held weakly,
+    /// because it holds the store open.
     pub async fn feed_watchdog(&self, liveness: Weak<dyn Fn() -> Result<(), &'static str> + Send + Sync>) {
         let Some(limit) = self.watchdog else { return };
         let notify = || async {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_watchdog_hears_of_a_living_process_alone() {
+    async fn the_watchdog_is_notified_of_a_live_process_only() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("notify");
         let listener = UnixDatagram::bind(&path).unwrap();
@@ -159,22 +159,22 @@ mod tests {
         };
         let watched = Arc::downgrade(&liveness);
         let feeding = tokio::spawn(async move { manager.feed_watchdog(watched).await });
-        let heard = |listener: UnixDatagram| tokio::task::spawn_blocking(move || (received(&listener), listener));
-        let (first, listener) = heard(listener).await.unwrap();
-        let (second, listener) = heard(listener).await.unwrap();
+        let next = |listener: UnixDatagram| tokio::task::spawn_blocking(move || (received(&listener), listener));
+        let (first, listener) = next(listener).await.unwrap();
+        let (second, listener) = next(listener).await.unwrap();
         assert_eq!((first.as_deref(), second.as_deref()), (Some("WATCHDOG=1"), Some("WATCHDOG=1")));
 
         alive.store(false, Ordering::Relaxed);
         let mut listener = listener;
         for _ in 0..4 {
-            let (word, same) = heard(listener).await.unwrap();
+            let (word, same) = next(listener).await.unwrap();
             listener = same;
             // One may have been under way.
             if word.is_none() {
                 break;
             }
         }
-        assert_eq!(heard(listener).await.unwrap().0, None);
+        assert_eq!(next(listener).await.unwrap().0, None);
         drop(liveness);
         tokio::time::timeout(Duration::from_secs(10), feeding).await.unwrap().unwrap();
     }

@@ -1,7 +1,7 @@
 //! The background tasks and threads of a running smscope: what they are called, how a failure of one is logged and counted, and
 //! how the end of a thread is awaited like that of a task.
 //!
-//! Two kinds of them. A task of the process runs for as long as it does, and its end is a failure of the whole, which
+//! There are two kinds. A task of the process runs for as long as it does, and its end is a failure of the whole, which
 //! `tasks/supervisor.rs` watches for. Of the others there are many, one per connection, command or attempt: a panic in one ends that
 //! one only.
 
@@ -9,7 +9,7 @@ use std::any::Any;
 use std::panic::resume_unwind;
 use std::thread::{Builder, JoinHandle};
 
-use strum::{EnumCount, IntoStaticStr, VariantArray};
+use strum::{IntoStaticStr, VariantArray};
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
 
@@ -21,7 +21,7 @@ pub mod periodic;
 pub mod supervisor;
 
 /// Every value of the `task` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumCount, IntoStaticStr, VariantArray)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Task {
     WebhookListener,
@@ -49,13 +49,6 @@ pub enum Task {
 }
 
 impl Task {
-    pub const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
-
-    /// The label value.
-    pub fn as_str(self) -> &'static str {
-        self.into_str()
-    }
-
     /// Whether it runs for as long as the process, so that smscope cannot do its work without it.
     pub fn is_of_the_process(self) -> bool {
         !matches!(self, Self::Connection | Self::AdminConnection | Self::Command | Self::RelayAttempt)
@@ -63,9 +56,9 @@ impl Task {
 
     /// Logs and counts a failure of it.
     pub fn failed(self, how: &str) {
-        process_metrics::task_failures(self.as_str()).increment(1);
+        process_metrics::task_failures(self.into_str()).increment(1);
         let consequence = if self.is_of_the_process() { "smscope ends, to be restarted" } else { "the others go on" };
-        tracing::error!(task = self.as_str(), "a background task {how}; {consequence}");
+        tracing::error!(task = self.into_str(), "a background task {how}; {consequence}");
     }
 }
 
@@ -87,7 +80,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     match tokio::task::spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
         Ok(returned) => returned,
         Err(Ok(panic)) => resume_unwind(panic),
-        // It has not begun, for the runtime is ending: nobody waits for it.
+        // It has not begun, for the runtime is ending: nothing waits for it.
         Err(Err(_)) => std::future::pending().await,
     }
 }

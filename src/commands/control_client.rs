@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// None is running, or the request fails.
 pub fn ask(config: &Config, request: &Request) -> Result<Line, Exit> {
     let no_progress = |_| {};
-    match control::ask(&DataDir::private_of(&config.data_dir), request, no_progress) {
+    match control::call(&DataDir::private_of(&config.data_dir), request, no_progress) {
         Ok(Line::Failed(why)) => Err(Exit::Failure(why)),
         Ok(line) => Ok(line),
         Err(error) if nobody_listens(&error) => {
@@ -58,7 +58,7 @@ pub fn exclusively<T>(
     }
     let given_up = Instant::now() + TIMEOUT;
     let answered = loop {
-        match control::ask(data_dir.private(), request, &mut on_line) {
+        match control::call(data_dir.private(), request, &mut on_line) {
             Err(error) if nobody_listens(&error) && Instant::now() <= given_up => {
                 std::thread::sleep(Duration::from_millis(100));
             }

@@ -53,7 +53,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     // The configuration of a running smscope counts: the key may be in its environment alone.
     let request = Request::Reconcile { source: arguments.source.clone(), since, until };
     let on_line = |line| {
-        if let Line::Asked { source, tally } = line {
+        if let Line::SourceReconciled { source, tally } = line {
             print(&summary(&source, &tally));
         }
     };

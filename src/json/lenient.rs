@@ -1,4 +1,4 @@
-//! The lenient reader: each byte is looked at a bounded number of times.
+//! The lenient reader. It reads each byte a bounded number of times.
 
 use serde_json::{Map, Number, Value};
 
@@ -21,13 +21,16 @@ fn are_documents(lines: &[&str]) -> bool {
             || (lines.iter().all(|line| line.starts_with(['{', '['])) && lines.iter().any(|line| is_balanced(line))))
 }
 
-/// Whether a line begins with an object or an array that its end closes.
+/// Whether a line is one object or array, with separators after it at most.
 fn is_balanced(line: &str) -> bool {
-    if !line.starts_with(['{', '[']) {
-        return false;
-    }
+    line.starts_with(['{', '[']) && end_of_nested(line).is_some_and(|end| line[end..].chars().all(is_separator))
+}
+
+/// Where the object or array ends that `text` begins with; `None` if the text ends before.
+fn end_of_nested(text: &str) -> Option<usize> {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for (at, byte) in line.bytes().enumerate() {
+    // All that is compared is ASCII, which is no part of another character.
+    for (at, byte) in text.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = in_string,
@@ -35,15 +38,15 @@ fn is_balanced(line: &str) -> bool {
             _ if in_string => {}
             b'{' | b'[' => depth += 1,
             b'}' | b']' => {
-                depth = depth.saturating_sub(1);
+                depth -= 1;
                 if depth == 0 {
-                    return line[at + 1..].chars().all(is_separator);
+                    return Some(at + 1);
                 }
             }
             _ => {}
         }
     }
-    false
+    None
 }
 
 /// A line that holds no document is an element that is none, as long as the others are a list: beside a single one it is what
@@ -100,7 +103,7 @@ struct Reader<'a> {
     truncated: bool,
 }
 
-/// What a string stands for, which says what comes after its end.
+/// The role of a string, which determines what follows its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Name,
@@ -242,26 +245,9 @@ impl Reader<'_> {
 
     /// An object or array without its content.
     fn skip_nested(&mut self) {
-        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-        while let Some(byte) = self.peek() {
-            // All that is compared is ASCII, which is no part of another character.
-            self.at += 1;
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = in_string,
-                b'"' => in_string = !in_string,
-                _ if in_string => {}
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return;
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.truncated = true;
+        let end = end_of_nested(&self.text[self.at..]);
+        self.truncated |= end.is_none();
+        self.at = end.map_or(self.text.len(), |end| self.at + end);
     }
 
     /// A string from its first quote on; `None` if the text ends before it does.

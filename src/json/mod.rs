@@ -24,7 +24,7 @@ use serde_json::Value;
 mod borrowed;
 mod lenient;
 pub use borrowed::{Json, read_valid};
-/// The lenient reader alone, whatever strict reading says: what is held against it in tests and by the fuzzer.
+/// The lenient reader alone, for tests and the fuzzer, which compare the two.
 pub use lenient::read as read_leniently;
 #[cfg(test)]
 mod tests;

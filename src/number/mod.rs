@@ -22,7 +22,7 @@ const MOST_DIGITS: usize = 20;
 /// international.
 ///
 /// A number that no plan knows still has the country of its calling code, when that code is one country's own and the number was
-/// written with `+` or `00` or has a length that exists there: refused numbers are counted where they were meant to go.
+/// written with `+` or `00` or has a length that exists there: a rejected number is counted for the country that was meant.
 pub fn read(text: &str, region: Country) -> Phone {
     let text = text.trim();
     let unread = |country| Phone { number: text.to_owned(), country };
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn countries_that_share_a_calling_code_are_told_apart() {
+    fn countries_that_share_a_calling_code_are_distinguished() {
         for (text, expected) in [
             ("12025550123", "US"),
             ("+16135550123", "CA"),
@@ -286,7 +286,7 @@ mod tests {
         let theirs = phonenumber::parse(None, text).unwrap();
         assert!(theirs.is_valid(), "{text}");
         assert_eq!(ours.number, format!("{}{}", theirs.code().value(), theirs.national()), "{text}");
-        // It looks at a number with leading zeros without them, and so misses the Vatican's.
+        // It reads a number without its leading zeros, and so misses the Vatican's.
         if theirs.national().zeros() == 0 {
             assert_eq!(ours.country, theirs.country().id().and_then(|id| Country::new(id.as_ref())), "{text}");
         }

@@ -1,8 +1,8 @@
 //! The numbering plans of the `phonenumber` crate (Google's libphonenumber metadata), matched with regular expressions of our own.
 //!
-//! The crate unpacks all of its metadata when its first number comes, which takes 50 ms and 6 MB, and its parser keeps 100 compiled
-//! expressions behind one lock and compiles again on every miss, a matter of milliseconds when traffic goes to many countries. So the
-//! build script extracts the plans, and each compiles once, when its first number comes.
+//! The crate unpacks all of its metadata for its first number, which takes 50 ms and 6 MB, and its parser caches 100 compiled expressions
+//! behind one lock and compiles again on every miss, which takes milliseconds if traffic is for many countries. So the build script
+//! extracts the plans, and each is compiled once, for its first number.
 
 use std::sync::OnceLock;
 
@@ -46,7 +46,7 @@ pub(super) fn international(digits: &str) -> Option<Found> {
     if let Some(plan) = which(plans, national) {
         return Some(Found { digits: digits.to_owned(), country: plan.country });
     }
-    // A trunk prefix kept by mistake, as in +33 (0)6...
+    // A trunk prefix left in by mistake, as in +33 (0)6...
     found_without_trunk(plans.first()?, code, national, plans)
 }
 

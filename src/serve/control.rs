@@ -109,7 +109,7 @@ fn reconcile(
             Ok(tally) => {
                 tracing::info!(%source, %since, missed = tally.missed(), "fetched a period for a command");
                 // The command may have ended: its request is completed all the same.
-                let _gone = lines.blocking_send(Line::Asked { source, tally });
+                let _gone = lines.blocking_send(Line::SourceReconciled { source, tally });
             }
             Err(why) => {
                 tracing::warn!(%source, "a period was not fetched completely: {why}");

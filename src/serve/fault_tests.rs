@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use strum::VariantArray;
 use tempfile::TempDir;
 
 use crate::certificates::Authority;
@@ -29,7 +30,7 @@ fn child() {
     }
     std::thread::spawn(|| {
         for line in stdin().lines().map_while(Result::ok) {
-            fault::arm(Task::ALL.into_iter().find(|task| task.as_str() == line).unwrap());
+            fault::arm(Task::VARIANTS.iter().copied().find(|task| task.into_str() == line).unwrap());
         }
     });
     let code = match crate::commands::serve::run(Config::load(&Flags::default(), &Process).unwrap()) {
@@ -82,7 +83,7 @@ impl Running {
     }
 
     fn kill(&mut self, task: Task) {
-        writeln!(self.faults, "{}", task.as_str()).unwrap();
+        writeln!(self.faults, "{}", task.into_str()).unwrap();
     }
 
     fn show(&self, path: &str) -> Option<(u16, String)> {
@@ -90,7 +91,7 @@ impl Running {
     }
 
     fn failures(&self, task: Task) -> Option<u64> {
-        let line = format!("smscope_task_failures_total{{task=\"{}\"}} ", task.as_str());
+        let line = format!("smscope_task_failures_total{{task=\"{}\"}} ", task.into_str());
         self.show("/metrics")?.1.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok())
     }
 
@@ -187,14 +188,14 @@ fn configure(home: &Path, collector: &TcpListener, tls: bool) {
 
 /// Kills one task in a smscope that has accepted an event, and looks at all that follows.
 fn dies_loudly_and_loses_nothing(task: Task) {
-    let name = task.as_str();
+    let name = task.into_str();
     let home = TempDir::new().unwrap();
     let collector = TcpListener::bind("127.0.0.1:0").unwrap();
     let tls = task == Task::CertificateWatch;
     configure(home.path(), &collector, tls);
     let mut smscope = Running::start(home.path());
-    for task in Task::ALL {
-        assert_eq!(smscope.failures(task), Some(0), "{name}: {}", task.as_str());
+    for &task in Task::VARIANTS {
+        assert_eq!(smscope.failures(task), Some(0), "{name}: {}", task.into_str());
     }
     for path in ["/livez", "/readyz"] {
         assert_eq!(smscope.show(path).map(|(status, _)| status), Some(200), "{name}: {path}");
@@ -241,7 +242,7 @@ fn dies_loudly_and_loses_nothing(task: Task) {
 
 #[test]
 fn each_task_that_dies_is_seen_ends_the_process_with_code_70_and_loses_nothing() {
-    let tasks: Vec<Task> = Task::ALL.into_iter().filter(|task| task.is_of_the_process()).collect();
+    let tasks: Vec<Task> = Task::VARIANTS.iter().copied().filter(|task| task.is_of_the_process()).collect();
     assert_eq!(tasks.len(), 14);
     // A few at a time: each waits for the Collector, most of the while.
     for some in tasks.chunks(5) {

@@ -114,7 +114,7 @@ pub async fn serve(
     drop(health);
     let failed = supervisor.run(shutdown).await;
     crate::control::unlink(data_dir.private());
-    failed.map_or(Ok(()), |task| Err(ServeError::Task(task.as_str())))
+    failed.map_or(Ok(()), |task| Err(ServeError::Task(task.into_str())))
 }
 
 /// The inputs of the parts.

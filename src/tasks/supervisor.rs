@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use strum::VariantArray;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tracing::{Instrument, Span};
@@ -87,7 +88,7 @@ impl Phase {
     pub fn readiness(self) -> Result<(), &'static str> {
         match self {
             Self::Serving => Ok(()),
-            Self::Starting | Self::ShuttingDown => Err("webhooks are not taken"),
+            Self::Starting | Self::ShuttingDown => Err("webhooks are not accepted"),
             Self::Failed(_) => Err("a background task has ended"),
         }
     }
@@ -105,9 +106,9 @@ pub struct Supervisor {
 impl Supervisor {
     /// A stage that has not ended within `limit` is cut off.
     pub fn new(limit: Duration) -> Self {
-        for task in Task::ALL {
+        for &task in Task::VARIANTS {
             // Exists at 0 from here on.
-            crate::process_metrics::task_failures(task.as_str()).increment(0);
+            crate::process_metrics::task_failures(task.into_str()).increment(0);
         }
         Self {
             tasks: JoinSet::new(),
@@ -198,7 +199,10 @@ impl Supervisor {
         });
         if ended.await.is_err() {
             for (task, handle) in self.running.values().filter(|(task, _)| stage(*task) == ending) {
-                tracing::warn!(task = task.as_str(), "a background task was cut off, it did not end within {limit:?}");
+                tracing::warn!(
+                    task = task.into_str(),
+                    "a background task was cut off, it did not end within {limit:?}"
+                );
                 handle.abort();
             }
         }

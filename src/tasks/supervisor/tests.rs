@@ -1,5 +1,6 @@
 use std::future::pending;
 
+use strum::VariantArray;
 use tokio::time::Instant;
 
 use super::*;
@@ -12,7 +13,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut supervisor = Supervisor::new(LIMIT);
-    for task in Task::ALL.into_iter().filter(|task| task.is_of_the_process() && *task != odd) {
+    for task in Task::VARIANTS.iter().copied().filter(|task| task.is_of_the_process() && *task != odd) {
         supervisor.spawn(task, Shutdown::wait);
     }
     supervisor.spawn(odd, start);
@@ -20,8 +21,8 @@ where
 }
 
 #[tokio::test]
-async fn a_task_that_panics_or_returns_before_the_shutdown_is_a_failure_and_ends_all() {
-    for task in Task::ALL.into_iter().filter(|task| task.is_of_the_process()) {
+async fn a_panic_or_an_early_return_is_a_failure_and_ends_all_tasks() {
+    for task in Task::VARIANTS.iter().copied().filter(|task| task.is_of_the_process()) {
         for panics in [true, false] {
             let supervisor = supervised(task, |_| async move { assert!(!panics, "as it should here") });
             let phase = supervisor.phase();
@@ -33,7 +34,7 @@ async fn a_task_that_panics_or_returns_before_the_shutdown_is_a_failure_and_ends
 }
 
 #[tokio::test]
-async fn a_requested_shutdown_is_no_failure() {
+async fn a_task_that_ends_at_shutdown_has_not_failed() {
     let supervisor = supervised(Task::Relay, Shutdown::wait);
     let phase = supervisor.phase();
     assert!(phase.borrow().liveness().is_ok() && phase.borrow().readiness().is_err());
@@ -71,7 +72,7 @@ async fn stages_end_one_after_the_other_the_store_last() {
 
 /// The store's threads end with the last handle on it, which may be before the stage of the store has come.
 #[tokio::test]
-async fn a_thread_of_the_store_may_end_by_itself_during_the_shutdown() {
+async fn a_thread_of_the_store_may_end_early_once_the_shutdown_has_begun() {
     let mut supervisor = Supervisor::new(LIMIT);
     let (handle, handles) = std::sync::mpsc::channel::<()>();
     let writer = Thread::spawn("test", move || while handles.recv().is_ok() {}).unwrap();
