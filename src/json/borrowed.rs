@@ -118,7 +118,7 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
-        let mut object = Vec::new();
+        let mut object = Vec::with_capacity(8);
         while let Some((name, value)) = members.next_entry::<&str, Json<'_>>()? {
             if !value.keeps_digits(Some(name)) {
                 return Err(Error::custom("a member that is a float"));
