@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. `make demo` starts a demonstration.
 
-.PHONY: run test demo setup toolchain check deny bench soak fuzz
+.PHONY: run test demo setup toolchain check deny bench bench-pair bench-peers soak fuzz
 
 # Builds and starts smscope with no configuration. Needs Rust and a C compiler (for SQLite), nothing else.
 run: toolchain
@@ -45,6 +45,15 @@ deny:
 
 bench:
 	cargo bench
+
+# Compares two smscope binaries, step by step in turns, as a table of ratios: make bench-pair A=... B=...
+ROUNDS := 5
+bench-pair:
+	cargo bench --bench sidecar -- pair $(A) $(B) $(ROUNDS)
+
+# smscope beside an OpenTelemetry Collector and Benthos, which it builds (needs Go): writes their table to docs/performance.md.
+bench-peers:
+	cargo bench --bench sidecar -- peers
 
 # The long forms of the tests that break things (docs/reliability.md has what they showed): about ten minutes, one after the other,
 # and the same again with SEED=<the seed that it prints>. Each number can be set: make soak KILLS=1000.

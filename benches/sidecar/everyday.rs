@@ -1,7 +1,10 @@
-//! One program as users meet it: started, idle, at the rates of every day, and at all that it can take.
+//! Programs as users meet them: started, idle, at the rates of every day, and at all that they can take. What is compared is measured one
+//! directly after the other, step by step: whatever else the machine does meets both.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::load::Measured;
 use crate::server::{Program, Server};
 use crate::{Result, data, load, median, stored_bytes};
 
@@ -19,63 +22,106 @@ const RATES: [(f64, Duration); 3] =
 const FULL_LOAD: Duration = Duration::from_secs(2);
 const EXPORTING: Duration = Duration::from_secs(2);
 
-/// A name with its unit, and what was measured.
-pub type Figure = (String, f64);
+pub struct Figure {
+    /// With its unit.
+    pub what: String,
+    /// One per program.
+    pub values: Vec<f64>,
+}
 
-/// Twenty seconds with `program`, exporting to `collector` in the last five.
-pub async fn round(program: &Program, collector: &Server) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
-    let mut add = |what: &str, value: f64| figures.push((what.to_owned(), value));
+/// Twenty seconds with each of the programs, exporting to `collector` in the last five.
+pub async fn round(programs: &[Program], collector: &Server) -> Result<Vec<Figure>> {
+    let mut figures = Figures(Vec::new());
+    figures.add("start to first answer, ms", starts(programs).await?);
 
-    add("start to first answer, ms", starts(program).await?);
-    let (directory, accepted) = (data()?, load::accepted());
-    let smscope = program.start(directory.path())?;
-    load::once(&smscope).await?;
+    let mut directories = Vec::new();
+    let mut servers = Vec::new();
+    for program in programs {
+        let directory = data()?;
+        servers.push(program.start(directory.path())?);
+        directories.push(directory);
+    }
+    each(&servers, load::once).await?;
     tokio::time::sleep(SETTLE).await;
-    let before = smscope.usage()?;
+    let before = servers.iter().map(Server::usage).collect::<Result<Vec<_>>>()?;
     tokio::time::sleep(IDLE).await;
-    let idle = before.until_now()?;
-    add("idle: resident memory, MB", smscope.resident_megabytes().0);
-    add("idle: wake-ups per second", idle.wakeups_per_second());
+    let idle = before.iter().map(|before| before.until_now()).collect::<Result<Vec<_>>>()?;
+    figures.add("idle: resident memory, MB", servers.iter().map(|server| server.resident_megabytes().0));
+    figures.add("idle: wake-ups per second", idle.iter().map(|used| used.wakeups_per_second()));
 
     for (rate, time) in RATES {
-        let measured = load::open(&smscope, FEW, rate, time).await?;
-        add(&format!("{rate} per second: CPU of a webhook, µs"), measured.cpu_microseconds());
-        add(&format!("{rate} per second: written per webhook, kB"), measured.kilobytes_written());
-        add(&format!("{rate} per second: wake-ups per second"), measured.used.wakeups_per_second());
-        add(&format!("{rate} per second: p99, ms"), measured.milliseconds(0.99));
+        let measured = each(&servers, async |server| load::open(server, FEW, rate, time).await).await?;
+        figures.add_load(&format!("{rate} per second"), &measured);
+        let wakeups = measured.iter().map(|measured| measured.used.wakeups_per_second());
+        figures.add(&format!("{rate} per second: wake-ups per second"), wakeups);
     }
     for connections in [SOME, MANY] {
-        let measured = load::closed(&smscope, connections, FULL_LOAD).await?;
-        add(&format!("{connections} connections: webhooks per second"), measured.per_second);
-        add(&format!("{connections} connections: CPU of a webhook, µs"), measured.cpu_microseconds());
-        add(&format!("{connections} connections: written per webhook, kB"), measured.kilobytes_written());
-        add(&format!("{connections} connections: p99, ms"), measured.milliseconds(0.99));
+        let measured = each(&servers, async |server| load::closed(server, connections, FULL_LOAD).await).await?;
+        let rates = measured.iter().map(|measured| measured.per_second);
+        figures.add(&format!("{connections} connections: webhooks per second"), rates);
+        figures.add_load(&format!("{connections} connections"), &measured);
     }
-    add("peak resident memory, MB", smscope.resident_megabytes().1);
-    smscope.terminate()?;
-    let events = load::accepted() - accepted;
-    add("stored bytes per event", stored_bytes(directory.path())? / events as f64);
+    figures.add("peak resident memory, MB", servers.iter().map(|server| server.resident_megabytes().1));
+    let mut bytes = Vec::new();
+    for (server, directory) in servers.into_iter().zip(&directories) {
+        let accepted = server.accepted.load(Ordering::Relaxed);
+        server.terminate()?;
+        bytes.push(stored_bytes(directory.path())? / accepted as f64);
+    }
+    figures.add("stored bytes per event", bytes);
+    exporting(programs, collector, &mut figures).await?;
+    Ok(figures.0)
+}
 
-    let directory = data()?;
-    let exporting = program.exporting_to(collector.address).start(directory.path())?;
-    let measured = load::open(&exporting, FEW, 100.0, EXPORTING).await?;
-    add("exporting, 100 per second: CPU of a webhook, µs", measured.cpu_microseconds());
-    let measured = load::closed(&exporting, SOME, FULL_LOAD).await?;
-    add("exporting, 64 connections: webhooks per second", measured.per_second);
-    add("exporting, 64 connections: CPU of a webhook, µs", measured.cpu_microseconds());
-    add("exporting: peak resident memory, MB", exporting.resident_megabytes().1);
-    Ok(figures)
+async fn exporting(programs: &[Program], collector: &Server, figures: &mut Figures) -> Result<()> {
+    let mut directories = Vec::new();
+    let mut servers = Vec::new();
+    for program in programs {
+        let directory = data()?;
+        servers.push(program.exporting_to(collector.address).start(directory.path())?);
+        directories.push(directory);
+    }
+    let measured = each(&servers, async |server| load::open(server, FEW, 100.0, EXPORTING).await).await?;
+    figures.add("exporting, 100 per second: CPU of a webhook, µs", measured.iter().map(Measured::cpu_microseconds));
+    let measured = each(&servers, async |server| load::closed(server, SOME, FULL_LOAD).await).await?;
+    figures.add("exporting, 64 connections: webhooks per second", measured.iter().map(|measured| measured.per_second));
+    figures.add("exporting, 64 connections: CPU of a webhook, µs", measured.iter().map(Measured::cpu_microseconds));
+    figures.add("exporting: peak resident memory, MB", servers.iter().map(|server| server.resident_megabytes().1));
+    Ok(())
 }
 
 /// From the start of the process to the first webhook that is answered, the median of a few.
-async fn starts(program: &Program) -> Result<f64> {
-    let mut times = Vec::new();
+async fn starts(programs: &[Program]) -> Result<Vec<f64>> {
+    let mut times = vec![Vec::new(); programs.len()];
     for _ in 0..STARTS {
-        let directory = data()?;
-        let started = Instant::now();
-        load::once(&program.start(directory.path())?).await?;
-        times.push(started.elapsed().as_secs_f64() * 1e3);
+        for (program, times) in programs.iter().zip(&mut times) {
+            let directory = data()?;
+            let started = Instant::now();
+            load::once(&program.start(directory.path())?).await?;
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+        }
     }
-    Ok(median(&times))
+    Ok(times.iter().map(|times| median(times)).collect())
+}
+
+async fn each<T>(servers: &[Server], work: impl AsyncFn(&Server) -> Result<T>) -> Result<Vec<T>> {
+    let mut results = Vec::new();
+    for server in servers {
+        results.push(work(server).await?);
+    }
+    Ok(results)
+}
+
+struct Figures(Vec<Figure>);
+
+impl Figures {
+    fn add(&mut self, what: &str, values: impl IntoIterator<Item = f64>) {
+        self.0.push(Figure { what: what.to_owned(), values: values.into_iter().collect() });
+    }
+
+    fn add_load(&mut self, load: &str, measured: &[Measured]) {
+        self.add(&format!("{load}: CPU of a webhook, µs"), measured.iter().map(Measured::cpu_microseconds));
+        self.add(&format!("{load}: written per webhook, kB"), measured.iter().map(Measured::kilobytes_written));
+        self.add(&format!("{load}: p99, ms"), measured.iter().map(|measured| measured.milliseconds(0.99)));
+    }
 }

@@ -1,12 +1,14 @@
 //! The load: receipts as smsmode sends them, every one of which must be accepted.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::Result;
 use crate::server::Server;
@@ -14,15 +16,12 @@ use crate::usage::Used;
 
 const WARM_UP: Duration = Duration::from_millis(500);
 
+/// What the ids of all messages begin with, and their length.
+pub const ID_PREFIX: &str = "5f0c";
+pub const ID_LENGTH: usize = 36;
+
 /// Makes message ids that no other load on the same store has made.
 static RUN: AtomicU64 = AtomicU64::new(0);
-/// All receipts of this process that were accepted.
-static ACCEPTED: AtomicU64 = AtomicU64::new(0);
-
-pub fn accepted() -> u64 {
-    ACCEPTED.load(Ordering::Relaxed)
-}
-
 /// What a load has shown of its server.
 pub struct Measured {
     pub per_second: f64,
@@ -123,6 +122,25 @@ pub async fn fill(server: &Server, connections: usize, messages: usize) -> Resul
     Ok(one)
 }
 
+/// The ids of the messages that were acknowledged within `time`; a connection ends at its first rejection.
+pub async fn acknowledged(server: &Server, connections: usize, time: Duration) -> Result<HashSet<String>> {
+    let end = Instant::now() + time;
+    let mut tasks = JoinSet::new();
+    for mut connection in Connection::open_all(server, connections).await? {
+        tasks.spawn(async move {
+            let mut ids = Vec::new();
+            while Instant::now() < end {
+                match timeout_at(end, connection.post("ENROUTE", ids.len())).await {
+                    Ok(Ok(())) => ids.push(Message::new(connection.run, connection.number, ids.len()).id),
+                    _ => break,
+                }
+            }
+            ids
+        });
+    }
+    Ok(tasks.join_all().await.into_iter().flatten().collect())
+}
+
 /// One receipt on a new connection.
 pub async fn once(server: &Server) -> Result<()> {
     for mut connection in Connection::open_all(server, 1).await? {
@@ -142,6 +160,8 @@ async fn all(mut tasks: JoinSet<Result<Vec<Duration>>>) -> Result<Vec<Duration>>
 struct Connection {
     stream: TcpStream,
     path: String,
+    acceptance: &'static str,
+    accepted: Arc<AtomicU64>,
     run: u64,
     number: usize,
     sent: usize,
@@ -154,7 +174,8 @@ impl Connection {
         for number in 0..connections {
             let stream = TcpStream::connect(server.address).await?;
             stream.set_nodelay(true)?;
-            opened.push(Self { stream, path: server.path.clone(), run, number, sent: 0 });
+            let (path, acceptance, accepted) = (server.path.clone(), server.acceptance, server.accepted.clone());
+            opened.push(Self { stream, path, acceptance, accepted, run, number, sent: 0 });
         }
         Ok(opened)
     }
@@ -171,10 +192,10 @@ impl Connection {
         self.stream.write_all(request.as_bytes()).await?;
         let mut answer = [0; 512];
         let length = self.stream.read(&mut answer).await?;
-        if !answer[..length].ends_with(br#"{"result":"accepted"}"#) {
+        if !String::from_utf8_lossy(&answer[..length]).contains(self.acceptance) {
             return Err(format!("unexpected answer: {}", String::from_utf8_lossy(&answer[..length])).into());
         }
-        ACCEPTED.fetch_add(1, Ordering::Relaxed);
+        self.accepted.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -189,7 +210,7 @@ pub struct Message {
 impl Message {
     fn new(run: u64, connection: usize, number: usize) -> Self {
         Self {
-            id: format!("5f0c{run:04x}-{connection:04x}-4d3b-8f17-{number:012x}"),
+            id: format!("{ID_PREFIX}{run:04x}-{connection:04x}-4d3b-8f17-{number:012x}"),
             recipient: format!("336{:08}", (connection * 100_000 + number) % 100_000_000),
             reference: format!("order-{connection}-{number}"),
         }

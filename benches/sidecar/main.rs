@@ -8,6 +8,7 @@
 //! cargo bench --bench sidecar -- write                   # and writes it to docs/performance.md
 //! cargo bench --bench sidecar -- pair <A> <B> [<rounds>] # compares two smscope binaries
 //! cargo bench --bench sidecar -- stored <messages>       # prints the part of the table that is about a large store
+//! cargo bench --bench sidecar -- peers                   # writes the table of other programs to docs/performance.md
 //! ```
 
 use std::error::Error;
@@ -20,7 +21,9 @@ use tempfile::TempDir;
 mod everyday;
 mod load;
 mod pair;
+mod peers;
 mod server;
+mod sink;
 mod stored;
 mod table;
 mod usage;
@@ -42,11 +45,12 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     match arguments[..] {
         [] => print!("{}", runtime.block_on(table::measure(&smscope))?),
-        ["write"] => table::write(&runtime.block_on(table::measure(&smscope))?)?,
+        ["write"] => table::write("measured", &runtime.block_on(table::measure(&smscope))?)?,
+        ["peers"] => table::write("peers", &runtime.block_on(peers::compare(&smscope))?)?,
         ["pair", a, b] => print!("{}", runtime.block_on(pair::compare(a, b, PAIR_ROUNDS))?),
         ["pair", a, b, rounds] => print!("{}", runtime.block_on(pair::compare(a, b, rounds.parse()?))?),
         ["stored", messages] => print!("{}", runtime.block_on(table::stored(&smscope, messages.parse()?))?),
-        _ => return Err(format!("unknown arguments {arguments:?}, expected write, pair or stored").into()),
+        _ => return Err(format!("unknown arguments {arguments:?}, expected write, pair, stored or peers").into()),
     }
     Ok(())
 }

@@ -2,9 +2,12 @@
 
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -18,18 +21,27 @@ use tokio::net::TcpSocket;
 use crate::Result;
 use crate::usage::{self, Usage};
 
+pub const ACCEPTED: &str = r#"{"result":"accepted"}"#;
+const PEER_START: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// Which smscope, and whether it exports.
+/// What is started, and where it exports to.
 #[derive(Clone)]
 pub struct Program {
     path: PathBuf,
+    /// Of a peer; smscope has none.
+    configuration: Option<PathBuf>,
     collector: Option<SocketAddr>,
 }
 
 impl Program {
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), collector: None }
+        Self { path: path.into(), configuration: None, collector: None }
+    }
+
+    /// A program that takes the same load, with a configuration that reads PORT, ADMIN_PORT, SINK and DATA from the environment.
+    pub fn peer(path: PathBuf, configuration: PathBuf) -> Self {
+        Self { path, configuration: Some(configuration), collector: None }
     }
 
     pub fn path(&self) -> &Path {
@@ -42,11 +54,39 @@ impl Program {
 
     /// Starts it on this data directory, and waits until it accepts webhooks.
     pub fn start(&self, data: &Path) -> Result<Server> {
+        if let Some(configuration) = &self.configuration {
+            return self.start_peer(configuration, data);
+        }
         let mut process = self.command(data).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let line = first_line(&mut process, |line| line.starts_with("callback URL"))?;
         let url = line.rsplit("http://").next().ok_or("no URL")?;
         let (address, path) = url.split_once('/').ok_or("no path")?;
-        Ok(Server { address: address.parse()?, path: format!("/{}", path.replace("<token>", TOKEN)), process })
+        let path = format!("/{}", path.replace("<token>", TOKEN));
+        Ok(Server { address: address.parse()?, path, acceptance: ACCEPTED, accepted: Arc::default(), process })
+    }
+
+    fn start_peer(&self, configuration: &Path, data: &Path) -> Result<Server> {
+        let [address, admin] = [free_address()?, free_address()?];
+        let sink = self.collector.ok_or("a peer needs a sink")?;
+        let mut command = Command::new(&self.path);
+        // Benthos has a command to run one; the Collector wants a flag.
+        match self.path.ends_with("benthos") {
+            true => command.arg("run").arg(configuration),
+            false => command.arg("--config").arg(configuration),
+        };
+        command.env("PORT", address.port().to_string()).env("ADMIN_PORT", admin.port().to_string());
+        command.env("SINK", sink.to_string()).env("DATA", data);
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let server =
+            Server { address, path: "/hook".into(), acceptance: "HTTP/1.1 200", accepted: Arc::default(), process };
+        let started = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if started.elapsed() > PEER_START {
+                return Err(format!("{} does not listen", self.path.display()).into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(server)
     }
 
     /// One of its commands, until it has ended.
@@ -73,6 +113,10 @@ pub struct Server {
     pub address: SocketAddr,
     /// Where the load is sent.
     pub path: String,
+    /// What an answer contains that acknowledges a receipt.
+    pub acceptance: &'static str,
+    /// Receipts that it has accepted.
+    pub accepted: Arc<AtomicU64>,
     process: Child,
 }
 
@@ -82,7 +126,7 @@ impl Server {
         let mut command = Command::new(std::env::current_exe()?);
         let mut process = command.args(["bare", answer]).stdout(Stdio::piped()).spawn()?;
         let line = first_line(&mut process, |_| true)?;
-        Ok(Self { address: line.parse()?, path: "/".into(), process })
+        Ok(Self { address: line.parse()?, path: "/".into(), acceptance: ACCEPTED, accepted: Arc::default(), process })
     }
 
     pub fn usage(&self) -> Result<Usage> {
@@ -92,6 +136,11 @@ impl Server {
     /// Resident memory in MB: now, and at its peak.
     pub fn resident_megabytes(&self) -> (f64, f64) {
         usage::resident_megabytes(self.process.id())
+    }
+
+    /// Ends it as a crash does.
+    pub fn kill(self) {
+        drop(self);
     }
 
     /// Ends it as an operator would.
@@ -107,6 +156,10 @@ impl Drop for Server {
         let _ended_already = self.process.kill();
         let _reaped = self.process.wait();
     }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }
 
 fn first_line(process: &mut Child, wanted: impl Fn(&str) -> bool) -> Result<String> {

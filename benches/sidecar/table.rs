@@ -6,13 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::everyday::{self, Figure};
-use crate::server::{Program, Server};
+use crate::server::{ACCEPTED, Program, Server};
 use crate::stored::Stored;
 use crate::{MILLION, ROUNDS, Result, data, load, median, range};
 
 const ROUND: Duration = Duration::from_secs(3);
 const CONNECTIONS: usize = 512;
-const ACCEPTED: &str = r#"{"result":"accepted"}"#;
 
 #[derive(Default)]
 struct Table(String);
@@ -37,11 +36,11 @@ pub async fn measure(smscope: &Program) -> Result<String> {
     let collector = Server::bare("")?;
     let mut rounds: Vec<Vec<Figure>> = Vec::new();
     for _ in 0..ROUNDS {
-        rounds.push(everyday::round(smscope, &collector).await?);
+        rounds.push(everyday::round(std::slice::from_ref(smscope), &collector).await?);
     }
-    for (at, (what, _)) in rounds[0].iter().enumerate() {
-        let values: Vec<f64> = rounds.iter().map(|round| round[at].1).collect();
-        table.row(what, format_args!("{:.1}", median(&values)));
+    for (at, figure) in rounds[0].iter().enumerate() {
+        let values: Vec<f64> = rounds.iter().map(|round| round[at].values[0]).collect();
+        table.row(&figure.what, format_args!("{:.1}", median(&values)));
     }
 
     let mut percentiles = [Vec::new(), Vec::new(), Vec::new()];
@@ -109,16 +108,16 @@ fn spread(ratios: &[f64]) -> String {
     format!("{:.2} (from {low:.2} to {high:.2})", median(ratios))
 }
 
-/// Puts the table, and the machine that it was measured on, between the marks of docs/performance.md.
-pub fn write(table: &str) -> Result<()> {
+/// Puts a table, and the machine that it was measured on, between the marks of docs/performance.md that bear this name.
+pub fn write(name: &str, table: &str) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
     let text = fs::read_to_string(&path)?;
-    let (head, rest) = text.split_once("<!-- measured -->").ok_or("docs/performance.md has lost its first mark")?;
-    let (_, tail) = rest.split_once("<!-- end -->").ok_or("docs/performance.md has lost its second mark")?;
+    let (head, rest) = text.split_once(&format!("<!-- {name} -->")).ok_or("docs/performance.md has lost a mark")?;
+    let (_, tail) = rest.split_once("<!-- end -->").ok_or("docs/performance.md has lost its end mark")?;
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
     let cores = std::thread::available_parallelism()?;
     let machine = format!("Measured on {cores} cores of {}, Linux.", model.unwrap_or("an unnamed processor"));
-    fs::write(&path, format!("{head}<!-- measured -->\n{machine}\n\n{table}<!-- end -->{tail}"))?;
+    fs::write(&path, format!("{head}<!-- {name} -->\n{machine}\n\n{table}<!-- end -->{tail}"))?;
     Ok(())
 }
