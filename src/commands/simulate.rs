@@ -14,12 +14,12 @@ use hyper::http::uri::PathAndQuery;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustls::ClientConfig;
+use smscope_simulator::plan::Settings;
+use smscope_simulator::scenario::Scenario;
 
 use super::terminal::{print, termination};
 use super::{Exit, tokens};
 use crate::config::{Config, Loaded};
-use crate::features::simulate::plan::Settings;
-use crate::features::simulate::scenario::Scenario;
 use crate::features::simulate::target::Target;
 use crate::features::simulate::{self, Run};
 use crate::outbound::trust;

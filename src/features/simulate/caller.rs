@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::Method;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::http::Uri;
-use hyper::{Method, StatusCode};
 use rustls::ClientConfig;
+use smscope_simulator::transport::{Acknowledgement, AttemptOutcome, Transport};
+use smscope_simulator::wire::Request;
 
 use super::target::Target;
-use super::wire::Request;
 use crate::outbound::{Client, Destination, receive, retry_after};
 use crate::settings::{Protocol, Tls};
 
@@ -20,29 +21,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes that are read of the response to a webhook, and of a page of metrics.
 const MAX_RESPONSE: usize = 64 << 10;
 const MAX_PAGE: usize = 64 << 20;
-
-/// The outcome of one attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttemptOutcome {
-    /// 2xx: the provider is done.
-    Acknowledged(Acknowledgement),
-    /// Any other status: the provider retries, not before `retry_after`.
-    Rejected { status: StatusCode, retry_after: Duration },
-    /// No connection: nothing was sent.
-    Unreachable,
-    /// Sent, but without a response: the event may have been stored.
-    Unanswered,
-}
-
-/// The `result` in the response of smscope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Acknowledgement {
-    Accepted,
-    Duplicate,
-    Unrecognized,
-    /// Another 2xx: that of a probe, or not of smscope.
-    Other,
-}
 
 /// Sends webhooks to one target over keep-alive connections, one per concurrent request.
 #[derive(Clone)]
@@ -71,8 +49,29 @@ impl Caller {
         &self.target
     }
 
-    /// Sends one webhook.
-    pub async fn call(&self, request: &Request) -> AttemptOutcome {
+    /// Reads a page.
+    ///
+    /// # Errors
+    /// In words: there is no response, or not a good one.
+    pub async fn page(&self, url: &Uri) -> Result<String, String> {
+        let mut request = hyper::Request::new(Bytes::new());
+        *request.uri_mut() = url.clone();
+        request.headers_mut().extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
+        let exchange = async {
+            let response = self.client.request(request).await.map_err(|_| "no answer")?;
+            if !response.status().is_success() {
+                return Err(format!("it answers {}", response.status()));
+            }
+            let received = receive(response.into_body(), MAX_PAGE).await.ok().filter(|received| received.is_whole);
+            let body = received.ok_or("its answer breaks off")?.body;
+            Ok(String::from_utf8(body.into()).map_err(|_| "its answer is not text")?)
+        };
+        self.client.within(exchange).await.unwrap_or_else(Err)
+    }
+}
+
+impl Transport for Caller {
+    async fn call(&self, request: &Request) -> AttemptOutcome {
         let mut call = hyper::Request::new(Bytes::from(request.body.clone().unwrap_or_default()));
         *call.uri_mut() = self.target.uri(request);
         *call.headers_mut() = self.target.headers.clone();
@@ -98,26 +97,6 @@ impl Caller {
             }
         };
         self.client.within(exchange).await.unwrap_or(AttemptOutcome::Unanswered)
-    }
-
-    /// Reads a page.
-    ///
-    /// # Errors
-    /// In words: there is no response, or not a good one.
-    pub async fn page(&self, url: &Uri) -> Result<String, String> {
-        let mut request = hyper::Request::new(Bytes::new());
-        *request.uri_mut() = url.clone();
-        request.headers_mut().extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
-        let exchange = async {
-            let response = self.client.request(request).await.map_err(|_| "no answer")?;
-            if !response.status().is_success() {
-                return Err(format!("it answers {}", response.status()));
-            }
-            let received = receive(response.into_body(), MAX_PAGE).await.ok().filter(|received| received.is_whole);
-            let body = received.ok_or("its answer breaks off")?.body;
-            Ok(String::from_utf8(body.into()).map_err(|_| "its answer is not text")?)
-        };
-        self.client.within(exchange).await.unwrap_or_else(Err)
     }
 }
 

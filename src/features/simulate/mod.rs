@@ -1,27 +1,10 @@
-//! Plays the provider against a running smscope: realistic traffic, planned from a seed, sent as smsmode sends it.
+//! Plays the provider against a running smscope.
 //!
-//! [`plan`] draws the messages and their webhooks (pure), [`wire`] writes the webhooks (pure), [`sender`] sends them with the provider's
-//! retries, and [`verify`] compares the counters of the sidecar with what was acknowledged.
-//! Nothing here uses the decoder, the life cycle or the ledger of the sidecar: the simulator is a check on them.
+//! The traffic, its retries and the model of what should be counted are those of the crate `smscope-simulator`, which knows nothing of
+//! this one; here are the transport and the run.
 
 pub mod caller;
-pub mod clock;
-mod content;
-mod dice;
-mod ladder;
-mod market;
-pub mod message;
-pub mod plan;
-pub mod progress;
-pub mod scenario;
-pub mod sender;
-mod status;
-mod story;
-mod summary;
-pub mod tally;
 pub mod target;
-pub mod verify;
-pub mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -33,15 +16,18 @@ use hyper::header::HeaderValue;
 use hyper::http::Uri;
 use jiff::tz::TimeZone;
 use rustls::ClientConfig;
+use smscope_simulator::clock::Clock;
+use smscope_simulator::plan::{Plan, Settings};
+use smscope_simulator::progress::Progress;
+use smscope_simulator::sender::{Outcome, Sender};
+use smscope_simulator::summary::summary;
+use smscope_simulator::transport::{AttemptOutcome, Transport};
+use smscope_simulator::verify::{Comparison, Difference, Page};
+use smscope_simulator::wire;
 use tokio::time::Instant;
 
-use caller::{AttemptOutcome, Caller};
-use clock::Clock;
-use plan::{Plan, Settings};
-use progress::Progress;
-use sender::{Outcome, Sender};
+use caller::Caller;
 use target::Target;
-use verify::{Comparison, Difference, Page};
 
 /// One run.
 pub struct Run {
@@ -108,9 +94,10 @@ pub async fn run(run: Run, stop: impl Future<Output = ()>) -> Result<Report, Run
 
     eprintln!("playing {} messages against {}", plan.count(), caller.target().shown());
     let mut progress = Progress::new(plan.count());
-    let outcome = Sender::new(caller.clone(), clock, connections).run(&plan, &mut progress, stop).await;
+    let source = caller.target().source.as_str();
+    let outcome = Sender::new(caller.clone(), source, clock, connections).run(&plan, &mut progress, stop).await;
 
-    let mut text = summary::summary(plan.settings(), &outcome);
+    let mut text = summary(plan.settings(), &outcome);
     let mut agrees = true;
     if let (Some(url), Some(before)) = (&metrics, &before) {
         let comparison = settled(&caller, url, before, &outcome).await?;

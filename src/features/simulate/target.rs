@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use hyper::http::Uri;
+use smscope_simulator::wire::Request;
 
-use super::wire::Request;
 use crate::event::SourceName;
 
 /// A callback URL. It holds a token, so it is shown by [`Target::shown`] alone.

@@ -190,7 +190,7 @@ fn the_image_is_built_of_existing_files_with_the_rust_of_the_manifest() {
         assert!(root().join(path).exists(), "{path}");
     }
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
-    let package = manifest["package"].as_table().unwrap();
+    let package = manifest["workspace"]["package"].as_table().unwrap();
     assert!(containerfile.contains(&format!("/rust:{}.", package["rust-version"].as_str().unwrap())));
     // cargo wants the file of every target that is named.
     for bench in manifest["bench"].as_array().unwrap() {

@@ -231,9 +231,10 @@ fn the_configuration_of_the_document_is_one_that_can_be_used() {
 
 #[test]
 fn every_direct_dependency_has_its_paragraph_and_no_other_has() {
-    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let manifests = ["Cargo.toml", "simulator/Cargo.toml"].map(|path| read(path).parse::<toml::Table>().unwrap());
     let keys = ["dependencies", "dev-dependencies", "build-dependencies"];
-    let real = keys.iter().filter_map(|key| manifest.get(*key)?.as_table()).flat_map(|table| table.keys().cloned());
+    let tables = manifests.iter().flat_map(|manifest| keys.iter().filter_map(|key| manifest.get(*key)?.as_table()));
+    let real = tables.flatten().filter(|(_, wanted)| wanted.get("path").is_none()).map(|(name, _)| name.clone());
     let document = read("docs/dependencies.md");
     let explained = document.lines().filter_map(|line| Some(line.strip_prefix("**")?.split_once("** — ")?.0));
     assert_eq!(names(explained), names(real));
@@ -286,7 +287,10 @@ fn headings(document: &str) -> BTreeSet<String> {
 fn every_file_that_a_document_names_is_there() {
     for (path, document) in documents() {
         for name in quoted(&prose(&document).collect::<Vec<_>>().join("\n")) {
-            if ["src/", "tests/", "benches/", "examples/", "deploy/"].iter().any(|folder| name.starts_with(folder)) {
+            if ["src/", "tests/", "benches/", "examples/", "deploy/", "simulator/"]
+                .iter()
+                .any(|folder| name.starts_with(folder))
+            {
                 assert!(root().join(name).exists(), "{path} names {name}");
             }
         }
@@ -415,11 +419,15 @@ fn no_feature_knows_another_and_nothing_of_the_core_knows_a_feature() {
             for other in source.split("features::").skip(1) {
                 assert!(other.starts_with(feature), "{} imports another feature", path.display());
             }
+            let may_simulate = feature == "simulate" || !source.contains("smscope_simulator");
+            assert!(may_simulate, "{} imports the simulator", path.display());
         }
     }
     for core in LAYERS.iter().take_while(|module| **module != "smsmode_api") {
         for (path, source) in sources(core) {
-            assert!(!source.contains("features::"), "{} imports a feature", path.display());
+            for feature in ["features::", "smscope_simulator"] {
+                assert!(!source.contains(feature), "{} imports a feature", path.display());
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::caller::Acknowledgement;
 use super::tally::Tally;
+use super::transport::Acknowledgement;
 
 /// How often a line is written without a terminal.
 const LINE: Duration = Duration::from_secs(5);

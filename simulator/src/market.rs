@@ -138,37 +138,7 @@ impl Market {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Country;
-    use crate::features::simulate::dice::Stream;
-    use crate::number;
-
-    #[test]
-    fn every_number_has_its_country_and_is_a_full_one() {
-        let region = Country::new("FR").unwrap();
-        for market in MARKETS {
-            for message in 0..200 {
-                let number = market.number(&mut Dice::new(1, Stream::Contents, message), message);
-                for written in [number.clone(), format!("+{number}")] {
-                    let country = number::read(&written, region).country;
-                    assert_eq!(country.as_ref().map(Country::as_str), Some(market.country), "{written}");
-                    assert!(number::is_full(&written), "{written}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_network_is_of_its_country() {
-        for market in MARKETS {
-            for network in market.networks {
-                let country = number::mcc::country(network.mccmnc);
-                assert_eq!(country.as_ref().map(Country::as_str), Some(market.country), "{network:?}");
-                assert_eq!(number::networks::operator(network.mccmnc), Some(network.name), "as smscope names it");
-            }
-        }
-        let networks = MARKETS.iter().map(|market| market.networks.len()).sum::<usize>();
-        assert!(networks < 50, "{networks}: a store keeps 50 apart");
-    }
+    use crate::dice::Stream;
 
     #[test]
     fn neighbours_have_different_numbers() {

@@ -11,13 +11,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::caller::{Acknowledgement, AttemptOutcome, Caller};
 use super::clock::Clock;
 use super::ladder;
 use super::message::Message;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::tally::Tally;
+use super::transport::{Acknowledgement, AttemptOutcome, Transport};
 use super::verify::Model;
 use super::wire;
 
@@ -85,8 +85,8 @@ struct Progression {
 }
 
 /// Sends one plan to one target.
-pub struct Sender {
-    caller: Caller,
+pub struct Sender<T> {
+    transport: T,
     clock: Clock,
     connections: usize,
     started: Instant,
@@ -97,12 +97,12 @@ pub struct Sender {
     outcome: Outcome,
 }
 
-impl Sender {
-    /// `connections`: the limit of concurrent requests.
-    pub fn new(caller: Caller, clock: Clock, connections: usize) -> Self {
-        let outcome = Outcome { model: Model::new(caller.target().source.as_str()), ..Outcome::default() };
+impl<T: Transport> Sender<T> {
+    /// `source`: the one that the target counts for. `connections`: the limit of concurrent requests.
+    pub fn new(transport: T, source: &str, clock: Clock, connections: usize) -> Self {
+        let outcome = Outcome { model: Model::new(source), ..Outcome::default() };
         Self {
-            caller,
+            transport,
             clock,
             connections,
             started: Instant::now(),
@@ -190,10 +190,10 @@ impl Sender {
         tally.retries += u64::from(attempt.number > 0);
         tally.behind = tally.behind.max(now.saturating_sub(attempt.due));
         let request = wire::request(&open.message, &open.message.steps[attempt.step], &self.clock);
-        let caller = self.caller.clone();
+        let transport = self.transport.clone();
         self.in_flight.spawn(async move {
             let started = Instant::now();
-            Done { attempt, outcome: caller.call(&request).await, took: started.elapsed() }
+            Done { attempt, outcome: transport.call(&request).await, took: started.elapsed() }
         });
     }
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::page::Series;
-use crate::features::simulate::message::{Message, Payload, Receipt, Step};
-use crate::features::simulate::status::{Dialect, Meaning};
+use crate::message::{Message, Payload, Receipt, Step};
+use crate::status::{Dialect, Meaning};
 
 /// How the messages of a run ended, in their last known state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::caller::Acknowledgement::{Accepted, Duplicate, Other, Unrecognized};
 use super::plan::Settings;
 use super::sender::Outcome;
+use super::transport::Acknowledgement::{Accepted, Duplicate, Other, Unrecognized};
 
 /// One line per aspect; the last one is what the sidecar should count.
 pub fn summary(settings: &Settings, outcome: &Outcome) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics_util::storage::Summary;
 
-use super::caller::{Acknowledgement, AttemptOutcome};
+use super::transport::{Acknowledgement, AttemptOutcome};
 
 /// Counts of one run.
 #[derive(Clone, Debug)]

@@ -13,7 +13,6 @@ use super::message::{Message, Step, Trace};
 use super::scenario::Scenario;
 use super::status::{Channel, Dialect, Meaning};
 use super::story::{self, Fate};
-use crate::event::TraceParent;
 
 /// What a plan follows from.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,6 +188,7 @@ fn campaign(number: u64) -> String {
 }
 
 fn trace(dice: &mut Dice) -> Trace {
-    let text = TraceParent { trace_id: dice.bytes(), span_id: dice.bytes(), flags: 1 }.to_string();
+    let (trace_id, span_id) = (u128::from_be_bytes(dice.bytes()), u64::from_be_bytes(dice.bytes()));
+    let text = format!("00-{trace_id:032x}-{span_id:016x}-01");
     if dice.chance(0.5) { Trace::Query(text) } else { Trace::Path(text) }
 }
