@@ -14,11 +14,13 @@ pub fn read(text: &str) -> Option<Vec<Document>> {
     if are_documents(&lines) { read_lines(&lines) } else { read_sequence(text) }
 }
 
-/// Whether each line is a document, or would be: the first one is, or all begin like one and any is.
+/// Whether each line is a document, or would be: the first one is, or all begin like one and any is. An array with an element per line
+/// is one document.
 fn are_documents(lines: &[&str]) -> bool {
-    lines.len() > 1
-        && (is_balanced(lines[0])
-            || (lines.iter().all(|line| line.starts_with(['{', '['])) && lines.iter().any(|line| is_balanced(line))))
+    let [first, .., last] = lines else { return false };
+    let is_array = first.starts_with('[') && last.ends_with(']') && !is_balanced(first) && !is_balanced(last);
+    let begin_alike = || lines.iter().all(|line| line.starts_with(['{', '[']));
+    is_balanced(first) || (!is_array && begin_alike() && lines.iter().any(|line| is_balanced(line)))
 }
 
 /// Whether a line is one object or array, with separators after it at most.
@@ -70,7 +72,7 @@ fn read_lines(lines: &[&str]) -> Option<Vec<Document>> {
 }
 
 /// One document, and those that follow it directly.
-fn read_sequence(text: &str) -> Option<Vec<Document>> {
+pub fn read_sequence(text: &str) -> Option<Vec<Document>> {
     let mut reader = Reader { text, at: 0, depth: 0, arrays: 0, objects: 0, truncated: false };
     let mut documents = Vec::new();
     loop {

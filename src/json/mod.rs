@@ -84,9 +84,9 @@ fn read_text(text: &str) -> Result<Documents, Unreadable> {
         Ok(value) if keeps_digits(&value) => {
             Ok(Documents { documents: vec![Document { value, truncated: false }], repaired: false })
         }
-        // It is JSON, and only numbers have to be read by their digits.
+        // It is JSON, so it is one document on however many lines, and only numbers have to be read by their digits.
         Ok(value) => {
-            let documents = lenient::read(text).unwrap_or_else(|| vec![Document { value, truncated: false }]);
+            let documents = lenient::read_sequence(text).unwrap_or_else(|| vec![Document { value, truncated: false }]);
             Ok(Documents { documents, repaired: false })
         }
         Err(_) => {

@@ -131,6 +131,20 @@ fn lines_are_documents_and_a_bad_one_costs_only_itself() {
 }
 
 #[test]
+fn an_array_with_an_element_per_line_is_one_document() {
+    for number in ["1", "0.045", "1e3", "NaN"] {
+        let array = format!(r#"[{{"a":1}},|{{"b":{number}}},|{{"c":"[x]"}}]"#);
+        let on_one_line = documents(array.replace('|', ""));
+        for line_feed in ["\n", "\r\n", "\n\n"] {
+            assert_eq!(documents(array.replace('|', line_feed)), on_one_line, "{number} {line_feed:?}");
+        }
+        assert_eq!(on_one_line.documents[0].value.as_array().unwrap().len(), 3);
+    }
+    // Lines that are arrays of their own are documents still.
+    assert_eq!(repaired("[1,2]\n[3]\n[NaN]").len(), 3);
+}
+
+#[test]
 fn what_ends_early_has_what_stands_whole_in_it() {
     let text = r#"{"id":"m","status":{"value":"DELIVERED","n":12},"body":{"text":"some"}}"#;
     for (cut, expected) in [
