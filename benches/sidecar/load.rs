@@ -160,6 +160,7 @@ async fn all(mut tasks: JoinSet<Result<Vec<Duration>>>) -> Result<Vec<Duration>>
 struct Connection {
     stream: TcpStream,
     path: String,
+    body: fn(String) -> String,
     acceptance: &'static str,
     accepted: Arc<AtomicU64>,
     run: u64,
@@ -174,8 +175,9 @@ impl Connection {
         for number in 0..connections {
             let stream = TcpStream::connect(server.address).await?;
             stream.set_nodelay(true)?;
-            let (path, acceptance, accepted) = (server.path.clone(), server.acceptance, server.accepted.clone());
-            opened.push(Self { stream, path, acceptance, accepted, run, number, sent: 0 });
+            let (path, body, acceptance) = (server.path.clone(), server.body, server.acceptance);
+            let accepted = server.accepted.clone();
+            opened.push(Self { stream, path, body, acceptance, accepted, run, number, sent: 0 });
         }
         Ok(opened)
     }
@@ -188,7 +190,8 @@ impl Connection {
     }
 
     async fn post(&mut self, status: &str, message: usize) -> Result<()> {
-        let request = Message::new(self.run, self.number, message).receipt(&self.path, status);
+        let receipt = Message::new(self.run, self.number, message).receipt(status);
+        let request = post(&self.path, &(self.body)(receipt));
         self.stream.write_all(request.as_bytes()).await?;
         let mut answer = [0; 512];
         let length = self.stream.read(&mut answer).await?;
@@ -216,14 +219,17 @@ impl Message {
         }
     }
 
-    fn receipt(&self, path: &str, status: &str) -> String {
+    fn receipt(&self, status: &str) -> String {
         let Self { id, recipient, reference } = self;
-        let body = format!(
-            r#"{{"messageId":"{id}","acceptedAt":"2026-04-01T16:00:08","sentDate":"2026-04-01T16:00:08","channel":{{"channelId":"9a6f0e56-5b0a-4d4c-b0c5-6f5d29f4b6f1","name":"main","type":"SMS","flow":"TRANSACTIONAL"}},"type":"SMS","direction":"MT","recipient":{{"to":"{recipient}"}},"from":"ACME","body":{{"text":"Your order is ready for pick-up.","encoding":"GSM7","messagePartCount":1,"length":32}},"price":{{"amount":"0.045","currency":"EUR"}},"status":{{"deliveryDate":"2026-04-01T16:00:11","value":"{status}","lookup":{{"mccMnc":"20801","country":"France","network":"Orange"}}}},"refClient":"{reference}","campaignId":null,"href":"https://rest.example.com/sms/v1/messages/5f0c6a52"}}"#,
-        );
         format!(
-            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
+            r#"{{"messageId":"{id}","acceptedAt":"2026-04-01T16:00:08","sentDate":"2026-04-01T16:00:08","channel":{{"channelId":"9a6f0e56-5b0a-4d4c-b0c5-6f5d29f4b6f1","name":"main","type":"SMS","flow":"TRANSACTIONAL"}},"type":"SMS","direction":"MT","recipient":{{"to":"{recipient}"}},"from":"ACME","body":{{"text":"Your order is ready for pick-up.","encoding":"GSM7","messagePartCount":1,"length":32}},"price":{{"amount":"0.045","currency":"EUR"}},"status":{{"deliveryDate":"2026-04-01T16:00:11","value":"{status}","lookup":{{"mccMnc":"20801","country":"France","network":"Orange"}}}},"refClient":"{reference}","campaignId":null,"href":"https://rest.example.com/sms/v1/messages/5f0c6a52"}}"#,
         )
     }
+}
+
+fn post(path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::load::Measured;
-use crate::server::{Program, Server};
+use crate::server::{Peer, Program, Server};
 use crate::sink::Sink;
 use crate::{ROUNDS, Result, data, load, median};
 
@@ -18,13 +18,13 @@ const SETTLE: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_secs(15);
 
 /// A name, the program, and its configuration in `benches/peers`.
-const PEERS: [(&str, &str, &str); 6] = [
-    ("Collector, in memory, neither parsed nor counted", "collector", "memory.yaml"),
-    ("Collector, in memory, parsed and counted", "collector", "parsed.yaml"),
-    ("Collector, `file_storage`", "collector", "file_storage.yaml"),
-    ("Collector, `file_storage` with fsync", "collector", "fsync.yaml"),
-    ("Benthos, answering after the sink, parsed and counted", "benthos", "direct.yaml"),
-    ("Benthos, in memory, parsed and counted", "benthos", "memory.yaml"),
+const PEERS: [(&str, Peer, &str); 6] = [
+    ("Collector, in memory, neither parsed nor counted", Peer::Collector, "memory.yaml"),
+    ("Collector, in memory, parsed and counted", Peer::Collector, "parsed.yaml"),
+    ("Collector, `file_storage`", Peer::Collector, "file_storage.yaml"),
+    ("Collector, `file_storage` with fsync", Peer::Collector, "fsync.yaml"),
+    ("Benthos, answering after the sink, parsed and counted", Peer::Benthos, "direct.yaml"),
+    ("Benthos, in memory, parsed and counted", Peer::Benthos, "memory.yaml"),
 ];
 
 const HEAD: &str = "| | webhooks/s | CPU µs each | p99 ms | CPU µs each at 100/s | idle / peak MB | lost by kill -9 |
@@ -36,8 +36,13 @@ pub async fn compare(smscope: &Program) -> Result<String> {
     let built = Command::new(folder.join("build.sh")).output()?;
     let built = PathBuf::from(String::from_utf8(built.stdout)?.trim_end());
     let mut programs = vec![("smscope, exporting", smscope.clone())];
-    for (name, program, configuration) in PEERS {
-        programs.push((name, Program::peer(built.join(program), folder.join(program).join(configuration))));
+    for (name, peer, configuration) in PEERS {
+        let program = match peer {
+            Peer::Collector => "collector",
+            Peer::Benthos => "benthos",
+        };
+        let configuration = folder.join(program).join(configuration);
+        programs.push((name, Program::peer(peer, built.join(program), configuration)));
     }
     let sink = Sink::start().await?;
     let mut rounds: Vec<Vec<[f64; 6]>> = Vec::new();

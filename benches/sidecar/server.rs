@@ -25,23 +25,29 @@ pub const ACCEPTED: &str = r#"{"result":"accepted"}"#;
 const PEER_START: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
+#[derive(Clone, Copy)]
+pub enum Peer {
+    Collector,
+    Benthos,
+}
+
 /// What is started, and where it exports to.
 #[derive(Clone)]
 pub struct Program {
     path: PathBuf,
-    /// Of a peer; smscope has none.
-    configuration: Option<PathBuf>,
+    /// Which other program it is, and its configuration; `None`: smscope.
+    peer: Option<(Peer, PathBuf)>,
     collector: Option<SocketAddr>,
 }
 
 impl Program {
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), configuration: None, collector: None }
+        Self { path: path.into(), peer: None, collector: None }
     }
 
-    /// A program that takes the same load, with a configuration that reads PORT, ADMIN_PORT, SINK and DATA from the environment.
-    pub fn peer(path: PathBuf, configuration: PathBuf) -> Self {
-        Self { path, configuration: Some(configuration), collector: None }
+    /// Another program, with a configuration that reads PORT, ADMIN_PORT, SINK and DATA from the environment.
+    pub fn peer(peer: Peer, path: PathBuf, configuration: PathBuf) -> Self {
+        Self { path, peer: Some((peer, configuration)), collector: None }
     }
 
     pub fn path(&self) -> &Path {
@@ -54,31 +60,38 @@ impl Program {
 
     /// Starts it on this data directory, and waits until it accepts webhooks.
     pub fn start(&self, data: &Path) -> Result<Server> {
-        if let Some(configuration) = &self.configuration {
-            return self.start_peer(configuration, data);
+        if let Some((peer, configuration)) = &self.peer {
+            return self.start_peer(*peer, configuration, data);
         }
         let mut process = self.command(data).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let line = first_line(&mut process, |line| line.starts_with("callback URL"))?;
         let url = line.rsplit("http://").next().ok_or("no URL")?;
         let (address, path) = url.split_once('/').ok_or("no path")?;
         let path = format!("/{}", path.replace("<token>", TOKEN));
-        Ok(Server { address: address.parse()?, path, acceptance: ACCEPTED, accepted: Arc::default(), process })
+        Ok(Server {
+            address: address.parse()?,
+            path,
+            body: |receipt| receipt,
+            acceptance: ACCEPTED,
+            accepted: Arc::default(),
+            process,
+        })
     }
 
-    fn start_peer(&self, configuration: &Path, data: &Path) -> Result<Server> {
+    fn start_peer(&self, peer: Peer, configuration: &Path, data: &Path) -> Result<Server> {
         let [address, admin] = [free_address()?, free_address()?];
         let sink = self.collector.ok_or("a peer needs a sink")?;
-        let mut command = Command::new(&self.path);
-        // Benthos has a command to run one; the Collector wants a flag.
-        match self.path.ends_with("benthos") {
-            true => command.arg("run").arg(configuration),
-            false => command.arg("--config").arg(configuration),
+        let (argument, path, body): (_, _, fn(String) -> String) = match peer {
+            Peer::Collector => ("--config", "/v1/logs", otlp_log),
+            Peer::Benthos => ("run", "/hook", |receipt| receipt),
         };
+        let mut command = Command::new(&self.path);
+        command.arg(argument).arg(configuration);
         command.env("PORT", address.port().to_string()).env("ADMIN_PORT", admin.port().to_string());
         command.env("SINK", sink.to_string()).env("DATA", data);
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let server =
-            Server { address, path: "/hook".into(), acceptance: "HTTP/1.1 200", accepted: Arc::default(), process };
+            Server { address, path: path.into(), body, acceptance: "HTTP/1.1 200", accepted: Arc::default(), process };
         let started = Instant::now();
         while TcpStream::connect(address).is_err() {
             if started.elapsed() > PEER_START {
@@ -113,6 +126,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Where the load is sent.
     pub path: String,
+    /// The form in which it takes a receipt.
+    pub body: fn(String) -> String,
     /// What an answer contains that acknowledges a receipt.
     pub acceptance: &'static str,
     /// Receipts that it has accepted.
@@ -126,7 +141,14 @@ impl Server {
         let mut command = Command::new(std::env::current_exe()?);
         let mut process = command.args(["bare", answer]).stdout(Stdio::piped()).spawn()?;
         let line = first_line(&mut process, |_| true)?;
-        Ok(Self { address: line.parse()?, path: "/".into(), acceptance: ACCEPTED, accepted: Arc::default(), process })
+        Ok(Self {
+            address: line.parse()?,
+            path: "/".into(),
+            body: |receipt| receipt,
+            acceptance: ACCEPTED,
+            accepted: Arc::default(),
+            process,
+        })
     }
 
     pub fn usage(&self) -> Result<Usage> {
@@ -156,6 +178,12 @@ impl Drop for Server {
         let _ended_already = self.process.kill();
         let _reaped = self.process.wait();
     }
+}
+
+/// A log record with the receipt as its body.
+fn otlp_log(receipt: String) -> String {
+    let text = receipt.replace('"', "\\\"");
+    format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"stringValue":"{text}"}}}}]}}]}}]}}"#)
 }
 
 fn free_address() -> Result<SocketAddr> {
