@@ -235,7 +235,7 @@ async fn everything_is_still_known_after_a_restart() {
     let without_size = |counts: &BTreeMap<String, i64>| {
         counts
             .iter()
-            .filter(|(name, _)| !name.starts_with("smscope_store_size"))
+            .filter(|(name, _)| !name.starts_with("smscope_store_size") && !name.starts_with("smscope_store_wal_size"))
             .map(|(n, v)| (n.clone(), *v))
             .collect::<Vec<_>>()
     };
@@ -379,6 +379,19 @@ async fn what_waits_for_export_is_kept_beyond_its_retention_but_not_for_ever() {
     opened.eventually("only what was given up is pruned", |o| o.count("smscope_store_events{}") == 2).await;
     opened.store().advance(Position(2)).await.unwrap();
     opened.eventually("what was exported is pruned", |o| o.count("smscope_store_events{}") == 1).await;
+}
+
+#[tokio::test]
+async fn recent_events_in_memory_are_what_the_journal_has() {
+    let folder = TempDir::new().unwrap();
+    let opened = Opened::new(&folder, Settings { exports_logs: true, ..settings() });
+    let not_in_whole_milliseconds =
+        Timestamp::from_second(Timestamp::now().as_second()).unwrap() - Duration::from_nanos(1);
+    opened.store().commit(submission_at(not_in_whole_milliseconds, vec![enroute("a"), delivered("b")])).await.unwrap();
+    opened.commit(vec![Event::Reply(Box::new(reply("r"))), junk(1)]).await.unwrap();
+    let stored = opened.store().blocking().read(Position(0), 10).unwrap();
+    assert_eq!(opened.store().blocking().take_recent(Position(0), 10), stored);
+    assert_eq!(stored.len(), 4);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ pub mod storage;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 pub use pseudonymizer::Pseudonymizer;
 pub use records::receipt_key;
 use storage::{MessageRow, NewEvent, Storage};
@@ -152,7 +153,9 @@ impl<'a, S: Storage> Tx<'a, S> {
         let position = self.storage.append(event)?;
         self.outcome.newest = Some(position);
         if self.settings.exports_logs {
-            let (received_at, record) = (event.received_at, event.record.clone());
+            // As the journal has it.
+            let received_at = Timestamp::from_millisecond(event.received_at.as_millisecond());
+            let (received_at, record) = (received_at.unwrap_or(event.received_at), event.record.clone());
             self.outcome.appended.push(Entry { position, received_at, record });
         }
         Ok(position)
