@@ -95,7 +95,7 @@ pub enum Outcome {
     Delivered,
     Failed(Reason),
     Read,
-    /// A status that the provider does not document: never taken for a failure.
+    /// A status that the provider does not document: never a failure.
     Unknown,
 }
 
@@ -244,12 +244,12 @@ pub struct Reply {
     pub text: Option<String>,
 }
 
-/// One thing that a webhook told us.
+/// One thing that a webhook reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Receipt(Box<Receipt>),
     Reply(Box<Reply>),
-    /// Authenticated and with content, but not a shape that we know: kept raw.
+    /// Authenticated and with content, but of an unknown shape: stored raw.
     Unrecognized(Unrecognized),
 }
 

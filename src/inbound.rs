@@ -60,7 +60,7 @@ impl<'a> InboundRequest<'a> {
     }
 }
 
-/// A message of the provider's API as the webhook that it looks like. `None` for what is neither a receipt nor a reply, or of a
+/// A message of the provider's API as a webhook, which has the same form. `None` for what is neither a receipt nor a reply, or of a
 /// channel that the source does not allow. `method` is that of the request to the API.
 pub fn api_message<'a>(source: &'a Source, method: &'a str, message: &Value) -> Option<DecodedRequest<'a>> {
     let content_type = Some("application/json");

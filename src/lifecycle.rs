@@ -65,7 +65,7 @@ pub struct Message {
     pub pending_since: Timestamp,
 }
 
-/// What a receipt says, as far as the life cycle looks at it.
+/// What a receipt says, as far as it matters to the life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighting {
     pub outcome: Outcome,

@@ -1,4 +1,4 @@
-//! The journal's record of one kept event: what the log record is made from, and what the store shows to a person.
+//! The journal's record of one stored event: the source of its log record, and what commands show of it.
 //!
 //! It is stored as JSON with the raw request, so fields are only ever added, and every one but `kind` and `source` may be absent.
 
@@ -105,7 +105,7 @@ pub struct Resend {
     pub attempt: u32,
     pub attempts: u32,
     pub through: Through,
-    /// It is of no use later: whoever sends it has to look.
+    /// It is of no use later: the sender has to check this.
     pub until: Timestamp,
 }
 
@@ -135,7 +135,7 @@ pub enum Through {
     DryRun,
 }
 
-/// One kept event, decoded. Labels (`channel`, `flow`, `country`) are those of the message, fixed at its first sight.
+/// One stored event, decoded. Labels (`channel`, `flow`, `country`) are those of the message, fixed at its first sight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub kind: Kind,
@@ -213,7 +213,7 @@ pub struct Record {
     /// When its request arrived, where that is not when it was stored.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub arrived_at: Option<Timestamp>,
-    /// What told of the person has been erased.
+    /// The personal data in it has been erased.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub erased: bool,
 }

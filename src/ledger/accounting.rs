@@ -5,7 +5,7 @@ use crate::ledger::catalogue::Metric;
 use crate::ledger::{CounterUpdates, Exemplar, Ledger};
 use crate::lifecycle::{Change, State};
 
-/// The labels of a message: fixed at its first sight and kept with its state.
+/// The labels of a message: fixed at its first sight and stored with its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageLabels {
     pub source: String,
@@ -24,7 +24,7 @@ impl MessageLabels {
     }
 }
 
-/// The labels of a mobile network: its MCCMNC and the name that goes with it.
+/// The labels of a mobile network: its MCCMNC and its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkLabels<'a> {
     pub network: &'a str,

@@ -38,7 +38,7 @@ impl Label {
         self.into_str()
     }
 
-    /// The values that smsmode documents, places kept for them.
+    /// The values that smsmode documents, which always have room under the cap.
     fn documented(self) -> &'static [&'static str] {
         match self {
             Label::Channel => &["SMS", "RCS", "WHATSAPP"],

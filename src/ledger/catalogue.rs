@@ -67,7 +67,7 @@ pub struct Description {
     pub scale: i64,
 }
 
-/// The metrics that are kept in the store with the events that they count.
+/// The metrics that are stored with the events that they count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, VariantArray)]
 pub enum Metric {
     Messages,

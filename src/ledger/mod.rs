@@ -115,7 +115,7 @@ impl CounterUpdates {
 pub struct Ledger {
     /// By their [`write_key`].
     places: HashMap<Box<str>, usize>,
-    /// Shared with the snapshots taken since it last grew: a scrape copies numbers, not names.
+    /// Shared with the snapshots made since it last grew: a scrape copies numbers, not names.
     series: Arc<Vec<Series>>,
     values: Vec<i64>,
     /// One a series at most. In memory only: a trace is of use for as long as its backend has it.
@@ -179,7 +179,7 @@ impl Ledger {
         self.exemplars.clear();
     }
 
-    /// A copy to be read at leisure: cheap enough to be taken while the writer waits.
+    /// A copy for a reader without a lock: cheap enough to be made while the writer waits.
     pub fn reading(&self) -> Reading {
         Reading { series: self.series.clone(), values: self.values.clone() }
     }

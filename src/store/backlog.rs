@@ -1,8 +1,8 @@
-//! What waits for the writer, and how much of it there may be.
+//! The limit of the writer's queue.
 //!
-//! A provider gives an answer a few hundred milliseconds. What could not be answered by then is better refused at once, with the
-//! advice to come back, than kept waiting: the queue is as long as the writer can work off in a tenth of a second. The sync that
-//! ends a transaction is not counted in: on a slow disk a longer queue makes larger transactions, not longer waits.
+//! A provider waits a few hundred milliseconds for a response. A request that could not be answered in that time is rejected at once,
+//! with a Retry-After: the queue holds no more than the writer processes in a tenth of a second. The sync that ends a transaction does
+//! not count: on a slow disk a longer queue makes larger transactions, not longer waits.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Default for Backlog {
 }
 
 impl Backlog {
-    /// Adds a request, unless there is too much ahead of it. Into an empty queue anything goes.
+    /// Adds a request, unless there is too much ahead of it. An empty queue accepts any request.
     pub fn admit(&self, weight: Weight) -> bool {
         let events = self.events.fetch_add(weight.events, Ordering::Relaxed);
         let bytes = self.bytes.fetch_add(weight.bytes, Ordering::Relaxed);
@@ -51,7 +51,7 @@ impl Backlog {
         admitted
     }
 
-    /// The writer has taken it, or it never got there.
+    /// The writer has received it, or it was never queued.
     pub fn remove(&self, weight: Weight) {
         self.events.fetch_sub(weight.events, Ordering::Relaxed);
         self.bytes.fetch_sub(weight.bytes, Ordering::Relaxed);

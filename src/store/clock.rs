@@ -1,9 +1,9 @@
-//! The time by which things expire and are thrown away.
+//! The time by which messages and events expire.
 //!
-//! A clock that jumps ahead (a wrong time server, a machine that wakes up in another year) would make all that is kept look
-//! old at once, and what has been thrown away does not come back when the clock does. So a jump is believed only once it has
-//! lasted. A start long after the last end looks the same, and is treated the same: for its first hour the provider, which has
-//! been trying in vain, has the time to deliver before anything expires.
+//! A clock that jumps ahead (a wrong time server, a machine that wakes up in another year) would make everything in the store old at
+//! once, and what has been deleted does not return when the clock does. So a jump is trusted only after it has lasted. A start long
+//! after the last end is no different, and is treated alike: for an hour, the provider, which has been retrying, has the time to
+//! deliver before anything expires.
 //!
 //! A clock that is set back makes things look younger. Nothing is lost by that, so it is believed at once.
 
@@ -28,7 +28,7 @@ pub struct SteadyClock {
 }
 
 impl SteadyClock {
-    /// Goes on from `seen`, the time of the last reading by whoever had the store before.
+    /// Goes on from `seen`, the time of the last reading by the previous process.
     pub fn from(seen: Timestamp, at: Instant) -> Self {
         Self { wall: seen, read_at: at, jumped_at: None }
     }

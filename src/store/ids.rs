@@ -1,4 +1,4 @@
-//! The store's own numbers. Each has a type of its own, so that one is never taken for another.
+//! The store's own numbers. Each has a type of its own, so that the compiler tells them apart.
 
 use std::fmt;
 

@@ -73,7 +73,7 @@ pub struct Reprocessed {
     pub request: Position,
     /// The unrecognized events that are understood now.
     pub resolves: Vec<Position>,
-    /// Query and body without texts, where the source keeps none and they could not be taken out before.
+    /// Query and body without texts, where the source drops them and could not do so before.
     pub redacted: Option<(String, Vec<u8>)>,
     /// When it is read again. It is the place in the journal that follows the clock, not the arrival of the request.
     pub at: Timestamp,

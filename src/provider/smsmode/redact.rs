@@ -72,7 +72,7 @@ fn documents_without_text(documents: Documents, level: usize) -> Option<Vec<u8>>
     has_changed.then(|| lines().into_bytes())
 }
 
-/// Whether anything was taken out.
+/// Whether anything was removed.
 fn take_texts(value: &mut Value, level: usize) -> bool {
     match value {
         Value::Array(elements) => elements.iter_mut().fold(false, |taken, element| take_texts(element, level) | taken),

@@ -1,5 +1,5 @@
 //! The rules of the store: what a webhook, an expiry, an attempt of a relay or an erasure changes. No SQL and no I/O: what the rules
-//! need to know and what they decide goes through [`Storage`], so that they are the same on every database and are tested without one.
+//! read and write goes through [`Storage`], so that they are the same on every database and are tested without one.
 //!
 //! A driver (`sqlite/writer.rs`) opens a transaction, makes a [`Tx`] on it, runs commands, saves the counters ([`Outcome`]) in the
 //! same transaction, commits, and then publishes the outcome. If anything fails, it drops all of it.

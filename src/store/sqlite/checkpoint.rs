@@ -30,7 +30,7 @@ struct State {
     has_copied_all: AtomicBool,
 }
 
-/// Starts the thread, which ends when its [`Checkpointer`] is gone.
+/// Starts the thread, which ends when its [`Checkpointer`] is dropped.
 pub fn start(connection: Connection) -> std::io::Result<(Checkpointer, Thread)> {
     let (bell, rings) = sync_channel(1);
     let (closing, closed) = channel();

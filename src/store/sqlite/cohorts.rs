@@ -15,7 +15,7 @@ use crate::store::OpenError;
 /// Every zone's hours and days begin with a quarter of an hour of UTC.
 const QUARTER: i64 = 900_000;
 
-/// What messages are told apart by besides the labels of their counters: each makes more rows.
+/// By what messages are grouped besides the labels of their counters: each makes more rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Detail {
     pub campaign: bool,

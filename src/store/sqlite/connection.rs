@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::store::{OpenError, StoreError};
 
-/// Page cache of the writer's connection, taken as it is needed: the index of a million messages, most of it.
+/// Page cache of the writer's connection, allocated on demand: the index of a million messages, most of it.
 const CACHE_KIB: i64 = 16 << 10;
 
 /// Bytes of a page.

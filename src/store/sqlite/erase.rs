@@ -112,7 +112,7 @@ pub trait Driver {
     fn run(&mut self, work: ErasureWork) -> Result<u64, EraseError>;
 }
 
-/// Hears how far an erasure is, and says whether it goes on.
+/// Gets the progress of an erasure, and returns whether it continues.
 pub trait ProgressSink: FnMut(Progress) -> bool {}
 impl<T: FnMut(Progress) -> bool> ProgressSink for T {}
 
@@ -177,7 +177,7 @@ pub struct OwnConnection {
 impl Driver for OwnConnection {
     fn run(&mut self, work: ErasureWork) -> Result<u64, EraseError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // No receipts are taken here, whose spelling would matter.
+        // No receipts are ingested here, whose spelling would matter.
         let mut storage = SqliteTx::new(&transaction, &mut self.lookup, MessageRowId::default())?;
         let mut eraser = Eraser { storage: &mut storage, pseudonymizer: &self.pseudonymizer };
         let count = perform(&mut eraser, &work, Timestamp::now())?;
@@ -296,7 +296,7 @@ impl Search<'_> {
     }
 }
 
-/// Hands over each row of a query that begins after one place and has a limit, with its place; `told` has the last place of each step.
+/// Calls `look` for each row of a query that begins after an id and has a limit; `told` gets the last id of each step.
 fn walk(
     reader: &Connection,
     sql: &str,
@@ -341,7 +341,7 @@ fn overwrite(reader: &Connection, driver: &mut impl Driver, sink: &mut impl Prog
     driver.run(ErasureWork::Finish).map(drop)
 }
 
-/// Copies the write-ahead log into the database and cuts it to nothing; `false` when readers of an old state kept it.
+/// Copies the write-ahead log into the database and cuts it to nothing; `false` if readers of an old state prevented that.
 fn cut_log(connection: &Connection) -> rusqlite::Result<bool> {
     let given_up = Instant::now() + LOG_TIMEOUT;
     // The writer waits meanwhile, so a short time each.

@@ -1,7 +1,7 @@
 //! Whether what is written is what a restart would find.
 //!
 //! A process keeps writing to files that somebody has deleted or moved, or whose folder has been mounted over: every call
-//! succeeds, and all of it is gone with the process. So each transaction looks whether the names still lead to the files.
+//! succeeds, and all of it is lost with the process. So each transaction checks whether the names still lead to the files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

@@ -135,7 +135,7 @@ impl Lookup {
         self.uncommitted.push((key, message));
     }
 
-    /// Forgets a message whose row has gone.
+    /// Removes a message whose row has been deleted.
     pub fn forget(&mut self, key: i64, message: MessageRowId) {
         if self.memtable.get(&key) == Some(&message) {
             self.memtable.remove(&key);
@@ -186,7 +186,7 @@ impl Lookup {
         self.flush.is_some() || self.memtable.len() >= self.flush_threshold
     }
 
-    /// Writes one step's keys, in a transaction. Gives what [`Lookup::flushed`] is to be told once that has committed.
+    /// Writes one step's keys, in a transaction. Gives the argument of [`Lookup::flushed`], to be called after the commit.
     pub fn flush_step(&mut self, connection: &Connection) -> rusqlite::Result<usize> {
         let flush = self.flush.get_or_insert_with(|| {
             let memtable = self.memtable.iter().map(|(key, message)| (*key, *message));

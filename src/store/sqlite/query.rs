@@ -1,5 +1,5 @@
-//! Reading events and messages for people: beside whoever writes, a thousand rows at a time, so that no long view of an old state
-//! keeps the write-ahead log from being shortened.
+//! Reading events and messages for users, beside the writer: a thousand rows at a time, so that no long view of an old state prevents
+//! the write-ahead log from being shortened.
 
 use std::collections::BTreeSet;
 use std::path::Path;

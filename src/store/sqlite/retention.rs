@@ -24,7 +24,7 @@ pub struct EventLimits {
     pub relayed_from: Option<Position>,
     /// …or arrived before this, exported or not.
     pub given_up_before: i64,
-    /// What has arrived after this was dated by a clock that was wrong. It goes with what came after it.
+    /// Events that arrived after this were dated by a wrong clock. They are deleted with those that arrived after them.
     pub future: i64,
 }
 

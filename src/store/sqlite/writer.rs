@@ -33,7 +33,7 @@ use crate::store::{IngestOutcome, OpenError, Settings, StoreError, Submission};
 const BATCH: usize = 1024;
 /// How often the writer checks for something to expire or prune.
 const MAINTENANCE: Duration = Duration::from_millis(500);
-/// How often the same failure is worth a line: when it comes and goes, and while it stays.
+/// How often the same failure is logged: while it flaps, and while it lasts.
 const LOGGED_AGAIN: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(600)];
 
 /// When a database that was found damaged is checked, at first and at the latest.
@@ -245,11 +245,10 @@ impl Writer {
         let _gone = reply.send(self.acknowledge(committed));
     }
 
-    /// What the caller of a transaction hears of it.
+    /// The result of a transaction for its caller.
     fn acknowledge<T>(&mut self, committed: Result<Committed<T>, Failure>) -> Result<T, StoreError> {
         let result = committed.map(|committed| self.publish(committed)).map_err(|_| StoreError::CannotWrite)?;
-        // What was moved away while it was being synced is not where a restart looks for it: a caller that hears of success would
-        // not do it again.
+        // A restart does not find what was moved away during the sync: a caller that got a success would not retry.
         if self.files.are_in_place() { Ok(result) } else { Err(StoreError::CannotWrite) }
     }
 
@@ -272,7 +271,7 @@ impl Writer {
         });
         let replies = advance.into_iter().map(|(_, reply)| reply);
         let replies: Vec<Reply<()>> = replies.chain(attempts.into_iter().map(|(_, reply)| reply)).collect();
-        // A caller that is gone by now has given up waiting: its event is stored all the same.
+        // A caller may have timed out by now: its event is stored all the same.
         match committed {
             Ok(committed) => {
                 self.uncheckpointed += ingest.len() + replies.len();

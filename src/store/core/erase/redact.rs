@@ -42,7 +42,7 @@ pub fn may_hold_several(body: &[u8]) -> bool {
 }
 
 /// What stays of a request with several events, in a JSON array or a document a line: all of it but those in which the person's number
-/// or one of their `ids` is. `None` for any other request: all of it goes.
+/// or one of their `ids` is. `None` for any other request: all of it is deleted.
 pub fn elements(source: &str, body: &[u8], subjects: &Subjects, ids: &HashSet<String>) -> Option<Vec<u8>> {
     let mut documents: Vec<Value> = json::read(body).ok()?.documents.into_iter().map(|read| read.value).collect();
     let forget = |element: &mut Value| {

@@ -54,7 +54,7 @@ impl<S: Storage> Tx<'_, S> {
             return Ok(());
         }
         let chain = self.storage.resend_replaced_by(message)?.map(|(_, row)| row);
-        // A chain goes on by the rule that began it, or ends.
+        // A chain continues by the rule that began it, or ends.
         let rule = resend_rule(&settings.resends, record)
             .filter(|rule| chain.as_ref().is_none_or(|chain| rule.name == chain.rule));
         let attempt = chain.as_ref().map_or(1, |chain| chain.attempt + 1);
@@ -64,7 +64,7 @@ impl<S: Storage> Tx<'_, S> {
         let deadline = match chain {
             Some(chain) => chain.deadline,
             None => {
-                // The earliest that any receipt of it has told, else its first sight: this one may have no times.
+                // The earliest time in any of its receipts, else its first sight: this one may have no times.
                 let known = row.accepted_at.min(row.message.first_seen);
                 let from = receipt.sent_at.map_or(known, |sent| sent.clamp(known, arrived_at.max(known)));
                 from.checked_add(rule.ttl).unwrap_or(Timestamp::MAX)
@@ -138,7 +138,7 @@ impl<S: Storage> Tx<'_, S> {
         self.expectation(source, number, receipt.ref_client.as_deref(), receipt.text.as_deref())
     }
 
-    /// By refClient, which the provider passes on, else by text; without either nothing can be told.
+    /// By refClient, which the provider passes on, else by text; without either it is unknown.
     pub(super) fn expectation(
         &self,
         source: &str,

@@ -27,12 +27,12 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ResendResult {
-    /// The provider has taken it.
+    /// The provider has accepted it.
     Sent,
     /// The relays have it.
     Requested,
     DryRun,
-    /// It is needless: delivered after all, or the rule is gone.
+    /// It is needless: delivered after all, or the rule is no longer configured.
     Cancelled,
     OptedOut,
     TooLate,
@@ -96,7 +96,7 @@ pub enum SendDecision {
 /// What the provider answered.
 #[derive(Clone, Debug)]
 pub enum SendResult {
-    /// It has sent the message; its answer as the webhook that it looks like, where it can be read.
+    /// It has sent the message; its response as a webhook, which has the same form, if it can be read.
     Sent(Option<Box<Submission>>),
     /// Nothing was sent, and may be later.
     Again(Timestamp),
