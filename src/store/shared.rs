@@ -45,30 +45,34 @@ pub struct Shared {
 /// The events that were committed last, without a gap: an exporter that keeps up takes them from here, and reads the journal only when
 /// it is behind or has to send something again.
 #[derive(Debug, Default)]
-struct RecentEvents(VecDeque<Entry>);
+struct RecentEvents {
+    events: VecDeque<Entry>,
+    /// An exporter is near the newest event. For one that is far behind nothing is collected.
+    is_followed: bool,
+}
 
 impl RecentEvents {
     /// More than an exporter sends at once, four times over.
     const MOST: usize = 2_048;
 
     fn add(&mut self, appended: Vec<Entry>) {
-        self.0.extend(appended);
-        // Nobody keeps up.
-        if self.0.len() > Self::MOST {
-            self.0.clear();
+        self.events.extend(appended);
+        if self.events.len() > Self::MOST {
+            *self = Self::default();
         }
     }
 
-    /// Takes up to `limit` events out, from the one that follows on `after`; none if that one is not here.
-    fn take(&mut self, after: Position, limit: usize) -> Vec<Entry> {
-        while self.0.front().is_some_and(|entry| entry.position <= after) {
-            self.0.pop_front();
+    /// Takes up to `limit` events out, from the one that follows on `after`; none if that one is not here. `newest` is the newest of all.
+    fn take(&mut self, after: Position, limit: usize, newest: Position) -> Vec<Entry> {
+        self.is_followed |= newest.since(after) <= Self::MOST as u64 / 2;
+        while self.events.front().is_some_and(|entry| entry.position <= after) {
+            self.events.pop_front();
         }
-        if self.0.front().is_none_or(|entry| entry.position != after.plus(1)) {
+        if self.events.front().is_none_or(|entry| entry.position != after.plus(1)) {
             return Vec::new();
         }
-        let count = limit.min(self.0.len());
-        self.0.drain(..count).collect()
+        let count = limit.min(self.events.len());
+        self.events.drain(..count).collect()
     }
 }
 
@@ -115,7 +119,13 @@ impl Shared {
 
     /// As [`RecentEvents::take`].
     pub fn take_recent(&self, after: Position, limit: usize) -> Vec<Entry> {
-        self.recent().take(after, limit)
+        let newest = *self.newest.borrow();
+        self.recent().take(after, limit, newest)
+    }
+
+    /// Whether somebody takes recent events.
+    pub fn collects_events(&self) -> bool {
+        self.recent().is_followed
     }
 
     /// The ledger as it stands. The writer must drop this before it calls [`Shared::publish`].
@@ -135,7 +145,7 @@ impl Shared {
     /// Events have been changed where they are stored: something of a person may be in memory still.
     pub fn forget_events(&self) {
         self.ledger.write().unwrap_or_else(PoisonError::into_inner).forget_exemplars();
-        *self.recent() = RecentEvents::default();
+        self.recent().events.clear();
     }
 
     pub fn cursor(&self) -> Position {
@@ -224,18 +234,22 @@ mod tests {
     fn recent_events_are_given_once_in_order_and_only_if_none_is_missing_before_them() {
         let mut recent = RecentEvents::default();
         recent.add(events(5..=8));
-        assert_eq!(recent.take(Position(2), 10), [], "3 and 4 are in the journal alone");
-        assert_eq!(recent.take(Position(4), 3), events(5..=7));
-        assert_eq!(recent.take(Position(4), 3), [], "what is sent again is read from the journal");
+        assert_eq!(recent.take(Position(2), 10, Position(8)), [], "3 and 4 are in the journal alone");
+        assert_eq!(recent.take(Position(4), 3, Position(8)), events(5..=7));
+        assert_eq!(recent.take(Position(4), 3, Position(8)), [], "what is sent again is read from the journal");
         recent.add(events(9..=10));
-        assert_eq!(recent.take(Position(9), 10), events(10..=10), "8 and 9 were read from the journal");
+        assert_eq!(recent.take(Position(9), 10, Position(10)), events(10..=10), "8 and 9 were read from the journal");
     }
 
     #[test]
-    fn recent_events_are_bounded() {
+    fn recent_events_are_bounded_and_collected_for_an_exporter_that_keeps_up_alone() {
         let mut recent = RecentEvents::default();
-        (0..5).for_each(|n| recent.add(events(n * 1_000 + 1..=n * 1_000 + 1_000)));
-        assert_eq!(recent.take(Position(0), 10), []);
-        assert_eq!(recent.take(Position(3_000), 10), events(3_001..=3_010));
+        assert!(!recent.is_followed, "nobody exports");
+        assert_eq!(recent.take(Position(0), 10, Position(9_000)), []);
+        assert!(!recent.is_followed, "the exporter is far behind");
+        assert_eq!(recent.take(Position(8_500), 10, Position(9_000)), []);
+        assert!(recent.is_followed);
+        (9..12).for_each(|n| recent.add(events(n * 1_000 + 1..=n * 1_000 + 1_000)));
+        assert!(!recent.is_followed && recent.events.is_empty(), "it has fallen behind");
     }
 }

@@ -385,6 +385,7 @@ async fn what_waits_for_export_is_kept_beyond_its_retention_but_not_for_ever() {
 async fn recent_events_in_memory_are_what_the_journal_has() {
     let folder = TempDir::new().unwrap();
     let opened = Opened::new(&folder, Settings { exports_logs: true, ..settings() });
+    assert_eq!(opened.store().blocking().take_recent(Position(0), 10), [], "from here on they are collected");
     let not_in_whole_milliseconds =
         Timestamp::from_second(Timestamp::now().as_second()).unwrap() - Duration::from_nanos(1);
     opened.store().commit(submission_at(not_in_whole_milliseconds, vec![enroute("a"), delivered("b")])).await.unwrap();

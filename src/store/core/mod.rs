@@ -53,7 +53,7 @@ pub struct Outcome {
     pub first_sights: Vec<FirstSight>,
     /// The newest event that was appended.
     pub newest: Option<Position>,
-    /// All that were appended, where log records are exported.
+    /// All that were appended, if they are collected.
     pub appended: Vec<Entry>,
     /// Events that were appended earlier are not what they were.
     pub events_changed: bool,
@@ -73,6 +73,7 @@ pub struct Tx<'a, S> {
     ledger: &'a Ledger,
     caps: &'a mut LabelCaps,
     pseudonymizer: &'a Pseudonymizer,
+    collects_events: bool,
     outcome: Outcome,
 }
 
@@ -84,7 +85,12 @@ impl<'a, S: Storage> Tx<'a, S> {
         caps: &'a mut LabelCaps,
         pseudonymizer: &'a Pseudonymizer,
     ) -> Self {
-        Self { storage, settings, ledger, caps, pseudonymizer, outcome: Outcome::default() }
+        Self { storage, settings, ledger, caps, pseudonymizer, collects_events: false, outcome: Outcome::default() }
+    }
+
+    /// The outcome is to have the events that are appended.
+    pub fn collect_events(&mut self) {
+        self.collects_events = true;
     }
 
     #[cfg(test)]
@@ -152,7 +158,7 @@ impl<'a, S: Storage> Tx<'a, S> {
     fn append(&mut self, event: &NewEvent<'_>) -> Result<Position, S::Error> {
         let position = self.storage.append(event)?;
         self.outcome.newest = Some(position);
-        if self.settings.exports_logs {
+        if self.collects_events {
             // As the journal has it.
             let received_at = Timestamp::from_millisecond(event.received_at.as_millisecond());
             let (received_at, record) = (received_at.unwrap_or(event.received_at), event.record.clone());

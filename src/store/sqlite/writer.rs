@@ -339,6 +339,9 @@ impl Writer {
         let transaction = Open::begin(&self.connection)?;
         let storage = SqliteTx::new(transaction.0, &mut self.lookup, self.spelled_to)?;
         let mut rules = Tx::new(storage, &self.settings, &durable, &mut self.caps, &self.pseudonymizer);
+        if self.shared.collects_events() {
+            rules.collect_events();
+        }
         let result = work(&mut rules)?;
         let (storage, outcome) = rules.finish();
         let rekeyed = storage.rekeyed;
