@@ -7,5 +7,6 @@ mod deploy;
 mod documents;
 mod grafana;
 mod reference;
+mod store;
 #[path = "../support/mod.rs"]
 mod support;

@@ -242,7 +242,7 @@ impl Search<'_> {
             let message: Option<MessageRowId> = row.get(3)?;
             let raw = journal::request(row, 4)?;
             let (query, body) = raw.as_ref().map_or(("", &[][..]), |raw| (&raw.query, &raw.body));
-            let record = journal::person(row, 9)?;
+            let record = journal::person(&journal::record_json(row, 9)?);
             let by_number = record.number.is_some_and(|number| target.subjects.have(source, &number));
             let is_reply = [Kind::Reply.as_str(), Kind::Stop.as_str()].contains(&kind);
             // What is written to us after an erasure is another matter.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::packing::{self, Packed};
+use super::packing;
 use super::transaction::SqliteTx;
 use super::unrecognized;
 use super::values::{timestamp, unreadable, word};
@@ -116,8 +116,11 @@ impl Journal for SqliteTx<'_> {
 
     fn request_body(&self, position: Position) -> rusqlite::Result<Option<StoredBody>> {
         self.connection
-            .prepare_cached("SELECT received_at, body, packed FROM events WHERE id = ?1")?
-            .query_row([position], |row| Ok((timestamp(row.get(0)?)?, body(row, 1)?.map(Cow::into_owned))))
+            .prepare_cached(
+                "SELECT received_at, coalesce(method, ''), coalesce(query, ''), content_type, body, packed FROM events \
+                 WHERE id = ?1",
+            )?
+            .query_row([position], |row| Ok((timestamp(row.get(0)?)?, request(row, 1)?.map(|raw| raw.body.into()))))
             .optional()
     }
 
@@ -142,7 +145,8 @@ pub fn unpack(connection: &Connection, position: Position) -> rusqlite::Result<(
         .optional()?
         .flatten();
     let Some(packed) = packed else { return Ok(()) };
-    let Packed { record, raw } = packing::unpack(&packed)?;
+    let unpacked = packing::unpack(&packed)?;
+    let raw = unpacked.raw()?;
     let raw = raw.as_ref();
     connection
         .prepare_cached(
@@ -151,7 +155,7 @@ pub fn unpack(connection: &Connection, position: Position) -> rusqlite::Result<(
         )?
         .execute(params![
             position,
-            record,
+            unpacked.into_record()?,
             raw.map(|raw| raw.method.as_str()),
             raw.map(|raw| raw.query.as_str()),
             raw.and_then(|raw| raw.content_type.as_deref()),
@@ -183,7 +187,12 @@ pub fn entry(row: &Row<'_>, column: usize) -> rusqlite::Result<Entry> {
 
 /// A record of its columns, the first of which is `column`.
 pub fn record(row: &Row<'_>, column: usize) -> rusqlite::Result<Record> {
-    serde_json::from_str(&record_json(row, column)?).map_err(|error| unreadable(column, error))
+    parse(column, &record_json(row, column)?)
+}
+
+/// A record of its JSON, which is that of a column.
+pub fn parse(column: usize, json: &str) -> rusqlite::Result<Record> {
+    serde_json::from_str(json).map_err(|error| unreadable(column, error))
 }
 
 /// What a record says of a person. It can be read of a record that cannot, as a whole: one that a newer version has written.
@@ -195,15 +204,15 @@ pub struct Person {
     pub erased: bool,
 }
 
-/// What is there of it, of the columns of a record.
-pub fn person(row: &Row<'_>, column: usize) -> rusqlite::Result<Person> {
-    Ok(serde_json::from_str(&record_json(row, column)?).unwrap_or_default())
+/// What is there of it in the JSON of a record.
+pub fn person(json: &str) -> Person {
+    serde_json::from_str(json).unwrap_or_default()
 }
 
 /// A record of its columns, as JSON.
 pub fn record_json<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Cow<'a, str>> {
     Ok(match row.get_ref(column + 1)?.as_blob_or_null()? {
-        Some(packed) => Cow::Owned(packing::unpack(packed)?.record),
+        Some(packed) => Cow::Owned(packing::unpack(packed)?.into_record()?),
         None => Cow::Borrowed(row.get_ref(column)?.as_str()?),
     })
 }
@@ -212,19 +221,11 @@ pub fn record_json<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Cow<
 /// event, or was redacted.
 pub fn request(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Raw>> {
     if let Some(packed) = row.get_ref(column + 4)?.as_blob_or_null()? {
-        return Ok(packing::unpack(packed)?.raw);
+        return Ok(packing::unpack(packed)?.raw()?);
     }
     let (method, query, body): (_, _, Option<Vec<u8>>) = (row.get(column)?, row.get(column + 1)?, row.get(column + 3)?);
     let (Some(method), Some(query), Some(body)) = (method, query, body) else { return Ok(None) };
     Ok(Some(Raw { method, query, content_type: row.get(column + 2)?, body: body.into() }))
-}
-
-/// The body of a request, of the columns `body` and `packed`.
-fn body<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<Cow<'a, [u8]>>> {
-    Ok(match row.get_ref(column + 1)?.as_blob_or_null()? {
-        Some(packed) => packing::unpack(packed)?.raw.map(|raw| Cow::Owned(raw.body.into())),
-        None => row.get_ref(column)?.as_blob_or_null()?.map(Cow::Borrowed),
-    })
 }
 
 fn to_json(record: &impl Serialize) -> rusqlite::Result<String> {

@@ -32,13 +32,6 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// A record as JSON, and the request that is stored with it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Packed {
-    pub record: String,
-    pub raw: Option<Raw>,
-}
-
 /// `None` where the form has no room for the request, which is stored as it is then.
 pub fn pack(record: &str, raw: Option<&Raw>) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(record.len() + raw.map_or(0, |raw| raw.body.len() + raw.query.len() + 64));
@@ -76,25 +69,34 @@ fn new_compressor() -> std::io::Result<Compressor<'static>> {
     Ok(compressor)
 }
 
+/// What was packed.
+pub struct Unpacked(Vec<u8>);
+
 /// # Errors
 /// It was packed by a newer version, or is damaged.
-pub fn unpack(packed: &[u8]) -> Result<Packed, FromSqlError> {
-    let text = decompress(packed).map_err(FromSqlError::other)?;
-    let mut parts = text.splitn(5, |byte| *byte == b'\n');
-    let mut line =
-        || parts.next().map(|line| String::from_utf8(line.to_vec())).transpose().map_err(FromSqlError::other);
-    let record = line()?.unwrap_or_default();
-    let head = (line()?, line()?, line()?);
-    let raw = match (head, parts.next()) {
-        ((Some(method), Some(content_type), Some(query)), Some(body)) => Some(Raw {
-            method,
-            query,
-            content_type: Some(content_type).filter(|text| !text.is_empty()),
-            body: body.to_vec().into(),
-        }),
-        _ => None,
-    };
-    Ok(Packed { record, raw })
+pub fn unpack(packed: &[u8]) -> Result<Unpacked, FromSqlError> {
+    decompress(packed).map(Unpacked).map_err(FromSqlError::other)
+}
+
+impl Unpacked {
+    /// The record as JSON.
+    pub fn into_record(self) -> Result<String, FromSqlError> {
+        let Self(mut text) = self;
+        text.truncate(text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len()));
+        String::from_utf8(text).map_err(FromSqlError::other)
+    }
+
+    /// The request that is stored with it.
+    pub fn raw(&self) -> Result<Option<Raw>, FromSqlError> {
+        let mut parts = self.0.splitn(5, |byte| *byte == b'\n').skip(1);
+        let mut line = || {
+            let line = parts.next().map(|line| std::str::from_utf8(line).map(str::to_owned));
+            line.transpose().map_err(FromSqlError::other)
+        };
+        let (Some(method), Some(content_type), Some(query)) = (line()?, line()?, line()?) else { return Ok(None) };
+        let content_type = Some(content_type).filter(|text| !text.is_empty());
+        Ok(parts.next().map(|body| Raw { method, query, content_type, body: body.to_vec().into() }))
+    }
 }
 
 fn decompress(packed: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -167,7 +169,11 @@ mod tests {
         ) {
             let raw = has_request.then(|| raw(&method, &query, content_type.as_deref(), &body));
             match pack(&record, raw.as_ref()) {
-                Some(packed) => prop_assert_eq!(unpack(&packed).unwrap(), Packed { record, raw }),
+                Some(packed) => {
+                    let unpacked = unpack(&packed).unwrap();
+                    prop_assert_eq!(unpacked.raw().unwrap(), raw);
+                    prop_assert_eq!(unpacked.into_record().unwrap(), record);
+                }
                 None => prop_assert!(content_type.is_some_and(|text| text.is_empty() || text.contains('\n'))),
             }
         }

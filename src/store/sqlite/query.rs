@@ -163,11 +163,14 @@ impl ReadStore {
             let mut rows = statement.query([place, AT_ONCE])?;
             while let Some(row) = rows.next()? {
                 // Not the whole record: what is not selected may be unreadable.
-                let person = journal::person(row, 2)?;
+                let json = journal::record_json(row, 2)?;
+                let person = journal::person(&json);
                 let is_selected = message.is_none_or(|message| person.message_id.as_deref() == Some(message))
                     && selection.is_of(row.get_ref(9)?.as_str()?, person.number.as_deref());
-                let taken = if is_selected { take(journal::entry(row, 0)?, row)? } else { None };
-                found.push((row.get(0)?, timestamp(row.get(1)?)?, taken));
+                let (position, received_at) = (Position(row.get(0)?), timestamp(row.get(1)?)?);
+                let entry = |record| Entry { position, received_at, record };
+                let taken = if is_selected { take(entry(journal::parse(2, &json)?), row)? } else { None };
+                found.push((position.0, received_at, taken));
             }
             Ok(())
         })

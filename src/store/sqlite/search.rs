@@ -6,6 +6,7 @@ use rusqlite::params;
 
 use super::journal::record_columns;
 use super::query::ReadStore;
+use super::values::timestamp;
 use super::{cohorts, journal};
 use crate::number::networks;
 use crate::record::{Entry, Kind, Position, Record};
@@ -98,7 +99,8 @@ impl ReadStore {
                 if !needles.iter().all(|needle| text.contains(needle)) {
                     continue;
                 }
-                let entry = journal::entry(row, 0)?;
+                let (received_at, record) = (timestamp(row.get(1)?)?, journal::parse(2, &text)?);
+                let entry = Entry { position: before, received_at, record };
                 if filter.accepts(&entry) {
                     found.push(entry);
                     if found.len() == limit {

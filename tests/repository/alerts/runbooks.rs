@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
 
 use regex::Regex;
-use smscope::store::{FloodRule, Settings, Store};
 use tempfile::TempDir;
 
 use super::files::{all_rules, is_alert, rules, text};
 use crate::dashboards::board::Language;
 use crate::grafana::{parse, yaml};
+use crate::store::with_new_store;
 use crate::support::{program, read, root};
 
 const SECTIONS: [&str; 4] = ["## What it means", "## How to confirm", "## What to do", "## When to wait it out"];
@@ -96,24 +95,9 @@ fn every_command_of_a_runbook_runs_where_its_functions_are_defined() {
     }
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
-    // A store, so that what asks it finds one.
-    let settings = Settings {
-        retention: Duration::from_secs(60),
-        horizon: Duration::from_secs(60),
-        export_retention: Duration::from_secs(60),
-        size_limit: None,
-        sources: Vec::new(),
-        exports_logs: false,
-        relays: Vec::new(),
-        resends: Vec::new(),
-        opt_outs: None,
-        conversations: None,
-        flood: FloodRule::silent(20),
-    };
     fs::create_dir(&data).unwrap();
-    let (store, end) = Store::open(&data, settings).unwrap();
-    drop(store);
-    end.wait();
+    // Queries of the store find one.
+    with_new_store(&data, drop);
     let how = "[three functions](../runbook-commands.md)";
     let strings = Regex::new("'[^']*'|\"[^\"]*\"").unwrap();
     for (name, commands) in blocks("sh") {

@@ -16,7 +16,6 @@ use smscope::process_metrics::WebhookResult;
 use smscope::record::{Entry, Kind, Position, Record, Resend, Through};
 use smscope::serve::METRICS;
 use smscope::settings::{Otlp, Privacy, Recipient, Text};
-use smscope::store::{FloodRule, Settings, Store};
 use smscope::telemetry::export_logs::ExportStatus;
 use smscope::telemetry::logs::LogEncoder;
 use smscope::telemetry::redaction::{NumberHasher, PrivacyPolicy};
@@ -24,6 +23,7 @@ use smscope::telemetry::resource::Resource;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::store::with_new_store;
 use crate::support::{read, root};
 
 /// README.md, CHANGELOG.md, SECURITY.md and all of docs/, by their path in the repository.
@@ -68,23 +68,7 @@ fn names(items: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String>
 /// The durable counters and all gauges that are not the process's, as a new store shows them.
 fn durable() -> Vec<&'static Description> {
     let folder = TempDir::new().unwrap();
-    let settings = Settings {
-        retention: Duration::from_secs(60),
-        horizon: Duration::from_secs(60),
-        export_retention: Duration::from_secs(60),
-        size_limit: None,
-        sources: Vec::new(),
-        exports_logs: false,
-        relays: Vec::new(),
-        resends: Vec::new(),
-        opt_outs: None,
-        conversations: None,
-        flood: FloodRule::silent(20),
-    };
-    let (store, end) = Store::open(folder.path(), settings).unwrap();
-    let families = store.blocking().snapshot().families;
-    drop(store);
-    end.wait();
+    let families = with_new_store(folder.path(), |store| store.blocking().snapshot().families);
     let account = AccountStatus::new(Duration::from_secs(60)).families(Timestamp::UNIX_EPOCH);
     let exports = ExportStatus::default().families(Position(0), Position(0));
     families.iter().chain(&exports).chain(&account).map(|family| family.description).collect()
