@@ -29,6 +29,7 @@ mod core;
 mod floods;
 mod hash;
 pub mod ids;
+mod postgres;
 mod shared;
 mod sqlite;
 mod submission;
