@@ -40,6 +40,17 @@ pub fn init(env: &dyn Environment) {
     }
 }
 
+/// The error and its causes on one line: "client error (Connect): tcp connect error: Connection refused".
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// Where it was, and why if that is a text of the program's own: one that is made up at run time may quote a number, a text or a
 /// secret.
 fn log_panic(panic: &PanicHookInfo<'_>) {

@@ -363,6 +363,14 @@ pub mod gauge {
         help: "Arrival of the oldest event that waits to be exported, as a Unix time; no sample when none waits.",
         scale: 1_000,
     };
+    pub const FLEET_INFO: Description = Description {
+        name: "smscope_fleet_info",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{fleet}"),
+        labels: &["fleet"],
+        help: "Always 1; the label is the identity of the fleet whose leader shows this. Without a fleet there is none.",
+        scale: 1,
+    };
     pub const RELAY_OLDEST: Description = Description {
         name: "sms_relay_pending_oldest_timestamp_seconds",
         kind: Kind::Gauge,

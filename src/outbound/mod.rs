@@ -54,17 +54,6 @@ pub fn excerpt<S: AsRef<str>>(text: &str, secrets: &[S]) -> String {
     words.trim().to_owned()
 }
 
-/// The error and its causes on one line: "client error (Connect): tcp connect error: Connection refused".
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,9 +35,12 @@ impl Scrape {
         }
     }
 
-    /// The ledger with the gauges of the store, of the export and of the account. Blocks on the disk.
+    /// The ledger with the gauges of the store, of the export and of the account: nothing where another replica leads. Blocks on the disk.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.store.blocking().snapshot();
+        if snapshot.families.is_empty() {
+            return snapshot;
+        }
         if let Some(export) = &self.export {
             snapshot.families.extend(export.families(*self.store.newest().borrow(), self.store.cursor()));
         }

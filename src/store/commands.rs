@@ -27,4 +27,6 @@ pub enum Alone {
     Redrive(DeadLetterFilter, DeliveryId, Reply<RedriveStep>),
     ChangeOptOuts(Vec<OptOutChange>, Reply<u64>),
     Resend(ResendStep, Reply<SendDecision>),
+    /// Replies once all is counted that had been acknowledged before.
+    CatchUp(Reply<()>),
 }

@@ -68,7 +68,7 @@ use super::commands::Command;
 use super::core::erase::Subjects;
 use super::shared::{Gauges, Shared};
 use super::{OpenError, Settings, StoreError, StoreThreads};
-use crate::tasks::Thread;
+use crate::tasks::{Task, Thread};
 use connection::{DATABASE, connect};
 use files::Files;
 use writer::Writer;
@@ -110,7 +110,7 @@ pub fn open(
     let files = Files::of(&path)?;
     let writer = Writer::new(connection, files, settings, shared.clone(), state, checkpointer)?;
     let writer = Thread::spawn("store", move || writer.run(&queue, &backlog))?;
-    Ok((shared, StoreThreads { writer, checkpointer: checkpoints }))
+    Ok((shared, StoreThreads(vec![(Task::Writer, writer), (Task::Checkpointer, checkpoints)])))
 }
 
 /// Reads the gauges of a scrape. Blocks on the disk.
