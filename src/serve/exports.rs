@@ -61,7 +61,7 @@ pub(super) fn start(context: &Context<'_>, scrape: &Scrape, process: Option<Proc
         let scrape = scrape.clone();
         let export = MetricExport {
             sender: Sender::new(Signal::Metrics, endpoint),
-            snapshot: move || scrape.snapshot(),
+            snapshot: move || scrape.to_be_pushed(),
             process,
             resource: resource.clone(),
             created: store.created_at(),

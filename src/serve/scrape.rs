@@ -50,6 +50,16 @@ impl Scrape {
         snapshot
     }
 
+    /// The same for a push, and the time of it: later than that of any push before, by whichever replica. Blocks on the disk.
+    pub fn to_be_pushed(&self) -> (Snapshot, Timestamp) {
+        let snapshot = self.snapshot();
+        match self.store.blocking().push_time() {
+            Ok(time) => (snapshot, time),
+            // Another replica leads, and pushes them.
+            Err(_) => (Snapshot::default(), Timestamp::now()),
+        }
+    }
+
     /// What `/metrics` responds. Blocks on the disk.
     pub fn encode(&self, format: Format) -> String {
         let (snapshot, process) = (self.snapshot(), self.process.render());

@@ -250,7 +250,8 @@ impl Store {
             // What is read again is stored already: its events are the leader's to add.
             Engine::Fleet { front, .. } if submission.reprocessed.is_none() => {
                 let (reply, answered) = oneshot::channel();
-                let queued = front.try_send((Box::new(submission), reply));
+                let arrived = tokio::time::Instant::now();
+                let queued = front.try_send(postgres::Request { submission: Box::new(submission), arrived, reply });
                 queued.map(|()| answered).map_err(|error| match error {
                     mpsc::error::TrySendError::Full(_) => StoreError::QueueFull,
                     mpsc::error::TrySendError::Closed(_) => StoreError::CannotWrite,
@@ -532,6 +533,17 @@ impl BlockingStore<'_> {
         }
         // Last: another replica may lead by now, and shows them.
         if self.0.shared.leadership().borrow().holds() { snapshot } else { Snapshot::default() }
+    }
+
+    /// The time of a push of the durable series. In a fleet it is the database's, and later than that of any push before.
+    ///
+    /// # Errors
+    /// Another replica leads, or the store cannot be written.
+    pub fn push_time(&self) -> Result<Timestamp, StoreError> {
+        match &self.0.engine {
+            Engine::Embedded { .. } => Ok(Timestamp::now()),
+            Engine::Fleet { .. } => self.ask(|reply| Command::Alone(Alone::PushTime(reply))),
+        }
     }
 
     /// Waits until what has been acknowledged by any replica is counted, for a second at most.

@@ -3,4 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chaos;
+mod fleet;
+mod replicas;
 mod servers;

@@ -111,7 +111,9 @@ impl Dice {
 
 /// One thread that plays the provider: each webhook again until it is acknowledged, then the next.
 struct Sender<'a> {
-    address: SocketAddr,
+    /// Of the replicas; a webhook that was not acknowledged is sent to the next one.
+    addresses: &'a [SocketAddr],
+    next: usize,
     connection: Option<Client>,
     dice: Dice,
     progress: &'a Progress,
@@ -158,7 +160,7 @@ pub struct Clients<'scope, 'a> {
 pub fn start_clients<'scope, 'a: 'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     progress: &'a Progress,
-    address: SocketAddr,
+    addresses: &'a [SocketAddr],
     seed: u64,
 ) -> Clients<'scope, 'a> {
     progress.stop.store(false, Ordering::Relaxed);
@@ -166,7 +168,8 @@ pub fn start_clients<'scope, 'a: 'scope>(
         scope.spawn(move || {
             let dice = Dice::of(seed ^ name << 32);
             let (truth, acknowledged) = (Counts::new(), Vec::new());
-            let mut sender = Sender { address, connection: None, dice, progress, truth, acknowledged };
+            let next = name as usize;
+            let mut sender = Sender { addresses, next, connection: None, dice, progress, truth, acknowledged };
             sender.run(&format!("{seed}-{name}"));
             sender
         })
@@ -221,19 +224,23 @@ impl Truth {
     pub fn is_kept_in(&self, database: &std::path::Path) {
         let database = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         let mut events = database.prepare("SELECT message_id, coalesce(status, kind) FROM event_log").unwrap();
-        let mut kept = BTreeSet::new();
-        let rows = events.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
-        for event in rows {
-            let (id, kind) = event.unwrap();
-            let kind = kind.trim_start_matches("reply.").replace("received", "reply");
-            assert!(kept.insert((id.clone(), kind.clone())), "kept twice: {id} {kind}");
-        }
-        let lost: Vec<_> = self.events.difference(&kept).take(5).collect();
-        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-        let made_up: Vec<_> = kept.difference(&self.events).take(5).collect();
-        assert!(made_up.is_empty(), "kept and never sent: {made_up:?}");
+        let events = events.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        self.is_stored_once(events.map(Result::unwrap));
         let sound: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(sound, "ok");
+    }
+
+    /// The same of events by message and status value, or kind.
+    pub fn is_stored_once(&self, events: impl IntoIterator<Item = (String, String)>) {
+        let mut stored = BTreeSet::new();
+        for (id, kind) in events {
+            let kind = kind.trim_start_matches("reply.").replace("received", "reply");
+            assert!(stored.insert((id.clone(), kind.clone())), "stored twice: {id} {kind}");
+        }
+        let lost: Vec<_> = self.events.difference(&stored).take(5).collect();
+        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+        let made_up: Vec<_> = stored.difference(&self.events).take(5).collect();
+        assert!(made_up.is_empty(), "stored and never sent: {made_up:?}");
     }
 
     /// The scrape says what was acknowledged.
@@ -360,10 +367,15 @@ impl Sender<'_> {
         self.progress.retransmitted.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn connect(&mut self) -> io::Result<Client> {
+        self.next += 1;
+        Client::try_connect(self.addresses[self.next % self.addresses.len()])
+    }
+
     /// The result, or `None` where there was no acknowledgement.
     fn attempt(&mut self, body: &str) -> Option<String> {
         assert!(!self.progress.abandoned.load(Ordering::Relaxed), "abandoned");
-        let connection = self.connection.take().map_or_else(|| Client::try_connect(self.address), Ok);
+        let connection = self.connection.take().map_or_else(|| self.connect(), Ok);
         let asked = connection.and_then(|mut connection| {
             let response = connection.try_ask(post(HOOK, body))?;
             self.connection = Some(connection);
@@ -373,6 +385,7 @@ impl Sender<'_> {
             Ok(response) if response.status == 200 => Some(response.result()),
             Ok(response) => {
                 assert_eq!(response.status, 503, "{response:?}");
+                self.connection = None;
                 std::thread::sleep(Duration::from_millis(20));
                 None
             }

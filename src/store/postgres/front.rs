@@ -28,17 +28,20 @@ use super::schema;
 use super::session::{Session, params};
 use crate::diagnostics::LogThrottle;
 use crate::event::Event;
+use crate::process_metrics::{self, LazyHistogram};
 use crate::store::backlog::Backlog;
 use crate::store::commands::Reply;
 use crate::store::core::{receipt_key, reply_key, unrecognized_key};
 use crate::store::shared::Shared;
-use crate::store::{IngestOutcome, StoreError, Submission};
+use crate::store::{IngestOutcome, Raw, StoreError, Submission};
 
 /// Events of one statement, give or take the last request's.
 const BATCH: usize = 1_024;
 const LANES: usize = 2;
-/// How long a batch is tried before its requests are rejected: the provider retries, and may find another replica.
-const DEADLINE: Duration = Duration::from_millis(1_200);
+/// How long after its arrival a request is rejected: the provider retries, and may find another replica.
+const DEADLINE: Duration = Duration::from_millis(1_300);
+/// How long a batch is tried at least, whenever its requests came.
+const TRY: Duration = Duration::from_millis(100);
 /// Attempts when somebody is in the way.
 const RETRIES: u32 = 3;
 const MILLISECONDS_OF_A_DAY: i64 = 86_400_000;
@@ -60,7 +63,12 @@ WITH t AS (SELECT floor(extract(epoch FROM clock_timestamp()) / 86400)::int AS t
  beat AS (UPDATE smscope.replicas SET seen = clock_timestamp() WHERE id = $11)
 SELECT key FROM fresh";
 
-pub type Request = (Box<Submission>, Reply<IngestOutcome>);
+/// A submission to be stored.
+pub struct Request {
+    pub submission: Box<Submission>,
+    pub arrived: Instant,
+    pub reply: Reply<IngestOutcome>,
+}
 
 /// What both lanes share.
 pub struct Front {
@@ -69,6 +77,7 @@ pub struct Front {
     queue: Mutex<mpsc::Receiver<Request>>,
     backlog: Arc<Backlog>,
     shared: Arc<Shared>,
+    commits: LazyHistogram,
     failures: LogThrottle,
 }
 
@@ -87,7 +96,9 @@ impl Front {
         backlog: Arc<Backlog>,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { connector, replica, queue: Mutex::new(queue), backlog, shared, failures: LogThrottle::default() }
+        let commits = LazyHistogram::new(&process_metrics::STORE_COMMIT, Vec::new());
+        let (queue, failures) = (Mutex::new(queue), LogThrottle::default());
+        Self { connector, replica, queue, backlog, shared, commits, failures }
     }
 
     /// Works until every sender of requests is dropped.
@@ -111,8 +122,8 @@ impl Front {
         let (mut batch, mut events) = (Vec::new(), 0);
         let mut next = queue.recv().await;
         while let Some(request) = next {
-            self.backlog.remove(request.0.weight());
-            events += request.0.events.len();
+            self.backlog.remove(request.submission.weight());
+            events += request.submission.events.len();
             batch.push(request);
             next = if events < BATCH { queue.try_recv().ok() } else { None };
         }
@@ -132,27 +143,43 @@ impl Lane {
             if batch.is_empty() {
                 return;
             }
-            self.store(batch).await;
+            let oldest = batch.iter().map(|request| request.arrived).min();
+            let deadline = oldest.map_or_else(Instant::now, |arrived| arrived + DEADLINE).max(Instant::now() + TRY);
+            let (mut seen, mut rows) = (HashSet::new(), Vec::with_capacity(batch.len()));
+            for Request { submission, reply, .. } in batch {
+                match Row::of(*submission, &mut seen) {
+                    Ok(row) => rows.push((row, reply)),
+                    Err(error) => {
+                        let _gone = reply.send(Err(error));
+                    }
+                }
+            }
+            self.store(rows, deadline).await;
         }
     }
 
     /// Stores a batch whole; or, when one request cannot be stored for a reason of its own, each by itself.
-    async fn store(&mut self, batch: Vec<Request>) {
-        let (requests, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let rows = Rows::of(&requests);
+    async fn store(&mut self, batch: Vec<(Row, Reply<IngestOutcome>)>, deadline: Instant) {
+        let (rows, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let began = Instant::now();
-        match self.insert(&rows, began + DEADLINE).await {
+        let inserted = tokio::time::timeout_at(deadline, self.insert(&rows)).await;
+        if inserted.is_err() {
+            // What it was asked may be done yet: nothing else is asked on this connection.
+            self.session = None;
+        }
+        match inserted.unwrap_or(Err(PgError::Timeout(DEADLINE))) {
             Ok(fresh) => {
-                self.front.backlog.worked(rows.keys.iter().map(Vec::len).sum(), began.elapsed());
+                self.front.backlog.worked(rows.iter().map(|row| row.keys.len()).sum(), began.elapsed());
+                self.front.commits.record(began.elapsed());
                 self.front.shared.set_healthy(true);
-                for (outcome, reply) in rows.outcomes(fresh).into_iter().zip(replies) {
+                for (row, reply) in rows.iter().zip(replies) {
                     // A caller may have timed out by now: its event is stored all the same.
-                    let _gone = reply.send(Ok(outcome));
+                    let _gone = reply.send(Ok(row.outcome(&fresh)));
                 }
             }
-            Err(error) if error.remedy() == Remedy::Isolate && requests.len() > 1 => {
-                for request in requests.into_iter().zip(replies) {
-                    Box::pin(self.store(vec![request])).await;
+            Err(error) if error.remedy() == Remedy::Isolate && rows.len() > 1 => {
+                for row in rows.into_iter().zip(replies) {
+                    Box::pin(self.store(vec![row], deadline)).await;
                 }
             }
             Err(error) => {
@@ -172,7 +199,7 @@ impl Lane {
 
     /// The keys that were new. After an error it is not known whether the batch was stored, so the same one is asked again: what was
     /// stored is found by its keys then.
-    async fn insert(&mut self, rows: &Rows, deadline: Instant) -> Result<Vec<Uuid>, PgError> {
+    async fn insert(&mut self, rows: &[Row]) -> Result<HashSet<Uuid>, PgError> {
         let mut retries = 0;
         loop {
             let error = match self.try_insert(rows).await {
@@ -189,7 +216,7 @@ impl Lane {
                 Remedy::Retry if retries < RETRIES => {
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(1..5))).await;
                 }
-                Remedy::Reconnect if Instant::now() < deadline => {
+                Remedy::Reconnect => {
                     self.session = None;
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
@@ -203,13 +230,18 @@ impl Lane {
         }
     }
 
-    async fn try_insert(&mut self, rows: &Rows) -> Result<Vec<Uuid>, PgError> {
+    async fn try_insert(&mut self, rows: &[Row]) -> Result<HashSet<Uuid>, PgError> {
         if self.session.as_ref().is_none_or(Session::is_closed) {
             self.session = Some(self.front.connector.connect().await?);
         }
-        let Some(session) = &self.session else { return Ok(Vec::new()) };
-        let keys = || rows.keys.iter().enumerate().flat_map(|(n, keys)| keys.iter().map(move |key| (n as i64 + 1, key)));
-        let (count, format) = (rows.decoded.len() as i32, decoded::FORMAT);
+        let Some(session) = &self.session else { return Ok(HashSet::new()) };
+        let keys = || (1i64..).zip(rows).flat_map(|(n, row)| row.keys.iter().map(move |key| (n, key)));
+        let (count, format) = (rows.len() as i32, decoded::FORMAT);
+        let decoded: Vec<&str> = rows.iter().map(|row| row.decoded.as_str()).collect();
+        let methods: Vec<&str> = rows.iter().map(|row| row.raw.method.as_str()).collect();
+        let queries: Vec<&str> = rows.iter().map(|row| row.raw.query.as_str()).collect();
+        let content_types: Vec<Option<&str>> = rows.iter().map(|row| row.raw.content_type.as_deref()).collect();
+        let bodies: Vec<&[u8]> = rows.iter().map(|row| &row.raw.body[..]).collect();
         let days: Vec<i32> = keys().map(|(_, key)| key.day).collect();
         let all: Vec<Uuid> = keys().map(|(_, key)| key.key).collect();
         let of: Vec<i64> = keys().map(|(n, _)| n).collect();
@@ -217,8 +249,8 @@ impl Lane {
             .query(
                 STORE,
                 params![
-                    count => INT4, rows.decoded => TEXT_ARRAY, rows.methods => TEXT_ARRAY, rows.queries => TEXT_ARRAY,
-                    rows.content_types => TEXT_ARRAY, rows.bodies => BYTEA_ARRAY, days => INT4_ARRAY, all => UUID_ARRAY,
+                    count => INT4, decoded => TEXT_ARRAY, methods => TEXT_ARRAY, queries => TEXT_ARRAY,
+                    content_types => TEXT_ARRAY, bodies => BYTEA_ARRAY, days => INT4_ARRAY, all => UUID_ARRAY,
                     of => INT8_ARRAY, format => INT2, self.front.replica => UUID,
                 ],
             )
@@ -227,47 +259,32 @@ impl Lane {
     }
 }
 
-/// A batch as columns.
-struct Rows {
-    decoded: Vec<String>,
-    methods: Vec<String>,
-    queries: Vec<String>,
-    content_types: Vec<Option<String>>,
-    bodies: Vec<Vec<u8>>,
-    /// Of each request, those that no earlier one of the batch has.
-    keys: Vec<Vec<Key>>,
+/// A request to be stored.
+struct Row {
+    decoded: String,
+    raw: Raw,
+    /// Those of its events that no earlier request of the batch has.
+    keys: Vec<Key>,
 }
 
-impl Rows {
-    fn of(requests: &[Box<Submission>]) -> Self {
-        let mut seen = HashSet::new();
-        let keys = requests.iter().map(|request| {
-            let keys = request.events.iter().map(|event| key(request.source.as_str(), event));
-            keys.filter(|key| seen.insert(key.key)).collect()
-        });
-        let keys = keys.collect();
-        let column = |of: fn(&Submission) -> String| requests.iter().map(|request| of(request)).collect();
-        Self {
-            decoded: column(|request| Decoded::of(request).to_json()),
-            methods: column(|request| request.raw.method.clone()),
-            queries: column(|request| request.raw.query.clone()),
-            content_types: requests.iter().map(|request| request.raw.content_type.clone()).collect(),
-            bodies: requests.iter().map(|request| request.raw.body.to_vec()).collect(),
-            keys,
-        }
+impl Row {
+    /// `seen`: the keys of the batch so far.
+    fn of(submission: Submission, seen: &mut HashSet<Uuid>) -> Result<Self, StoreError> {
+        let source = submission.source.as_str();
+        let keys = submission.events.iter().map(|event| key(source, event));
+        let keys = keys.filter(|key| seen.insert(key.key)).collect();
+        let (decoded, raw) = Decoded::split(submission);
+        let decoded = decoded.to_json().map_err(|error| StoreError::Database(error.to_string()))?;
+        Ok(Self { decoded, raw, keys })
     }
 
-    fn outcomes(&self, fresh: Vec<Uuid>) -> Vec<IngestOutcome> {
-        let fresh: HashSet<Uuid> = fresh.into_iter().collect();
-        let outcome = |keys: &Vec<Key>| {
-            let mut new = keys.iter().filter(|key| fresh.contains(&key.key)).peekable();
-            match new.peek() {
-                None => IngestOutcome::Duplicate,
-                Some(_) if new.any(|key| key.is_recognized) => IngestOutcome::Accepted,
-                Some(_) => IngestOutcome::Unrecognized,
-            }
-        };
-        self.keys.iter().map(outcome).collect()
+    fn outcome(&self, fresh: &HashSet<Uuid>) -> IngestOutcome {
+        let mut new = self.keys.iter().filter(|key| fresh.contains(&key.key)).peekable();
+        match new.peek() {
+            None => IngestOutcome::Duplicate,
+            Some(_) if new.any(|key| key.is_recognized) => IngestOutcome::Accepted,
+            Some(_) => IngestOutcome::Unrecognized,
+        }
     }
 }
 

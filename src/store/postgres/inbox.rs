@@ -6,13 +6,14 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::decoded::{self, Decoded};
 use super::error::PgError;
 use super::session::{Pipeline, Session, columns, params};
-use crate::store::Submission;
+use crate::store::{Raw, Submission};
 
 /// Requests that one transaction takes.
 const TAKEN: i64 = 512;
@@ -173,7 +174,11 @@ pub fn requests(rows: Vec<Row>) -> Result<Requests, PgError> {
             is_full = true;
             break;
         }
-        let submission = Decoded::from_json(row.get(2))?.into_submission();
+        let decoded: &str = row.get(2);
+        let unreadable = |error: serde_json::Error| PgError::Unreadable { table: "received", why: error.to_string() };
+        // The request itself is stored already.
+        let none = Raw { method: String::new(), query: String::new(), content_type: None, body: Bytes::new() };
+        let submission = Decoded::from_json(decoded).map_err(unreadable)?.into_submission(none);
         events += submission.events.len();
         places.push((row.get(0), row.get(1)));
         submissions.push(submission);

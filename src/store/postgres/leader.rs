@@ -288,6 +288,11 @@ impl Leader {
             Alone::Redrive(filter, after, reply) => {
                 self.answer(term, reply, |rules| rules.redrive(&filter, after, now))
             }
+            Alone::PushTime(reply) => {
+                let time = term.block_on(term.lease.push_time(&term.session));
+                let _gone = reply.send(time.as_ref().map(|time| *time).map_err(|_| StoreError::CannotWrite));
+                time.map(drop)
+            }
             Alone::CatchUp(reply) => {
                 let _gone = reply.send(Ok(()));
                 Ok(())

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::error::PgError;
@@ -13,11 +14,14 @@ pub const TTL: Duration = Duration::from_secs(5);
 /// The leader stops showing the durable series this much earlier, by its own clock.
 const MARGIN: Duration = Duration::from_secs(1);
 
+/// Of another replica only once it has run out; one's own at once, after an error that has ended its term.
 const ACQUIRE: &str = "UPDATE smscope.lease SET epoch = epoch + 1, holder = $1, version = $2, until = clock_timestamp() + $3 * interval '1 second' \
-    WHERE name = 'leader' AND until < clock_timestamp() RETURNING epoch";
+    WHERE name = 'leader' AND (until < clock_timestamp() OR holder = $1) RETURNING epoch";
 /// First of each transaction of the leader: it locks the row until the commit, so a take-over comes before the whole of it or after.
 pub const FENCE: &str = "UPDATE smscope.lease SET until = clock_timestamp() + $2 * interval '1 second' \
     WHERE name = 'leader' AND epoch = $1 RETURNING epoch";
+const PUSH_TIME: &str = "UPDATE smscope.lease SET told_at = greatest(clock_timestamp(), told_at + interval '1 millisecond') \
+    WHERE name = 'leader' AND epoch = $1 RETURNING (extract(epoch FROM told_at) * 1000)::bigint";
 const RELEASE: &str = "UPDATE smscope.lease SET until = clock_timestamp() WHERE name = 'leader' AND epoch = $1";
 
 /// A lease that was acquired.
@@ -61,6 +65,17 @@ impl Lease {
         row.ok_or(PgError::Deposed)?;
         self.renewed(sent);
         Ok(())
+    }
+
+    /// The server's time, later than any that this gave before to whichever leader: that of a push, whose values must not seem to go
+    /// back in time when the leaders' clocks differ.
+    ///
+    /// # Errors
+    /// Another replica leads, or those of the database.
+    pub async fn push_time(&self, session: &Session) -> Result<Timestamp, PgError> {
+        let row = session.query_opt(PUSH_TIME, params![self.epoch => INT8]).await?.ok_or(PgError::Deposed)?;
+        let unreadable = |error: jiff::Error| PgError::Unreadable { table: "lease", why: error.to_string() };
+        Timestamp::from_millisecond(row.get(0)).map_err(unreadable)
     }
 
     pub fn wants_renewal(&self) -> bool {

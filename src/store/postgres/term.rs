@@ -62,7 +62,7 @@ impl Term {
             let (ledger, series) = ledger::load(&session).await?;
             let label_values = ledger::load_label_values(&session).await?;
             let pseudonymizer = meta::pseudonymizer(&session).await?;
-            let newest = Position(ids.position.0 - 1);
+            let newest = ids.position;
             let cursor = meta::load_cursor(&session, settings.exports_logs, newest).await?;
             let day = schema::today(&session).await?;
             Ok::<_, PgError>((ids, ledger, series, label_values, pseudonymizer, cursor, day))
@@ -74,7 +74,7 @@ impl Term {
 
     /// The position of the newest event.
     pub fn newest(&self) -> Position {
-        Position(self.ids.position.0 - 1)
+        self.ids.position
     }
 
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {

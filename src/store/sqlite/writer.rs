@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
@@ -224,6 +225,9 @@ impl Writer {
             }
             Alone::Redrive(filter, after, reply) => self.answer(reply, |rules| rules.redrive(&filter, after, now)),
             Alone::Resend(step, reply) => self.answer(reply, |rules| rules.resend(&step, now)),
+            Alone::PushTime(reply) => {
+                let _gone = reply.send(Ok(Timestamp::now()));
+            }
             // What it acknowledges it has counted.
             Alone::CatchUp(reply) => {
                 let _gone = reply.send(Ok(()));
