@@ -30,6 +30,7 @@ mod floods;
 mod hash;
 pub mod ids;
 mod postgres;
+mod read;
 mod shared;
 mod sqlite;
 mod submission;
@@ -42,8 +43,7 @@ mod tests;
 pub use clock::CLOCK_SKEW;
 pub use core::{opt_outs, relays, resends};
 pub use floods::{Flood, FloodRule};
-pub use sqlite::overdue::Overdue;
-pub use sqlite::{cohorts, query, search};
+pub use read::{Overdue, cohorts, query, search};
 pub use submission::{IngestOutcome, Raw, Reprocessed, Submission, Unrecognized};
 
 /// Erasing people.
@@ -57,6 +57,7 @@ use commands::{Alone, Command, Reply};
 use erase::{EraseError, Erased, ProgressSink, Subjects};
 use ids::{DeliveryId, OptOutSeq, ResendId};
 use opt_outs::{OptOut, OptOutChange, Scope};
+use read::Reader;
 use relays::{AttemptOutcome, DeadLetterFilter, Due, RedriveStep};
 use resends::{DueResends, ResendStep, SendDecision, SendResult};
 use shared::Shared;
@@ -127,7 +128,7 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct Store {
     // Before the sender, whose end is the writer's: it has to be the last to close the database, to empty the write-ahead log.
-    readers: Arc<Readers>,
+    readers: Arc<dyn Reader>,
     commands: SyncSender<Command>,
     backlog: Arc<Backlog>,
     shared: Arc<Shared>,
@@ -355,10 +356,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn opt_outs_of(&self, source: &SourceName, number: &str) -> Result<Vec<OptOut>, StoreError> {
-        self.0.readers.read(|connection| {
-            let person = sqlite::meta::pseudonymizer(connection)?.person(number);
-            sqlite::conversations::opt_outs_of(connection, source, &person)
-        })
+        self.0.readers.opt_outs_of(source, number)
     }
 
     /// Up to `limit` changes of the list of opt-outs after `seq`, in their order.
@@ -366,7 +364,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn opt_outs_after(&self, seq: OptOutSeq, limit: usize) -> Result<Vec<OptOut>, StoreError> {
-        self.0.readers.read(|connection| sqlite::conversations::opt_outs_after(connection, seq, limit))
+        self.0.readers.opt_outs_after(seq, limit)
     }
 
     /// Up to `limit` deliveries of a relay that are due at `now`, those aside that are `in_flight`.
@@ -380,7 +378,7 @@ impl BlockingStore<'_> {
         in_flight: &[DeliveryId],
         limit: usize,
     ) -> Result<Due, StoreError> {
-        self.0.readers.read(|connection| sqlite::outbox::due(connection, relay, now, in_flight, limit))
+        self.0.readers.due(relay, now, in_flight, limit)
     }
 
     /// Up to `limit` resends of a source that are due at `now`, the longest due first.
@@ -388,7 +386,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn due_resends(&self, source: &SourceName, now: Timestamp, limit: usize) -> Result<DueResends, StoreError> {
-        self.0.readers.read(|connection| sqlite::resends::due(connection, source, now, limit))
+        self.0.readers.due_resends(source, now, limit)
     }
 
     /// Up to `limit` entries after `position`, oldest first.
@@ -396,7 +394,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn read(&self, position: Position, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.0.readers.read(|connection| sqlite::journal::read(connection, position, limit))
+        self.0.readers.entries_after(position, limit)
     }
 
     /// The same from memory: events that were committed lately, each once; none if those after `position` are not there.
@@ -414,7 +412,7 @@ impl BlockingStore<'_> {
         position: Position,
         newest: Position,
     ) -> Result<Option<(Unrecognized, Position)>, StoreError> {
-        self.0.readers.read(|connection| sqlite::unrecognized::next(connection, position, newest))
+        self.0.readers.unrecognized_after(position, newest)
     }
 
     /// Up to `limit` messages of a source that are pending since `before` or longer, the longest first.
@@ -422,13 +420,13 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn overdue(&self, source: &SourceName, before: Timestamp, limit: usize) -> Result<Vec<Overdue>, StoreError> {
-        self.0.readers.read(|connection| sqlite::overdue::overdue(connection, source, before, limit))
+        self.0.readers.overdue(source, before, limit)
     }
 
     /// The durable series, as of the last commit, and the store's own gauges: as last read, where the store cannot be read.
     pub fn snapshot(&self) -> Snapshot {
         static FAILURES: LogThrottle = LogThrottle::new(Duration::from_secs(600));
-        let gauges = sqlite::gauges(&self.0.readers, &self.0.settings);
+        let gauges = self.0.readers.gauges(&self.0.settings);
         if let Err(error) = &gauges
             && let Some(suppressed) = FAILURES.permit()
         {
