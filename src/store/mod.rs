@@ -32,6 +32,7 @@ mod hash;
 pub mod ids;
 mod postgres;
 mod publish;
+mod read;
 mod shared;
 mod sqlite;
 mod submission;
@@ -44,9 +45,8 @@ mod tests;
 pub use clock::CLOCK_SKEW;
 pub use core::{opt_outs, relays, resends};
 pub use floods::{Flood, FloodRule};
-pub use sqlite::overdue::Overdue;
 pub use postgres::{Connector, Identity, metrics};
-pub use sqlite::{cohorts, query, search};
+pub use read::{Overdue, cohorts, query, search};
 pub use submission::{IngestOutcome, Raw, Reprocessed, Submission, Unrecognized};
 
 /// Erasing people.
@@ -61,6 +61,7 @@ use erase::{EraseError, Erased, ProgressSink, Subjects};
 use ids::{DeliveryId, OptOutSeq, ResendId};
 use opt_outs::{OptOut, OptOutChange, Scope};
 use postgres::{Opened, PgReaders};
+use read::Reader;
 use relays::{AttemptOutcome, DeadLetterFilter, Due, RedriveStep};
 use resends::{DueResends, ResendStep, SendDecision, SendResult};
 use shared::Shared;
@@ -134,6 +135,7 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct Store {
     // Before the sender, whose end is the writer's: it has to be the last to close the database, to empty the write-ahead log.
+    readers: Arc<dyn Reader>,
     engine: Engine,
     commands: SyncSender<Command>,
     backlog: Arc<Backlog>,
@@ -141,16 +143,14 @@ pub struct Store {
     settings: Arc<Settings>,
 }
 
-/// The database, for what does not pass through the writer.
+/// The database, for what differs.
 #[derive(Clone)]
 enum Engine {
     Embedded {
-        readers: Arc<Readers>,
         folder: Arc<Path>,
     },
     /// One of the replicas on PostgreSQL. Requests are stored by its front door; the writer is the leader's.
     Fleet {
-        readers: Arc<PgReaders>,
         front: mpsc::Sender<postgres::Request>,
         identity: Arc<Identity>,
         runtime: Handle,
@@ -181,8 +181,9 @@ impl Store {
         let (commands, queue) = sync_channel(QUEUE);
         let backlog = Arc::new(Backlog::default());
         let (shared, threads) = sqlite::open(folder, settings.clone(), queue, backlog.clone())?;
-        let engine = Engine::Embedded { readers: Arc::new(Readers::of(folder)), folder: folder.into() };
-        Ok((Self { engine, commands, backlog, shared, settings: Arc::new(settings) }, threads))
+        let readers = Arc::new(Readers::of(folder));
+        let engine = Engine::Embedded { folder: folder.into() };
+        Ok((Self { readers, engine, commands, backlog, shared, settings: Arc::new(settings) }, threads))
     }
 
     /// Joins the fleet on a PostgreSQL database, making or migrating its tables as needed.
@@ -195,8 +196,8 @@ impl Store {
         let opened = postgres::open(connector.clone(), settings.clone(), queue, QUEUE, backlog.clone())?;
         let Opened { shared, identity, front, runtime, threads } = opened;
         let readers = Arc::new(PgReaders::new(connector, runtime.clone()));
-        let engine = Engine::Fleet { readers, front, identity: Arc::new(identity), runtime };
-        Ok((Self { engine, commands, backlog, shared, settings: Arc::new(settings) }, threads))
+        let engine = Engine::Fleet { front, identity: Arc::new(identity), runtime };
+        Ok((Self { readers, engine, commands, backlog, shared, settings: Arc::new(settings) }, threads))
     }
 
     /// What the replicas of a fleet have in common; `None` of an embedded store.
@@ -408,7 +409,7 @@ impl BlockingStore<'_> {
     /// The database cannot be read or written. What was done stays done.
     pub fn erase(&self, subjects: Subjects, sink: impl ProgressSink) -> Result<Erased, EraseError> {
         match &self.0.engine {
-            Engine::Embedded { folder, .. } => sqlite::erase(folder, subjects, &mut ViaWriter(self), sink),
+            Engine::Embedded { folder } => sqlite::erase(folder, subjects, &mut ViaWriter(self), sink),
             Engine::Fleet { readers, .. } => readers.erase(subjects, &mut ViaWriter(self), sink),
         }
     }
@@ -418,13 +419,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn opt_outs_of(&self, source: &SourceName, number: &str) -> Result<Vec<OptOut>, StoreError> {
-        match &self.0.engine {
-            Engine::Embedded { readers, .. } => readers.read(|connection| {
-                let person = sqlite::meta::pseudonymizer(connection)?.person(number);
-                sqlite::conversations::opt_outs_of(connection, source, &person)
-            }),
-            Engine::Fleet { readers, .. } => readers.opt_outs_of(source, number),
-        }
+        self.0.readers.opt_outs_of(source, number)
     }
 
     /// Up to `limit` changes of the list of opt-outs after `seq`, in their order.
@@ -432,10 +427,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn opt_outs_after(&self, seq: OptOutSeq, limit: usize) -> Result<Vec<OptOut>, StoreError> {
-        match &self.0.engine {
-            Engine::Embedded { readers, .. } => readers.read(|connection| sqlite::conversations::opt_outs_after(connection, seq, limit)),
-            Engine::Fleet { readers, .. } => readers.opt_outs_after(seq, limit),
-        }
+        self.0.readers.opt_outs_after(seq, limit)
     }
 
     /// Up to `limit` deliveries of a relay that are due at `now`, those aside that are `in_flight`.
@@ -449,10 +441,7 @@ impl BlockingStore<'_> {
         in_flight: &[DeliveryId],
         limit: usize,
     ) -> Result<Due, StoreError> {
-        match &self.0.engine {
-            Engine::Embedded { readers, .. } => readers.read(|connection| sqlite::outbox::due(connection, relay, now, in_flight, limit)),
-            Engine::Fleet { readers, .. } => readers.due(relay, now, in_flight, limit),
-        }
+        self.0.readers.due(relay, now, in_flight, limit)
     }
 
     /// Up to `limit` resends of a source that are due at `now`, the longest due first.
@@ -460,10 +449,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn due_resends(&self, source: &SourceName, now: Timestamp, limit: usize) -> Result<DueResends, StoreError> {
-        match &self.0.engine {
-            Engine::Embedded { readers, .. } => readers.read(|connection| sqlite::resends::due(connection, source, now, limit)),
-            Engine::Fleet { readers, .. } => readers.due_resends(source, now, limit),
-        }
+        self.0.readers.due_resends(source, now, limit)
     }
 
     /// Up to `limit` entries after `position`, oldest first.
@@ -471,10 +457,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn read(&self, position: Position, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        match &self.0.engine {
-            Engine::Embedded { readers, .. } => readers.read(|connection| sqlite::journal::read(connection, position, limit)),
-            Engine::Fleet { readers, .. } => readers.read(position, limit),
-        }
+        self.0.readers.entries_after(position, limit)
     }
 
     /// The same from memory: events that were committed lately, each once; none if those after `position` are not there.
@@ -492,10 +475,7 @@ impl BlockingStore<'_> {
         position: Position,
         newest: Position,
     ) -> Result<Option<(Unrecognized, Position)>, StoreError> {
-        match &self.0.engine {
-            Engine::Embedded { readers, .. } => readers.read(|connection| sqlite::unrecognized::next(connection, position, newest)),
-            Engine::Fleet { readers, .. } => readers.unrecognized_after(position, newest),
-        }
+        self.0.readers.unrecognized_after(position, newest)
     }
 
     /// Up to `limit` messages of a source that are pending since `before` or longer, the longest first.
@@ -503,23 +483,17 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn overdue(&self, source: &SourceName, before: Timestamp, limit: usize) -> Result<Vec<Overdue>, StoreError> {
-        match &self.0.engine {
-            Engine::Embedded { readers, .. } => readers.read(|connection| sqlite::overdue::overdue(connection, source, before, limit)),
-            Engine::Fleet { readers, .. } => readers.overdue(source, before, limit),
-        }
+        self.0.readers.overdue(source, before, limit)
     }
 
     /// The durable series, as of the last commit, and the store's own gauges: as last read, where the store cannot be read. In a fleet
     /// the leader alone has them, and all that was acknowledged before this was called is counted, if that takes a second at most.
     pub fn snapshot(&self) -> Snapshot {
         static FAILURES: LogThrottle = LogThrottle::new(Duration::from_secs(600));
-        let gauges = match &self.0.engine {
-            Engine::Embedded { readers, .. } => sqlite::gauges(readers, &self.0.settings),
-            Engine::Fleet { readers, runtime, .. } => {
-                self.catch_up(runtime);
-                readers.gauges(&self.0.settings)
-            }
-        };
+        if let Engine::Fleet { runtime, .. } = &self.0.engine {
+            self.catch_up(runtime);
+        }
+        let gauges = self.0.readers.gauges(&self.0.settings);
         if let Err(error) = &gauges
             && let Some(suppressed) = FAILURES.permit()
         {
