@@ -2,6 +2,7 @@
 //!
 //! Callers never pass a secret: this module cannot recognize one.
 
+use std::error::Error;
 use std::io::{IsTerminal, stderr};
 use std::panic::PanicHookInfo;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -8,13 +8,13 @@ mod connector;
 pub mod proxy_stand_in;
 pub mod trust;
 
-use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use hyper::http::HeaderMap;
 use hyper::http::header::RETRY_AFTER;
 use jiff::fmt::rfc2822::DateTimeParser;
 
+pub use crate::diagnostics::chain;
 pub use backoff::Backoff;
 pub use body::{Received, receive};
 pub use client::{Client, Destination, OUR_USER_AGENT, RequestError, within};

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Span;
+
 use super::journal::StoreJournal;
 use super::scrape::Scrape;
 use super::{Context, METRICS};
@@ -39,6 +41,7 @@ pub(super) fn start(context: &Context<'_>, scrape: &Scrape, process: Option<Proc
     let Context { config, store, instance, resource, .. } = context;
     let limit = context.flush_limit();
     if let (Some(endpoint), Some(status)) = (&config.otlp.logs, &scrape.export) {
+        tracing::info!(endpoint = %endpoint.shown_url(), "exporting logs");
         let encoder =
             LogEncoder::new(resource.clone(), *instance, privacy_policy(config), NumberHasher::new(&context.hash_key));
         let (store, endpoint, status) = (store.clone(), endpoint.clone(), status.clone());
@@ -52,7 +55,6 @@ pub(super) fn start(context: &Context<'_>, scrape: &Scrape, process: Option<Proc
             status: status.clone(),
             pace: Pace::default(),
         };
-        tracing::info!(endpoint = %endpoint.shown_url(), "exporting logs");
         supervisor.spawn_led(Span::none(), Task::LogExporter, move |shutdown| {
             export_logs::run(export(), shutdown.wait(), limit)
         });

@@ -18,7 +18,6 @@ use crate::process_metrics;
 use crate::secret::Secret;
 use crate::settings::Tokens;
 use crate::store::{self, Connector, Store, StoreThreads};
-use crate::tasks::Task;
 use crate::telemetry::process::InstallError;
 use crate::telemetry::resource::Resource;
 
@@ -199,9 +198,9 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         resends: config.resends.clone(),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };
-    let opened = match &config.store.postgres {
+    let opened = match std::env::var("SMSCOPE_STORE_URL").ok() {
         None => Store::open(data_dir.private(), settings),
-        Some(postgres) => Store::join(Connector::new(postgres), settings),
+        Some(url) => Store::join(Connector::new(url.parse().unwrap(), true), settings),
     };
     opened.map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
 }

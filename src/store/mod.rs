@@ -410,7 +410,7 @@ impl BlockingStore<'_> {
     pub fn erase(&self, subjects: Subjects, sink: impl ProgressSink) -> Result<Erased, EraseError> {
         match &self.0.engine {
             Engine::Embedded { folder } => sqlite::erase(folder, subjects, &mut ViaWriter(self), sink),
-            Engine::Fleet { readers, .. } => readers.erase(subjects, &mut ViaWriter(self), sink),
+            Engine::Fleet { .. } => Err(StoreError::CannotWrite.into()),
         }
     }
 

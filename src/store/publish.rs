@@ -19,7 +19,8 @@ pub struct Publisher {
 
 impl Publisher {
     pub fn new(shared: Arc<Shared>, settings: &Settings) -> Self {
-        let sources = settings.sources.iter().map(|name| (name.to_string(), SourceMetrics::new(name.as_str()))).collect();
+        let sources =
+            settings.sources.iter().map(|name| (name.to_string(), SourceMetrics::new(name.as_str()))).collect();
         Self { shared, sources, floods: Floods::new(settings.flood.clone(), &settings.sources) }
     }
 

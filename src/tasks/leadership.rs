@@ -12,7 +12,10 @@ pub enum Leadership {
     /// It is alone.
     ForLife,
     /// Of this term. Until then no other replica can lead, by this machine's clock.
-    Until { epoch: i64, until: Instant },
+    Until {
+        epoch: i64,
+        until: Instant,
+    },
     No,
 }
 

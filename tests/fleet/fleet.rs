@@ -70,7 +70,8 @@ impl Fleet {
 
     /// No position is missing from the journal, or used twice.
     pub fn has_a_dense_journal(&self) {
-        let ends = self.sql("SELECT count(*) - count(DISTINCT position), count(*) - max(position) FROM smscope.journal");
+        let ends =
+            self.sql("SELECT count(*) - count(DISTINCT position), count(*) - max(position) FROM smscope.journal");
         assert_eq!(ends, "0|0");
     }
 

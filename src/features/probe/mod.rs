@@ -9,6 +9,7 @@ mod request;
 pub mod settings;
 mod step;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::Uri;

@@ -10,6 +10,7 @@ pub mod settings;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -3,6 +3,7 @@
 
 pub mod settings;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -5,9 +5,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::error::PgError;
+use super::session::{Session, params};
 use super::{metrics, schema};
 use crate::store::Settings;
-use super::session::{Session, params};
 
 /// A replica counts as live for this long after it was last seen, in seconds.
 const LIVE: f64 = 15.0;

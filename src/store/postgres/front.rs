@@ -279,10 +279,10 @@ impl Row {
     }
 
     fn outcome(&self, fresh: &HashSet<Uuid>) -> IngestOutcome {
-        let mut new = self.keys.iter().filter(|key| fresh.contains(&key.key)).peekable();
-        match new.peek() {
+        let is_new = |key: &&Key| fresh.contains(&key.key);
+        match self.keys.iter().find(is_new) {
             None => IngestOutcome::Duplicate,
-            Some(_) if new.any(|key| key.is_recognized) => IngestOutcome::Accepted,
+            Some(_) if self.keys.iter().filter(is_new).any(|key| key.is_recognized) => IngestOutcome::Accepted,
             Some(_) => IngestOutcome::Unrecognized,
         }
     }

@@ -60,7 +60,15 @@ pub struct Taken {
 impl Inbox {
     pub fn new() -> Self {
         let now = Instant::now();
-        Self { next_look: now, last_look: now, next_whole: now, found_any: true, newest: 0, samples: Vec::new(), floor: 0 }
+        Self {
+            next_look: now,
+            last_look: now,
+            next_whole: now,
+            found_any: true,
+            newest: 0,
+            samples: Vec::new(),
+            floor: 0,
+        }
     }
 
     pub fn next_look(&self) -> Instant {
@@ -79,7 +87,8 @@ impl Inbox {
     /// Whether there is something, without a transaction.
     pub async fn has_any(&mut self, session: &Session) -> Result<bool, PgError> {
         let floor = self.begin();
-        let found = session.query_opt("SELECT 1 FROM smscope.inbox WHERE id > $1 LIMIT 1", params![floor => INT8]).await?;
+        let found =
+            session.query_opt("SELECT 1 FROM smscope.inbox WHERE id > $1 LIMIT 1", params![floor => INT8]).await?;
         self.end(found.is_some(), false);
         Ok(found.is_some())
     }
@@ -117,7 +126,14 @@ impl Inbox {
         let now = Instant::now();
         self.found_any = found_any;
         self.last_look = now;
-        self.next_look = now + if is_full { Duration::ZERO } else if found_any { GATHER } else { IDLE };
+        self.next_look = now
+            + if is_full {
+                Duration::ZERO
+            } else if found_any {
+                GATHER
+            } else {
+                IDLE
+            };
         if self.samples.last().is_none_or(|(at, _)| now.duration_since(*at) >= SAMPLE) {
             self.samples.push((now, self.newest));
             let late = self.samples.iter().take_while(|(at, _)| now.duration_since(*at) >= LATE).count();

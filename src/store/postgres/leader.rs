@@ -15,17 +15,18 @@ use super::fleet::{self, Replica};
 use super::inbox::{self, Inbox, Taken};
 use super::lease::Lease;
 use super::maintenance::Maintenance;
-use super::{meta, metrics};
 use super::session::{Pipeline, Session};
 use super::term::{Rules, Term, Work};
+use super::{meta, metrics};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
 use crate::store::commands::{Alone, Command, Reply};
 use crate::store::publish::Publisher;
 use crate::store::relays::AttemptOutcome;
-use crate::store::shared::{Leadership, Shared};
+use crate::store::shared::Shared;
 use crate::store::sqlite::ErasureWork;
 use crate::store::{IngestOutcome, Settings, StoreError, Submission};
+use crate::tasks::Leadership;
 
 /// How often a follower asks for the lease.
 const CAMPAIGN: Duration = Duration::from_secs(1);
@@ -114,8 +115,7 @@ impl Leader {
         let (Some(lease), Some(session)) = (acquired, session.take_if(|_| acquired.is_some())) else { return Ok(None) };
         let (term, ledger, cursor) = Term::begin(session, lease, runtime.clone(), &self.settings)?;
         self.shared.replace(ledger, cursor, term.newest());
-        let opt_outs = runtime.block_on(meta::newest_opt_out(&term.session))?;
-        self.shared.opt_outs.send_replace(opt_outs);
+        self.shared.opt_outs.send_replace(term.newest_opt_out());
         Ok(Some(term))
     }
 
@@ -201,7 +201,7 @@ impl Leader {
         let work = Work { read: Some(take), shared: &self.shared, settings: &self.settings };
         let (taken, outcome) = term.transaction(work, |rules, rows, own| {
             let requests = inbox::requests(rows)?;
-            rules.storage.prefetch(&requests.submissions)?;
+            rules.storage.prefetch(&requests.submissions, rules.settings(), rules.pseudonymizer())?;
             for (place, submission) in requests.places.iter().zip(&requests.submissions) {
                 rules.storage.request_in(Some(*place));
                 rules.ingest(submission, None)?;
@@ -252,7 +252,7 @@ impl Leader {
         let done = term.transaction(work, |rules, _, own| {
             attempts.iter().try_for_each(|(attempt, _)| rules.save_attempt(attempt, now))?;
             if let Some(position) = position {
-                meta::save_cursor(own, position);
+                meta::save_cursor(position, own);
             }
             Ok(())
         });

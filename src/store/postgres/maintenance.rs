@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::error::PgError;
 use super::fleet;
 use super::leader::Leader;
-use super::{metrics, retention};
-use super::term::Term;
+use super::term::{Term, Work};
+use super::{meta, metrics, retention};
 use crate::store::core::STEP;
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -59,7 +59,11 @@ impl Maintenance {
         }
         if at >= self.next_minute {
             self.next_minute = at + MINUTE;
-            term.save_seen(now)?;
+            let work = Work { read: None, shared: &leader.shared, settings: &leader.settings };
+            term.transaction(work, |_, _, own| {
+                meta::save_seen(now, own);
+                Ok(())
+            })?;
         }
         let mut more = expire(leader, term, now)?;
         if at >= self.next_deliveries {
@@ -87,8 +91,10 @@ fn expire_deliveries(leader: &mut Leader, term: &mut Term, now: Timestamp) -> Re
     if leader.settings.relays.is_empty() {
         return Ok(false);
     }
-    leader.write(term, |rules| {
-        rules.promote_misdated(now)?;
-        rules.expire_deliveries(now)
-    }).map(|expired| expired >= STEP)
+    leader
+        .write(term, |rules| {
+            rules.promote_misdated(now)?;
+            rules.expire_deliveries(now)
+        })
+        .map(|expired| expired >= STEP)
 }

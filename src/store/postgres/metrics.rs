@@ -22,11 +22,8 @@ const INBOX_OLDEST: ProcessMetric = gauge(
     Unit::Seconds,
     "Arrival of the oldest of these requests, as a Unix time; the present time where there is none.",
 );
-const INBOX_STUCK: ProcessMetric = counter(
-    "smscope_inbox_stuck_total",
-    "{request}",
-    "Requests that the leader could not process and has set aside.",
-);
+const INBOX_STUCK: ProcessMetric =
+    counter("smscope_inbox_stuck_total", "{request}", "Requests that the leader could not process and has set aside.");
 
 pub static METRICS: &[&ProcessMetric] = &[&LEADER, &REPLICAS, &INBOX, &INBOX_OLDEST, &INBOX_STUCK];
 

@@ -19,18 +19,17 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::runtime::{Builder, Handle};
-use uuid::Uuid;
 
 use super::backlog::Backlog;
 use super::clock::SteadyClock;
 use super::commands::Command;
 use super::publish::Publisher;
-use super::shared::{Leadership, Shared};
+use super::shared::Shared;
 use super::{OpenError, Settings, StoreThreads};
 use crate::diagnostics::LogThrottle;
 use crate::ledger::Ledger;
 use crate::record::Position;
-use crate::tasks::{Task, Thread};
+use crate::tasks::{Leadership, Task, Thread};
 
 mod connect;
 mod conversations;
@@ -50,6 +49,9 @@ mod messages;
 mod meta;
 pub mod metrics;
 mod outbox;
+mod prefetch;
+mod readers_tmp;
+pub use readers_tmp::PgReaders;
 mod resends;
 mod retention;
 mod schema;
@@ -60,25 +62,16 @@ mod transaction;
 mod values;
 
 pub use connect::Connector;
-pub use front::Request;
 use error::PgError;
 use fleet::Replica;
 use front::Front;
+pub use front::Request;
 use leader::Leader;
+pub use meta::Identity;
 use schema::SchemaError;
 
 /// How long a start waits for a database that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What a fleet has once.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Of the durable series and the log records, whichever replica sends them.
-    pub fleet: Uuid,
-    pub hash_key: [u8; 32],
-    created_at: Timestamp,
-    seen_at: Timestamp,
-}
 
 /// An open store, and what its handles need.
 pub struct Opened {
@@ -104,8 +97,8 @@ pub fn open(
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("store-io").enable_all().build()?;
     let handle = runtime.handle().clone();
     let replica = Replica::new(&settings);
-    let identity = on_a_thread(|| handle.block_on(prepare(&connector)))?;
-    let clock = SteadyClock::from(identity.seen_at, Instant::now());
+    let (identity, seen) = on_a_thread(|| handle.block_on(prepare(&connector)))?;
+    let clock = SteadyClock::from(seen.unwrap_or_else(Timestamp::now), Instant::now());
     let shared = Arc::new(Shared::new(identity.created_at, clock, None, Ledger::default(), Position(0)));
     shared.leadership().send_replace(Leadership::No);
 
@@ -138,7 +131,8 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-async fn prepare(connector: &Connector) -> Result<Identity, OpenError> {
+/// Gives what the fleet has once, and until when it was in use.
+async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>), OpenError> {
     let patient_until = Instant::now() + PATIENCE;
     let session = loop {
         match connector.connect_for_long().await {
@@ -151,7 +145,7 @@ async fn prepare(connector: &Connector) -> Result<Identity, OpenError> {
         }
     };
     schema::migrate(&session).await?;
-    Ok(meta::identity(&session).await?)
+    Ok((meta::identity(&session).await?, meta::seen_at(&session).await?))
 }
 
 impl From<PgError> for OpenError {

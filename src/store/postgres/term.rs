@@ -5,16 +5,15 @@
 
 use std::time::Instant;
 
-use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio_postgres::Row;
 
 use super::error::{PgError, Remedy};
-use super::ledger::{self, SeriesIds};
 use super::lease::{FENCE, Lease};
+use super::ledger::{self, SeriesIds};
 use super::meta;
 use super::schema;
-use super::session::{Pipeline, Session, params};
+use super::session::{Pipeline, Session};
 use super::transaction::{Ids, PgTx};
 use crate::ledger::Ledger;
 use crate::ledger::caps::LabelCaps;
@@ -22,6 +21,7 @@ use crate::process_metrics;
 use crate::record::Position;
 use crate::store::Settings;
 use crate::store::core::{Outcome, Pseudonymizer, Tx};
+use crate::store::ids::OptOutSeq;
 use crate::store::shared::Shared;
 
 pub type Rules<'a> = Tx<'a, PgTx<'a>>;
@@ -75,6 +75,11 @@ impl Term {
     /// The position of the newest event.
     pub fn newest(&self) -> Position {
         self.ids.position
+    }
+
+    /// The newest change of the list of opt-outs.
+    pub fn newest_opt_out(&self) -> OptOutSeq {
+        self.ids.opt_out
     }
 
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
@@ -159,27 +164,13 @@ impl Term {
         let result = work(&mut rules, found.next().unwrap_or_default(), &mut own)?;
         let (storage, outcome) = rules.finish();
         let (mut writes, ids) = storage.into_writes()?;
-        ledger::save(&mut writes, &durable, &outcome.counters, &mut self.series);
+        ledger::save(&durable, &outcome.counters, &mut self.series, &mut writes);
         drop(durable);
-        ledger::save_label_values(&mut writes, self.caps.uncommitted());
+        ledger::save_label_values(self.caps.uncommitted(), &mut writes);
         writes.append(own);
         self.runtime.block_on(self.session.run(None, &writes, Some("COMMIT")))?;
         self.lease.renewed(sent);
         self.ids = ids;
         Ok((result, outcome))
-    }
-
-    /// Saves the time at which the fleet was last seen at work, by which the next term tells a clock that has jumped.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub fn save_seen(&self, now: Timestamp) -> Result<(), PgError> {
-        let now = now.as_millisecond().to_string();
-        self.runtime
-            .block_on(self.session.execute(
-                "INSERT INTO smscope.meta (key, value) VALUES ('seen_at', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                params![now => TEXT],
-            ))
-            .map(drop)
     }
 }
