@@ -18,7 +18,7 @@ const BEAT: &str = "INSERT INTO smscope.replicas (id, name, version, config_dige
 const FORGET: &str = "DELETE FROM smscope.replicas WHERE seen < clock_timestamp() - interval '1 day'";
 const COUNT: &str = "SELECT count(*) FROM smscope.replicas WHERE seen > clock_timestamp() - $1 * interval '1 second'";
 /// A large inbox is not counted to its end.
-const INBOX: &str = "SELECT (SELECT count(*) FROM (SELECT 1 FROM smscope.inbox LIMIT 100000) AS some), \
+const INBOX: &str = "SELECT (SELECT count(*) FROM (SELECT 1 FROM smscope.inbox LIMIT 100000) AS counted), \
     (extract(epoch FROM (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1)) * 1000)::bigint";
 
 /// This process, as the others know it.
