@@ -106,7 +106,7 @@ fn the_lost_answer_of_a_commit_is_asked_for_again() {
     let database = server.create_database();
     let proxy = Proxy::start(server.port(), Duration::ZERO);
     let fleet = Fleet::at(&proxy.url(&database), 2);
-    let (addresses, progress) = (fleet.addresses(), Progress::default());
+    let (addresses, progress) = (fleet.addresses(), Progress::with_lost_answers());
     let replicas = fleet.start();
     let truth = std::thread::scope(|scope| {
         let clients = start_clients(scope, &progress, &addresses, 11);
@@ -135,7 +135,7 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_and_needs_no_restart() {
     primary.set_synchronous(&standby);
     let hosts = format!("postgresql://smscope@127.0.0.1:{},127.0.0.1:{}/{database}", primary.port(), standby.port());
     let fleet = Fleet::at(&hosts, 2);
-    let (addresses, progress) = (fleet.addresses(), Progress::default());
+    let (addresses, progress) = (fleet.addresses(), Progress::with_lost_answers());
     let replicas = fleet.start();
     let truth = std::thread::scope(|scope| {
         let clients = start_clients(scope, &progress, &addresses, 3);
