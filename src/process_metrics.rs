@@ -128,6 +128,27 @@ pub const RECIPIENTS_FLOODED: ProcessMetric = counter(
     "{recipient}",
     "Times that a recipient reached the configured number of messages within an hour.",
 );
+/// Of fleet mode, as are the next three: each replica shows what it has seen itself.
+pub const FLEET_LEADER: ProcessMetric = gauge(
+    "smscope_fleet_leader",
+    Unit::Count("{leader}"),
+    "1 if this replica leads its fleet, else 0; no sample without fleet mode.",
+);
+pub const INBOX_EVENTS: ProcessMetric = gauge(
+    "smscope_inbox_events",
+    Unit::Count("{event}"),
+    "Acknowledged events that the leader has not processed; no sample without fleet mode.",
+);
+pub const INBOX_OLDEST: ProcessMetric = gauge(
+    "smscope_inbox_oldest_timestamp_seconds",
+    Unit::Seconds,
+    "Arrival of the oldest event that the leader has not processed, as a Unix time; no sample when there is none.",
+);
+pub const STORE_SYNCHRONOUS: ProcessMetric = gauge(
+    "smscope_store_synchronous",
+    Unit::Count("{store}"),
+    "1 if a failover of the database loses nothing that was acknowledged, else 0; no sample without fleet mode.",
+);
 pub const BUILD_INFO: ProcessMetric =
     gauge("smscope_build_info", Unit::Count("{build}"), "Always 1; the labels are version, revision and compiler.");
 
@@ -150,6 +171,10 @@ pub static CORE: &[&ProcessMetric] = &[
     &CERTIFICATE_EXPIRY,
     &TASK_FAILURES,
     &RECIPIENTS_FLOODED,
+    &FLEET_LEADER,
+    &INBOX_EVENTS,
+    &INBOX_OLDEST,
+    &STORE_SYNCHRONOUS,
     &BUILD_INFO,
 ];
 

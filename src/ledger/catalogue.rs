@@ -371,6 +371,24 @@ pub mod gauge {
         help: "Since when the oldest delivery of a relay waits, as a Unix time; no sample when none waits.",
         scale: 1_000,
     };
+
+    /// Of fleet mode alone: the leader shows them.
+    pub const FLEET_INFO: Description = Description {
+        name: "smscope_fleet_info",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{fleet}"),
+        labels: &["fleet"],
+        help: "Always 1; the label is the id of the fleet, which all its replicas share.",
+        scale: 1,
+    };
+    pub const FLEET_REPLICAS: Description = Description {
+        name: "smscope_fleet_replicas",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{replica}"),
+        labels: &[],
+        help: "Replicas of the fleet that are alive.",
+        scale: 1,
+    };
 }
 
 #[cfg(test)]

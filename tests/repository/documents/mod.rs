@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use smscope::config::{Config, Flags, variables};
 use smscope::event::{Reason, SourceName};
 use smscope::features::account::AccountStatus;
-use smscope::ledger::catalogue::Description;
+use smscope::ledger::catalogue::{Description, gauge};
 use smscope::process_metrics::WebhookResult;
 use smscope::record::{Entry, Kind, Position, Record, Resend, Through};
 use smscope::serve::METRICS;
@@ -65,13 +65,14 @@ fn names(items: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String>
     items.into_iter().map(Into::into).collect()
 }
 
-/// The durable counters and all gauges that are not the process's, as a new store shows them.
-fn durable() -> Vec<&'static Description> {
+/// The durable counters and all gauges that are not the process's, as a new store shows them, and a fleet.
+pub fn durable() -> Vec<&'static Description> {
     let folder = TempDir::new().unwrap();
     let families = with_new_store(folder.path(), |store| store.blocking().snapshot().families);
     let account = AccountStatus::new(Duration::from_secs(60)).families(Timestamp::UNIX_EPOCH);
     let exports = ExportStatus::default().families(Position(0), Position(0));
-    families.iter().chain(&exports).chain(&account).map(|family| family.description).collect()
+    let shown = families.iter().chain(&exports).chain(&account).map(|family| family.description);
+    shown.chain([&gauge::FLEET_INFO, &gauge::FLEET_REPLICAS]).collect()
 }
 
 #[test]
