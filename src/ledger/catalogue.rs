@@ -307,6 +307,19 @@ impl Metric {
 pub mod gauge {
     use super::{Description, Kind, Unit};
 
+    pub const ALL: [&Description; 10] = [
+        &PENDING_OLDEST,
+        &RELAY_OLDEST,
+        &STORE_EVENTS,
+        &STORE_SIZE,
+        &STORE_WAL_SIZE,
+        &STORE_LIMIT,
+        &EXPORT_BACKLOG,
+        &EXPORT_OLDEST,
+        &FLEET_INFO,
+        &FLEET_REPLICAS,
+    ];
+
     pub const PENDING_OLDEST: Description = Description {
         name: "sms_messages_pending_oldest_timestamp_seconds",
         kind: Kind::Gauge,

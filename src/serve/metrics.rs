@@ -1,9 +1,11 @@
-//! All metrics of the process, a line per part.
+//! All metrics, a line per part.
 
 use crate::features::{account, probe, reconcile, relay};
+use crate::ledger::catalogue::{Description, Metric, gauge};
 use crate::process_metrics::{CORE, Declared};
 use crate::smsmode_api;
 
+/// The metrics of the process.
 pub static METRICS: Declared = Declared(&[
     CORE,
     smsmode_api::metrics::METRICS,
@@ -12,3 +14,9 @@ pub static METRICS: Declared = Declared(&[
     reconcile::metrics::METRICS,
     relay::metrics::METRICS,
 ]);
+
+/// The durable counters and the gauges of what is stored: all that is the fleet's where there are several replicas.
+pub fn durable_metrics() -> impl Iterator<Item = &'static Description> {
+    let ledger = Metric::ALL.into_iter().map(Metric::description);
+    ledger.chain(gauge::ALL).chain(account::metrics::GAUGES)
+}

@@ -19,14 +19,16 @@ fn passes(program: &Path, arguments: &[&str], folder: &Path) {
 #[test]
 fn prometheus_accepts_its_configuration_with_the_rules_beside_it() {
     let Some(promtool) = program("promtool", "prometheus") else { return };
-    // As Compose mounts them.
-    let folder = TempDir::new().unwrap();
     let extra = ["alerts/smscope-extra.rules.yaml", "alerts/smscope-features.rules.yaml"];
-    for file in ["deploy/prometheus.yaml", "alerts/smscope.rules.yaml"].into_iter().chain(extra) {
-        let name = Path::new(file).file_name().unwrap();
-        fs::copy(root().join(file), folder.path().join(name)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    for configuration in ["deploy/prometheus.yaml", "deploy/fleet/prometheus.yaml"] {
+        // As Compose mounts them.
+        let folder = TempDir::new().unwrap();
+        for file in [configuration, "alerts/smscope.rules.yaml"].into_iter().chain(extra) {
+            let name = Path::new(file).file_name().unwrap();
+            fs::copy(root().join(file), folder.path().join(name)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        }
+        passes(&promtool, &["check", "config", "--lint-fatal", "prometheus.yaml"], folder.path());
     }
-    passes(&promtool, &["check", "config", "--lint-fatal", "prometheus.yaml"], folder.path());
 }
 
 #[test]

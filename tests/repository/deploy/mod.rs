@@ -14,6 +14,7 @@ mod demo;
 mod kubernetes;
 mod names;
 mod reader;
+mod relabel;
 mod systemd;
 
 /// Every file under a folder of the repository, by its path there.
