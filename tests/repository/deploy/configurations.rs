@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{files, reader};
 use crate::support::peers::Collector;
-use crate::support::{program, succeeded};
+use crate::support::{on_path, program, require_tool, succeeded};
 use crate::support::{read, root};
 
 /// Runs a checker, which has to be content.
@@ -44,10 +44,18 @@ fn the_collector_accepts_its_configuration() {
 }
 
 #[test]
+fn haproxy_accepts_its_configuration() {
+    // Debian has it where only root's PATH looks.
+    let installed = on_path("haproxy").or_else(|| Some("/usr/sbin/haproxy".into())).filter(|file| file.is_file());
+    let Some(haproxy) = require_tool("HAProxy", installed, "Debian has it in the package haproxy") else { return };
+    passes(&haproxy, &["-c", "-f", "deploy/fleet/haproxy.cfg"], root());
+}
+
+#[test]
 fn every_yaml_file_is_yaml_without_a_key_that_stands_twice() {
     for (path, text) in files("deploy") {
         // Those of several documents, and Compose's with its merged keys, are read by readers of their own.
-        let is_one = !text.lines().any(|line| line == "---") && path != "deploy/compose.yaml";
+        let is_one = !text.lines().any(|line| line == "---") && !path.ends_with("/compose.yaml");
         if path.ends_with(".yaml") && is_one && reader::yaml(&path).is_none() {
             return;
         }

@@ -11,6 +11,7 @@ mod collector;
 mod configurations;
 mod confined;
 mod demo;
+mod fleet;
 mod kubernetes;
 mod names;
 mod reader;
