@@ -35,7 +35,7 @@ mod scrape;
 mod webhook_listener;
 
 pub use control::regions;
-pub use metrics::METRICS;
+pub use metrics::{METRICS, durable_metrics};
 
 use crate::tasks::supervisor::{Phase, Supervisor};
 use scrape::Scrape;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -154,6 +155,7 @@ enum Engine {
         front: mpsc::Sender<postgres::Request>,
         identity: Arc<Identity>,
         runtime: Handle,
+        live: Arc<AtomicI64>,
     },
 }
 
@@ -194,9 +196,9 @@ impl Store {
         let (commands, queue) = sync_channel(QUEUE);
         let backlog = Arc::new(Backlog::default());
         let opened = postgres::open(connector.clone(), settings.clone(), queue, QUEUE, backlog.clone())?;
-        let Opened { shared, identity, front, runtime, threads } = opened;
+        let Opened { shared, identity, front, runtime, live, threads } = opened;
         let readers = Arc::new(PgReaders::new(connector, runtime.clone()));
-        let engine = Engine::Fleet { front, identity: Arc::new(identity), runtime };
+        let engine = Engine::Fleet { front, identity: Arc::new(identity), runtime, live };
         Ok((Self { readers, engine, commands, backlog, shared, settings: Arc::new(settings) }, threads))
     }
 
@@ -500,10 +502,15 @@ impl BlockingStore<'_> {
             tracing::error!(%error, suppressed, "cannot read the gauges of the store; those of the last reading are shown");
         }
         let mut snapshot = self.0.shared.snapshot(gauges.ok());
-        if let Some(fleet) = self.0.fleet() {
-            let labels = Arc::new([fleet.fleet.to_string().into()]);
-            let samples = vec![Sample { labels, value: 1 }];
-            snapshot.families.push(Family { description: &gauge::FLEET_INFO, samples });
+        if let Engine::Fleet { identity, live, .. } = &self.0.engine {
+            let single = |description, labels: LabelValues, value| Family {
+                description,
+                samples: vec![Sample { labels, value }],
+            };
+            let fleet = Arc::new([identity.fleet.to_string().into()]);
+            snapshot.families.push(single(&gauge::FLEET_INFO, fleet, 1));
+            let live = live.load(Ordering::Relaxed);
+            snapshot.families.push(single(&gauge::FLEET_REPLICAS, Arc::new([]), live));
         }
         // Last: another replica may lead by now, and shows them.
         if self.0.shared.leadership().borrow().holds() { snapshot } else { Snapshot::default() }

@@ -4,6 +4,7 @@
 //! inbox, runs the commands of this process's jobs, and does maintenance, as the writer of the embedded store does.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub struct Leader {
     pub replica: Replica,
     pub settings: Settings,
     pub shared: Arc<Shared>,
+    /// How many replicas live, as the leader sees it.
+    pub live: Arc<AtomicI64>,
     pub publisher: Publisher,
     pub failures: LogThrottle,
 }
@@ -106,7 +109,6 @@ impl Leader {
         let acquired = runtime.block_on(async {
             fleet::beat(open, &self.replica).await?;
             fleet::show_inbox(open).await?;
-            metrics::replicas(fleet::count(open).await?);
             Lease::acquire(open, self.replica.id).await
         })?;
         if !self.shared.set_healthy(true) {

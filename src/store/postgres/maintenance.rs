@@ -1,5 +1,6 @@
 //! The leader's maintenance: expiry, retention, partitions, and that it lives. Each step is a short transaction between two of the inbox.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use super::error::PgError;
 use super::fleet;
 use super::leader::Leader;
 use super::term::{Term, Work};
-use super::{meta, metrics, retention};
+use super::{meta, retention};
 use crate::store::core::STEP;
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -51,7 +52,7 @@ impl Maintenance {
                 fleet::show_inbox(&term.session).await?;
                 fleet::count(&term.session).await
             })?;
-            metrics::replicas(replicas);
+            leader.live.store(replicas, Ordering::Relaxed);
         }
         if at >= self.next_partitions {
             self.next_partitions = at + PARTITIONS;

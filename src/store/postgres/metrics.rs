@@ -7,11 +7,6 @@ use crate::process_metrics::{ProcessMetric, counter, gauge};
 
 const LEADER: ProcessMetric =
     gauge("smscope_fleet_leader", Unit::Count("{replica}"), "1 while this replica leads the fleet, else 0.");
-const REPLICAS: ProcessMetric = gauge(
-    "smscope_fleet_replicas",
-    Unit::Count("{replica}"),
-    "Replicas of the fleet that live, as this one sees them.",
-);
 const INBOX: ProcessMetric = gauge(
     "smscope_inbox_events",
     Unit::Count("{request}"),
@@ -25,16 +20,11 @@ const INBOX_OLDEST: ProcessMetric = gauge(
 const INBOX_STUCK: ProcessMetric =
     counter("smscope_inbox_stuck_total", "{request}", "Requests that the leader could not process and has set aside.");
 
-pub static METRICS: &[&ProcessMetric] = &[&LEADER, &REPLICAS, &INBOX, &INBOX_OLDEST, &INBOX_STUCK];
+pub static METRICS: &[&ProcessMetric] = &[&LEADER, &INBOX, &INBOX_OLDEST, &INBOX_STUCK];
 
 /// Sets whether this replica leads.
 pub fn leader(leads: bool) {
     metrics::gauge!(LEADER.name).set(if leads { 1.0 } else { 0.0 });
-}
-
-/// Sets how many replicas live.
-pub fn replicas(count: i64) {
-    metrics::gauge!(REPLICAS.name).set(count as f64);
 }
 
 /// Sets what waits in the inbox.

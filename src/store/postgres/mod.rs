@@ -13,6 +13,7 @@
 //!   term and reads everything again.
 //! - No statement depends on a session: a pooler in transaction mode is fine.
 
+use std::sync::atomic::AtomicI64;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -79,6 +80,8 @@ pub struct Opened {
     pub identity: Identity,
     pub front: tokio::sync::mpsc::Sender<Request>,
     pub runtime: Handle,
+    /// How many replicas live, as the leader sees it.
+    pub live: Arc<AtomicI64>,
     pub threads: StoreThreads,
 }
 
@@ -113,9 +116,17 @@ pub fn open(
         }
     })?;
     let publisher = Publisher::new(shared.clone(), &settings);
-    let failures = LogThrottle::default();
-    let leader =
-        Leader { connector, runtime: handle.clone(), replica, settings, shared: shared.clone(), publisher, failures };
+    let (live, failures) = (Arc::new(AtomicI64::new(1)), LogThrottle::default());
+    let leader = Leader {
+        connector,
+        runtime: handle.clone(),
+        replica,
+        settings,
+        shared: shared.clone(),
+        live: live.clone(),
+        publisher,
+        failures,
+    };
     let writer = Thread::spawn("store", move || {
         leader.run(&queue);
         // The intake needs the runtime for as long as it works.
@@ -123,7 +134,7 @@ pub fn open(
         drop(runtime);
     })?;
     let threads = StoreThreads(vec![(Task::Intake, intake), (Task::Writer, writer)]);
-    Ok(Opened { shared, identity, front, runtime: handle, threads })
+    Ok(Opened { shared, identity, front, runtime: handle, live, threads })
 }
 
 /// What `work` returns. A thread of a runtime must not block on another one.
