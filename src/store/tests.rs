@@ -97,7 +97,7 @@ pub fn reply(id: &str) -> Reply {
 }
 
 pub(super) fn junk(byte: u8) -> Event {
-    Event::Unrecognized(Unrecognized { digest: [byte; 32], channel_id: None, why: "no messageId" })
+    Event::Unrecognized(Unrecognized { digest: [byte; 32], channel_id: None, why: "no messageId".into() })
 }
 
 pub(super) fn submission(events: Vec<Event>) -> Submission {

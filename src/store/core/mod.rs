@@ -8,6 +8,7 @@ pub mod conversations;
 pub mod erase;
 mod expiry;
 mod ingest;
+mod lookups;
 pub mod opt_outs;
 mod pseudonymizer;
 mod records;
@@ -18,8 +19,9 @@ pub mod storage;
 use std::time::Duration;
 
 use jiff::Timestamp;
+pub use lookups::Lookups;
 pub use pseudonymizer::Pseudonymizer;
-pub use records::receipt_key;
+pub use records::has_receipt_as_written;
 use storage::{MessageRow, NewEvent, Storage};
 
 use super::Settings;
