@@ -43,6 +43,7 @@ mod tests;
 pub use clock::CLOCK_SKEW;
 pub use core::{opt_outs, relays, resends};
 pub use floods::{Flood, FloodRule};
+pub use postgres::Connector;
 pub use read::{Overdue, cohorts, query, search};
 pub use submission::{IngestOutcome, Raw, Reprocessed, Submission, Unrecognized};
 

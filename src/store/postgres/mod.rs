@@ -12,9 +12,13 @@ mod messages;
 mod meta;
 mod outbox;
 mod prefetch;
+mod read;
 mod resends;
 mod schema;
 mod session;
 mod texts;
 mod transaction;
 mod values;
+
+pub use connect::Connector;
+pub use read::PgReaders;
