@@ -20,13 +20,16 @@ check:
 	cargo clippy --all-targets -- -D warnings
 
 # What the tests need besides: Prometheus and promtool, Alertmanager and amtool, the sqlite3 shell, Chromium, groff, shellcheck,
-# systemd-analyze, strace, zsh, fish, an OpenTelemetry Collector, a reader of manifests, and Node.js with what generates the dashboards.
+# systemd-analyze, strace, zsh, fish, an OpenTelemetry Collector, a reader of manifests, PostgreSQL, PgBouncer, HAProxy, and Node.js with
+# what generates the dashboards.
 setup: toolchain
 	scripts/setup.sh prometheus=prometheus promtool=prometheus sqlite3=sqlite3 curl=curl prlimit=util-linux \
 		chromium=chromium groff=groff prometheus-alertmanager=prometheus-alertmanager amtool=prometheus-alertmanager \
-		shellcheck=shellcheck systemd-analyze=systemd strace=strace mount=mount node=nodejs npm=npm zsh=zsh fish=fish
+		shellcheck=shellcheck systemd-analyze=systemd strace=strace mount=mount node=nodejs npm=npm zsh=zsh fish=fish \
+		/usr/sbin/haproxy=haproxy
 	tests/collector/build.sh
 	tests/manifests/build.sh
+	tests/postgres/setup.sh
 	grafana/setup.sh
 	tests/sidecar/relay/sdk/setup.sh
 

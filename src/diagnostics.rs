@@ -2,6 +2,7 @@
 //!
 //! Callers never pass a secret: this module cannot recognize one.
 
+use std::error::Error;
 use std::io::{IsTerminal, stderr};
 use std::panic::PanicHookInfo;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,6 +40,17 @@ pub fn init(env: &dyn Environment) {
         }
         std::panic::set_hook(Box::new(log_panic));
     }
+}
+
+/// The error and its causes on one line: "client error (Connect): tcp connect error: Connection refused".
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Where it was, and why if that is a text of the program's own: one that is made up at run time may quote a number, a text or a

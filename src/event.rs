@@ -3,6 +3,7 @@
 //! A *message* goes out (mobile terminated, MT) to a *recipient*; a *receipt* (delivery receipt, DLR) reports its
 //! status; a *reply* comes in (mobile originated, MO).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -88,7 +89,8 @@ impl Reason {
 }
 
 /// What a receipt says of its message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Scheduled,
     Enroute,
@@ -113,23 +115,28 @@ impl Outcome {
 }
 
 /// The status part of a receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The provider's own value, in one spelling: `DELIVERED`, or the legacy code `11`.
     pub value: String,
     /// The same as it was written, where that differs: earlier versions knew a receipt by it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value_text: Option<String>,
     /// The provider's own detail, as it came: `BLACKLISTED`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
     pub outcome: Outcome,
     /// When the status was reached, by the provider's clock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time: Option<Timestamp>,
     /// The same as it was written, which tells two receipts apart where it could not be read; empty when absent.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub time_text: String,
 }
 
 /// ISO 3166-1 alpha-2.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Country([u8; 2]);
 
 impl Country {
@@ -146,6 +153,20 @@ impl Country {
     }
 }
 
+impl From<Country> for String {
+    fn from(country: Country) -> Self {
+        country.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for Country {
+    type Error = &'static str;
+
+    fn try_from(code: String) -> Result<Self, Self::Error> {
+        Self::new(&code).ok_or("no country code")
+    }
+}
+
 impl fmt::Debug for Country {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -153,53 +174,81 @@ impl fmt::Debug for Country {
 }
 
 /// A price in millionths of its currency. `currency` is as the provider writes it (`EUR`), `credits` for legacy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     pub micros: i64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub currency: Option<String>,
 }
 
 /// Where a message went, as far as the provider looked it up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// Mobile country code and network code: five or six digits.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mccmnc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
 }
 
+impl Network {
+    fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A receipt: what the provider says of one outbound message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     pub message_id: String,
     /// Legacy only: the recipient in one spelling (`number::plain`), because one smsID covers many recipients. Empty otherwise.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub message_part: String,
     /// The same as it was written, where that differs: earlier versions knew a message by it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub part_text: Option<String>,
     /// Legacy only: the message id covers many recipients, or may.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub shares_id: bool,
     /// `SMS`, `RCS`, `WHATSAPP` or whatever came; `None` when nothing came.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub channel: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub channel_id: Option<String>,
     /// `MARKETING`, `TRANSACTIONAL`, `OTP` or whatever came.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub flow: Option<String>,
     /// The recipient: digits of the E.164 form without `+` when it could be read as such, else as it came.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub country: Option<Country>,
     /// The sender shown to the recipient.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub originator: Option<String>,
     pub status: Status,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub accepted_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sent_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Network::is_unknown", default)]
     pub network: Network,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub price: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ref_client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub campaign_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin_message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub text: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ReplyKind {
     Reply,
     /// An opt-out: the provider says so, or the text is a stop keyword.
@@ -218,34 +267,49 @@ impl ReplyKind {
 }
 
 /// A reply: what a person sent to us.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// v1: the message id; legacy: responseID, else a hash of all parameters.
     pub reply_id: String,
     /// Where the id is a hash, what earlier versions made of the same parameters.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub former_id: Option<String>,
     pub kind: ReplyKind,
     /// The text takes an opt-out back.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub opts_in: bool,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub channel: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub channel_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub flow: Option<String>,
     /// The person who wrote, as [`Receipt::number`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub country: Option<Country>,
     /// Our side: the short code or sender that the person wrote to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub originator: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Network::is_unknown", default)]
     pub network: Network,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ref_client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub campaign_id: Option<String>,
     /// The message that this answers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin_message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub text: Option<String>,
 }
 
 /// One thing that a webhook reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     Receipt(Box<Receipt>),
     Reply(Box<Reply>),
@@ -253,13 +317,29 @@ pub enum Event {
     Unrecognized(Unrecognized),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unrecognized {
     /// SHA-256 of query and body: the same bytes again are the same event.
+    #[serde(with = "digest")]
     pub digest: [u8; 32],
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub channel_id: Option<String>,
     /// What did not fit, in a few words and without anything of the content: `no messageId`.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
+}
+
+/// A digest in JSON.
+mod digest {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::hex(digest))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::hex_bytes(&text).ok_or_else(|| de::Error::custom("no digest"))
+    }
 }
 
 impl Event {
@@ -283,7 +363,8 @@ impl Event {
 }
 
 /// A W3C trace context, version 00.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct TraceParent {
     pub trace_id: [u8; 16],
     pub span_id: [u8; 8],
@@ -307,6 +388,20 @@ impl TraceParent {
         }
         let parsed = Self { trace_id: hex_bytes(trace)?, span_id: hex_bytes(span)?, flags: hex_bytes::<1>(flags)?[0] };
         (parsed.trace_id != [0; 16] && parsed.span_id != [0; 8]).then_some(parsed)
+    }
+}
+
+impl From<TraceParent> for String {
+    fn from(trace: TraceParent) -> Self {
+        trace.to_string()
+    }
+}
+
+impl TryFrom<String> for TraceParent {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("no traceparent")
     }
 }
 
@@ -340,7 +435,8 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
-fn hex_bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+/// Reads [`hex`] back; `None` for anything else.
+pub fn hex_bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != N * 2 || digits.iter().any(|d| d.is_ascii_uppercase()) {
         return None;

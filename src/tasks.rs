@@ -13,10 +13,13 @@ use strum::{IntoStaticStr, VariantArray};
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
 
+pub use leadership::{Leadership, while_leading};
+
 use crate::process_metrics;
 
 #[cfg(test)]
 pub mod fault;
+mod leadership;
 pub mod periodic;
 pub mod supervisor;
 
@@ -38,6 +41,7 @@ pub enum Task {
     Upkeep,
     Writer,
     Checkpointer,
+    Intake,
     /// One connection of the webhook listener, its handshake included.
     Connection,
     /// One connection of the admin listener.

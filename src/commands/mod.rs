@@ -12,6 +12,7 @@ mod export;
 mod hash;
 mod health;
 mod man;
+mod metrics;
 mod opt_outs;
 mod parse;
 mod progress_bar;
@@ -79,6 +80,9 @@ pub enum Command {
     Relay(relay::Relay),
     /// Simulate the provider against a running smscope, as a load and a test; --verify checks its metrics
     Simulate(Box<simulate::Arguments>),
+    /// Print what a scrape of several replicas needs
+    #[command(subcommand)]
+    Metrics(metrics::Metrics),
     /// Query whether the running smscope accepts webhooks: exit code 0 if it does, else 1
     Health(health::Arguments),
     /// Print the completions of a shell, for it to read at its start
@@ -112,6 +116,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
         Command::Simulate(arguments) => simulate::run(&load()?, &arguments),
         Command::Health(arguments) => health::run(&load()?, &arguments),
         // These need no configuration, and where smscope is packaged there is none.
+        Command::Metrics(command) => metrics::run(&command),
         Command::Completions { shell } => man::completions(shell),
         Command::Man => man::run(),
     }

@@ -11,14 +11,14 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use strum::IntoStaticStr;
 
+use super::Exit;
 use super::csv_output::{csv_text, harmless};
 use super::parse::duration;
+use super::store_view::view;
 use super::table::{Column, Table};
 use super::terminal::print;
-use super::{Exit, store_view};
 use crate::config::Loaded;
-use crate::data_dir::DataDir;
-use crate::store::cohorts::{self, Cohort, Detail};
+use crate::store::cohorts::{Cohort, Detail};
 
 mod now;
 
@@ -117,12 +117,8 @@ fn time_zone(text: &str) -> Result<TimeZone, String> {
 /// # Errors
 /// There is no store yet, or it cannot be read.
 pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
-    let path = &loaded.config.data_dir;
-    DataDir::must_have_store(path)?;
-    let read = |since, detail| {
-        cohorts::since(&DataDir::private_of(path), since, detail)
-            .map_err(|error| store_view::store_error(&loaded.config, error))
-    };
+    let view = view(&loaded.config)?;
+    let read = |since, detail| view.cohorts(since, detail).map_err(Exit::failure);
     let (time, dimensions, zone) = (Timestamp::now(), arguments.dimensions(), &arguments.timezone);
     let cohorts = read(start(time, arguments.since, &dimensions, zone), detail(&dimensions))?;
     let mut text = render(&cohorts, &dimensions, zone, arguments.format);

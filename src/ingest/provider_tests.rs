@@ -39,7 +39,7 @@ impl Provider for Signing {
     }
 
     fn decode(&self, _context: &DecodeContext<'_>, webhook: &Webhook<'_>) -> Decoded {
-        let event = Event::Unrecognized(Unrecognized { digest: [0; 32], channel_id: None, why: "a test" });
+        let event = Event::Unrecognized(Unrecognized { digest: [0; 32], channel_id: None, why: "a test".into() });
         Decoded { events: if webhook.body.is_empty() { Vec::new() } else { vec![event] }, ..Decoded::default() }
     }
 

@@ -307,6 +307,19 @@ impl Metric {
 pub mod gauge {
     use super::{Description, Kind, Unit};
 
+    pub const ALL: [&Description; 10] = [
+        &PENDING_OLDEST,
+        &RELAY_OLDEST,
+        &STORE_EVENTS,
+        &STORE_SIZE,
+        &STORE_WAL_SIZE,
+        &STORE_LIMIT,
+        &EXPORT_BACKLOG,
+        &EXPORT_OLDEST,
+        &FLEET_INFO,
+        &FLEET_REPLICAS,
+    ];
+
     pub const PENDING_OLDEST: Description = Description {
         name: "sms_messages_pending_oldest_timestamp_seconds",
         kind: Kind::Gauge,
@@ -370,6 +383,24 @@ pub mod gauge {
         labels: &["relay"],
         help: "Since when the oldest delivery of a relay waits, as a Unix time; no sample when none waits.",
         scale: 1_000,
+    };
+
+    /// Of fleet mode alone: the leader shows them.
+    pub const FLEET_INFO: Description = Description {
+        name: "smscope_fleet_info",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{fleet}"),
+        labels: &["fleet"],
+        help: "Always 1; the label is the id of the fleet, which all its replicas share.",
+        scale: 1,
+    };
+    pub const FLEET_REPLICAS: Description = Description {
+        name: "smscope_fleet_replicas",
+        kind: Kind::Gauge,
+        unit: Unit::Count("{replica}"),
+        labels: &[],
+        help: "Replicas of the fleet that are alive.",
+        scale: 1,
     };
 }
 

@@ -8,13 +8,13 @@ mod connector;
 pub mod proxy_stand_in;
 pub mod trust;
 
-use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use hyper::http::HeaderMap;
 use hyper::http::header::RETRY_AFTER;
 use jiff::fmt::rfc2822::DateTimeParser;
 
+pub use crate::diagnostics::chain;
 pub use backoff::Backoff;
 pub use body::{Received, receive};
 pub use client::{Client, Destination, OUR_USER_AGENT, RequestError, within};
@@ -52,17 +52,6 @@ pub fn excerpt<S: AsRef<str>>(text: &str, secrets: &[S]) -> String {
     let clean = secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_ref(), "<redacted>"));
     let words: String = clean.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT).collect();
     words.trim().to_owned()
-}
-
-/// The error and its causes on one line: "client error (Connect): tcp connect error: Connection refused".
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Span;
+
 use super::journal::StoreJournal;
 use super::scrape::Scrape;
 use super::{Context, METRICS};
@@ -39,24 +41,29 @@ pub(super) fn start(context: &Context<'_>, scrape: &Scrape, process: Option<Proc
     let Context { config, store, instance, resource, .. } = context;
     let limit = context.flush_limit();
     if let (Some(endpoint), Some(status)) = (&config.otlp.logs, &scrape.export) {
-        let hasher = NumberHasher::new(&context.hash_key);
-        let export = LogExport {
+        tracing::info!(endpoint = %endpoint.shown_url(), "exporting logs");
+        let encoder =
+            LogEncoder::new(resource.clone(), *instance, privacy_policy(config), NumberHasher::new(&context.hash_key));
+        let (store, endpoint, status) = (store.clone(), endpoint.clone(), status.clone());
+        let retention = config.store.export_retention;
+        let export = move || LogExport {
             journal: Arc::new(StoreJournal(store.clone())),
-            sender: Sender::new(Signal::Logs, endpoint),
-            encoder: LogEncoder::new(resource.clone(), *instance, privacy_policy(config), hasher),
-            retention: config.store.export_retention,
+            sender: Sender::new(Signal::Logs, &endpoint),
+            encoder: encoder.clone(),
+            retention,
             metrics: ExportMetrics::new(Signal::Logs),
             status: status.clone(),
             pace: Pace::default(),
         };
-        tracing::info!(endpoint = %endpoint.shown_url(), "exporting logs");
-        supervisor.spawn(Task::LogExporter, |shutdown| export_logs::run(export, shutdown.wait(), limit));
+        supervisor.spawn_led(Span::none(), Task::LogExporter, move |shutdown| {
+            export_logs::run(export(), shutdown.wait(), limit)
+        });
     }
     if let (Some(endpoint), Some(process)) = (&config.otlp.metrics, process) {
         let scrape = scrape.clone();
         let export = MetricExport {
             sender: Sender::new(Signal::Metrics, endpoint),
-            snapshot: move || scrape.snapshot(),
+            snapshot: move || scrape.to_be_pushed(),
             process,
             resource: resource.clone(),
             created: store.created_at(),

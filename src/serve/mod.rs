@@ -17,8 +17,7 @@ use crate::probe_challenge::ChallengeKey;
 use crate::process_metrics;
 use crate::secret::Secret;
 use crate::settings::Tokens;
-use crate::store::{self, Store, StoreThreads};
-use crate::tasks::Task;
+use crate::store::{self, Connector, Store, StoreThreads};
 use crate::telemetry::process::InstallError;
 use crate::telemetry::resource::Resource;
 
@@ -36,7 +35,7 @@ mod scrape;
 mod webhook_listener;
 
 pub use control::regions;
-pub use metrics::METRICS;
+pub use metrics::{METRICS, durable_metrics};
 
 use crate::tasks::supervisor::{Phase, Supervisor};
 use scrape::Scrape;
@@ -144,12 +143,17 @@ fn start(
     listeners: Listeners,
 ) -> Result<(Supervisor, Vec<Vec<Secret>>, Health), StartError> {
     let tokens = tokens(config, |source| data_dir.token(source))?;
-    let (instance, hash_key) = (data_dir.instance_id()?, data_dir.hash_key()?);
     // Before the store opens, and before anything else that makes handles of metrics.
-    let resource = Resource::new(&config.otlp, instance);
-    let process = exports::process_metrics(config, &resource)?;
+    let own = Resource::new(&config.otlp, data_dir.instance_id()?);
+    let process = exports::process_metrics(config, &own)?;
     let mut supervisor = Supervisor::new(config.http.shutdown_timeout);
     let store = start_store(config, data_dir, &mut supervisor)?;
+    // Log records and durable series are those of the fleet, whichever replica sends them.
+    let (instance, hash_key) = match store.fleet() {
+        Some(fleet) => (fleet.fleet, fleet.hash_key),
+        None => (data_dir.instance_id()?, data_dir.hash_key()?),
+    };
+    let resource = Resource::new(&config.otlp, instance);
     let control_socket = data_dir.listen_for_control();
     process_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
@@ -169,8 +173,10 @@ fn start(
 
 fn start_store(config: &Config, data_dir: &DataDir, supervisor: &mut Supervisor) -> Result<Store, StartError> {
     let (store, threads) = open_store(config, data_dir)?;
-    supervisor.watch_thread(Task::Writer, threads.writer);
-    supervisor.watch_thread(Task::Checkpointer, threads.checkpointer);
+    for (task, thread) in threads.0 {
+        supervisor.watch_thread(task, thread);
+    }
+    supervisor.follow(store.leadership());
     Ok(store)
 }
 
@@ -192,8 +198,11 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         resends: config.resends.clone(),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };
-    Store::open(data_dir.private(), settings)
-        .map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
+    let opened = match std::env::var("SMSCOPE_STORE_URL").ok() {
+        None => Store::open(data_dir.private(), settings),
+        Some(url) => Store::join(Connector::new(url.parse().unwrap(), true), settings),
+    };
+    opened.map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
 }
 
 fn health(store: &Store, phase: watch::Receiver<Phase>) -> Health {

@@ -35,9 +35,12 @@ impl Scrape {
         }
     }
 
-    /// The ledger with the gauges of the store, of the export and of the account. Blocks on the disk.
+    /// The ledger with the gauges of the store, of the export and of the account: nothing where another replica leads. Blocks on the disk.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.store.blocking().snapshot();
+        if snapshot.families.is_empty() {
+            return snapshot;
+        }
         if let Some(export) = &self.export {
             snapshot.families.extend(export.families(*self.store.newest().borrow(), self.store.cursor()));
         }
@@ -45,6 +48,16 @@ impl Scrape {
             snapshot.families.extend(account.families(Timestamp::now()));
         }
         snapshot
+    }
+
+    /// The same for a push, and the time of it: later than that of any push before, by whichever replica. Blocks on the disk.
+    pub fn to_be_pushed(&self) -> (Snapshot, Timestamp) {
+        let snapshot = self.snapshot();
+        match self.store.blocking().push_time() {
+            Ok(time) => (snapshot, time),
+            // Another replica leads, and pushes them.
+            Err(_) => (Snapshot::default(), Timestamp::now()),
+        }
     }
 
     /// What `/metrics` responds. Blocks on the disk.

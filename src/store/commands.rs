@@ -1,5 +1,6 @@
 //! What the writer is asked to do, and whom it answers.
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::ids::DeliveryId;
@@ -27,4 +28,8 @@ pub enum Alone {
     Redrive(DeadLetterFilter, DeliveryId, Reply<RedriveStep>),
     ChangeOptOuts(Vec<OptOutChange>, Reply<u64>),
     Resend(ResendStep, Reply<SendDecision>),
+    /// The time of a push of the durable series, later than that of any before.
+    PushTime(Reply<Timestamp>),
+    /// Replies once all is counted that had been acknowledged before.
+    CatchUp(Reply<()>),
 }

@@ -28,7 +28,7 @@ ids! {
     ResendId;
     /// A change of the list of opt-outs: its place in the order of changes, never used twice.
     OptOutSeq;
-    /// Tells apart the receipts of one message: a hash of status, detail and time ([`super::core::receipt_key`]).
+    /// Tells apart the receipts of one message: a hash of status, detail and time (`core/records.rs`).
     ReceiptKey;
     /// Deliveries of one relay with the same ordering key are made one after the other.
     OrderingKey;

@@ -7,20 +7,22 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{oneshot, watch};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::diagnostics::LogThrottle;
 use crate::event::SourceName;
 use crate::ledger::Exemplar;
-use crate::ledger::catalogue::Metric;
-use crate::ledger::snapshot::{LabelValues, Snapshot};
+use crate::ledger::catalogue::{Metric, gauge};
+use crate::ledger::snapshot::{Family, LabelValues, Sample, Snapshot};
 use crate::record::{Entry, Position};
 use crate::route::{RelayName, ResendRule, Route};
-use crate::tasks::Thread;
+use crate::tasks::{Leadership, Task, Thread};
 
 mod backlog;
 mod clock;
@@ -30,6 +32,8 @@ mod floods;
 mod hash;
 pub mod ids;
 mod postgres;
+mod publish;
+mod read;
 mod shared;
 mod sqlite;
 mod submission;
@@ -42,8 +46,8 @@ mod tests;
 pub use clock::CLOCK_SKEW;
 pub use core::{opt_outs, relays, resends};
 pub use floods::{Flood, FloodRule};
-pub use sqlite::overdue::Overdue;
-pub use sqlite::{cohorts, query, search};
+pub use postgres::{Connector, Identity, metrics};
+pub use read::{Overdue, cohorts, query, search};
 pub use submission::{IngestOutcome, Raw, Reprocessed, Submission, Unrecognized};
 
 /// Erasing people.
@@ -57,10 +61,15 @@ use commands::{Alone, Command, Reply};
 use erase::{EraseError, Erased, ProgressSink, Subjects};
 use ids::{DeliveryId, OptOutSeq, ResendId};
 use opt_outs::{OptOut, OptOutChange, Scope};
+use postgres::{Opened, PgReaders};
+use read::Reader;
 use relays::{AttemptOutcome, DeadLetterFilter, Due, RedriveStep};
 use resends::{DueResends, ResendStep, SendDecision, SendResult};
 use shared::Shared;
 use sqlite::{ErasureWork, Readers};
+
+/// How long a snapshot waits for the inbox.
+const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// How many requests may wait for the writer, however fast it is.
 const QUEUE: usize = 4096;
@@ -127,28 +136,41 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct Store {
     // Before the sender, whose end is the writer's: it has to be the last to close the database, to empty the write-ahead log.
-    readers: Arc<Readers>,
+    readers: Arc<dyn Reader>,
+    engine: Engine,
     commands: SyncSender<Command>,
     backlog: Arc<Backlog>,
     shared: Arc<Shared>,
-    folder: Arc<Path>,
     settings: Arc<Settings>,
+}
+
+/// The database, for what differs.
+#[derive(Clone)]
+enum Engine {
+    Embedded {
+        folder: Arc<Path>,
+    },
+    /// One of the replicas on PostgreSQL. Requests are stored by its front door; the writer is the leader's.
+    Fleet {
+        front: mpsc::Sender<postgres::Request>,
+        identity: Arc<Identity>,
+        runtime: Handle,
+        live: Arc<AtomicI64>,
+    },
 }
 
 /// The same store for threads that may wait: each method blocks until the disk has answered.
 pub struct BlockingStore<'a>(&'a Store);
 
-/// The threads of an open store. Both end when the last handle on it is dropped and everything is in the database file.
-pub struct StoreThreads {
-    pub writer: Thread,
-    pub checkpointer: Thread,
-}
+/// The threads of an open store. They end when the last handle on it is dropped and everything is stored.
+pub struct StoreThreads(pub Vec<(Task, Thread)>);
 
 impl StoreThreads {
-    /// Blocks until both have ended.
+    /// Blocks until all have ended.
     pub fn wait(self) {
-        self.writer.join();
-        self.checkpointer.join();
+        for (_, thread) in self.0 {
+            thread.join();
+        }
     }
 }
 
@@ -162,7 +184,35 @@ impl Store {
         let backlog = Arc::new(Backlog::default());
         let (shared, threads) = sqlite::open(folder, settings.clone(), queue, backlog.clone())?;
         let readers = Arc::new(Readers::of(folder));
-        Ok((Self { commands, backlog, shared, readers, folder: folder.into(), settings: Arc::new(settings) }, threads))
+        let engine = Engine::Embedded { folder: folder.into() };
+        Ok((Self { readers, engine, commands, backlog, shared, settings: Arc::new(settings) }, threads))
+    }
+
+    /// Joins the fleet on a PostgreSQL database, making or migrating its tables as needed.
+    ///
+    /// # Errors
+    /// The database cannot be reached, its tables are newer, or the role may not make them.
+    pub fn join(connector: Connector, settings: Settings) -> Result<(Self, StoreThreads), OpenError> {
+        let (commands, queue) = sync_channel(QUEUE);
+        let backlog = Arc::new(Backlog::default());
+        let opened = postgres::open(connector.clone(), settings.clone(), queue, QUEUE, backlog.clone())?;
+        let Opened { shared, identity, front, runtime, live, threads } = opened;
+        let readers = Arc::new(PgReaders::new(connector, runtime.clone()));
+        let engine = Engine::Fleet { front, identity: Arc::new(identity), runtime, live };
+        Ok((Self { readers, engine, commands, backlog, shared, settings: Arc::new(settings) }, threads))
+    }
+
+    /// What the replicas of a fleet have in common; `None` of an embedded store.
+    pub fn fleet(&self) -> Option<&Identity> {
+        match &self.engine {
+            Engine::Embedded { .. } => None,
+            Engine::Fleet { identity, .. } => Some(identity),
+        }
+    }
+
+    /// Whether this process does what one of a fleet does. With an embedded store it always does.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.shared.leadership().subscribe()
     }
 
     /// The face of this store for threads that may wait.
@@ -199,7 +249,20 @@ impl Store {
         if !self.backlog.admit(weight) {
             return Err(StoreError::QueueFull);
         }
-        self.enqueue(|reply| Command::Ingest(Box::new(submission), reply)).inspect_err(|_| self.backlog.remove(weight))
+        let queued = match &self.engine {
+            // What is read again is stored already: its events are the leader's to add.
+            Engine::Fleet { front, .. } if submission.reprocessed.is_none() => {
+                let (reply, answered) = oneshot::channel();
+                let arrived = tokio::time::Instant::now();
+                let queued = front.try_send(postgres::Request { submission: Box::new(submission), arrived, reply });
+                queued.map(|()| answered).map_err(|error| match error {
+                    mpsc::error::TrySendError::Full(_) => StoreError::QueueFull,
+                    mpsc::error::TrySendError::Closed(_) => StoreError::CannotWrite,
+                })
+            }
+            _ => self.enqueue(|reply| Command::Ingest(Box::new(submission), reply)),
+        };
+        queued.inspect_err(|_| self.backlog.remove(weight))
     }
 
     /// Saves how far the export of the journal has come.
@@ -347,7 +410,10 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The database cannot be read or written. What was done stays done.
     pub fn erase(&self, subjects: Subjects, sink: impl ProgressSink) -> Result<Erased, EraseError> {
-        sqlite::erase(&self.0.folder, subjects, &mut ViaWriter(self), sink)
+        match &self.0.engine {
+            Engine::Embedded { folder } => sqlite::erase(folder, subjects, &mut ViaWriter(self), sink),
+            Engine::Fleet { .. } => Err(StoreError::CannotWrite.into()),
+        }
     }
 
     /// What a number, as it is stored, has said to senders of a source.
@@ -355,10 +421,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn opt_outs_of(&self, source: &SourceName, number: &str) -> Result<Vec<OptOut>, StoreError> {
-        self.0.readers.read(|connection| {
-            let person = sqlite::meta::pseudonymizer(connection)?.person(number);
-            sqlite::conversations::opt_outs_of(connection, source, &person)
-        })
+        self.0.readers.opt_outs_of(source, number)
     }
 
     /// Up to `limit` changes of the list of opt-outs after `seq`, in their order.
@@ -366,7 +429,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn opt_outs_after(&self, seq: OptOutSeq, limit: usize) -> Result<Vec<OptOut>, StoreError> {
-        self.0.readers.read(|connection| sqlite::conversations::opt_outs_after(connection, seq, limit))
+        self.0.readers.opt_outs_after(seq, limit)
     }
 
     /// Up to `limit` deliveries of a relay that are due at `now`, those aside that are `in_flight`.
@@ -380,7 +443,7 @@ impl BlockingStore<'_> {
         in_flight: &[DeliveryId],
         limit: usize,
     ) -> Result<Due, StoreError> {
-        self.0.readers.read(|connection| sqlite::outbox::due(connection, relay, now, in_flight, limit))
+        self.0.readers.due(relay, now, in_flight, limit)
     }
 
     /// Up to `limit` resends of a source that are due at `now`, the longest due first.
@@ -388,7 +451,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn due_resends(&self, source: &SourceName, now: Timestamp, limit: usize) -> Result<DueResends, StoreError> {
-        self.0.readers.read(|connection| sqlite::resends::due(connection, source, now, limit))
+        self.0.readers.due_resends(source, now, limit)
     }
 
     /// Up to `limit` entries after `position`, oldest first.
@@ -396,7 +459,7 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn read(&self, position: Position, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.0.readers.read(|connection| sqlite::journal::read(connection, position, limit))
+        self.0.readers.entries_after(position, limit)
     }
 
     /// The same from memory: events that were committed lately, each once; none if those after `position` are not there.
@@ -414,7 +477,7 @@ impl BlockingStore<'_> {
         position: Position,
         newest: Position,
     ) -> Result<Option<(Unrecognized, Position)>, StoreError> {
-        self.0.readers.read(|connection| sqlite::unrecognized::next(connection, position, newest))
+        self.0.readers.unrecognized_after(position, newest)
     }
 
     /// Up to `limit` messages of a source that are pending since `before` or longer, the longest first.
@@ -422,19 +485,54 @@ impl BlockingStore<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn overdue(&self, source: &SourceName, before: Timestamp, limit: usize) -> Result<Vec<Overdue>, StoreError> {
-        self.0.readers.read(|connection| sqlite::overdue::overdue(connection, source, before, limit))
+        self.0.readers.overdue(source, before, limit)
     }
 
-    /// The durable series, as of the last commit, and the store's own gauges: as last read, where the store cannot be read.
+    /// The durable series, as of the last commit, and the store's own gauges: as last read, where the store cannot be read. In a fleet
+    /// the leader alone has them, and all that was acknowledged before this was called is counted, if that takes a second at most.
     pub fn snapshot(&self) -> Snapshot {
         static FAILURES: LogThrottle = LogThrottle::new(Duration::from_secs(600));
-        let gauges = sqlite::gauges(&self.0.readers, &self.0.settings);
+        if let Engine::Fleet { runtime, .. } = &self.0.engine {
+            self.catch_up(runtime);
+        }
+        let gauges = self.0.readers.gauges(&self.0.settings);
         if let Err(error) = &gauges
             && let Some(suppressed) = FAILURES.permit()
         {
             tracing::error!(%error, suppressed, "cannot read the gauges of the store; those of the last reading are shown");
         }
-        self.0.shared.snapshot(gauges.ok())
+        let mut snapshot = self.0.shared.snapshot(gauges.ok());
+        if let Engine::Fleet { identity, live, .. } = &self.0.engine {
+            let single = |description, labels: LabelValues, value| Family {
+                description,
+                samples: vec![Sample { labels, value }],
+            };
+            let fleet = Arc::new([identity.fleet.to_string().into()]);
+            snapshot.families.push(single(&gauge::FLEET_INFO, fleet, 1));
+            let live = live.load(Ordering::Relaxed);
+            snapshot.families.push(single(&gauge::FLEET_REPLICAS, Arc::new([]), live));
+        }
+        // Last: another replica may lead by now, and shows them.
+        if self.0.shared.leadership().borrow().holds() { snapshot } else { Snapshot::default() }
+    }
+
+    /// The time of a push of the durable series. In a fleet it is the database's, and later than that of any push before.
+    ///
+    /// # Errors
+    /// Another replica leads, or the store cannot be written.
+    pub fn push_time(&self) -> Result<Timestamp, StoreError> {
+        match &self.0.engine {
+            Engine::Embedded { .. } => Ok(Timestamp::now()),
+            Engine::Fleet { .. } => self.ask(|reply| Command::Alone(Alone::PushTime(reply))),
+        }
+    }
+
+    /// Waits until what has been acknowledged by any replica is counted, for a second at most.
+    fn catch_up(&self, runtime: &Handle) {
+        let (reply, answered) = oneshot::channel();
+        if self.0.commands.try_send(Command::Alone(Alone::CatchUp(reply))).is_ok() {
+            let _late = runtime.block_on(async { tokio::time::timeout(CATCH_UP, answered).await });
+        }
     }
 
     /// Waits for its turn among the requests, which have to be answered in time.

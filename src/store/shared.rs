@@ -16,6 +16,7 @@ use crate::ledger::snapshot::{Family, Sample, Snapshot};
 use crate::ledger::{CounterUpdates, Ledger};
 use crate::record::{Entry, Position};
 use crate::route::RelayName;
+use crate::tasks::Leadership;
 
 /// `-1` in place of a cursor: nothing is exported.
 const NO_CURSOR: i64 = -1;
@@ -40,6 +41,7 @@ pub struct Shared {
     recent: Mutex<RecentEvents>,
     /// As they were read last: what a scrape shows while the database cannot be read.
     gauges: Mutex<Gauges>,
+    leadership: watch::Sender<Leadership>,
 }
 
 /// The events that were committed last, without a gap: an exporter that keeps up takes them from here, and reads the journal only when
@@ -110,7 +112,20 @@ impl Shared {
             ledger: RwLock::new(ledger),
             recent: Mutex::default(),
             gauges: Mutex::default(),
+            leadership: watch::Sender::new(Leadership::ForLife),
         }
+    }
+
+    pub fn leadership(&self) -> &watch::Sender<Leadership> {
+        &self.leadership
+    }
+
+    /// What a leader starts from.
+    pub fn replace(&self, ledger: Ledger, cursor: Option<Position>, newest: Position) {
+        *self.ledger.write().unwrap_or_else(PoisonError::into_inner) = ledger;
+        *self.recent() = RecentEvents::default();
+        self.cursor.store(cursor.map_or(NO_CURSOR, |position| position.0), Ordering::Release);
+        self.newest.send_replace(newest);
     }
 
     fn recent(&self) -> MutexGuard<'_, RecentEvents> {

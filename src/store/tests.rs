@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tempfile::TempDir;
 
+use super::query::ReadStore;
 use super::*;
 use crate::event::{Country, Event, Network, Outcome, Price, Reason, Receipt, Reply, ReplyKind, Status, Unrecognized};
 use crate::record::Kind;
@@ -96,7 +97,7 @@ pub fn reply(id: &str) -> Reply {
 }
 
 pub(super) fn junk(byte: u8) -> Event {
-    Event::Unrecognized(Unrecognized { digest: [byte; 32], channel_id: None, why: "no messageId" })
+    Event::Unrecognized(Unrecognized { digest: [byte; 32], channel_id: None, why: "no messageId".into() })
 }
 
 pub(super) fn submission(events: Vec<Event>) -> Submission {
@@ -441,7 +442,7 @@ async fn a_cohort_is_of_the_hour_in_which_its_messages_were_accepted_however_lat
         let at = noon + jiff::SignedDuration::from_mins(minutes);
         opened.store().commit(submission_at(at, vec![Event::Receipt(Box::new(one))])).await.unwrap();
     }
-    let counts = cohorts::since(folder.path(), noon, cohorts::Detail::default()).unwrap();
+    let counts = ReadStore::open(folder.path()).unwrap().cohorts(noon, cohorts::Detail::default()).unwrap();
     let rows: Vec<(String, String, Option<String>, u64)> =
         counts.into_iter().map(|(c, n)| (c.quarter.to_string(), c.state, c.reason, n)).collect();
     let expected = [

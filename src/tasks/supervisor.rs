@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tracing::{Instrument, Span};
 
-use crate::tasks::{PANICKED, Task, Thread};
+use crate::tasks::{Leadership, PANICKED, Task, Thread, while_leading};
 
 /// Beyond the time that the tasks of a stage give themselves.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ fn stage(task: Task) -> Stage {
         Task::Account | Task::Reconcile | Task::Resend | Task::SelfProbe => Stage::Polls,
         Task::LogExporter | Task::MetricsExporter | Task::Relay | Task::RelayAttempt => Stage::Exports,
         Task::AdminListener | Task::AdminConnection | Task::Upkeep => Stage::Admin,
-        Task::Writer | Task::Checkpointer => Stage::Store,
+        Task::Writer | Task::Checkpointer | Task::Intake => Stage::Store,
     }
 }
 
@@ -52,6 +52,11 @@ fn stage(task: Task) -> Stage {
 pub struct Shutdown(watch::Receiver<bool>);
 
 impl Shutdown {
+    #[cfg(test)]
+    pub fn of(begun: watch::Receiver<bool>) -> Self {
+        Self(begun)
+    }
+
     pub fn has_begun(&self) -> bool {
         *self.0.borrow()
     }
@@ -99,6 +104,7 @@ pub struct Supervisor {
     running: HashMap<Id, (Task, AbortHandle)>,
     stages: [watch::Sender<bool>; STAGES.len()],
     phase: watch::Sender<Phase>,
+    leadership: watch::Receiver<Leadership>,
     /// What a stage may take to end.
     limit: Duration,
 }
@@ -115,6 +121,7 @@ impl Supervisor {
             running: HashMap::new(),
             stages: STAGES.map(|_| watch::Sender::new(false)),
             phase: watch::Sender::new(Phase::Starting),
+            leadership: watch::Sender::new(Leadership::ForLife).subscribe(),
             limit: limit + MARGIN,
         }
     }
@@ -145,6 +152,20 @@ impl Supervisor {
         #[cfg(test)]
         let work = crate::tasks::fault::killable(task, work);
         self.watch(task, work);
+    }
+
+    /// Whether this process leads, for [`Supervisor::spawn_led`]. Without it, it is alone.
+    pub fn follow(&mut self, leadership: watch::Receiver<Leadership>) {
+        self.leadership = leadership;
+    }
+
+    /// Runs what `start` gives while this process leads: once for each term.
+    pub fn spawn_led<F>(&mut self, span: Span, task: Task, start: impl Fn(Shutdown) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let leadership = self.leadership.clone();
+        self.spawn_in(span, task, |shutdown| while_leading(leadership, shutdown, start));
     }
 
     /// Watches a thread that ends by itself when nobody needs it any more.

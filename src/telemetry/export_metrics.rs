@@ -23,10 +23,10 @@ use crate::tasks::periodic::repeat;
 /// The parts of the metrics exporter.
 pub struct MetricExport<F> {
     pub sender: Sender,
-    /// The ledger at this moment.
+    /// The ledger at this moment, and the time of it.
     pub snapshot: F,
     pub process: ProcessPush,
-    /// The one that `process` was built with.
+    /// Of the ledger.
     pub resource: Resource,
     /// When the store was created: where the ledger's counters start.
     pub created: Timestamp,
@@ -37,7 +37,7 @@ pub struct MetricExport<F> {
 /// Pushes at once, then every interval until `shutdown` resolves, then once more within `flush_limit`.
 pub async fn run<F>(export: MetricExport<F>, shutdown: impl Future<Output = ()>, flush_limit: Duration)
 where
-    F: Fn() -> Snapshot + Clone + Send + 'static,
+    F: Fn() -> (Snapshot, Timestamp) + Clone + Send + 'static,
 {
     let pusher = Mutex::new(Pusher { export, not_before: Instant::now(), throttle: LogThrottle::default() });
     repeat(Duration::ZERO, shutdown, || async { pusher.lock().await.push_if_due().await }).await;
@@ -54,7 +54,7 @@ struct Pusher<F> {
     throttle: LogThrottle,
 }
 
-impl<F: Fn() -> Snapshot + Clone + Send + 'static> Pusher<F> {
+impl<F: Fn() -> (Snapshot, Timestamp) + Clone + Send + 'static> Pusher<F> {
     /// Gives the time until the next push.
     async fn push_if_due(&mut self) -> Duration {
         let began = Instant::now();
@@ -69,8 +69,8 @@ impl<F: Fn() -> Snapshot + Clone + Send + 'static> Pusher<F> {
         let mut accepted = true;
         let snapshot = self.export.snapshot.clone();
         // It blocks on the disk.
-        let snapshot = tasks::blocking(snapshot).await;
-        let ledger = metrics(&snapshot, self.export.created, Timestamp::now());
+        let (snapshot, now) = tasks::blocking(snapshot).await;
+        let ledger = metrics(&snapshot, self.export.created, now);
         for request in requests(&self.export.resource, ledger) {
             let answer = self.send(&request).await;
             if matches!(

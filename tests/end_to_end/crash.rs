@@ -19,9 +19,9 @@ fn kills_under_load_lose_nothing_that_was_acknowledged_and_count_nothing_twice()
     let Some(mut collector) = Collector::start(launch.home.path()) else { return };
     let launch = launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint());
     let mut process = launch.start().process;
-    let progress = Progress::default();
+    let (addresses, progress) = ([launch.webhooks()], Progress::default());
     let (truth, smscope) = std::thread::scope(|scope| {
-        let clients = start_clients(scope, &progress, launch.webhooks(), seed);
+        let clients = start_clients(scope, &progress, &addresses, seed);
         let mut dice = Dice::of(seed);
         for kill in 0..kills {
             // Every fourth time it is killed while it starts, the other times with something acknowledged since.

@@ -28,14 +28,14 @@ fn acknowledged_events_survive_power_cuts_on_a_disk_that_loses_unsynced_changes(
     let (launch, shim) = Shim::under(launch);
     // The shim does not wait for the real disk: without a delay of its own hardly anything would ever be on its way.
     shim.set(Control::SyncDelay, 4);
-    let progress = Progress::default();
+    let (addresses, progress) = ([launch.webhooks()], Progress::default());
     let (mut truth, mut unsynced, mut syncs) = (Truth::default(), 0, 0);
     for cut in 0..cuts {
         let mut disk = LossyDisk::holding(&data);
         std::fs::write(&log, "").unwrap();
         let process = launch.spawn();
         let (acknowledged, smscope) = std::thread::scope(|scope| {
-            let clients = start_clients(scope, &progress, launch.webhooks(), seed.wrapping_mul(1000) + cut);
+            let clients = start_clients(scope, &progress, &addresses, seed.wrapping_mul(1000) + cut);
             // Every fourth time the power is cut while smscope starts.
             if cut % 4 != 3 {
                 clients.until_acknowledged(10);

@@ -80,11 +80,11 @@ fn every_sigterm_under_load_ends_it_soon_and_loses_nothing() {
     let Some(mut collector) = Collector::start(launch.home.path()) else { return };
     let launch = launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint());
     let smscope = launch.start();
-    let progress = Progress::default();
+    let (addresses, progress) = ([launch.webhooks()], Progress::default());
     let mut slowest = Duration::ZERO;
     let (truth, smscope) = std::thread::scope(|scope| {
         let mut smscope = smscope;
-        let clients = start_clients(scope, &progress, launch.webhooks(), 2);
+        let clients = start_clients(scope, &progress, &addresses, 2);
         for _ in 0..ENDS {
             clients.until_acknowledged(50);
             let at = Instant::now();
@@ -111,11 +111,11 @@ fn each_record_arrives_though_the_whole_pod_is_killed_at_once() {
         .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &sink.endpoint())
         .env("OTEL_METRICS_EXPORTER", "none");
     let smscope = launch.start();
-    let progress = Progress::default();
+    let (addresses, progress) = ([launch.webhooks()], Progress::default());
     let mut dice = Dice::of(3);
     let (truth, smscope) = std::thread::scope(|scope| {
         let mut smscope = smscope;
-        let clients = start_clients(scope, &progress, launch.webhooks(), 3);
+        let clients = start_clients(scope, &progress, &addresses, 3);
         for _ in 0..ENDS {
             clients.until_acknowledged(50);
             std::thread::sleep(Duration::from_millis(dice.below(1500)));

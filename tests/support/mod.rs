@@ -2,8 +2,6 @@
 //! reader of `/metrics`.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
-use std::net::TcpListener;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub mod certificates;
@@ -12,6 +10,8 @@ mod exposition;
 pub mod load;
 mod otlp_stub;
 pub mod peers;
+mod ports;
+pub mod postgres;
 mod process;
 pub mod provider;
 pub mod server;
@@ -26,6 +26,7 @@ mod traces;
 pub use client::{Client, Response, Stream, get, gzip, post, post_json, request};
 pub use exposition::Exposition;
 pub use otlp_stub::OtlpStub;
+pub use ports::{free_address, free_port};
 pub use process::{Ended, Process};
 pub use sink::{Reaction, Sink};
 pub use smscope::{Launch, Smscope};
@@ -96,23 +97,4 @@ pub fn eventually<A: Attempt>(what: &str, mut attempt: impl FnMut() -> A) -> A::
 /// `Ok` if the condition holds, to be used with [`eventually`].
 pub fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if condition { Ok(()) } else { Err(otherwise()) }
-}
-
-/// A port that is free now and that no outgoing connection takes later: below the range that systems draw those from.
-/// A peer that is restarted finds it free again, and no client that connects to it meanwhile can end up connected to itself.
-pub fn free_port() -> u16 {
-    const FIRST: u32 = 16_000;
-    const COUNT: u32 = 16_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let start = std::process::id().wrapping_mul(97);
-    (0..COUNT)
-        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
-        .filter_map(|port| u16::try_from(port).ok())
-        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
-        .expect("no free port")
-}
-
-/// The same as an address of this machine.
-pub fn free_address() -> String {
-    format!("127.0.0.1:{}", free_port())
 }

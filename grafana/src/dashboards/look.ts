@@ -132,6 +132,8 @@ export const THRESHOLDS = {
   backlog: rising(1_000, 10_000),
   /** In minutes. */
   backlogAge: rising(1, 15),
+  /** In seconds. */
+  inboxAge: rising(5, alertAt("inbox_age_seconds")),
   anyAtAll: rising(1, 10),
   /** One is too many. What is counted by increase() is a fraction. */
   incident: [

@@ -66,6 +66,11 @@ export const METRICS = {
   smscope_api_requests_total: ["source", "operation", "result"],
   smscope_channel_consumption: ["source", "channel_id", "channel_name", "period"],
   smscope_channel_consumption_limit: ["source", "channel_id", "channel_name", "period"],
+  smscope_fleet_leader: [],
+  smscope_fleet_replicas: [],
+  smscope_inbox_events: [],
+  smscope_inbox_oldest_timestamp_seconds: [],
+  smscope_store_synchronous: [],
   smscope_build_info: ["version", "revision", "rustc"],
   process_cpu_seconds_total: [],
   process_max_fds: [],
@@ -89,13 +94,27 @@ export function filtersOf(metric: Metric): Filter[] {
   return FILTERS.filter((filter) => labels.includes(filter));
 }
 
+/** Names and beginnings of names of what is durable: stored with the events, or a gauge of what is stored. */
+const DURABLE =
+  /^(sms_(?!delivery_duration|receipt_delay|relay_duration)|smscope_(store_(events|size|wal_size|limit)|export_(backlog|oldest)|account_(balance|active|consumption)|channel_|fleet_replicas))/;
+
+/**
+ * The instance under which the replicas of a fleet show what is durable (`smscope metrics relabel`). It is that of every
+ * replica: whoever looks at one of them has to see the fleet's counts beside it.
+ */
+const FLEET = "smscope-fleet";
+
+/** What `instance` of a durable series may be. */
+export const DURABLE_INSTANCE = `$instance|${FLEET}`;
+
 /**
  * A selector of `metric` with a matcher for each variable of which it has the label. All is `.*`, which also matches a
  * series without the label: job and instance are not always there when metrics arrive by OTLP.
  */
 export function select(metric: Metric, { where = [], filters = filtersOf(metric) }: Where = {}): string {
-  const matchers = ["job", "instance", ...filters].map((label) => `${label}=~"$${label}"`);
-  return `${metric}{${[...matchers, ...where].join(", ")}}`;
+  const instance = DURABLE.test(metric) ? `instance=~"${DURABLE_INSTANCE}"` : 'instance=~"$instance"';
+  const matchers = filters.map((label) => `${label}=~"$${label}"`);
+  return `${metric}{${['job=~"$job"', instance, ...matchers, ...where].join(", ")}}`;
 }
 
 /** `range` may have an offset: `1h offset 1w`. */

@@ -2,6 +2,7 @@
 
 import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 import { account } from "./account.js";
+import { fleet } from "./fleet.js";
 import { dashboard, type Row } from "./frame.js";
 import { OUTCOME, QUANTILES, redLine, RESULT, THRESHOLDS, VOLUME } from "./look.js";
 import { increase, type Metric, ofSmscope, ratio, select, sum } from "./metrics.js";
@@ -213,6 +214,7 @@ export function self(): Dashboard {
       store,
       process,
       running,
+      fleet,
       exporting,
       certificates,
       publicUrl,

@@ -7,7 +7,7 @@ import {
   VariableSort,
   VariableType,
 } from "@grafana/grafana-foundation-sdk/dashboard";
-import { FILTERS } from "./metrics.js";
+import { DURABLE_INSTANCE, FILTERS } from "./metrics.js";
 import { PROMETHEUS } from "./sources.js";
 
 const VISIBILITY = { shown: VariableHide.DontHide, hidden: VariableHide.HideVariable } as const;
@@ -99,7 +99,8 @@ function filters(hidden: readonly string[]): VariableModel[] {
   return ["job", "instance", ...FILTERS].map((name) => {
     const metric = name === "job" || name === "instance" ? "smscope_build_info" : "sms_messages_total";
     const query = `label_values(${metric}${above && `{${above}}`}, ${name})`;
-    above += `${above && ", "}${name}=~"$${name}"`;
+    // What follows asks for series that are durable.
+    above += `${above && ", "}${name}=~"${name === "instance" ? DURABLE_INSTANCE : `$${name}`}"`;
     return choice(name, title(name), query, hidden.includes(name) ? "hidden" : "shown", ".*");
   });
 }

@@ -62,6 +62,9 @@ pub const CHANNEL_LIMIT: Description = Description {
     scale: 1_000_000,
 };
 
+pub const GAUGES: [&Description; 6] =
+    [&ACCOUNT_BALANCE, &ACCOUNT_ACTIVE, &ACCOUNT_CONSUMPTION, &ACCOUNT_LIMIT, &CHANNEL_CONSUMPTION, &CHANNEL_LIMIT];
+
 pub static METRICS: &[&ProcessMetric] = &[&ACCOUNT_POLLS, &ACCOUNT_LAST_SUCCESS];
 
 /// Registers the results of polls at 0, and counts the one that `succeeded` or not.

@@ -34,9 +34,9 @@ struct Watch {
 /// Starts the polls of a source that has an API key; without `status` the account is not watched.
 pub fn start(source: &Source, settings: Account, status: Option<&Arc<AccountStatus>>, supervisor: &mut Supervisor) {
     let (Some(status), Some(api)) = (status, SmsmodeApi::of(source)) else { return };
-    let watch = Watch::new(source.name.clone(), api, settings.interval, status.clone());
+    let watch = Arc::new(Watch::new(source.name.clone(), api, settings.interval, status.clone()));
     let span = tracing::info_span!("account", source = %source.name);
-    supervisor.spawn_in(span, Task::Account, |shutdown| watch.run(shutdown.wait()));
+    supervisor.spawn_led(span, Task::Account, move |shutdown| watch.clone().run(shutdown.wait()));
 }
 
 impl Watch {
@@ -51,7 +51,7 @@ impl Watch {
     }
 
     /// Polls until `shutdown` resolves.
-    async fn run(self, shutdown: impl Future<Output = ()>) {
+    async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
         let throttle = LogThrottle::default();
         repeat(stagger(self.interval), shutdown, || async {
             let polled = self.poll().await;

@@ -9,6 +9,7 @@ mod request;
 pub mod settings;
 mod step;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::Uri;
@@ -150,11 +151,14 @@ pub fn start(
     let source = source.name.clone();
     metrics::count(&source, None);
     let span = tracing::info_span!("self_probe", %source);
-    supervisor.spawn_in(span, Task::SelfProbe, |shutdown| run(source, target, interval, shutdown.wait()));
+    let target = Arc::new(target);
+    supervisor.spawn_led(span, Task::SelfProbe, move |shutdown| {
+        run(source.clone(), target.clone(), interval, shutdown.wait())
+    });
 }
 
 /// Probes until `shutdown` resolves.
-async fn run(source: SourceName, target: Target, interval: Duration, shutdown: impl Future<Output = ()>) {
+async fn run(source: SourceName, target: Arc<Target>, interval: Duration, shutdown: impl Future<Output = ()>) {
     let throttle = LogThrottle::default();
     repeat(stagger(interval), shutdown, || async {
         let report = call(&target, 1).await;

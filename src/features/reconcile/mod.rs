@@ -10,6 +10,7 @@ pub mod settings;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -250,14 +251,14 @@ fn time(event: &Event) -> Option<Timestamp> {
 pub fn start(settings: Reconcile, source: &Source, store: &Store, supervisor: &mut Supervisor) {
     let api = SmsmodeApi::of(source).filter(|api| settings.enabled && api.mode() == ApiMode::Rest);
     let Some(api) = api else { return };
-    let reconciler = Reconciler::new(source, api, store.clone(), settings);
+    let reconciler = Arc::new(Reconciler::new(source, api, store.clone(), settings));
     metrics::count(&source.name, None);
     let span = tracing::info_span!("reconcile", source = %source.name);
-    supervisor.spawn_in(span, Task::Reconcile, |shutdown| run(reconciler, shutdown.wait()));
+    supervisor.spawn_led(span, Task::Reconcile, move |shutdown| run(reconciler.clone(), shutdown.wait()));
 }
 
 /// Makes a round per interval until `shutdown` resolves. What a round has submitted to the store by then is stored.
-async fn run(reconciler: Reconciler, shutdown: impl Future<Output = ()>) {
+async fn run(reconciler: Arc<Reconciler>, shutdown: impl Future<Output = ()>) {
     let source = &reconciler.source.name;
     let interval = reconciler.settings.interval;
     let throttle = LogThrottle::default();

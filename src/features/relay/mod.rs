@@ -59,7 +59,9 @@ pub fn start(relays: &[Relay], store: &Store, instance: Uuid, limit: Duration, s
     for relay in relays {
         let (relay, store) = (relay.clone(), store.clone());
         let span = tracing::info_span!("relay", relay = %relay.route.relay);
-        supervisor.spawn_in(span, Task::Relay, |shutdown| run(relay, store, instance, shutdown.wait(), limit));
+        supervisor.spawn_led(span, Task::Relay, move |shutdown| {
+            run(relay.clone(), store.clone(), instance, shutdown.wait(), limit)
+        });
     }
 }
 

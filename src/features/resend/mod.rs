@@ -3,6 +3,7 @@
 
 pub mod settings;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -52,9 +53,9 @@ pub fn start(
     if let Some(api) = &api {
         api.register(&[Operation::Send]);
     }
-    let resender = Resender { source: source.clone(), api, callback_url, store: store.clone() };
+    let resender = Arc::new(Resender { source: source.clone(), api, callback_url, store: store.clone() });
     let span = tracing::info_span!("resend", source = %source.name);
-    supervisor.spawn_in(span, Task::Resend, |shutdown| run(resender, shutdown.wait(), limit));
+    supervisor.spawn_led(span, Task::Resend, move |shutdown| run(resender.clone(), shutdown.wait(), limit));
 }
 
 impl Resender {
@@ -150,7 +151,7 @@ struct ApiHealth {
 }
 
 /// Sends due messages until `stop` resolves; the request in flight then gets `limit` for its response.
-async fn run(resender: Resender, stop: impl Future<Output = ()>, limit: Duration) {
+async fn run(resender: Arc<Resender>, stop: impl Future<Output = ()>, limit: Duration) {
     let mut changed = resender.store.resends_changed();
     let mut health = ApiHealth::default();
     tokio::pin!(stop);

@@ -283,5 +283,5 @@ fn hashed(webhook: &Webhook<'_>) -> Sha256 {
 }
 
 fn unrecognized(hash: Sha256, channel_id: Option<String>, why: &'static str) -> Event {
-    Event::Unrecognized(Unrecognized { digest: hash.finalize().into(), channel_id, why })
+    Event::Unrecognized(Unrecognized { digest: hash.finalize().into(), channel_id, why: why.into() })
 }

@@ -454,8 +454,8 @@ fn the_text_of_a_reply_follows_the_type_of_its_body() {
 #[test]
 fn receipts_and_replies_are_told_apart_by_shape() {
     let kind = |message: &Value| match json_event(message) {
-        Event::Receipt(_) => "receipt",
-        Event::Reply(_) => "reply",
+        Event::Receipt(_) => "receipt".into(),
+        Event::Reply(_) => "reply".into(),
         Event::Unrecognized(unrecognized) => unrecognized.why,
     };
     for (message, expected) in [

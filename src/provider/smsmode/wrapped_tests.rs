@@ -24,7 +24,7 @@ fn told(events: &[Event]) -> Vec<String> {
     let told = |event: &Event| match event {
         Event::Receipt(receipt) => format!("{} {}", receipt.message_id, receipt.status.outcome.label()),
         Event::Reply(reply) => format!("{} reply", reply.reply_id),
-        Event::Unrecognized(unrecognized) => unrecognized.why.to_owned(),
+        Event::Unrecognized(unrecognized) => unrecognized.why.to_string(),
     };
     events.iter().map(told).collect()
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Tx;
 use super::storage::{MessageRow, Storage};
+use super::{Pseudonymizer, Tx};
 use crate::event::{Receipt, Reply, SourceName};
 use crate::number;
 use crate::record::{Answers, MatchedBy};
 use crate::store::Submission;
-use crate::store::ids::MessageRowId;
+use crate::store::ids::{KeyedHash, MessageRowId};
 
 impl<S: Storage> Tx<'_, S> {
     /// Remembers a message, seen for the first time, as the last one of its number and of its refClient.
@@ -24,9 +24,9 @@ impl<S: Storage> Tx<'_, S> {
         if self.settings.conversations.is_none() {
             return Ok(());
         }
-        let keys = [("number", &receipt.number), ("refClient", &receipt.ref_client)];
-        for (what, value) in keys.into_iter().filter_map(|(what, value)| Some((what, value.as_ref()?))) {
-            let key = self.pseudonymizer.key(&[what, source.as_str(), value]);
+        let by_number = receipt.number.as_ref().map(|number| number_key(self.pseudonymizer, source, number));
+        let by_reference = receipt.ref_client.as_ref().map(|text| ref_client_key(self.pseudonymizer, source, text));
+        for key in [by_number, by_reference].into_iter().flatten() {
             self.storage.put_conversation(key, message)?;
         }
         Ok(())
@@ -40,9 +40,7 @@ impl<S: Storage> Tx<'_, S> {
     ) -> Result<Option<(MessageRowId, MessageRow, MatchedBy)>, S::Error> {
         let source = &submission.source;
         if let Some(message_id) = &reply.origin_message_id {
-            // A legacy id has the recipient beside it, who is the one that writes.
-            let recipient = reply.number.as_deref().map(number::plain);
-            for part in [Some(String::new()), recipient].into_iter().flatten() {
+            for part in origin_parts(reply) {
                 if let Some((id, row)) = self.storage.find_message(source, message_id, &part)? {
                     return Ok(Some((id, row, MatchedBy::MessageId)));
                 }
@@ -50,23 +48,38 @@ impl<S: Storage> Tx<'_, S> {
         }
         let Some(window) = self.settings.conversations else { return Ok(None) };
         if let Some(reference) = &reply.ref_client
-            && let Some((id, row)) = self.conversation(&["refClient", source.as_str(), reference])?
+            && let Some((id, row)) = self.conversation(ref_client_key(self.pseudonymizer, source, reference))?
         {
             return Ok(Some((id, row, MatchedBy::RefClient)));
         }
         let Some(number) = &reply.number else { return Ok(None) };
-        let found = self.conversation(&["number", source.as_str(), number])?;
+        let found = self.conversation(number_key(self.pseudonymizer, source, number))?;
         let at = reply.time.unwrap_or(submission.arrived_at);
         let recent = found.filter(|(_, row)| is_within(row.accepted_at, at, window));
         Ok(recent.map(|(id, row)| (id, row, MatchedBy::Number)))
     }
 
     /// The last message under a key; not one whose recipient has been erased.
-    fn conversation(&self, what: &[&str]) -> Result<Option<(MessageRowId, MessageRow)>, S::Error> {
-        let Some(id) = self.storage.conversation(self.pseudonymizer.key(what))? else { return Ok(None) };
+    fn conversation(&self, key: KeyedHash) -> Result<Option<(MessageRowId, MessageRow)>, S::Error> {
+        let Some(id) = self.storage.conversation(key)? else { return Ok(None) };
         let row = self.storage.message(id)?.filter(|row| row.erased_at.is_none());
         Ok(row.map(|row| (id, row)))
     }
+}
+
+/// The parts that the message which a reply names may have: a legacy id has the recipient beside it, who is the one that writes.
+pub(super) fn origin_parts(reply: &Reply) -> impl Iterator<Item = String> {
+    [Some(String::new()), reply.number.as_deref().map(number::plain)].into_iter().flatten()
+}
+
+/// The key of the last message to a number.
+pub(super) fn number_key(pseudonymizer: &Pseudonymizer, source: &SourceName, number: &str) -> KeyedHash {
+    pseudonymizer.key(&["number", source.as_str(), number])
+}
+
+/// The key of the last message with a refClient.
+pub(super) fn ref_client_key(pseudonymizer: &Pseudonymizer, source: &SourceName, ref_client: &str) -> KeyedHash {
+    pseudonymizer.key(&["refClient", source.as_str(), ref_client])
 }
 
 /// A reply that seems to come before its message is one whose clock differs a little.

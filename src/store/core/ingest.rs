@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::erase::redacted_receipt;
 use super::records::{blank, delivery_ms, receipt_key, receipt_record, reply_key, settled_at, unrecognized_key};
 use super::storage::{EventKey, EventRequest, MessageRow, NewEvent, SharingId, Storage};
-use super::{Observation, Tx, conversations};
+use super::{Observation, Pseudonymizer, Tx, conversations};
 use crate::event::{Event, Receipt, Reply, ReplyKind, Unrecognized};
 use crate::ledger::Exemplar;
 use crate::ledger::accounting::{Counters, MessageLabels, NetworkLabels};
@@ -100,10 +100,7 @@ impl<S: Storage> Tx<'_, S> {
             });
         }
         if self.pseudonymizer.has_erased {
-            // Earlier versions hashed the recipient as it was written.
-            let forms = [part.to_owned(), format!("+{part}"), format!("00{part}")];
-            for form in forms.iter().chain(&receipt.part_text) {
-                let part = self.pseudonymizer.part(form);
+            for part in erased_parts(self.pseudonymizer, receipt) {
                 if let Some(found) = self.storage.find_message(source, message_id, &part)? {
                     return Ok(Some(found));
                 }
@@ -298,8 +295,11 @@ impl<S: Storage> Tx<'_, S> {
             return Ok(Dedup::Duplicate);
         }
         // An element of a request that is read again is understood by another version, perhaps.
-        let record =
-            Record { why: Some(event.why.to_owned()), reprocessed: false, ..blank(submission, Kind::Unrecognized) };
+        let record = Record {
+            why: Some(event.why.clone().into_owned()),
+            reprocessed: false,
+            ..blank(submission, Kind::Unrecognized)
+        };
         self.store(request, &record, None, None)?;
         Ok(Dedup::NewButUnrecognized)
     }
@@ -388,4 +388,11 @@ impl<S: Storage> Tx<'_, S> {
         self.relay(record, position, message, received_at, Some(&mut context.raw_relayed))?;
         Ok(position)
     }
+}
+
+/// What may stand for the recipient of an erased legacy message: earlier versions hashed it as it was written.
+pub(super) fn erased_parts(pseudonymizer: &Pseudonymizer, receipt: &Receipt) -> impl Iterator<Item = String> {
+    let part = &receipt.message_part;
+    let forms = [part.clone(), format!("+{part}"), format!("00{part}")];
+    forms.into_iter().chain(receipt.part_text.clone()).map(|form| pseudonymizer.part(&form))
 }

@@ -8,6 +8,7 @@ pub mod conversations;
 pub mod erase;
 mod expiry;
 mod ingest;
+mod lookups;
 pub mod opt_outs;
 mod pseudonymizer;
 mod records;
@@ -18,8 +19,9 @@ pub mod storage;
 use std::time::Duration;
 
 use jiff::Timestamp;
+pub use lookups::Lookups;
 pub use pseudonymizer::Pseudonymizer;
-pub use records::receipt_key;
+pub use records::{has_receipt_as_written, receipt_key, reply_key, unrecognized_key};
 use storage::{MessageRow, NewEvent, Storage};
 
 use super::Settings;
@@ -93,9 +95,12 @@ impl<'a, S: Storage> Tx<'a, S> {
         self.collects_events = true;
     }
 
-    #[cfg(test)]
     pub fn settings(&self) -> &'a Settings {
         self.settings
+    }
+
+    pub fn pseudonymizer(&self) -> &'a Pseudonymizer {
+        self.pseudonymizer
     }
 
     /// The end of the commands: the storage, to be committed, and what to save and publish.

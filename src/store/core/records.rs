@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::storage::MessageRow;
+use super::storage::{Journal, MessageRow};
 use crate::event::{Outcome, Price, Receipt, Status, Unrecognized, hex};
 use crate::ledger::accounting::MessageLabels;
 use crate::ledger::caps::UNKNOWN;
@@ -28,6 +28,34 @@ pub fn receipt_key(status: &Status) -> ReceiptKey {
         Some(time) => short_hash(&[&status.value, &detail, &format!("@{}", time.as_millisecond())]),
         None => short_hash(&[&status.value, &detail, &status.time_text]),
     })
+}
+
+/// Whether a message has a receipt that an earlier version knew by its spelling: in the same spelling by its key, in another one by
+/// what the journal says.
+///
+/// # Errors
+/// Those of the storage.
+pub fn has_receipt_as_written<S: Journal>(storage: &S, row: &MessageRow, status: &Status) -> Result<bool, S::Error> {
+    let detail = status.detail.as_deref().unwrap_or_default();
+    let value = status.value_text.as_ref().unwrap_or(&status.value);
+    let key = ReceiptKey(short_hash(&[value, detail, &status.time_text]));
+    if key != receipt_key(status) && row.receipts.contains(&key) {
+        return Ok(true);
+    }
+    let Some(time) = status.time else { return Ok(false) };
+    let is_it = |record: &Record| {
+        record.occurred_at.is_some_and(|at| at.as_millisecond() == time.as_millisecond())
+            && record.status.as_deref().unwrap_or_default().eq_ignore_ascii_case(&status.value)
+            && record.detail.as_deref().unwrap_or_default().eq_ignore_ascii_case(detail)
+    };
+    let mut next = row.newest_event;
+    while let Some(event) = next.map(|position| storage.event(position)).transpose()?.flatten() {
+        if is_it(&event.record) {
+            return Ok(true);
+        }
+        next = event.previous;
+    }
+    Ok(false)
 }
 
 /// When a message left its pending state, now that it is in `state`.

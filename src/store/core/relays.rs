@@ -12,6 +12,7 @@ use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use super::storage::{DeliveryRow, DeliveryState, Storage};
 use super::{STEP, Tx};
+use crate::event::SourceName;
 use crate::ledger::catalogue::Metric;
 use crate::record::{Entry, Kind, Position, Record};
 use crate::route::{Format, RelayName, chosen};
@@ -331,13 +332,18 @@ impl<S: Storage> Tx<'_, S> {
 
 /// Receipts of a message are delivered in order, and so are replies of a number.
 fn ordering_key(record: &Record, event: Position, message: Option<MessageRowId>) -> OrderingKey {
-    OrderingKey(match (record.kind, message) {
+    match (record.kind, message) {
         (Kind::Reply | Kind::Stop, _) => {
             let id = record.message_id.as_deref().unwrap_or_default();
-            short_hash(&["reply", record.source.as_str(), record.number.as_deref().unwrap_or(id)])
+            reply_ordering_key(&record.source, record.number.as_deref(), id)
         }
-        (_, Some(message)) => message.0,
+        (_, Some(message)) => OrderingKey(message.0),
         // In order with nothing else.
-        (_, None) => -event.0,
-    })
+        (_, None) => OrderingKey(-event.0),
+    }
+}
+
+/// That of a reply with an id.
+pub fn reply_ordering_key(source: &SourceName, number: Option<&str>, id: &str) -> OrderingKey {
+    OrderingKey(short_hash(&["reply", source.as_str(), number.unwrap_or(id)]))
 }

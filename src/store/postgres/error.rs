@@ -90,7 +90,7 @@ fn of_state(state: &SqlState) -> Remedy {
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(error) => format!("PostgreSQL: {} ({})", error.message(), error.code().code()),
-        None => format!("PostgreSQL: {}", crate::outbound::chain(error)),
+        None => format!("PostgreSQL: {}", crate::diagnostics::chain(error)),
     }
 }
 

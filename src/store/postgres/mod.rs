@@ -1,7 +1,175 @@
 //! The store of a fleet: replicas that share a PostgreSQL database. All SQL for it is here.
+//!
+//! # Design
+//!
+//! - Every replica takes webhooks: one statement stores dedup keys, requests and entries of the inbox (`front.rs`).
+//! - One replica leads (`lease.rs`). It alone processes the inbox, with the rules that the embedded store uses, and writes everything
+//!   else: messages, journal, counters, deliveries (`leader.rs`, `term.rs`, `transaction.rs`). So there is one writer, as there is with
+//!   SQLite, and a count follows its acknowledgement instead of sharing its transaction.
+//! - Each of the leader's transactions locks and renews the lease first. One that has been deposed finds no row and stops; no clock
+//!   decides that.
+//! - What the leader knows (counters, label values, ids) is read at the start of its term and belongs to it.
+//! - A commit whose answer was lost has an unknown outcome. The front door asks the same again, and finds its keys; the leader ends its
+//!   term and reads everything again.
+//! - No statement depends on a session: a pooler in transaction mode is fine.
+
+use std::sync::atomic::AtomicI64;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::runtime::{Builder, Handle};
+
+use super::backlog::Backlog;
+use super::clock::SteadyClock;
+use super::commands::Command;
+use super::publish::Publisher;
+use super::shared::Shared;
+use super::{OpenError, Settings, StoreThreads};
+use crate::diagnostics::LogThrottle;
+use crate::ledger::Ledger;
+use crate::record::Position;
+use crate::tasks::{Leadership, Task, Thread};
 
 mod connect;
+mod conversations;
+mod decoded;
+mod dedup;
 mod error;
+mod fleet;
+mod front;
+mod inbox;
+mod journal;
 mod keys;
+mod leader;
+mod lease;
+mod ledger;
+mod maintenance;
+mod messages;
+mod meta;
+pub mod metrics;
+mod outbox;
+mod prefetch;
+mod read;
+mod resends;
+mod retention;
 mod schema;
 mod session;
+mod term;
+mod texts;
+mod transaction;
+mod values;
+
+pub use connect::Connector;
+use error::PgError;
+use fleet::Replica;
+use front::Front;
+pub use front::Request;
+use leader::Leader;
+pub use meta::Identity;
+pub use read::PgReaders;
+use schema::SchemaError;
+
+/// How long a start waits for a database that cannot be reached.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An open store, and what its handles need.
+pub struct Opened {
+    pub shared: Arc<Shared>,
+    pub identity: Identity,
+    pub front: tokio::sync::mpsc::Sender<Request>,
+    pub runtime: Handle,
+    /// How many replicas live, as the leader sees it.
+    pub live: Arc<AtomicI64>,
+    pub threads: StoreThreads,
+}
+
+/// Makes or migrates the tables, and starts the front door and the thread that leads or waits to. Blocks until that is done.
+///
+/// # Errors
+/// The database cannot be reached, or cannot be used.
+pub fn open(
+    connector: Connector,
+    settings: Settings,
+    queue: Receiver<Command>,
+    capacity: usize,
+    backlog: Arc<Backlog>,
+) -> Result<Opened, OpenError> {
+    // Of its own: threads that may block drive it, and no other work delays what a webhook waits for.
+    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("store-io").enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let replica = Replica::new(&settings);
+    let (identity, seen) = on_a_thread(|| handle.block_on(prepare(&connector)))?;
+    let clock = SteadyClock::from(seen.unwrap_or_else(Timestamp::now), Instant::now());
+    let shared = Arc::new(Shared::new(identity.created_at, clock, None, Ledger::default(), Position(0)));
+    shared.leadership().send_replace(Leadership::No);
+
+    let (front, requests) = tokio::sync::mpsc::channel(capacity);
+    let (intake_ends, intake_ended) = mpsc::channel::<()>();
+    let door = Front::new(connector.clone(), replica.id, requests, backlog, shared.clone());
+    let intake = Thread::spawn("intake", {
+        let handle = handle.clone();
+        move || {
+            let _dropped_at_the_end = intake_ends;
+            handle.block_on(door.run());
+        }
+    })?;
+    let publisher = Publisher::new(shared.clone(), &settings);
+    let (live, failures) = (Arc::new(AtomicI64::new(1)), LogThrottle::default());
+    let leader = Leader {
+        connector,
+        runtime: handle.clone(),
+        replica,
+        settings,
+        shared: shared.clone(),
+        live: live.clone(),
+        publisher,
+        failures,
+    };
+    let writer = Thread::spawn("store", move || {
+        leader.run(&queue);
+        // The intake needs the runtime for as long as it works.
+        let _ended = intake_ended.recv();
+        drop(runtime);
+    })?;
+    let threads = StoreThreads(vec![(Task::Intake, intake), (Task::Writer, writer)]);
+    Ok(Opened { shared, identity, front, runtime: handle, live, threads })
+}
+
+/// What `work` returns. A thread of a runtime must not block on another one.
+fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Gives what the fleet has once, and until when it was in use.
+async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>), OpenError> {
+    let patient_until = Instant::now() + PATIENCE;
+    let session = loop {
+        match connector.connect_for_long().await {
+            Ok(session) => break session,
+            Err(error) if Instant::now() < patient_until => {
+                tracing::warn!(%error, "cannot reach the store yet");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    schema::migrate(&session).await?;
+    Ok((meta::identity(&session).await?, meta::seen_at(&session).await?))
+}
+
+impl From<PgError> for OpenError {
+    fn from(error: PgError) -> Self {
+        Self::Database(error.to_string())
+    }
+}
+
+impl From<SchemaError> for OpenError {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::Newer { found } => Self::Newer { found: found.into(), newest: schema::VERSION.into() },
+            SchemaError::Database(error) => error.into(),
+        }
+    }
+}

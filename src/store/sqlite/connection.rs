@@ -3,13 +3,12 @@
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::{OpenError, StoreError};
+use crate::store::OpenError;
 
 /// Page cache of the writer's connection, allocated on demand: the index of a million messages, most of it.
 const CACHE_KIB: i64 = 16 << 10;
@@ -31,34 +30,6 @@ pub fn connect_to_read(folder: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
-}
-
-/// Connections for reading, one per reader at a time.
-pub struct Readers {
-    folder: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-}
-
-impl Readers {
-    /// Connections that stay open between reads.
-    const IDLE: usize = 4;
-
-    pub fn of(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), idle: Mutex::default() }
-    }
-
-    /// Reads with a connection of one's own. Blocks on the disk.
-    pub fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = idle().pop();
-        let connection = connection.map_or_else(|| connect_to_read(&self.folder), Ok)?;
-        let result = read(&connection)?;
-        let mut idle = idle();
-        if idle.len() < Self::IDLE {
-            idle.push(connection);
-        }
-        Ok(result)
-    }
 }
 
 /// Opens a connection with the settings that all of ours share.

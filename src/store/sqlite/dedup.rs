@@ -5,43 +5,18 @@ use rusqlite::{OptionalExtension, params};
 
 use super::transaction::SqliteTx;
 use crate::event::{SourceName, Status};
-use crate::record::Record;
-use crate::store::core::receipt_key;
-use crate::store::core::storage::{DedupKeys, EventKey, Journal, MessageRow};
-use crate::store::hash::short_hash;
-use crate::store::ids::{MessageRowId, ReceiptKey};
+use crate::store::core::has_receipt_as_written;
+use crate::store::core::storage::{DedupKeys, EventKey, MessageRow};
+use crate::store::ids::MessageRowId;
 
 impl DedupKeys for SqliteTx<'_> {
-    /// In the same spelling by its key, in another one by what the journal says.
     fn has_receipt_as_written(
         &self,
         message: MessageRowId,
         row: &MessageRow,
         status: &Status,
     ) -> rusqlite::Result<bool> {
-        if message > self.spelled_to {
-            return Ok(false);
-        }
-        let detail = status.detail.as_deref().unwrap_or_default();
-        let value = status.value_text.as_ref().unwrap_or(&status.value);
-        let key = ReceiptKey(short_hash(&[value, detail, &status.time_text]));
-        if key != receipt_key(status) && row.receipts.contains(&key) {
-            return Ok(true);
-        }
-        let Some(time) = status.time else { return Ok(false) };
-        let is_it = |record: &Record| {
-            record.occurred_at.is_some_and(|at| at.as_millisecond() == time.as_millisecond())
-                && record.status.as_deref().unwrap_or_default().eq_ignore_ascii_case(&status.value)
-                && record.detail.as_deref().unwrap_or_default().eq_ignore_ascii_case(detail)
-        };
-        let mut next = row.newest_event;
-        while let Some(event) = next.map(|position| self.event(position)).transpose()?.flatten() {
-            if is_it(&event.record) {
-                return Ok(true);
-            }
-            next = event.previous;
-        }
-        Ok(false)
+        Ok(message <= self.spelled_to && has_receipt_as_written(self, row, status)?)
     }
 
     fn event_key(&self, source: &SourceName, key: &str) -> rusqlite::Result<EventKey> {

@@ -27,6 +27,7 @@ use crate::record::{Kind, Position};
 use crate::store::core::Pseudonymizer;
 use crate::store::core::erase::{Eraser, Found, Step, Subjects, Target, may_hold_several, names_one_of};
 use crate::store::ids::{MessageRowId, OptOutSeq};
+use crate::store::read::Person;
 use crate::store::{OpenError, StoreError};
 
 /// Rows that are read at once.
@@ -242,7 +243,7 @@ impl Search<'_> {
             let message: Option<MessageRowId> = row.get(3)?;
             let raw = journal::request(row, 4)?;
             let (query, body) = raw.as_ref().map_or(("", &[][..]), |raw| (&raw.query, &raw.body));
-            let record = journal::person(&journal::record_json(row, 9)?);
+            let record = Person::of(&journal::record_json(row, 9)?);
             let by_number = record.number.is_some_and(|number| target.subjects.have(source, &number));
             let is_reply = [Kind::Reply.as_str(), Kind::Stop.as_str()].contains(&kind);
             // What is written to us after an erasure is another matter.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::packing;
 use super::transaction::SqliteTx;
@@ -187,26 +187,7 @@ pub fn entry(row: &Row<'_>, column: usize) -> rusqlite::Result<Entry> {
 
 /// A record of its columns, the first of which is `column`.
 pub fn record(row: &Row<'_>, column: usize) -> rusqlite::Result<Record> {
-    parse(column, &record_json(row, column)?)
-}
-
-/// A record of its JSON, which is that of a column.
-pub fn parse(column: usize, json: &str) -> rusqlite::Result<Record> {
-    serde_json::from_str(json).map_err(|error| unreadable(column, error))
-}
-
-/// What a record says of a person. It can be read of a record that cannot, as a whole: one that a newer version has written.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub struct Person {
-    pub number: Option<String>,
-    pub message_id: Option<String>,
-    pub erased: bool,
-}
-
-/// What is there of it in the JSON of a record.
-pub fn person(json: &str) -> Person {
-    serde_json::from_str(json).unwrap_or_default()
+    serde_json::from_str(&record_json(row, column)?).map_err(|error| unreadable(column, error))
 }
 
 /// A record of its columns, as JSON.

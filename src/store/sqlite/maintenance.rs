@@ -66,7 +66,7 @@ impl Writer {
 
     /// One step of each task. `true`: there is more to do at once.
     pub(super) fn run_maintenance(&mut self) -> bool {
-        self.floods.report(Instant::now());
+        self.publisher.report_floods();
         if !self.is_sound() {
             return false;
         }

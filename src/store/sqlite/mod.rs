@@ -20,9 +20,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 mod checkpoint;
-pub mod cohorts;
+mod cohorts;
 mod connection;
-pub mod conversations;
+mod conversations;
 mod dedup;
 pub mod erase;
 mod failure;
@@ -36,15 +36,15 @@ mod messages;
 pub mod meta;
 mod network_names;
 pub mod outbox;
-pub mod overdue;
+mod overdue;
 mod packing;
-pub mod query;
+mod query;
+mod reader;
 mod receipt_keys;
 pub mod resends;
 mod retention;
 pub mod schema;
 mod scrub;
-pub mod search;
 mod startup;
 pub mod transaction;
 pub mod unrecognized;
@@ -58,17 +58,17 @@ pub mod harness;
 #[cfg(test)]
 mod writer_tests;
 
-pub use connection::Readers;
 pub use erase::ErasureWork;
+pub use reader::Readers;
 
 use rusqlite::types::FromSqlError;
 
 use super::backlog::Backlog;
 use super::commands::Command;
 use super::core::erase::Subjects;
-use super::shared::{Gauges, Shared};
+use super::shared::Shared;
 use super::{OpenError, Settings, StoreError, StoreThreads};
-use crate::tasks::Thread;
+use crate::tasks::{Task, Thread};
 use connection::{DATABASE, connect};
 use files::Files;
 use writer::Writer;
@@ -110,12 +110,7 @@ pub fn open(
     let files = Files::of(&path)?;
     let writer = Writer::new(connection, files, settings, shared.clone(), state, checkpointer)?;
     let writer = Thread::spawn("store", move || writer.run(&queue, &backlog))?;
-    Ok((shared, StoreThreads { writer, checkpointer: checkpoints }))
-}
-
-/// Reads the gauges of a scrape. Blocks on the disk.
-pub fn gauges(readers: &Readers, settings: &Settings) -> Result<Gauges, StoreError> {
-    readers.read(|connection| gauges::read(connection, settings))
+    Ok((shared, StoreThreads(vec![(Task::Writer, writer), (Task::Checkpointer, checkpoints)])))
 }
 
 /// Erases people in a database that is open: `driver` runs the work.

@@ -5,15 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::values::timestamp;
 use crate::event::SourceName;
-
-/// A message that should have had its final receipt by now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overdue {
-    pub message_id: String,
-    pub channel: String,
-    /// The provider's time of acceptance, else of sending, else that of first arrival here.
-    pub accepted_at: Timestamp,
-}
+use crate::store::Overdue;
 
 /// Up to `limit` messages of a source that are pending since `before` or longer, the longest first. Not those whose id is that of
 /// many messages (legacy).
@@ -26,7 +18,7 @@ pub fn overdue(
     connection
         .prepare_cached(
             "SELECT message_id, channel, accepted_at FROM messages WHERE state IN ('scheduled', 'enroute') AND first_seen <= ?1 \
-             AND pending_since <= ?1 AND source = ?2 AND part = '' ORDER BY pending_since LIMIT ?3",
+             AND pending_since <= ?1 AND source = ?2 AND part = '' ORDER BY pending_since, id LIMIT ?3",
         )?
         .query_map(params![before.as_millisecond(), source.as_str(), limit as i64], |row| {
             Ok(Overdue { message_id: row.get(0)?, channel: row.get(1)?, accepted_at: timestamp(row.get(2)?)? })

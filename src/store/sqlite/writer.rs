@@ -1,10 +1,10 @@
 //! The writer thread: commits what has queued in one transaction, answers, and does maintenance in between.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
@@ -18,13 +18,13 @@ use super::transaction::SqliteTx;
 use super::{erase, ledger, meta};
 use crate::diagnostics::LogThrottle;
 use crate::ledger::caps::LabelCaps;
-use crate::process_metrics::{self, LazyHistogram, SourceMetrics};
+use crate::process_metrics::{self, LazyHistogram};
 use crate::record::Position;
 use crate::store::backlog::Backlog;
 use crate::store::commands::{Alone, Command, Reply};
-use crate::store::core::{Observation, Outcome, Pseudonymizer, Tx};
-use crate::store::floods::Floods;
+use crate::store::core::{Outcome, Pseudonymizer, Tx};
 use crate::store::ids::MessageRowId;
+use crate::store::publish::Publisher;
 use crate::store::relays::AttemptOutcome;
 use crate::store::shared::Shared;
 use crate::store::{IngestOutcome, OpenError, Settings, StoreError, Submission};
@@ -61,8 +61,7 @@ pub struct Writer {
     spelled_to: MessageRowId,
     pub(super) checkpointer: Checkpointer,
     commits: LazyHistogram,
-    source_meters: HashMap<String, SourceMetrics>,
-    pub(super) floods: Floods,
+    pub(super) publisher: Publisher,
     /// Committed since the checkpointer was last asked.
     pub(super) uncheckpointed: usize,
     pub(super) message_round: MessageRound,
@@ -125,9 +124,7 @@ impl Writer {
         state: State,
         checkpointer: Checkpointer,
     ) -> Result<Self, OpenError> {
-        let source_meters =
-            settings.sources.iter().map(|name| (name.to_string(), SourceMetrics::new(name.as_str()))).collect();
-        let floods = Floods::new(settings.flood.clone(), &settings.sources);
+        let publisher = Publisher::new(shared.clone(), &settings);
         let mut writer = Self {
             connection,
             files,
@@ -145,8 +142,7 @@ impl Writer {
             spelled_to: state.spelled_to,
             checkpointer,
             commits: LazyHistogram::new(&process_metrics::STORE_COMMIT, Vec::new()),
-            source_meters,
-            floods,
+            publisher,
             uncheckpointed: 0,
             message_round: MessageRound::At(MessageRowId::default()),
             log_holds_deleted: false,
@@ -229,6 +225,13 @@ impl Writer {
             }
             Alone::Redrive(filter, after, reply) => self.answer(reply, |rules| rules.redrive(&filter, after, now)),
             Alone::Resend(step, reply) => self.answer(reply, |rules| rules.resend(&step, now)),
+            Alone::PushTime(reply) => {
+                let _gone = reply.send(Ok(Timestamp::now()));
+            }
+            // What it acknowledges it has counted.
+            Alone::CatchUp(reply) => {
+                let _gone = reply.send(Ok(()));
+            }
             Alone::ChangeOptOuts(changes, reply) => self.answer(reply, |rules| {
                 let mut changed = 0;
                 for change in &changes {
@@ -395,32 +398,7 @@ impl Writer {
 
     /// Shows everyone what a transaction has changed.
     pub(super) fn publish<T>(&mut self, Committed { result, outcome }: Committed<T>) -> T {
-        if outcome.events_changed {
-            self.shared.forget_events();
-        }
-        self.shared.publish(outcome.counters, outcome.newest, outcome.appended);
-        if let Some(seq) = outcome.newest_opt_out {
-            self.shared.opt_outs.send_replace(seq);
-        }
-        if outcome.relays_changed {
-            self.shared.relays.send_modify(|changes| *changes += 1);
-        }
-        if outcome.resends_changed {
-            self.shared.resends.send_modify(|changes| *changes += 1);
-        }
-        let now = Instant::now();
-        for Observation { labels, delivered_in, delayed } in outcome.observations {
-            let Some(metrics) = self.source_meters.get(&labels.source) else { continue };
-            if let Some(took) = delivered_in {
-                metrics.delivered_in(&labels.channel, &labels.country, took);
-            }
-            if let Some(delay) = delayed {
-                metrics.receipt_delayed(delay);
-            }
-        }
-        for message in &outcome.first_sights {
-            self.floods.seen(message, now);
-        }
+        self.publisher.publish(outcome);
         result
     }
 

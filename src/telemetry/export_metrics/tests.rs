@@ -32,7 +32,7 @@ fn exporter<R: FnOnce()>(
     families: Vec<Family>,
     interval: Duration,
     record: R,
-) -> (MetricExport<impl Fn() -> Snapshot + Clone + Send + use<R>>, ProcessMetrics) {
+) -> (MetricExport<impl Fn() -> (Snapshot, Timestamp) + Clone + Send + use<R>>, ProcessMetrics) {
     let resource = Resource::new(&otlp("smscope", &[]), INSTANCE);
     let (push, recorder) = ProcessPush::new(&resource, METRICS).unwrap();
     let (scrape, recorder) = ProcessMetrics::build(METRICS, Some(recorder)).unwrap();
@@ -44,7 +44,7 @@ fn exporter<R: FnOnce()>(
         sender: Sender::new(Signal::Metrics, &collector.endpoint()),
         snapshot: {
             let families = families.clone();
-            move || Snapshot { families: families.clone() }
+            move || (Snapshot { families: families.clone() }, Timestamp::now())
         },
         process: push,
         resource,

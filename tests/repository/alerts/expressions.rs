@@ -14,11 +14,19 @@ use crate::support::read;
 const DASHBOARDS: [&str; 4] = ["smscope-deliverability", "smscope-failures", "smscope-journey", "smscope-self"];
 
 /// Rules that tell instances apart, by labels that a scrape and OTLP both give.
-const BY_INSTANCE: [&str; 4] =
-    ["job:smscope_instances:expected", "job:smscope_instances:missing", "SmscopeDown", "SmscopeStoreWalLarge"];
+const BY_INSTANCE: [&str; 7] = [
+    "job:smscope_instances:expected",
+    "job:smscope_instances:missing",
+    "job:smscope_fleet_leaderless:count",
+    "job:smscope_inbox:age_seconds",
+    "fleet:smscope_fleet_identities:count1h",
+    "SmscopeDown",
+    "SmscopeStoreWalLarge",
+];
 
 /// Alerts without a threshold: they ask whether something is there.
-const ABSOLUTE: [&str; 3] = ["SmscopeWatchdog", "SmscopeAbsent", "SmscopeMetricNamesUnexpected"];
+const ABSOLUTE: [&str; 4] =
+    ["SmscopeWatchdog", "SmscopeAbsent", "SmscopeMetricNamesUnexpected", "SmscopeFleetLeaderless"];
 
 /// Where links begin, in every file: scripts/alert-links.sh replaces it.
 const GRAFANA_URL: &str = "http://localhost:3000";
@@ -204,7 +212,7 @@ fn every_alert_has_the_required_labels_and_annotations() {
 }
 
 #[test]
-fn only_the_core_pages_but_for_the_probe_of_the_public_url() {
+fn only_the_core_pages_but_for_what_makes_it_blind() {
     let Some(files) = yaml(&all_rules()) else { return };
     for (file, path) in files.iter().zip(all_rules()) {
         let alerts: Vec<&Value> = rules(file).into_iter().filter(is_alert).collect();
@@ -212,7 +220,9 @@ fn only_the_core_pages_but_for_the_probe_of_the_public_url() {
         let critical: Vec<&str> = critical.collect();
         match path {
             "alerts/smscope.rules.yaml" => assert!(critical.len() >= 8 && alerts.len() <= 15, "{}", alerts.len()),
-            "alerts/smscope-features.rules.yaml" => assert_eq!(critical, ["SmscopePublicUrlFailing"]),
+            "alerts/smscope-features.rules.yaml" => {
+                assert_eq!(critical, ["SmscopePublicUrlFailing", "SmscopeFleetLeaderless"]);
+            }
             _ => assert_eq!(critical, [""; 0], "{path}"),
         }
     }

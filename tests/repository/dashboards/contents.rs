@@ -6,6 +6,7 @@ use regex::Regex;
 use serde_json::Value;
 use smscope::event::Reason;
 use smscope::process_metrics::WebhookResult;
+use smscope::serve::durable_metrics;
 
 use super::board::{Board, Choice, Filling, Language, Target, list, text};
 use crate::grafana::parse;
@@ -255,6 +256,25 @@ fn every_query_is_about_metrics_and_labels_that_exist() {
             }
         }
     }
+}
+
+#[test]
+fn what_is_durable_is_shown_of_the_fleet_whichever_replica_is_chosen() {
+    let durable: BTreeSet<&str> = durable_metrics().map(|metric| metric.name).collect();
+    let filling = Filling { rate_interval: "5m", range: "1h", choice: Choice::Two };
+    let mut seen = BTreeSet::new();
+    for board in Board::all() {
+        let targets = board.targets().into_iter().filter(|target| target.language == Language::PromQl);
+        let queries: Vec<_> = targets.map(|target| (Language::PromQl, board.fill(&target.expr, filling))).collect();
+        let Some(answers) = parse(&queries) else { return };
+        for selector in answers.iter().flat_map(|answer| &answer.selectors) {
+            let instance = selector.matchers.iter().find(|matcher| matcher.label == "instance").unwrap();
+            let of_the_fleet = instance.value.ends_with("|smscope-fleet");
+            assert_eq!(of_the_fleet, durable.contains(&*selector.metric), "{}: {}", board.path, selector.metric);
+            seen.extend(of_the_fleet.then(|| selector.metric.clone()));
+        }
+    }
+    assert!(seen.contains("sms_messages_total") && seen.contains("smscope_store_size_bytes"), "{seen:?}");
 }
 
 #[test]

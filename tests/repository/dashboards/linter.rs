@@ -327,12 +327,15 @@ fn target_rate_interval(lint: &Lint) -> Findings {
 }
 
 fn matcher(lint: &Lint, label: &str) -> Findings {
+    // What is durable may have the instance of a fleet as well.
+    let all = [".*", ".*|smscope-fleet"];
     targets(lint, |target, answer| {
         let wanted = |selector: &Selector| {
+            let is_variable = |value: &str| all.contains(&value);
             selector
                 .matchers
                 .iter()
-                .any(|matcher| matcher.label == label && matcher.op == "=~" && matcher.value == ".*")
+                .any(|matcher| matcher.label == label && matcher.op == "=~" && is_variable(&matcher.value))
         };
         let fits = answer.selectors.iter().all(wanted);
         (target.language == Language::PromQl && !fits).then(|| target.expr.clone())

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{files, reader};
 use crate::support::peers::Collector;
-use crate::support::{program, succeeded};
+use crate::support::{on_path, program, require_tool, succeeded};
 use crate::support::{read, root};
 
 /// Runs a checker, which has to be content.
@@ -19,14 +19,16 @@ fn passes(program: &Path, arguments: &[&str], folder: &Path) {
 #[test]
 fn prometheus_accepts_its_configuration_with_the_rules_beside_it() {
     let Some(promtool) = program("promtool", "prometheus") else { return };
-    // As Compose mounts them.
-    let folder = TempDir::new().unwrap();
     let extra = ["alerts/smscope-extra.rules.yaml", "alerts/smscope-features.rules.yaml"];
-    for file in ["deploy/prometheus.yaml", "alerts/smscope.rules.yaml"].into_iter().chain(extra) {
-        let name = Path::new(file).file_name().unwrap();
-        fs::copy(root().join(file), folder.path().join(name)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    for configuration in ["deploy/prometheus.yaml", "deploy/fleet/prometheus.yaml"] {
+        // As Compose mounts them.
+        let folder = TempDir::new().unwrap();
+        for file in [configuration, "alerts/smscope.rules.yaml"].into_iter().chain(extra) {
+            let name = Path::new(file).file_name().unwrap();
+            fs::copy(root().join(file), folder.path().join(name)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        }
+        passes(&promtool, &["check", "config", "--lint-fatal", "prometheus.yaml"], folder.path());
     }
-    passes(&promtool, &["check", "config", "--lint-fatal", "prometheus.yaml"], folder.path());
 }
 
 #[test]
@@ -42,10 +44,18 @@ fn the_collector_accepts_its_configuration() {
 }
 
 #[test]
+fn haproxy_accepts_its_configuration() {
+    // Debian has it where only root's PATH looks.
+    let installed = on_path("haproxy").or_else(|| Some("/usr/sbin/haproxy".into())).filter(|file| file.is_file());
+    let Some(haproxy) = require_tool("HAProxy", installed, "Debian has it in the package haproxy") else { return };
+    passes(&haproxy, &["-c", "-f", "deploy/fleet/haproxy.cfg"], root());
+}
+
+#[test]
 fn every_yaml_file_is_yaml_without_a_key_that_stands_twice() {
     for (path, text) in files("deploy") {
         // Those of several documents, and Compose's with its merged keys, are read by readers of their own.
-        let is_one = !text.lines().any(|line| line == "---") && path != "deploy/compose.yaml";
+        let is_one = !text.lines().any(|line| line == "---") && !path.ends_with("/compose.yaml");
         if path.ends_with(".yaml") && is_one && reader::yaml(&path).is_none() {
             return;
         }

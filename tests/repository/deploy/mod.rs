@@ -11,9 +11,11 @@ mod collector;
 mod configurations;
 mod confined;
 mod demo;
+mod fleet;
 mod kubernetes;
 mod names;
 mod reader;
+mod relabel;
 mod systemd;
 
 /// Every file under a folder of the repository, by its path there.

@@ -27,6 +27,11 @@ fn compose() -> Option<Value> {
     reader::compose("deploy/compose.yaml")
 }
 
+/// Both Compose files: one process, and a fleet.
+fn composes() -> Option<[Value; 2]> {
+    Some([compose()?, reader::compose("deploy/fleet/compose.yaml")?])
+}
+
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
@@ -73,27 +78,34 @@ fn a_listener_is_on_its_usual_port_everywhere() {
 
 #[test]
 fn compose_publishes_on_loopback_alone_and_only_ports_with_a_listener() {
-    let Some(compose) = compose() else { return };
-    let mut published = BTreeSet::new();
-    for (name, service) in services(&compose) {
-        for port in list(&service["ports"]) {
-            assert_eq!(port["host_ip"], "127.0.0.1", "{name}");
-            assert_eq!(text(&port["published"]), port["target"].to_string(), "{name}");
-            published.insert((name.as_str(), port["target"].as_u64().unwrap()));
+    let Some([one, fleet]) = composes() else { return };
+    let published = |compose: &Value| {
+        let mut published = BTreeSet::new();
+        for (name, service) in services(compose) {
+            for port in list(&service["ports"]) {
+                assert_eq!(port["host_ip"], "127.0.0.1", "{name}");
+                assert_eq!(text(&port["published"]), port["target"].to_string(), "{name}");
+                published.insert((name.clone(), port["target"].as_u64().unwrap()));
+            }
         }
-    }
-    let ours = ["listen", "admin_listen"].map(|key| ("smscope", u64::from(default_port(key))));
+        published
+    };
+    let [webhooks, admin] = ["listen", "admin_listen"].map(|key| u64::from(default_port(key)));
+    let named = |ports: &[(&str, u64)]| ports.iter().map(|&(name, port)| (name.to_owned(), port)).collect();
     let usual = [("grafana", 3000), ("prometheus", 9090), ("alertmanager", 9093)];
-    assert_eq!(published, ours.into_iter().chain(usual).collect());
+    assert_eq!(published(&one), named(&[&[("smscope", webhooks), ("smscope", admin)], &usual[..]].concat()));
+    assert_eq!(published(&fleet), named(&[("balancer", webhooks), ("prometheus", 9090)]));
 }
 
 #[test]
 fn compose_pins_every_image_and_guards_every_service() {
-    let Some(compose) = compose() else { return };
-    for (name, service) in services(&compose) {
+    let Some(composes) = composes() else { return };
+    for (name, service) in composes.iter().flat_map(services) {
         let image = text(&service["image"]);
-        let (_, tag) = image.rsplit_once(':').unwrap_or_else(|| panic!("{name}: {image} has no tag"));
-        assert!(tag.split('.').count() == 3, "{name}: {image} is not one version");
+        let (program, tag) = image.rsplit_once(':').unwrap_or_else(|| panic!("{name}: {image} has no tag"));
+        // PostgreSQL's versions have two parts.
+        let parts = if program.ends_with("/postgres") { 2 } else { 3 };
+        assert!(tag.split('.').count() == parts, "{name}: {image} is not one version");
         assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]), "{name}");
         assert_eq!(service["security_opt"], serde_json::json!(["no-new-privileges:true"]), "{name}");
         assert_ne!(service["privileged"], true, "{name}");
@@ -110,8 +122,8 @@ fn compose_pins_every_image_and_guards_every_service() {
 
 #[test]
 fn compose_mounts_what_is_there() {
-    let Some(compose) = compose() else { return };
-    for (name, service) in services(&compose) {
+    let Some(composes) = composes() else { return };
+    for (name, service) in composes.iter().flat_map(services) {
         for mount in list(&service["volumes"]).iter().filter(|mount| mount["type"] == "bind") {
             // An engine makes an empty folder of what is missing, and the service says something else.
             assert!(Path::new(text(&mount["source"])).exists(), "{name}: {mount}");

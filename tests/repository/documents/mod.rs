@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use smscope::config::{Config, Flags, variables};
 use smscope::event::{Reason, SourceName};
 use smscope::features::account::AccountStatus;
-use smscope::ledger::catalogue::Description;
+use smscope::ledger::catalogue::{Description, gauge};
 use smscope::process_metrics::WebhookResult;
 use smscope::record::{Entry, Kind, Position, Record, Resend, Through};
-use smscope::serve::METRICS;
+use smscope::serve::{METRICS, durable_metrics};
 use smscope::settings::{Otlp, Privacy, Recipient, Text};
 use smscope::telemetry::export_logs::ExportStatus;
 use smscope::telemetry::logs::LogEncoder;
@@ -65,13 +65,14 @@ fn names(items: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String>
     items.into_iter().map(Into::into).collect()
 }
 
-/// The durable counters and all gauges that are not the process's, as a new store shows them.
+/// The durable counters and all gauges that are not the process's, as a new store shows them, and a fleet.
 fn durable() -> Vec<&'static Description> {
     let folder = TempDir::new().unwrap();
     let families = with_new_store(folder.path(), |store| store.blocking().snapshot().families);
     let account = AccountStatus::new(Duration::from_secs(60)).families(Timestamp::UNIX_EPOCH);
     let exports = ExportStatus::default().families(Position(0), Position(0));
-    families.iter().chain(&exports).chain(&account).map(|family| family.description).collect()
+    let shown = families.iter().chain(&exports).chain(&account).map(|family| family.description);
+    shown.chain([&gauge::FLEET_INFO, &gauge::FLEET_REPLICAS]).collect()
 }
 
 #[test]
@@ -88,6 +89,14 @@ fn every_metric_is_in_its_document_with_its_labels_and_no_other_is() {
     for metric in durable {
         assert_eq!(documented[metric.name], metric.labels.join(" "), "{}", metric.name);
     }
+}
+
+#[test]
+fn the_list_of_durable_metrics_has_what_a_store_shows_and_no_metric_of_the_process() {
+    let listed: Vec<&str> = durable_metrics().map(|metric| metric.name).collect();
+    assert_eq!(names(listed.iter().copied()), names(durable().iter().map(|metric| metric.name)));
+    assert_eq!(names(listed.iter().copied()).len(), listed.len());
+    assert!(METRICS.iter().all(|metric| !listed.contains(&metric.name)));
 }
 
 #[test]

@@ -21,13 +21,18 @@ impl Prometheus {
 
     /// The same with several targets, and with more lines of configuration, such as rules.
     pub fn start_with(folder: &Path, targets: &[&str], more: &str) -> Option<Self> {
-        let binary = program("prometheus", "prometheus")?;
-        let configuration = folder.join("prometheus.yml");
         let scrape = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
              scrape_configs: [{{job_name: smscope, honor_labels: true, static_configs: [{{targets: {targets:?}}}]}}]\n{more}"
         );
-        std::fs::write(&configuration, scrape).unwrap();
+        Self::start_from(folder, &scrape)
+    }
+
+    /// One with this configuration; `None` when there is no Prometheus and the test is skipped.
+    pub fn start_from(folder: &Path, text: &str) -> Option<Self> {
+        let binary = program("prometheus", "prometheus")?;
+        let configuration = folder.join("prometheus.yml");
+        std::fs::write(&configuration, text).unwrap();
         let address = free_address();
         let mut command = Command::new(binary);
         command

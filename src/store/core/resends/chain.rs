@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
-use crate::event::Receipt;
+use crate::event::{Receipt, SourceName};
 use crate::ledger::catalogue::Metric;
 use crate::lifecycle::Change;
 use crate::record::{Position, Record};
 use crate::route::resend_rule;
-use crate::store::core::Tx;
 use crate::store::core::ingest::RequestContext;
 use crate::store::core::storage::{MessageRow, ResendRow, ResendState, Storage};
+use crate::store::core::{Pseudonymizer, Tx};
 use crate::store::ids::{KeyedHash, MessageRowId, ResendId};
 use crate::store::{CLOCK_SKEW, Submission};
 
@@ -114,7 +114,7 @@ impl<S: Storage> Tx<'_, S> {
         let Submission { source, arrived_at, .. } = request.submission;
         let at = receipt.accepted_at.or(receipt.sent_at).unwrap_or(*arrived_at);
         if is_first
-            && let Some(key) = self.expected(source.as_str(), receipt)
+            && let Some(key) = expected_key(self.pseudonymizer, source, receipt)
             && let Some(resend) = self.storage.resend_expecting(key, at, CLOCK_SKEW)?
         {
             self.link(resend, message)?;
@@ -132,24 +132,6 @@ impl<S: Storage> Tx<'_, S> {
         self.storage.put_resend(id, &ResendRow { replacement: Some(message), expects: None, ..row })
     }
 
-    /// The key of what a receipt would be of, if somebody was asked to send it.
-    fn expected(&self, source: &str, receipt: &Receipt) -> Option<KeyedHash> {
-        let number = receipt.number.as_deref()?;
-        self.expectation(source, number, receipt.ref_client.as_deref(), receipt.text.as_deref())
-    }
-
-    /// By refClient, which the provider passes on, else by text; without either it is unknown.
-    pub(super) fn expectation(
-        &self,
-        source: &str,
-        number: &str,
-        ref_client: Option<&str>,
-        text: Option<&str>,
-    ) -> Option<KeyedHash> {
-        let (what, value) = ref_client.map(|value| ("refClient", value)).or(text.map(|value| ("text", value)))?;
-        Some(self.pseudonymizer.key(&["resend", source, number, what, value]))
-    }
-
     fn end_chain(&mut self, replacement: MessageRowId, outcome: ChainOutcome) -> Result<(), S::Error> {
         let Some((id, row)) = self.storage.resend_replaced_by(replacement)? else { return Ok(()) };
         if row.outcome == Some(outcome) || row.outcome == Some(ChainOutcome::Recovered) {
@@ -158,4 +140,22 @@ impl<S: Storage> Tx<'_, S> {
         self.add(Metric::ResendOutcomes, &[row.rule.as_str(), outcome.as_str()], 1);
         self.storage.put_resend(id, &ResendRow { outcome: Some(outcome), ..row })
     }
+}
+
+/// The key of what a receipt would be of, if somebody was asked to send it.
+pub fn expected_key(pseudonymizer: &Pseudonymizer, source: &SourceName, receipt: &Receipt) -> Option<KeyedHash> {
+    let number = receipt.number.as_deref()?;
+    expectation_key(pseudonymizer, source, number, receipt.ref_client.as_deref(), receipt.text.as_deref())
+}
+
+/// By refClient, which the provider passes on, else by text; without either it is unknown.
+pub(super) fn expectation_key(
+    pseudonymizer: &Pseudonymizer,
+    source: &SourceName,
+    number: &str,
+    ref_client: Option<&str>,
+    text: Option<&str>,
+) -> Option<KeyedHash> {
+    let (what, value) = ref_client.map(|value| ("refClient", value)).or(text.map(|value| ("text", value)))?;
+    Some(pseudonymizer.key(&["resend", source.as_str(), number, what, value]))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::chain::expectation_key;
 use super::{LONGEST_WAIT, ResendResult, SendDecision, ToSend};
 use crate::lifecycle::State;
 use crate::record::{Kind, Record, Resend, Through};
@@ -39,7 +40,7 @@ impl<S: Storage> Tx<'_, S> {
             true => None,
             false => {
                 let text = Some(&*to_send.text).filter(|text| !text.is_empty());
-                self.expectation(row.source.as_str(), &to_send.number, to_send.ref_client.as_deref(), text)
+                expectation_key(self.pseudonymizer, &row.source, &to_send.number, to_send.ref_client.as_deref(), text)
             }
         };
         let row = ResendRow { state, requested_at: Some(now), expects, ..row };

@@ -18,7 +18,7 @@ use crate::store::ids::ResendId;
 mod chain;
 mod decision;
 
-pub use chain::ChainOutcome;
+pub use chain::{ChainOutcome, expected_key};
 
 /// Longer than any rule waits: what is due later was dated by a clock that has been set back since.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);

@@ -1,8 +1,8 @@
 -- Times are Unix milliseconds, days are days since 1970-01-01 by the server's clock, money is in millionths.
 -- A text has no NUL: src/store/postgres/texts.rs replaces it.
 
--- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, scrub_due, seen_at, journal_head (the newest position of an
--- expired partition).
+-- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, scrub_due, seen_at, spelled_to, and of what may be deleted with
+-- the newest rows of a table the newest ids: journal_head (of the partitions that have been dropped), delivery_head, resend_head.
 CREATE TABLE smscope.meta (
   key   text PRIMARY KEY,
   value text NOT NULL
@@ -129,7 +129,8 @@ CREATE TABLE smscope.journal (
   PRIMARY KEY (position, day)
 ) PARTITION BY RANGE (day);
 CREATE INDEX journal_unrecognized ON smscope.journal (position) WHERE kind = 'webhook.unrecognized';
-CREATE INDEX journal_replies ON smscope.journal ((event::json ->> 'message_id')) WHERE kind IN ('reply.received', 'reply.stop');
+-- A hash, since an id may be longer than what a B-tree takes.
+CREATE INDEX journal_replies ON smscope.journal USING hash ((event::json ->> 'message_id')) WHERE kind IN ('reply.received', 'reply.stop');
 
 -- Which replies and unrecognized requests are stored. `key` is a hash of source and key.
 CREATE TABLE smscope.event_keys (
@@ -175,7 +176,7 @@ CREATE TABLE smscope.relay_deliveries (
   error        text
 );
 CREATE INDEX relay_deliveries_due ON smscope.relay_deliveries (relay, due_at) WHERE state = 'due';
-CREATE INDEX relay_deliveries_in_order ON smscope.relay_deliveries (relay, ordering_key, id);
+CREATE INDEX relay_deliveries_in_order ON smscope.relay_deliveries (ordering_key, relay, id);
 CREATE INDEX relay_deliveries_oldest ON smscope.relay_deliveries (relay, state, event);
 
 CREATE TABLE smscope.resends (

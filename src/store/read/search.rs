@@ -2,19 +2,12 @@
 //! and forwards, to follow what arrives.
 
 use jiff::Timestamp;
-use rusqlite::params;
 
-use super::journal::record_columns;
-use super::query::ReadStore;
-use super::values::timestamp;
-use super::{cohorts, journal};
+use super::{PAGE, ReadStore, Table};
 use crate::number::networks;
 use crate::record::{Entry, Kind, Position, Record};
 use crate::store::StoreError;
 use crate::store::erase::Subjects;
-
-/// Events that are read at once: no long view of an old state keeps the write-ahead log from being shortened.
-const PAGE: i64 = 1_000;
 
 /// Which events are meant. What is `None` or empty excludes nothing.
 #[derive(Clone, Debug, Default)]
@@ -78,29 +71,21 @@ impl ReadStore {
     /// The store cannot be read.
     pub fn newest_events(&self, filter: &EventFilter, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let first = match filter.since {
-            Some(since) => cohorts::first_since(&self.connection, "events", "received_at", since.as_millisecond())?,
+            Some(since) => self.first_since(Table::Events, since)?,
             None => 0,
         };
-        let mut statement = self.connection.prepare(concat!(
-            "SELECT id, received_at, ",
-            record_columns!(),
-            " FROM events WHERE id < ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3"
-        ))?;
         let needles = filter.needles();
         let mut found = Vec::new();
-        let mut before = Position(i64::MAX);
+        // Where all are meant, these are the ones.
+        let (mut before, mut page) = (Position(i64::MAX), limit.min(PAGE));
         while found.len() < limit {
-            let mut rows = statement.query(params![before, first, PAGE])?;
-            let mut read = 0;
-            while let Some(row) = rows.next()? {
-                read += 1;
-                before = row.get(0)?;
-                let text = journal::record_json(row, 2)?;
-                if !needles.iter().all(|needle| text.contains(needle)) {
+            let events = self.0.events_before(before, page)?;
+            let (read, last) = (events.len(), events.last().map(|event| event.position));
+            for event in events.into_iter().take_while(|event| event.position.0 >= first) {
+                if !needles.iter().all(|needle| event.json.contains(needle)) {
                     continue;
                 }
-                let (received_at, record) = (timestamp(row.get(1)?)?, journal::parse(2, &text)?);
-                let entry = Entry { position: before, received_at, record };
+                let entry = event.into_entry()?;
                 if filter.accepts(&entry) {
                     found.push(entry);
                     if found.len() == limit {
@@ -108,9 +93,11 @@ impl ReadStore {
                     }
                 }
             }
-            if read < PAGE {
-                break;
+            match last {
+                Some(last) if read == page && last.0 > first => before = last,
+                _ => break,
             }
+            page = PAGE;
         }
         found.reverse();
         Ok(found)
@@ -121,7 +108,7 @@ impl ReadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn events_after(&self, position: Position, filter: &EventFilter) -> Result<(Vec<Entry>, Position), StoreError> {
-        let read = journal::read(&self.connection, position, PAGE as usize)?;
+        let read = self.0.entries_after(position, PAGE)?;
         let reached = read.last().map_or(position, |entry| entry.position);
         Ok((read.into_iter().filter(|entry| filter.accepts(entry)).collect(), reached))
     }

@@ -1,0 +1,307 @@
+//! The front door of a replica: stores requests durably, and tells a retry from what is new.
+//!
+//! A batch is one statement, which commits by itself: dedup keys, requests and the leader's inbox in one round trip. It reads no state
+//! of messages and takes no lock that outlives it, so replicas do not wait for one another, and for the leader never. A key that
+//! another replica is just inserting makes it wait for that one's commit: "duplicate" is never said of what is not on disk.
+//!
+//! The statement always writes, the replica's own row if nothing else: a repetition that wrote nothing would have no commit of its
+//! own to wait for on a synchronous standby, and would be acknowledged although the first one is on the primary alone.
+//!
+//! Two lanes with a connection each: one prepares a batch while that of the other is being synced.
+
+use std::collections::HashSet;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+use super::connect::Connector;
+use super::decoded::{self, Decoded};
+use super::error::{PgError, Remedy};
+use super::keys;
+use super::schema;
+use super::session::{Session, params};
+use crate::diagnostics::LogThrottle;
+use crate::event::Event;
+use crate::process_metrics::{self, LazyHistogram};
+use crate::store::backlog::Backlog;
+use crate::store::commands::Reply;
+use crate::store::core::{receipt_key, reply_key, unrecognized_key};
+use crate::store::shared::Shared;
+use crate::store::{IngestOutcome, Raw, StoreError, Submission};
+
+/// Events of one statement, give or take the last request's.
+const BATCH: usize = 1_024;
+const LANES: usize = 2;
+/// How long after its arrival a request is rejected: the provider retries, and may find another replica.
+const DEADLINE: Duration = Duration::from_millis(1_300);
+/// How long a batch is tried at least, whenever its requests came.
+const TRY: Duration = Duration::from_millis(100);
+/// Attempts when somebody is in the way.
+const RETRIES: u32 = 3;
+const MILLISECONDS_OF_A_DAY: i64 = 86_400_000;
+
+const STORE: &str = "
+WITH t AS (SELECT floor(extract(epoch FROM clock_timestamp()) / 86400)::int AS today),
+ ids AS MATERIALIZED (SELECT array(SELECT nextval('smscope.received_id') FROM generate_series(1, $1)) AS of),
+ u AS MATERIALIZED (SELECT ids.of[r.n] AS id, r.* FROM ids, unnest($2, $3, $4, $5, $6)
+   WITH ORDINALITY AS r (decoded, method, query, content_type, body, n)),
+ k AS MATERIALIZED (SELECT CASE WHEN e.day BETWEEN t.today - 3 AND t.today THEN e.day ELSE 0 END AS bucket, e.key, ids.of[e.n] AS received
+   FROM t, ids, unnest($7, $8, $9) AS e (day, key, n)),
+ fresh AS (INSERT INTO smscope.dedup (bucket, key, received) SELECT bucket, key, received FROM k ORDER BY bucket, key
+   ON CONFLICT DO NOTHING RETURNING key, received),
+ stored AS (INSERT INTO smscope.received (day, id, format, decoded, method, query, content_type, body)
+   SELECT t.today, u.id, $10, u.decoded, u.method, u.query, u.content_type, u.body FROM u, t
+   WHERE (u.id IN (SELECT received FROM fresh)) IS TRUE),
+ queued AS (INSERT INTO smscope.inbox (id, day, received_at) SELECT u.id, t.today, clock_timestamp() FROM u, t
+   WHERE (u.id IN (SELECT received FROM fresh)) IS TRUE),
+ beat AS (UPDATE smscope.replicas SET seen = clock_timestamp() WHERE id = $11)
+SELECT key FROM fresh";
+
+/// A submission to be stored.
+pub struct Request {
+    pub submission: Box<Submission>,
+    pub arrived: Instant,
+    pub reply: Reply<IngestOutcome>,
+}
+
+/// What both lanes share.
+pub struct Front {
+    connector: Connector,
+    replica: Uuid,
+    queue: Mutex<mpsc::Receiver<Request>>,
+    backlog: Arc<Backlog>,
+    shared: Arc<Shared>,
+    commits: LazyHistogram,
+    failures: LogThrottle,
+}
+
+/// The key of an event, and the day of its status.
+struct Key {
+    day: i32,
+    key: Uuid,
+    is_recognized: bool,
+}
+
+impl Front {
+    pub fn new(
+        connector: Connector,
+        replica: Uuid,
+        queue: mpsc::Receiver<Request>,
+        backlog: Arc<Backlog>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let commits = LazyHistogram::new(&process_metrics::STORE_COMMIT, Vec::new());
+        let (queue, failures) = (Mutex::new(queue), LogThrottle::default());
+        Self { connector, replica, queue, backlog, shared, commits, failures }
+    }
+
+    /// Works until every sender of requests is dropped.
+    pub async fn run(self) {
+        let front = Arc::new(self);
+        let mut lanes = JoinSet::new();
+        for _ in 0..LANES {
+            let front = front.clone();
+            lanes.spawn(async move { Lane { front, session: None }.run().await });
+        }
+        while let Some(ended) = lanes.join_next().await {
+            if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+                resume_unwind(panic);
+            }
+        }
+    }
+
+    /// All that has queued up; empty when there will be nothing more.
+    async fn batch(&self) -> Vec<Request> {
+        let mut queue = self.queue.lock().await;
+        let (mut batch, mut events) = (Vec::new(), 0);
+        let mut next = queue.recv().await;
+        while let Some(request) = next {
+            self.backlog.remove(request.submission.weight());
+            events += request.submission.events.len();
+            batch.push(request);
+            next = if events < BATCH { queue.try_recv().ok() } else { None };
+        }
+        batch
+    }
+}
+
+struct Lane {
+    front: Arc<Front>,
+    session: Option<Session>,
+}
+
+impl Lane {
+    async fn run(mut self) {
+        loop {
+            let batch = self.front.batch().await;
+            if batch.is_empty() {
+                return;
+            }
+            let oldest = batch.iter().map(|request| request.arrived).min();
+            let deadline = oldest.map_or_else(Instant::now, |arrived| arrived + DEADLINE).max(Instant::now() + TRY);
+            let (mut seen, mut rows) = (HashSet::new(), Vec::with_capacity(batch.len()));
+            for Request { submission, reply, .. } in batch {
+                match Row::of(*submission, &mut seen) {
+                    Ok(row) => rows.push((row, reply)),
+                    Err(error) => {
+                        let _gone = reply.send(Err(error));
+                    }
+                }
+            }
+            self.store(rows, deadline).await;
+        }
+    }
+
+    /// Stores a batch whole; or, when one request cannot be stored for a reason of its own, each by itself.
+    async fn store(&mut self, batch: Vec<(Row, Reply<IngestOutcome>)>, deadline: Instant) {
+        let (rows, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let began = Instant::now();
+        let inserted = tokio::time::timeout_at(deadline, self.insert(&rows)).await;
+        if inserted.is_err() {
+            // What it was asked may be done yet: nothing else is asked on this connection.
+            self.session = None;
+        }
+        match inserted.unwrap_or(Err(PgError::Timeout(DEADLINE))) {
+            Ok(fresh) => {
+                self.front.backlog.worked(rows.iter().map(|row| row.keys.len()).sum(), began.elapsed());
+                self.front.commits.record(began.elapsed());
+                self.front.shared.set_healthy(true);
+                for (row, reply) in rows.iter().zip(replies) {
+                    // A caller may have timed out by now: its event is stored all the same.
+                    let _gone = reply.send(Ok(row.outcome(&fresh)));
+                }
+            }
+            Err(error) if error.remedy() == Remedy::Isolate && rows.len() > 1 => {
+                for row in rows.into_iter().zip(replies) {
+                    Box::pin(self.store(vec![row], deadline)).await;
+                }
+            }
+            Err(error) => {
+                if error.remedy() != Remedy::Isolate {
+                    self.front.shared.set_healthy(false);
+                }
+                let text = error.to_string();
+                if self.front.failures.is_due(&text) {
+                    tracing::error!(error = text, "cannot write to the store; webhooks are answered 503 meanwhile");
+                }
+                for reply in replies {
+                    let _gone = reply.send(Err(StoreError::CannotWrite));
+                }
+            }
+        }
+    }
+
+    /// The keys that were new. After an error it is not known whether the batch was stored, so the same one is asked again: what was
+    /// stored is found by its keys then.
+    async fn insert(&mut self, rows: &[Row]) -> Result<HashSet<Uuid>, PgError> {
+        let mut retries = 0;
+        loop {
+            let error = match self.try_insert(rows).await {
+                Ok(fresh) => return Ok(fresh),
+                Err(error) => error,
+            };
+            let no_partition = error.code() == Some(&SqlState::CHECK_VIOLATION);
+            match error.remedy() {
+                _ if no_partition && retries < RETRIES => {
+                    if let Some(session) = &self.session {
+                        schema::make_partitions(session).await?;
+                    }
+                }
+                Remedy::Retry if retries < RETRIES => {
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(1..5))).await;
+                }
+                Remedy::Reconnect => {
+                    self.session = None;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+                _ => {
+                    self.session = None;
+                    return Err(error);
+                }
+            }
+            retries += 1;
+        }
+    }
+
+    async fn try_insert(&mut self, rows: &[Row]) -> Result<HashSet<Uuid>, PgError> {
+        if self.session.as_ref().is_none_or(Session::is_closed) {
+            self.session = Some(self.front.connector.connect().await?);
+        }
+        let Some(session) = &self.session else { return Ok(HashSet::new()) };
+        let keys = || (1i64..).zip(rows).flat_map(|(n, row)| row.keys.iter().map(move |key| (n, key)));
+        let (count, format) = (rows.len() as i32, decoded::FORMAT);
+        let decoded: Vec<&str> = rows.iter().map(|row| row.decoded.as_str()).collect();
+        let methods: Vec<&str> = rows.iter().map(|row| row.raw.method.as_str()).collect();
+        let queries: Vec<&str> = rows.iter().map(|row| row.raw.query.as_str()).collect();
+        let content_types: Vec<Option<&str>> = rows.iter().map(|row| row.raw.content_type.as_deref()).collect();
+        let bodies: Vec<&[u8]> = rows.iter().map(|row| &row.raw.body[..]).collect();
+        let days: Vec<i32> = keys().map(|(_, key)| key.day).collect();
+        let all: Vec<Uuid> = keys().map(|(_, key)| key.key).collect();
+        let of: Vec<i64> = keys().map(|(n, _)| n).collect();
+        let found = session
+            .query(
+                STORE,
+                params![
+                    count => INT4, decoded => TEXT_ARRAY, methods => TEXT_ARRAY, queries => TEXT_ARRAY,
+                    content_types => TEXT_ARRAY, bodies => BYTEA_ARRAY, days => INT4_ARRAY, all => UUID_ARRAY,
+                    of => INT8_ARRAY, format => INT2, self.front.replica => UUID,
+                ],
+            )
+            .await?;
+        Ok(found.iter().map(|row| row.get(0)).collect())
+    }
+}
+
+/// A request to be stored.
+struct Row {
+    decoded: String,
+    raw: Raw,
+    /// Those of its events that no earlier request of the batch has.
+    keys: Vec<Key>,
+}
+
+impl Row {
+    /// `seen`: the keys of the batch so far.
+    fn of(submission: Submission, seen: &mut HashSet<Uuid>) -> Result<Self, StoreError> {
+        let source = submission.source.as_str();
+        let keys = submission.events.iter().map(|event| key(source, event));
+        let keys = keys.filter(|key| seen.insert(key.key)).collect();
+        let (decoded, raw) = Decoded::split(submission);
+        let decoded = decoded.to_json().map_err(|error| StoreError::Database(error.to_string()))?;
+        Ok(Self { decoded, raw, keys })
+    }
+
+    fn outcome(&self, fresh: &HashSet<Uuid>) -> IngestOutcome {
+        let is_new = |key: &&Key| fresh.contains(&key.key);
+        match self.keys.iter().find(is_new) {
+            None => IngestOutcome::Duplicate,
+            Some(_) if self.keys.iter().filter(is_new).any(|key| key.is_recognized) => IngestOutcome::Accepted,
+            Some(_) => IngestOutcome::Unrecognized,
+        }
+    }
+}
+
+/// The same for every request that brings this event, as far as that can be told without the message.
+fn key(source: &str, event: &Event) -> Key {
+    match event {
+        Event::Receipt(receipt) => {
+            let key = receipt_key(&receipt.status).to_string();
+            let key = keys::key(&["receipt", source, &receipt.message_id, &receipt.message_part, &key]);
+            let day = receipt.status.time.map_or(0, |time| time.as_millisecond().div_euclid(MILLISECONDS_OF_A_DAY));
+            Key { day: i32::try_from(day).unwrap_or(0), key, is_recognized: true }
+        }
+        Event::Reply(reply) => {
+            Key { day: 0, key: keys::event(source, &reply_key(&reply.reply_id)), is_recognized: true }
+        }
+        Event::Unrecognized(event) => {
+            Key { day: 0, key: keys::event(source, &unrecognized_key(event)), is_recognized: false }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A term of leadership: what the leader has in memory, and its transactions.
+//!
+//! Each transaction begins with the fence, so all that it reads and writes belongs to the time in which the lease was held. An error
+//! ends the term unless it is known that nothing was written: the next term, here or elsewhere, reads everything again.
+
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio_postgres::Row;
+
+use super::error::{PgError, Remedy};
+use super::lease::{FENCE, Lease};
+use super::ledger::{self, SeriesIds};
+use super::meta;
+use super::schema;
+use super::session::{Pipeline, Session};
+use super::transaction::{Ids, PgTx};
+use crate::ledger::Ledger;
+use crate::ledger::caps::LabelCaps;
+use crate::process_metrics;
+use crate::record::Position;
+use crate::store::Settings;
+use crate::store::core::{Outcome, Pseudonymizer, Tx};
+use crate::store::ids::OptOutSeq;
+use crate::store::shared::Shared;
+
+pub type Rules<'a> = Tx<'a, PgTx<'a>>;
+
+pub struct Term {
+    pub session: Session,
+    pub lease: Lease,
+    runtime: Handle,
+    ids: Ids,
+    series: SeriesIds,
+    caps: LabelCaps,
+    pub pseudonymizer: Pseudonymizer,
+    /// The day of what is appended to the journal.
+    day: i32,
+}
+
+/// What a transaction is asked to do besides running rules.
+pub struct Work<'a> {
+    /// The rows that the first round trip is to bring.
+    pub read: Option<Pipeline>,
+    pub shared: &'a Shared,
+    pub settings: &'a Settings,
+}
+
+impl Term {
+    /// Reads everything that a leader knows.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn begin(
+        session: Session,
+        lease: Lease,
+        runtime: Handle,
+        settings: &Settings,
+    ) -> Result<(Self, Ledger, Option<Position>), PgError> {
+        let loaded = runtime.block_on(async {
+            let ids = Ids::load(&session).await?;
+            let (ledger, series) = ledger::load(&session).await?;
+            let label_values = ledger::load_label_values(&session).await?;
+            let pseudonymizer = meta::pseudonymizer(&session).await?;
+            let newest = ids.position;
+            let cursor = meta::load_cursor(&session, settings.exports_logs, newest).await?;
+            let day = schema::today(&session).await?;
+            Ok::<_, PgError>((ids, ledger, series, label_values, pseudonymizer, cursor, day))
+        });
+        let (ids, ledger, series, label_values, pseudonymizer, cursor, day) = loaded?;
+        let caps = LabelCaps::new(label_values, ledger.network_names());
+        Ok((Self { session, lease, runtime, ids, series, caps, pseudonymizer, day }, ledger, cursor))
+    }
+
+    /// The position of the newest event.
+    pub fn newest(&self) -> Position {
+        self.ids.position
+    }
+
+    /// The newest change of the list of opt-outs.
+    pub fn newest_opt_out(&self) -> OptOutSeq {
+        self.ids.opt_out
+    }
+
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Renews the lease where no transaction has lately, and notes a new day.
+    ///
+    /// # Errors
+    /// Another replica leads, or those of the database.
+    pub fn renew(&mut self) -> Result<(), PgError> {
+        if self.lease.wants_renewal() {
+            self.runtime.block_on(self.lease.renew(&self.session))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the partitions that will be needed, and goes on to the present day.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn turn_day(&mut self) -> Result<(), PgError> {
+        self.day = self.runtime.block_on(async {
+            schema::make_partitions(&self.session).await?;
+            schema::today(&self.session).await
+        })?;
+        Ok(())
+    }
+
+    /// Runs `work` in a transaction: it gets the rows of what was read, and may add statements of its own. What it gives is on disk when
+    /// this returns `Ok`.
+    ///
+    /// # Errors
+    /// [`PgError::Deposed`], and those of the database or of `work`. Nothing was written, or, after [`Remedy::Reconnect`], it is not known.
+    pub fn transaction<T>(
+        &mut self,
+        Work { read, shared, settings }: Work<'_>,
+        work: impl FnOnce(&mut Rules<'_>, Vec<Row>, &mut Pipeline) -> Result<T, PgError>,
+    ) -> Result<(T, Outcome), PgError> {
+        let done = self.try_transaction(read, shared, settings, work);
+        match &done {
+            Ok(_) => {
+                for label in self.caps.commit() {
+                    process_metrics::labels_capped(label.as_str()).increment(1);
+                }
+            }
+            Err(error) => {
+                self.caps.rollback();
+                if error.remedy() != Remedy::Reconnect {
+                    // Where this fails, the connection does, and the server rolls back.
+                    let _failed = self.runtime.block_on(self.session.batch("ROLLBACK"));
+                }
+            }
+        }
+        done
+    }
+
+    fn try_transaction<T>(
+        &mut self,
+        read: Option<Pipeline>,
+        shared: &Shared,
+        settings: &Settings,
+        work: impl FnOnce(&mut Rules<'_>, Vec<Row>, &mut Pipeline) -> Result<T, PgError>,
+    ) -> Result<(T, Outcome), PgError> {
+        let sent = Instant::now();
+        let mut first = Pipeline::default();
+        first.add(FENCE, self.lease.fence());
+        if let Some(read) = read {
+            first.append(read);
+        }
+        let mut found = self.runtime.block_on(self.session.run(Some("BEGIN"), &first, None))?.into_iter();
+        if found.next().is_none_or(|fence| fence.is_empty()) {
+            return Err(PgError::Deposed);
+        }
+        let durable = shared.ledger();
+        let storage = PgTx::new(&self.session, &self.runtime, self.ids, self.day);
+        let mut rules = Tx::new(storage, settings, &durable, &mut self.caps, &self.pseudonymizer);
+        if shared.collects_events() {
+            rules.collect_events();
+        }
+        let mut own = Pipeline::default();
+        let result = work(&mut rules, found.next().unwrap_or_default(), &mut own)?;
+        let (storage, outcome) = rules.finish();
+        let (mut writes, ids) = storage.into_writes()?;
+        ledger::save(&durable, &outcome.counters, &mut self.series, &mut writes);
+        drop(durable);
+        ledger::save_label_values(self.caps.uncommitted(), &mut writes);
+        writes.append(own);
+        self.runtime.block_on(self.session.run(None, &writes, Some("COMMIT")))?;
+        self.lease.renewed(sent);
+        self.ids = ids;
+        Ok((result, outcome))
+    }
+}

@@ -1,0 +1,104 @@
+//! Replicas of smscope on one database.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::support::postgres::{Server, query};
+use crate::support::{Exposition, Launch, Smscope, eventually, holds};
+
+/// What starts replicas on one database.
+pub struct Fleet {
+    url: String,
+    launches: Vec<Launch>,
+}
+
+impl Fleet {
+    /// Of so many replicas, on a database of its own.
+    pub fn on(server: &Server, replicas: usize) -> Self {
+        Self::at(&server.url(&server.create_database()), replicas)
+    }
+
+    pub fn at(url: &str, replicas: usize) -> Self {
+        let launch = || Launch::new().on_fixed_ports().env("SMSCOPE_STORE_URL", url);
+        Self { url: url.to_owned(), launches: (0..replicas).map(|_| launch()).collect() }
+    }
+
+    /// The same replicas, each with another setting.
+    pub fn map(mut self, change: impl Fn(Launch) -> Launch) -> Self {
+        self.launches = self.launches.into_iter().map(change).collect();
+        self
+    }
+
+    pub fn launch(&self, replica: usize) -> &Launch {
+        &self.launches[replica]
+    }
+
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.launches.iter().map(Launch::webhooks).collect()
+    }
+
+    /// Starts all of them, one after the other, so that the first one leads.
+    pub fn start(&self) -> Vec<Smscope> {
+        let mut replicas: Vec<Smscope> = Vec::new();
+        for launch in &self.launches {
+            let replica = launch.start();
+            if replicas.is_empty() {
+                eventually("the first replica leads", || holds(leads(&replica), || replica.stderr()));
+            }
+            replicas.push(replica);
+        }
+        replicas
+    }
+
+    /// What a statement on the database gives, a line per row.
+    pub fn sql(&self, statement: &str) -> String {
+        query(&self.url, statement).unwrap_or_else(|error| panic!("{statement}: {error}"))
+    }
+
+    /// Message and status value, or kind, of each event of the journal.
+    pub fn events(&self) -> Vec<(String, String)> {
+        let rows = self.sql("SELECT kind || ' ' || event FROM smscope.journal ORDER BY position");
+        let read = |row: &str| {
+            let (kind, record) = row.split_once(' ').unwrap();
+            let record: Value = serde_json::from_str(record).unwrap();
+            let status = record["status"].as_str().unwrap_or(kind);
+            (record["message_id"].as_str().unwrap().to_owned(), status.to_owned())
+        };
+        rows.lines().map(read).collect()
+    }
+
+    /// No position is missing from the journal, or used twice.
+    pub fn has_a_dense_journal(&self) {
+        let ends =
+            self.sql("SELECT count(*) - count(DISTINCT position), count(*) - max(position) FROM smscope.journal");
+        assert_eq!(ends, "0|0");
+    }
+
+    /// Waits until nothing waits to be counted.
+    pub fn until_processed(&self) {
+        eventually("the inbox is empty", || {
+            let waiting = self.sql("SELECT count(*) FROM smscope.inbox");
+            holds(waiting == "0", || format!("{waiting} requests wait"))
+        });
+    }
+}
+
+pub fn leads(replica: &Smscope) -> bool {
+    replica.metrics().sum("smscope_fleet_leader", &[]) == 1.0
+}
+
+/// The one that leads, once there is one.
+pub fn leader(replicas: &[Smscope]) -> usize {
+    let mut leader = None;
+    eventually("a replica leads", || {
+        leader = replicas.iter().position(leads);
+        holds(leader.is_some(), || "none".to_owned())
+    });
+    leader.unwrap()
+}
+
+/// What the leader shows.
+pub fn metrics(replicas: &[Smscope]) -> Exposition {
+    replicas[leader(replicas)].metrics()
+}
