@@ -161,6 +161,9 @@ Environment:
   SMSCOPE_TOKEN_FILE          the same from a file, one token per line
   SMSCOPE_API_KEY             key of smsmode's API, for account, reconcile, resend and connect
   SMSCOPE_API_KEY_FILE        the same from a file
+  SMSCOPE_STORE_URL           PostgreSQL database that several smscope share [default: none]
+  SMSCOPE_STORE_URL_FILE      the same from a file
+  SMSCOPE_STORE_PASSWORD_FILE file with its password
   SMSCOPE_STORE_RETENTION     how long events are stored [default: 30d]
   SMSCOPE_STORE_HORIZON       how long a message may stay pending [default: 72h]
   SMSCOPE_STORE_SIZE_LIMIT    most that the store may take, such as 10GiB [default: none]
