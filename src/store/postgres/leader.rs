@@ -63,6 +63,7 @@ impl Leader {
     /// Works until every handle on the store is dropped.
     pub fn run(mut self, queue: &Receiver<Command>) {
         let mut session = None;
+        metrics::leader(false);
         loop {
             let term = match self.follow(&mut session, queue) {
                 Ok(term) => term,
