@@ -5,6 +5,8 @@ mod conversations;
 mod decoded;
 mod dedup;
 mod error;
+#[cfg(test)]
+pub mod harness;
 mod journal;
 mod keys;
 mod ledger;
