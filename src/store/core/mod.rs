@@ -95,12 +95,9 @@ impl<'a, S: Storage> Tx<'a, S> {
         self.collects_events = true;
     }
 
+    #[cfg(test)]
     pub fn settings(&self) -> &'a Settings {
         self.settings
-    }
-
-    pub fn pseudonymizer(&self) -> &'a Pseudonymizer {
-        self.pseudonymizer
     }
 
     /// The end of the commands: the storage, to be committed, and what to save and publish.

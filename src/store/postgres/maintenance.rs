@@ -79,7 +79,7 @@ impl Maintenance {
             self.next_minute = at + MINUTE;
             let work = Work { read: None, shared: &leader.shared, settings: &leader.settings };
             term.transaction(work, |_, _, own| {
-                meta::save_seen(now, own);
+                meta::save_seen(own, now);
                 Ok(())
             })?;
         }
