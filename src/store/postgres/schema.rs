@@ -1,6 +1,9 @@
 //! The schema, its version, and the steps from each earlier version.
 
+use std::collections::HashSet;
 use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
 
 use super::error::{PgError, Remedy};
 use super::session::{Session, params};
@@ -52,7 +55,6 @@ pub async fn migrate(session: &Session) -> Result<(), SchemaError> {
 /// # Errors
 /// Those of the database.
 pub async fn version(session: &Session) -> Result<Option<i32>, PgError> {
-    use tokio_postgres::error::SqlState;
     let found = session.query_opt("SELECT version FROM smscope.schema_version", &[]).await;
     match found {
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(None),
@@ -120,42 +122,40 @@ async fn make_identity(session: &Session) -> Result<(), PgError> {
 /// Those of the database.
 pub async fn make_partitions(session: &Session) -> Result<(), PgError> {
     let today = today(session).await?;
-    for day in today - 1..=today + AHEAD {
-        for statement in [
-            format!(
-                "CREATE TABLE IF NOT EXISTS smscope.received_{day} PARTITION OF smscope.received FOR VALUES FROM ({day}) TO ({})",
-                day + 1
-            ),
-            format!(
-                "CREATE TABLE IF NOT EXISTS smscope.journal_{day} PARTITION OF smscope.journal FOR VALUES FROM ({day}) TO ({})",
-                day + 1
-            ),
-        ] {
-            make(session, &statement).await?;
+    let sql = "SELECT relname::text FROM pg_class WHERE relispartition AND relnamespace = 'smscope'::regnamespace";
+    let existing: HashSet<String> = session.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect();
+    let by_range = |day: i32| format!("FROM ({day}) TO ({})", day + 1);
+    let in_list = |day: i32| format!("IN ({day})");
+    let of_events = (today - 1..=today + AHEAD).flat_map(|day| [("received", day), ("journal", day)]);
+    let events = of_events.map(|(table, day)| (table, day, by_range(day)));
+    let keys = (today - DEDUP_DAYS..=today + AHEAD).map(|day| ("dedup", day, in_list(day)));
+    for (table, day, bound) in events.chain(keys) {
+        if !existing.contains(&format!("{table}_{day}")) {
+            make_partition(session, table, day, &bound).await?;
         }
-    }
-    for day in today - DEDUP_DAYS..=today + AHEAD {
-        make(
-            session,
-            &format!("CREATE TABLE IF NOT EXISTS smscope.dedup_{day} PARTITION OF smscope.dedup FOR VALUES IN ({day})"),
-        )
-        .await?;
     }
     Ok(())
 }
 
-/// Another replica may make the same table at the same moment, which IF NOT EXISTS does not see.
-async fn make(session: &Session, statement: &str) -> Result<(), PgError> {
-    use tokio_postgres::error::SqlState;
-    match session.batch(statement).await {
-        Err(error)
-            if [&SqlState::UNIQUE_VIOLATION, &SqlState::DUPLICATE_TABLE, &SqlState::DUPLICATE_OBJECT]
-                .into_iter()
-                .any(|state| error.code() == Some(state)) =>
-        {
-            Ok(())
+/// To attach a table takes a lock that lets inserts pass, to create it as a partition would not.
+async fn make_partition(session: &Session, table: &str, day: i32, bound: &str) -> Result<(), PgError> {
+    let statements = format!(
+        "BEGIN; SET LOCAL lock_timeout = '300ms'; \
+         CREATE TABLE smscope.{table}_{day} (LIKE smscope.{table} INCLUDING DEFAULTS); \
+         ALTER TABLE smscope.{table} ATTACH PARTITION smscope.{table}_{day} FOR VALUES {bound}; COMMIT"
+    );
+    let mut attempts = 0;
+    loop {
+        let Err(error) = session.batch(&statements).await else { return Ok(()) };
+        session.batch("ROLLBACK").await?;
+        // Another replica makes the same one.
+        let made = [&SqlState::DUPLICATE_TABLE, &SqlState::DUPLICATE_OBJECT, &SqlState::UNIQUE_VIOLATION];
+        attempts += 1;
+        match error.code() {
+            Some(code) if made.contains(&code) => return Ok(()),
+            Some(&SqlState::LOCK_NOT_AVAILABLE) if attempts < 5 => {}
+            _ => return Err(error),
         }
-        done => done,
     }
 }
 
