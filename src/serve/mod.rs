@@ -55,6 +55,8 @@ pub enum StartError {
     DataDir(#[from] DataDirError),
     #[error("data_dir = {path:?}: {error}; expected a store that this smscope can open")]
     Store { path: std::path::PathBuf, error: store::OpenError },
+    #[error("{setting} = \"{url}\": {error}")]
+    Database { setting: String, url: String, error: store::OpenError },
     #[error(transparent)]
     Metrics(#[from] InstallError),
 }
@@ -198,11 +200,14 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         resends: config.resends.clone(),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };
-    let opened = match std::env::var("SMSCOPE_STORE_URL").ok() {
-        None => Store::open(data_dir.private(), settings),
-        Some(url) => Store::join(Connector::new(url.parse().unwrap(), true), settings),
-    };
-    opened.map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
+    match &config.store.postgres {
+        None => Store::open(data_dir.private(), settings)
+            .map_err(|error| StartError::Store { path: config.data_dir.clone(), error }),
+        Some(postgres) => Store::join(Connector::new(postgres), settings).map_err(|error| {
+            let (setting, url) = (postgres.setting.clone(), postgres.url.to_string());
+            StartError::Database { setting, url, error }
+        }),
+    }
 }
 
 fn health(store: &Store, phase: watch::Receiver<Phase>) -> Health {
