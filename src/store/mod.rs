@@ -168,6 +168,7 @@ enum Engine {
         identity: Arc<Identity>,
         runtime: Handle,
         live: Arc<AtomicI64>,
+        pg: Arc<PgReaders>,
     },
 }
 
@@ -210,7 +211,7 @@ impl Store {
         let opened = postgres::open(connector.clone(), settings.clone(), queue, QUEUE, backlog.clone())?;
         let Opened { shared, identity, front, runtime, live, threads } = opened;
         let readers = Arc::new(PgReaders::new(connector, runtime.clone()));
-        let engine = Engine::Fleet { front, identity: Arc::new(identity), runtime, live };
+        let engine = Engine::Fleet { front, identity: Arc::new(identity), runtime, live, pg: readers.clone() };
         Ok((Self { readers, engine, commands, backlog, shared, settings: Arc::new(settings) }, threads))
     }
 
@@ -526,6 +527,27 @@ impl BlockingStore<'_> {
         }
         // Last: another replica may lead by now, and shows them.
         if self.0.shared.leadership().borrow().holds() { snapshot } else { Snapshot::default() }
+    }
+
+    /// As [`Self::snapshot`], for people: a replica that does not lead reads what is stored.
+    pub fn page_snapshot(&self) -> Snapshot {
+        match &self.0.engine {
+            Engine::Fleet { pg, .. } if !self.0.shared.leadership().borrow().holds() => {
+                let gauges = self.0.readers.gauges(&self.0.settings).ok();
+                let ledger = pg.ledger().unwrap_or_default();
+                self.0.shared.snapshot_of(&ledger.reading(), gauges)
+            }
+            _ => self.snapshot(),
+        }
+    }
+
+    /// The newest `limit` events, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn latest(&self, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        // Positions have no gaps, so the newest events are those after the position that many before the newest.
+        self.0.readers.entries_after(self.0.readers.newest()?.minus(limit), limit)
     }
 
     /// The time of a push of the durable series. In a fleet it is the database's, and later than that of any push before.

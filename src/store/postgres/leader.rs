@@ -63,6 +63,7 @@ impl Leader {
     /// Works until every handle on the store is dropped.
     pub fn run(mut self, queue: &Receiver<Command>) {
         let mut session = None;
+        metrics::leader(false);
         loop {
             let term = match self.follow(&mut session, queue) {
                 Ok(term) => term,
@@ -203,7 +204,7 @@ impl Leader {
         let work = Work { read: Some(take), shared: &self.shared, settings: &self.settings };
         let (taken, outcome) = term.transaction(work, |rules, rows, own| {
             let requests = inbox::requests(rows)?;
-            rules.storage.prefetch(&requests.submissions, rules.settings(), rules.pseudonymizer())?;
+            rules.storage.prefetch(rules.lookups(&requests.submissions))?;
             for (place, submission) in requests.places.iter().zip(&requests.submissions) {
                 rules.storage.request_in(Some(*place));
                 rules.ingest(submission, None)?;
@@ -254,7 +255,7 @@ impl Leader {
         let done = term.transaction(work, |rules, _, own| {
             attempts.iter().try_for_each(|(attempt, _)| rules.save_attempt(attempt, now))?;
             if let Some(position) = position {
-                meta::save_cursor(position, own);
+                meta::save_cursor(own, position);
             }
             Ok(())
         });

@@ -9,6 +9,7 @@ use super::values::Columns;
 use crate::event::hex_bytes;
 use crate::record::Position;
 use crate::store::core::Pseudonymizer;
+use crate::store::ids::OptOutSeq;
 
 /// The cursor of the OTLP log export.
 const CURSOR: &str = "otlp-logs";
@@ -48,8 +49,8 @@ pub async fn seen_at(session: &Session) -> Result<Option<Timestamp>, PgError> {
     seen.map(|text| read_time(&text).ok_or_else(|| unreadable("seen_at"))).transpose()
 }
 
-/// Notes until when the store was in use.
-pub fn save_seen(now: Timestamp, writes: &mut Pipeline) {
+/// Adds the statement that notes until when the store was in use.
+pub fn save_seen(writes: &mut Pipeline, now: Timestamp) {
     writes.add(SET, columns!["seen_at" => TEXT, now.as_millisecond().to_string() => TEXT]);
 }
 
@@ -80,9 +81,18 @@ pub async fn load_cursor(session: &Session, exports: bool, newest: Position) -> 
 }
 
 /// Adds the statement that saves how far the export has come.
-pub fn save_cursor(position: Position, writes: &mut Pipeline) {
+pub fn save_cursor(writes: &mut Pipeline, position: Position) {
     let sql = "UPDATE smscope.cursors SET position = greatest(position, $2) WHERE name = $1";
     writes.add(sql, columns![CURSOR => TEXT, position => INT8]);
+}
+
+/// The latest change of the list of opt-outs.
+///
+/// # Errors
+/// Those of the database.
+pub async fn newest_opt_out(session: &Session) -> Result<OptOutSeq, PgError> {
+    let found = session.query_opt("SELECT coalesce(max(id), 0) FROM smscope.opt_outs", &[]).await?;
+    found.map_or(Ok(OptOutSeq::default()), |row| Columns::of("opt_outs", &row, 0).get())
 }
 
 const SET: &str =

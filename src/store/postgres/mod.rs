@@ -39,6 +39,8 @@ mod dedup;
 pub mod error;
 mod fleet;
 mod front;
+#[cfg(test)]
+pub mod harness;
 mod inbox;
 mod journal;
 mod keys;

@@ -1,6 +1,9 @@
 //! The schema, its version, and the steps from each earlier version.
 
+use std::collections::HashSet;
 use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
 
 use super::error::{PgError, Remedy};
 use super::session::{Session, params};
@@ -118,12 +121,9 @@ pub async fn plan(session: &Session) -> Result<(i32, Vec<String>), SchemaError> 
     if found == 0 {
         statements.extend([IDENTITY, FIRST_LEASE, OF_THE_ROLE].map(str::to_owned));
     }
-    let tables = "SELECT c.relname::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
-         WHERE n.nspname = 'smscope'";
-    let tables = session.query(tables, &[]).await?;
-    let tables: Vec<&str> = tables.iter().map(|row| row.get(0)).collect();
-    let missing = partitions(today(session).await?).into_iter().filter(|(name, _)| !tables.contains(&name.as_str()));
-    statements.extend(missing.map(|(_, make)| make));
+    for partition in missing_partitions(session).await? {
+        statements.extend(partition.statements());
+    }
     Ok((found, statements))
 }
 
@@ -132,7 +132,6 @@ pub async fn plan(session: &Session) -> Result<(i32, Vec<String>), SchemaError> 
 /// # Errors
 /// Those of the database.
 pub async fn version(session: &Session) -> Result<Option<i32>, PgError> {
-    use tokio_postgres::error::SqlState;
     let found = session.query_opt("SELECT version FROM smscope.schema_version", &[]).await;
     match found {
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(None),
@@ -163,45 +162,63 @@ async fn make_identity(session: &Session) -> Result<(), PgError> {
     session.execute(IDENTITY, identity).await.map(drop)
 }
 
+/// A partition of a table, for a day.
+struct Partition {
+    table: &'static str,
+    day: i32,
+    bound: String,
+}
+
+impl Partition {
+    /// To attach a table takes a lock that lets inserts pass, to create it as a partition would not.
+    fn statements(&self) -> [String; 2] {
+        let Self { table, day, bound } = self;
+        [
+            format!("CREATE TABLE smscope.{table}_{day} (LIKE smscope.{table} INCLUDING DEFAULTS)"),
+            format!("ALTER TABLE smscope.{table} ATTACH PARTITION smscope.{table}_{day} FOR VALUES {bound}"),
+        ]
+    }
+}
+
 /// Makes the partitions of the coming days that are missing.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn make_partitions(session: &Session) -> Result<(), PgError> {
-    for (_, statement) in partitions(today(session).await?) {
-        make(session, &statement).await?;
+    for partition in missing_partitions(session).await? {
+        make_partition(session, &partition).await?;
     }
     Ok(())
 }
 
-/// The names of the partitions that a day needs, and the statements that make them.
-fn partitions(today: i32) -> Vec<(String, String)> {
-    let by_day = |table: &'static str| {
-        (today - 1..=today + AHEAD).map(move |day| (table, day, format!("FROM ({day}) TO ({})", day + 1)))
-    };
-    let dedup = (today - DEDUP_DAYS..=today + AHEAD).map(|day| ("dedup", day, format!("IN ({day})")));
-    let all = by_day("received").chain(by_day("journal")).chain(dedup);
-    all.map(|(table, day, values)| {
-        let name = format!("{table}_{day}");
-        let make =
-            format!("CREATE TABLE IF NOT EXISTS smscope.{name} PARTITION OF smscope.{table} FOR VALUES {values}");
-        (name, make)
-    })
-    .collect()
+async fn missing_partitions(session: &Session) -> Result<Vec<Partition>, PgError> {
+    let today = today(session).await?;
+    let sql = "SELECT relname::text FROM pg_class WHERE relispartition AND relnamespace = to_regnamespace('smscope')";
+    let existing: HashSet<String> = session.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect();
+    let by_range = |day: i32| format!("FROM ({day}) TO ({})", day + 1);
+    let in_list = |day: i32| format!("IN ({day})");
+    let of_events = (today - 1..=today + AHEAD).flat_map(|day| [("received", day), ("journal", day)]);
+    let events = of_events.map(|(table, day)| Partition { table, day, bound: by_range(day) });
+    let keys = (today - DEDUP_DAYS..=today + AHEAD).map(|day| Partition { table: "dedup", day, bound: in_list(day) });
+    let missing = |partition: &Partition| !existing.contains(&format!("{}_{}", partition.table, partition.day));
+    Ok(events.chain(keys).filter(missing).collect())
 }
 
-/// Another replica may make the same table at the same moment, which IF NOT EXISTS does not see.
-async fn make(session: &Session, statement: &str) -> Result<(), PgError> {
-    use tokio_postgres::error::SqlState;
-    match session.batch(statement).await {
-        Err(error)
-            if [&SqlState::UNIQUE_VIOLATION, &SqlState::DUPLICATE_TABLE, &SqlState::DUPLICATE_OBJECT]
-                .into_iter()
-                .any(|state| error.code() == Some(state)) =>
-        {
-            Ok(())
+async fn make_partition(session: &Session, partition: &Partition) -> Result<(), PgError> {
+    let [create, attach] = partition.statements();
+    let statements = format!("BEGIN; SET LOCAL lock_timeout = '300ms'; {create}; {attach}; COMMIT");
+    let mut attempts = 0;
+    loop {
+        let Err(error) = session.batch(&statements).await else { return Ok(()) };
+        session.batch("ROLLBACK").await?;
+        // Another replica makes the same one.
+        let made = [&SqlState::DUPLICATE_TABLE, &SqlState::DUPLICATE_OBJECT, &SqlState::UNIQUE_VIOLATION];
+        attempts += 1;
+        match error.code() {
+            Some(code) if made.contains(&code) => return Ok(()),
+            Some(&SqlState::LOCK_NOT_AVAILABLE) if attempts < 5 => {}
+            _ => return Err(error),
         }
-        done => done,
     }
 }
 
