@@ -22,6 +22,7 @@ use super::{meta, metrics};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
 use crate::store::commands::{Alone, Command, Reply};
+use crate::store::ids::DeliveryId;
 use crate::store::publish::Publisher;
 use crate::store::relays::AttemptOutcome;
 use crate::store::shared::Shared;
@@ -253,6 +254,8 @@ impl Leader {
         let now = self.shared.now();
         let work = Work { read: None, shared: &self.shared, settings: &self.settings };
         let done = term.transaction(work, |rules, _, own| {
+            let deliveries: Vec<DeliveryId> = attempts.iter().map(|(attempt, _)| attempt.delivery).collect();
+            rules.storage.prefetch_deliveries(&deliveries)?;
             attempts.iter().try_for_each(|(attempt, _)| rules.save_attempt(attempt, now))?;
             if let Some(position) = position {
                 meta::save_cursor(own, position);
