@@ -116,7 +116,8 @@ impl Leader {
         if !self.shared.set_healthy(true) {
             tracing::info!("the store can write again");
         }
-        let (Some(lease), Some(session)) = (acquired, session.take_if(|_| acquired.is_some())) else { return Ok(None) };
+        let Some(lease) = acquired else { return Ok(None) };
+        let session = runtime.block_on(self.connector.connect_to_lead())?;
         let (term, ledger, cursor) = Term::begin(session, lease, runtime.clone(), &self.settings)?;
         self.shared.replace(ledger, cursor, term.newest());
         self.shared.opt_outs.send_replace(term.newest_opt_out());
