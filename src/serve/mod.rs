@@ -16,7 +16,7 @@ use crate::listener;
 use crate::probe_challenge::ChallengeKey;
 use crate::process_metrics;
 use crate::secret::Secret;
-use crate::settings::Tokens;
+use crate::settings::{Postgres, Tokens};
 use crate::store::{self, Connector, Store, StoreThreads};
 use crate::telemetry::process::InstallError;
 use crate::telemetry::resource::Resource;
@@ -55,8 +55,17 @@ pub enum StartError {
     DataDir(#[from] DataDirError),
     #[error("data_dir = {path:?}: {error}; expected a store that this smscope can open")]
     Store { path: std::path::PathBuf, error: store::OpenError },
+    #[error("{setting} = \"{url}\": {error}")]
+    Database { setting: String, url: String, error: store::OpenError },
     #[error(transparent)]
     Metrics(#[from] InstallError),
+}
+
+impl StartError {
+    /// The database of a fleet cannot be used.
+    pub fn database(postgres: &Postgres, error: store::OpenError) -> Self {
+        Self::Database { setting: postgres.setting.clone(), url: postgres.url.to_string(), error }
+    }
 }
 
 /// Why smscope has ended with an error.
@@ -198,11 +207,13 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         resends: config.resends.clone(),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };
-    let opened = match std::env::var("SMSCOPE_STORE_URL").ok() {
-        None => Store::open(data_dir.private(), settings),
-        Some(url) => Store::join(Connector::new(url.parse().unwrap(), true), settings),
-    };
-    opened.map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
+    match &config.store.postgres {
+        None => Store::open(data_dir.private(), settings)
+            .map_err(|error| StartError::Store { path: config.data_dir.clone(), error }),
+        Some(postgres) => {
+            Store::join(Connector::new(postgres), settings).map_err(|error| StartError::database(postgres, error))
+        }
+    }
 }
 
 fn health(store: &Store, phase: watch::Receiver<Phase>) -> Health {

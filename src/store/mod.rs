@@ -50,6 +50,15 @@ pub use postgres::{Connector, Identity, metrics};
 pub use read::{Overdue, cohorts, query, search};
 pub use submission::{IngestOutcome, Raw, Reprocessed, Submission, Unrecognized};
 
+/// The database of a fleet, for the commands that manage it.
+pub mod database {
+    pub use super::postgres::error::PgError;
+    pub use super::postgres::schema::{SchemaError, VERSION, migrate, plan, version};
+    pub use super::postgres::server_check::{Checked, Declared, Finding, Severity};
+    pub use super::postgres::session::Session;
+    pub use super::postgres::status;
+}
+
 /// Erasing people.
 pub mod erase {
     pub use super::core::erase::{Regions, Subjects};
@@ -124,6 +133,9 @@ pub enum OpenError {
     Newer { found: i64, newest: i64 },
     #[error("the database has schema {found}; it is brought to {newest} when smscope is started on it")]
     Older { found: i64, newest: i64 },
+    /// The server loses what it acknowledges, or lacks something.
+    #[error("{0}")]
+    Unsuitable(String),
     /// The database says why.
     #[error("{0}")]
     Database(String),

@@ -36,7 +36,7 @@ mod connect;
 mod conversations;
 mod decoded;
 mod dedup;
-mod error;
+pub mod error;
 mod fleet;
 mod front;
 #[cfg(test)]
@@ -56,8 +56,10 @@ mod prefetch;
 mod read;
 mod resends;
 mod retention;
-mod schema;
-mod session;
+pub mod schema;
+pub mod server_check;
+pub mod session;
+pub mod status;
 mod term;
 mod texts;
 mod transaction;
@@ -72,6 +74,7 @@ use leader::Leader;
 pub use meta::Identity;
 pub use read::PgReaders;
 use schema::SchemaError;
+use server_check::{SYNCHRONOUS_COMMIT, Watch};
 
 /// How long a start waits for a database that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -102,7 +105,8 @@ pub fn open(
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("store-io").enable_all().build()?;
     let handle = runtime.handle().clone();
     let replica = Replica::new(&settings);
-    let (identity, seen) = on_a_thread(|| handle.block_on(prepare(&connector)))?;
+    let (identity, seen, watch) = on_a_thread(|| handle.block_on(prepare(&connector)))?;
+    handle.spawn(watch.run(connector.clone()));
     let clock = SteadyClock::from(seen.unwrap_or_else(Timestamp::now), Instant::now());
     let shared = Arc::new(Shared::new(identity.created_at, clock, None, Ledger::default(), Position(0)));
     shared.leadership().send_replace(Leadership::No);
@@ -144,8 +148,8 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Gives what the fleet has once, and until when it was in use.
-async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>), OpenError> {
+/// Gives what the fleet has once, until when it was in use, and what keeps an eye on the server.
+async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>, Watch), OpenError> {
     let patient_until = Instant::now() + PATIENCE;
     let session = loop {
         match connector.connect_for_long().await {
@@ -157,8 +161,20 @@ async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>),
             Err(error) => return Err(error.into()),
         }
     };
+    // Nothing is written to a server that is not fit, and nobody is served by one. How the role commits is set with the tables, for
+    // sessions that begin later.
+    let declared = connector.declared();
+    let checked = declared.check(&session).await?;
+    if let Some(fatal) = checked.fatal().find(|finding| finding.cause != SYNCHRONOUS_COMMIT) {
+        return Err(OpenError::Unsuitable(fatal.line.clone()));
+    }
     schema::migrate(&session).await?;
-    Ok((meta::identity(&session).await?, meta::seen_at(&session).await?))
+    let session = connector.connect().await?;
+    let mut watch = Watch::new(declared);
+    if let Some(fatal) = watch.check(&session).await?.fatal().next() {
+        return Err(OpenError::Unsuitable(fatal.line.clone()));
+    }
+    Ok((meta::identity(&session).await?, meta::seen_at(&session).await?, watch))
 }
 
 impl From<PgError> for OpenError {
