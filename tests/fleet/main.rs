@@ -8,3 +8,4 @@ mod fleet;
 mod mixed;
 mod replicas;
 mod servers;
+mod standby;

@@ -18,6 +18,11 @@ const BEAT: &str = "INSERT INTO smscope.replicas (id, name, version, config_dige
 const FORGET: &str = "DELETE FROM smscope.replicas WHERE seen < clock_timestamp() - interval '1 day'";
 const LIVING: &str = "SELECT count(*), count(*) FILTER (WHERE version > $2), count(DISTINCT config_digest) \
     FROM smscope.replicas WHERE seen > clock_timestamp() - $1 * interval '1 second'";
+/// Sessions that have waited for a standby for longer than anyone listens to them.
+const STRANDED: &str = "SELECT count(*) FROM pg_stat_activity WHERE usename = current_user AND datname = current_database() \
+    AND wait_event = 'SyncRep' AND state_change < clock_timestamp() - interval '1 second'";
+/// How many of them there may be for another one to be risked.
+const MOST_STRANDED: i64 = 4;
 /// A large inbox is not counted to its end.
 const INBOX: &str = "SELECT (SELECT count(*) FROM (SELECT 1 FROM smscope.inbox LIMIT 100000) AS counted), \
     (extract(epoch FROM (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1)) * 1000)::bigint";
@@ -70,6 +75,16 @@ pub struct Living {
     pub newer: i64,
     /// How many settings they have that should be the same for all.
     pub configurations: i64,
+}
+
+/// Whether a session may be made to wait for a standby. One that is given up waits on in the server: without a bound, a standby that
+/// hangs takes all connections of the server.
+///
+/// # Errors
+/// Those of the database.
+pub async fn may_wait_for_standby(session: &Session) -> Result<bool, PgError> {
+    let row = session.query_opt(STRANDED, &[]).await?;
+    Ok(row.is_none_or(|row| row.get::<_, i64>(0) < MOST_STRANDED))
 }
 
 /// Forgets replicas that have ended, and counts those that live.

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio_postgres::error::SqlState;
 
 use super::connect::Connector;
 use super::error::{PgError, Remedy};
@@ -109,6 +110,9 @@ impl Leader {
         }
         let Some(open) = session else { return Ok(None) };
         let acquired = runtime.block_on(async {
+            if !fleet::may_wait_for_standby(open).await? {
+                return Err(PgError::StandbyHangs);
+            }
             fleet::beat(open, &self.replica).await?;
             fleet::show_inbox(open).await?;
             Lease::acquire(open, self.replica.id).await
@@ -195,7 +199,16 @@ impl Leader {
         loop {
             match self.process(term, inbox.take()) {
                 Ok(taken) => return Ok(inbox.taken(&taken)),
-                Err(error) if error.remedy() == Remedy::Retry && retries < RETRIES => retries += 1,
+                Err(error) if error.remedy() == Remedy::Retry && retries < RETRIES => {
+                    retries += 1;
+                    // The one in the way may hold its lock for longer than a lease.
+                    term.renew()?;
+                }
+                // A partition is missing: of a day that has come too early, or dropped by somebody.
+                Err(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) && retries < RETRIES => {
+                    retries += 1;
+                    term.turn_day()?;
+                }
                 Err(error) if error.remedy() == Remedy::Isolate => return self.isolate(term, inbox, &error),
                 Err(error) => return Err(error),
             }
@@ -226,13 +239,13 @@ impl Leader {
             match self.process(term, inbox::take_one(id)) {
                 Ok(_) => {}
                 Err(error) if error.remedy() == Remedy::Isolate => {
-                    tracing::error!(%error, request = id, "a request cannot be processed; it is in inbox_stuck");
-                    metrics::inbox_stuck().increment(1);
                     let work = Work { read: None, shared: &self.shared, settings: &self.settings };
                     term.transaction(work, |_, _, own| {
                         own.append(inbox::set_aside(id, &error));
                         Ok(())
                     })?;
+                    tracing::error!(%error, request = id, "a request cannot be processed; it is in inbox_stuck");
+                    metrics::inbox_stuck().increment(1);
                 }
                 Err(error) => return Err(error),
             }

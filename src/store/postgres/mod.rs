@@ -113,7 +113,7 @@ pub fn open(
 
     let (front, requests) = tokio::sync::mpsc::channel(capacity);
     let (intake_ends, intake_ended) = mpsc::channel::<()>();
-    let door = Front::new(connector.clone(), replica.id, requests, backlog, shared.clone());
+    let door = Front::new(connector.clone(), replica.clone(), requests, backlog, shared.clone());
     let intake = Thread::spawn("intake", {
         let handle = handle.clone();
         move || {
