@@ -5,7 +5,9 @@ mod support;
 
 mod chaos;
 mod fleet;
+mod freezing;
 mod mixed;
+mod pooler;
 mod replicas;
 mod servers;
 mod standby;

@@ -5,19 +5,17 @@ use std::thread;
 use serde_json::json;
 
 use crate::fleet::{Fleet, leader, leads, metrics};
+use crate::support::load::soak;
 use crate::support::postgres::Server;
 use crate::support::provider::receipt;
-use crate::support::{HOOK, Launch, eventually, holds, post};
+use crate::support::{HOOK, Launch, Smscope, eventually, holds, post};
 
 /// `make soak` asks for more.
 const RECEIPTS: u64 = 300;
 
-#[test]
-fn a_receipt_sent_to_two_replicas_at_once_is_accepted_by_one_and_counted_once() {
-    let Some(server) = Server::shared() else { return };
-    let fleet = Fleet::on(server, 2);
-    let replicas = fleet.start();
-    let receipts = crate::support::load::soak("RECEIPTS").unwrap_or(RECEIPTS);
+/// Sends each receipt to both replicas at once.
+pub fn each_receipt_is_accepted_once(fleet: &Fleet, replicas: &[Smscope]) {
+    let receipts = soak("RECEIPTS").unwrap_or(RECEIPTS);
     let send = |replica: usize| {
         let mut client = replicas[replica].client();
         let ask = |number: u64| {
@@ -36,8 +34,27 @@ fn a_receipt_sent_to_two_replicas_at_once_is_accepted_by_one_and_counted_once() 
         assert_eq!(results, ["accepted", "duplicate"], "message-{number}");
     }
     // A scrape waits for what was acknowledged before it.
-    assert_eq!(metrics(&replicas).sum("sms_messages_delivered_total", &[]), receipts as f64);
+    assert_eq!(metrics(replicas).sum("sms_messages_delivered_total", &[]), receipts as f64);
+    assert_eq!(fleet.sql("SELECT count(*) FROM smscope.journal"), receipts.to_string());
     fleet.has_a_dense_journal();
+}
+
+#[test]
+fn a_receipt_sent_to_two_replicas_at_once_is_accepted_by_one_and_counted_once() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    each_receipt_is_accepted_once(&fleet, &fleet.start());
+}
+
+#[test]
+fn a_scrape_of_the_leader_has_what_any_replica_acknowledged_before_it() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    let replicas = fleet.start();
+    for number in 1..=30 {
+        replicas[number % 2].accept(&receipt(&format!("scraped-{number}"), "DELIVERED", json!({})));
+        assert_eq!(replicas[0].metrics().sum("sms_messages_delivered_total", &[]), number as f64);
+    }
 }
 
 #[test]

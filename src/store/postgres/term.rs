@@ -24,6 +24,10 @@ use crate::store::core::{Outcome, Pseudonymizer, Tx};
 use crate::store::ids::OptOutSeq;
 use crate::store::shared::Shared;
 
+/// A leader that freezes in a transaction holds the lease's row: the server ends it. The role has the same, but not in sessions that a
+/// pooler has opened before the tables were made.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '2s'; SET LOCAL lock_timeout = '2s'";
+
 pub type Rules<'a> = Tx<'a, PgTx<'a>>;
 
 pub struct Term {
@@ -150,7 +154,7 @@ impl Term {
         if let Some(read) = read {
             first.append(read);
         }
-        let mut found = self.runtime.block_on(self.session.run(Some("BEGIN"), &first, None))?.into_iter();
+        let mut found = self.runtime.block_on(self.session.run(Some(BEGIN), &first, None))?.into_iter();
         if found.next().is_none_or(|fence| fence.is_empty()) {
             return Err(PgError::Deposed);
         }
