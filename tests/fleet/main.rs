@@ -9,5 +9,7 @@ mod freezing;
 mod mixed;
 mod pooler;
 mod replicas;
+mod round_trips;
 mod servers;
 mod standby;
+mod versions;
