@@ -6,6 +6,7 @@ mod support;
 mod chaos;
 mod fleet;
 mod freezing;
+mod jobs;
 mod misfortunes;
 mod mixed;
 mod pooler;

@@ -175,7 +175,8 @@ CREATE TABLE smscope.relay_deliveries (
   attempts     int NOT NULL,
   error        text
 );
-CREATE INDEX relay_deliveries_due ON smscope.relay_deliveries (relay, due_at) WHERE state = 'due';
+-- With the id, in the order in which they are read: a backlog of one moment is not sorted for each.
+CREATE INDEX relay_deliveries_due ON smscope.relay_deliveries (relay, due_at, id) WHERE state = 'due';
 CREATE INDEX relay_deliveries_in_order ON smscope.relay_deliveries (ordering_key, relay, id);
 CREATE INDEX relay_deliveries_oldest ON smscope.relay_deliveries (relay, state, event);
 
@@ -194,7 +195,7 @@ CREATE TABLE smscope.resends (
   replacement  bigint,
   outcome      text
 );
-CREATE INDEX resends_due ON smscope.resends (source, due_at) WHERE state = 'waiting';
+CREATE INDEX resends_due ON smscope.resends (source, due_at, id) WHERE state = 'waiting';
 CREATE INDEX resends_requested ON smscope.resends (rule, requested_at) WHERE requested_at IS NOT NULL;
 CREATE INDEX resends_expecting ON smscope.resends (expects) WHERE expects IS NOT NULL;
 CREATE UNIQUE INDEX resends_by_replacement ON smscope.resends (replacement) WHERE replacement IS NOT NULL;
