@@ -4,6 +4,7 @@
 mod support;
 
 mod chaos;
+mod connection;
 mod fleet;
 mod replicas;
 mod servers;

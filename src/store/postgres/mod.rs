@@ -74,7 +74,7 @@ use leader::Leader;
 pub use meta::Identity;
 pub use read::PgReaders;
 use schema::SchemaError;
-use server_check::{SYNCHRONOUS_COMMIT, Watch};
+use server_check::Watch;
 
 /// How long a start waits for a database that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -161,11 +161,10 @@ async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>, 
             Err(error) => return Err(error.into()),
         }
     };
-    // Nothing is written to a server that is not fit, and nobody is served by one. How the role commits is set with the tables, for
-    // sessions that begin later.
+    // Nothing is written to a server that is not fit. How the role commits is set with the tables, for sessions that begin later.
     let declared = connector.declared();
     let checked = declared.check(&session).await?;
-    if let Some(fatal) = checked.fatal().find(|finding| finding.cause != SYNCHRONOUS_COMMIT) {
+    if let Some(fatal) = checked.fatal().next() {
         return Err(OpenError::Unsuitable(fatal.line.clone()));
     }
     schema::migrate(&session).await?;
