@@ -5,5 +5,6 @@ mod support;
 
 mod chaos;
 mod fleet;
+mod mixed;
 mod replicas;
 mod servers;
