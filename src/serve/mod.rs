@@ -16,7 +16,7 @@ use crate::listener;
 use crate::probe_challenge::ChallengeKey;
 use crate::process_metrics;
 use crate::secret::Secret;
-use crate::settings::Tokens;
+use crate::settings::{Postgres, Tokens};
 use crate::store::{self, Connector, Store, StoreThreads};
 use crate::telemetry::process::InstallError;
 use crate::telemetry::resource::Resource;
@@ -59,6 +59,13 @@ pub enum StartError {
     Database { setting: String, url: String, error: store::OpenError },
     #[error(transparent)]
     Metrics(#[from] InstallError),
+}
+
+impl StartError {
+    /// The database of a fleet cannot be used.
+    pub fn database(postgres: &Postgres, error: store::OpenError) -> Self {
+        Self::Database { setting: postgres.setting.clone(), url: postgres.url.to_string(), error }
+    }
 }
 
 /// Why smscope has ended with an error.
@@ -203,10 +210,9 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
     match &config.store.postgres {
         None => Store::open(data_dir.private(), settings)
             .map_err(|error| StartError::Store { path: config.data_dir.clone(), error }),
-        Some(postgres) => Store::join(Connector::new(postgres), settings).map_err(|error| {
-            let (setting, url) = (postgres.setting.clone(), postgres.url.to_string());
-            StartError::Database { setting, url, error }
-        }),
+        Some(postgres) => {
+            Store::join(Connector::new(postgres), settings).map_err(|error| StartError::database(postgres, error))
+        }
     }
 }
 

@@ -61,7 +61,7 @@ settings! {
         .absent("none").example(r#""/etc/smscope/password""#).wrong(r#""/nonexistent/password""#).beside(WITH_URL)
         .elsewhere(WITH_TOKENS).variable("SMSCOPE_STORE_PASSWORD_FILE", "/etc/smscope/password");
     ACCEPT_ANY_CERTIFICATE: bool = switch("store.accept_any_certificate",
-        "permits `sslmode=require` and `prefer` on other machines: encrypted, and whoever stands in between can read it")
+        "permits `sslmode=require` and `prefer` on other machines: encrypted, and anyone in between can read it")
         .example("true").wrong(r#""yes""#).beside(WITH_URL).elsewhere(WITH_TOKENS);
     PREPARE: bool = switch("store.prepare",
         "prepares statements. `false` for a pooler in transaction mode that does not support it, such as PgBouncer before 1.21")

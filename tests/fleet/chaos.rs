@@ -3,24 +3,15 @@
 use std::time::{Duration, Instant};
 
 use crate::fleet::{Fleet, leader, leads, metrics};
-use crate::support::load::{Dice, Progress, Truth, soak, start_clients};
+use crate::support::load::{Dice, Progress, soak, start_clients};
 use crate::support::postgres::{Direction, Proxy, Server, Version};
-use crate::support::{Smscope, eventually, holds};
+use crate::support::{eventually, holds};
 
 /// `make soak` asks for more.
 const KILLS: u64 = 10;
 
 /// How long until another replica leads, once the lease is not renewed.
 const LEASE: Duration = Duration::from_secs(5);
-
-fn is_right(truth: &Truth, fleet: &Fleet, replicas: &[Smscope]) {
-    fleet.until_processed();
-    truth.is_stored_once(fleet.events());
-    fleet.has_a_dense_journal();
-    truth.is_scraped(&metrics(replicas));
-    let stuck = fleet.sql("SELECT count(*) FROM smscope.inbox_stuck");
-    assert_eq!(stuck, "0");
-}
 
 #[test]
 fn kills_of_replicas_under_load_lose_nothing_and_count_nothing_twice() {
@@ -45,7 +36,7 @@ fn kills_of_replicas_under_load_lose_nothing_and_count_nothing_twice() {
         clients.finish()
     });
     println!("{kills} kills, {progress}");
-    is_right(&truth, &fleet, &replicas);
+    fleet.agrees_with(&truth, &replicas);
 }
 
 #[test]
@@ -73,7 +64,7 @@ fn a_leader_that_freezes_is_replaced_and_changes_nothing_when_it_goes_on() {
         clients.finish()
     });
     assert!(!leads(&replicas[0]));
-    is_right(&truth, &fleet, &replicas);
+    fleet.agrees_with(&truth, &replicas);
 }
 
 #[test]
@@ -124,7 +115,7 @@ fn the_lost_answer_of_a_commit_is_asked_for_again() {
     let direct = Fleet::at(&server.url(&database), 0);
     eventually("a replica leads", || holds(replicas.iter().any(leads), || replicas[0].stderr()));
     direct.until_processed();
-    is_right(&truth, &direct, &replicas);
+    direct.agrees_with(&truth, &replicas);
 }
 
 #[test]
@@ -151,6 +142,6 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_and_needs_no_restart() {
     println!("{progress}");
     let now = Fleet::at(&standby.url(&database), 0);
     eventually("a replica leads", || holds(replicas.iter().any(leads), || replicas[0].stderr()));
-    is_right(&truth, &now, &replicas);
+    now.agrees_with(&truth, &replicas);
     assert!(leader(&replicas) < 2);
 }

@@ -129,13 +129,15 @@ fn a_password_that_changes_in_its_file_needs_no_restart() {
     let file = secured.file("password", PASSWORD);
     let launch = secured.launch.clone().env("SMSCOPE_STORE_PASSWORD_FILE", file.to_str().unwrap());
     let replica = launch.env("SMSCOPE_STORE_URL", &secured.url("smscope", "sslrootcert=FOLDER/ca.pem")).start();
+    let receipt = |id: &str| crate::support::provider::receipt(id, "DELIVERED", serde_json::json!({}));
+    replica.accept(&receipt("one"));
     secured.server.set_password("s3cret-number-2");
     fs::write(&file, "s3cret-number-2\n").unwrap();
     // What is open stays open; so it has to connect again.
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'smscope'";
     assert_ne!(secured.server.sql("postgres", end), "0");
     eventually("it stores again", || holds(replica.is_ready(), || replica.stderr()));
-    replica.accept(&crate::support::provider::receipt("one", "DELIVERED", serde_json::json!({})));
+    replica.accept(&receipt("two"));
     // A file that has not been changed yet is a line that does not show it.
     fs::write(&file, "s3cret-wrong").unwrap();
     secured.server.sql("postgres", end);

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use crate::support::postgres::{Server, query};
+use crate::support::load::Truth;
+use crate::support::postgres::{Proxy, Server, query};
 use crate::support::{Exposition, Launch, Smscope, eventually, holds};
 
 /// What starts replicas on one database.
@@ -20,8 +21,18 @@ impl Fleet {
     }
 
     pub fn at(url: &str, replicas: usize) -> Self {
-        let launch = || Launch::new().on_fixed_ports().env("SMSCOPE_STORE_URL", url);
-        Self { url: url.to_owned(), launches: (0..replicas).map(|_| launch()).collect() }
+        Self { url: url.to_owned(), launches: (0..replicas).map(|_| Self::launch_at(url)).collect() }
+    }
+
+    /// One replica behind each of these, on a database of its own. Statements of the test go straight to the server.
+    pub fn behind(server: &Server, proxies: &[Proxy]) -> Self {
+        let database = server.create_database();
+        let launch = |proxy: &Proxy| Self::launch_at(&proxy.url(&database));
+        Self { url: server.url(&database), launches: proxies.iter().map(launch).collect() }
+    }
+
+    fn launch_at(url: &str) -> Launch {
+        Launch::new().on_fixed_ports().env("SMSCOPE_STORE_URL", url)
     }
 
     /// The same replicas, each with another setting.
@@ -73,6 +84,15 @@ impl Fleet {
         let ends =
             self.sql("SELECT count(*) - count(DISTINCT position), count(*) - max(position) FROM smscope.journal");
         assert_eq!(ends, "0|0");
+    }
+
+    /// What was acknowledged is stored once and counted once, and nothing else is.
+    pub fn agrees_with(&self, truth: &Truth, replicas: &[Smscope]) {
+        self.until_processed();
+        truth.is_stored_once(self.events());
+        self.has_a_dense_journal();
+        truth.is_scraped(&metrics(replicas));
+        assert_eq!(self.sql("SELECT id, error FROM smscope.inbox_stuck"), "");
     }
 
     /// Waits until nothing waits to be counted.

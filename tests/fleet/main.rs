@@ -6,5 +6,6 @@ mod support;
 mod chaos;
 mod connection;
 mod fleet;
+mod mixed;
 mod replicas;
 mod servers;

@@ -22,6 +22,8 @@ use crate::settings::{ConfigError, Postgres};
 
 /// What a statement may take.
 const STATEMENT: Duration = Duration::from_secs(1);
+/// What a step of the leader's transactions may take: less than its lease.
+const LEADING_STATEMENT: Duration = Duration::from_secs(4);
 /// What a statement of a migration, a copy or retention may take.
 const LONG_STATEMENT: Duration = Duration::from_secs(600);
 /// What a connection to one address may take to be made.
@@ -57,6 +59,14 @@ impl Connector {
     /// No server can be reached that takes writes.
     pub async fn connect(&self) -> Result<Session, PgError> {
         self.session(STATEMENT).await
+    }
+
+    /// A connection for the leader's transactions.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn connect_to_lead(&self) -> Result<Session, PgError> {
+        self.session(LEADING_STATEMENT).await
     }
 
     /// A connection for statements that take long.

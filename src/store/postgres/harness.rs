@@ -68,7 +68,7 @@ pub fn empty_database() -> (Session, String) {
         let (client, connection) = config.connect(NoTls).await.unwrap();
         let session = Session::new(client, connection, true, Duration::from_secs(60));
         match is_new {
-            true => schema::migrate(&session).await.map(drop).unwrap(),
+            true => assert_eq!(schema::migrate(&session).await.unwrap(), 0),
             false => session.batch(CLEAR).await.unwrap(),
         }
         session.batch("SET synchronous_commit = off; SET idle_in_transaction_session_timeout = 0").await.unwrap();

@@ -22,6 +22,7 @@ use super::{meta, metrics};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
 use crate::store::commands::{Alone, Command, Reply};
+use crate::store::ids::DeliveryId;
 use crate::store::publish::Publisher;
 use crate::store::relays::AttemptOutcome;
 use crate::store::shared::Shared;
@@ -115,7 +116,8 @@ impl Leader {
         if !self.shared.set_healthy(true) {
             tracing::info!("the store can write again");
         }
-        let (Some(lease), Some(session)) = (acquired, session.take_if(|_| acquired.is_some())) else { return Ok(None) };
+        let Some(lease) = acquired else { return Ok(None) };
+        let session = runtime.block_on(self.connector.connect_to_lead())?;
         let (term, ledger, cursor) = Term::begin(session, lease, runtime.clone(), &self.settings)?;
         self.shared.replace(ledger, cursor, term.newest());
         self.shared.opt_outs.send_replace(term.newest_opt_out());
@@ -253,6 +255,8 @@ impl Leader {
         let now = self.shared.now();
         let work = Work { read: None, shared: &self.shared, settings: &self.settings };
         let done = term.transaction(work, |rules, _, own| {
+            let deliveries: Vec<DeliveryId> = attempts.iter().map(|(attempt, _)| attempt.delivery).collect();
+            rules.storage.prefetch_deliveries(&deliveries)?;
             attempts.iter().try_for_each(|(attempt, _)| rules.save_attempt(attempt, now))?;
             if let Some(position) = position {
                 meta::save_cursor(own, position);

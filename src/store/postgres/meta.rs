@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::connect::Connector;
 use super::error::PgError;
 use super::session::{Pipeline, Session, columns, params};
 use super::values::Columns;
 use crate::event::hex_bytes;
 use crate::record::Position;
+use crate::store::OpenError;
 use crate::store::core::Pseudonymizer;
-use crate::store::ids::OptOutSeq;
 
 /// The cursor of the OTLP log export.
 const CURSOR: &str = "otlp-logs";
@@ -21,6 +22,16 @@ pub struct Identity {
     /// When the store was made: the start time of the durable counters.
     pub created_at: Timestamp,
     pub hash_key: [u8; 32],
+}
+
+impl Identity {
+    /// That of the fleet on a database.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or no fleet has used it yet.
+    pub async fn read(connector: &Connector) -> Result<Self, OpenError> {
+        Ok(identity(&connector.connect().await?).await?)
+    }
 }
 
 /// # Errors
@@ -84,15 +95,6 @@ pub async fn load_cursor(session: &Session, exports: bool, newest: Position) -> 
 pub fn save_cursor(writes: &mut Pipeline, position: Position) {
     let sql = "UPDATE smscope.cursors SET position = greatest(position, $2) WHERE name = $1";
     writes.add(sql, columns![CURSOR => TEXT, position => INT8]);
-}
-
-/// The latest change of the list of opt-outs.
-///
-/// # Errors
-/// Those of the database.
-pub async fn newest_opt_out(session: &Session) -> Result<OptOutSeq, PgError> {
-    let found = session.query_opt("SELECT coalesce(max(id), 0) FROM smscope.opt_outs", &[]).await?;
-    found.map_or(Ok(OptOutSeq::default()), |row| Columns::of("opt_outs", &row, 0).get())
 }
 
 const SET: &str =

@@ -105,7 +105,14 @@ pub fn open(
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("store-io").enable_all().build()?;
     let handle = runtime.handle().clone();
     let replica = Replica::new(&settings);
-    let (identity, seen, watch) = on_a_thread(|| handle.block_on(prepare(&connector)))?;
+    let (identity, seen, watch) = match on_a_thread(|| handle.block_on(prepare(&connector))) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // The caller may be on a runtime itself, where to wait for the end of another one is a panic.
+            runtime.shutdown_background();
+            return Err(error);
+        }
+    };
     handle.spawn(watch.run(connector.clone()));
     let clock = SteadyClock::from(seen.unwrap_or_else(Timestamp::now), Instant::now());
     let shared = Arc::new(Shared::new(identity.created_at, clock, None, Ledger::default(), Position(0)));

@@ -251,6 +251,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use super::super::harness;
     use super::*;
 
     const DECLARED: Declared = Declared { durability: Durability::Server, is_unsafe: false };
@@ -355,6 +356,20 @@ mod tests {
         assert_eq!((finding.severity, finding.cause), (Severity::Warning, "fsync"));
         let replicated = Declared { durability: Durability::Storage, ..DECLARED };
         assert_eq!(replicated.findings(&with(|s| s.waits_for_standbys = false)), []);
+    }
+
+    #[test]
+    fn an_ordinary_role_can_read_all_of_it() {
+        if !harness::has_server() {
+            return;
+        }
+        let (session, _) = harness::empty_database();
+        let checked = harness::OnPostgres::runtime().block_on(DECLARED.check(&session)).unwrap();
+        assert!(checked.version.starts_with(|c: char| c.is_ascii_digit()), "{}", checked.version);
+        assert!(checked.is_synchronous);
+        // The sessions of these tests commit without waiting.
+        let causes: Vec<_> = checked.findings.iter().map(|finding| finding.cause).collect();
+        assert_eq!(causes, ["synchronous_commit"], "{:?}", checked.findings);
     }
 
     #[test]

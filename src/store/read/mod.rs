@@ -1,4 +1,4 @@
-//! Reading the store beside whoever writes it: for background jobs, and for people by commands.
+//! Reading the store beside its writer: for background jobs, and for people by commands.
 //!
 //! [`Reader`] is what a database has to answer, a page at a time: no long view of an old state, which would hold up the write-ahead
 //! log of one database and the vacuum of the other. What is made of the pages is here, once for both.

@@ -15,7 +15,7 @@ CREATE TABLE smscope.lease (
   holder  uuid NOT NULL,
   version int NOT NULL,
   until   timestamptz NOT NULL,
-  -- The time of the newest push of metrics: the next one is later, whoever makes it.
+  -- The time of the newest push of metrics: the next one is later, by any leader.
   told_at timestamptz NOT NULL
 ) WITH (fillfactor = 10);
 
