@@ -68,7 +68,7 @@ settings! {
         .default("true").example("false").wrong(r#""no""#).beside(WITH_URL).elsewhere(WITH_TOKENS);
     DURABILITY: Durability = word("store.durability",
         "`server`: smscope warns if the server has standbys and commits wait for none; `storage`: the storage replicates, \
-         as that of Aurora and AlloyDB does, and there is no warning")
+         as that of Aurora and AlloyDB does, so standbys do not matter")
         .default("server").example(r#""storage""#).wrong(r#""disk""#).beside(WITH_URL).elsewhere(WITH_TOKENS);
     UNSAFE: bool = switch("store.unsafe", "accepts a server with `fsync = off`, which loses what was acknowledged")
         .example("true").wrong(r#""yes""#).beside(WITH_URL).elsewhere(WITH_TOKENS);
