@@ -37,6 +37,7 @@ pub mod meta;
 mod network_names;
 pub mod outbox;
 pub mod overdue;
+mod own_keys;
 mod packing;
 pub mod query;
 mod receipt_keys;
@@ -45,6 +46,7 @@ mod retention;
 pub mod schema;
 mod scrub;
 pub mod search;
+mod search_index;
 mod startup;
 pub mod transaction;
 pub mod unrecognized;
@@ -55,6 +57,8 @@ mod writer;
 mod erase_tests;
 #[cfg(test)]
 pub mod harness;
+#[cfg(test)]
+mod search_tests;
 #[cfg(test)]
 mod writer_tests;
 

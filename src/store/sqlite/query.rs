@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::connect_to_read;
 use super::journal::record_columns;
+use super::search_index::Key;
 use super::values::timestamp;
-use super::{cohorts, conversations, journal, lookup, outbox, schema, unrecognized};
+use super::{cohorts, conversations, journal, outbox, schema, search_index, unrecognized};
 use crate::event::plain_id;
 use crate::record::{Entry, Position};
 use crate::store::erase::Subjects;
@@ -243,49 +244,35 @@ impl ReadStore {
     pub fn journeys(&self, id: &str) -> Result<Vec<(Message, Vec<Entry>)>, StoreError> {
         let mut messages = self.messages_with_id(id)?;
         if messages.is_empty() {
-            let query = format!("SELECT {OF_A_MESSAGE} FROM messages WHERE ref_client = ?1 ORDER BY id");
-            messages = self.connection.prepare(&query)?.query_map([id], message)?.collect::<rusqlite::Result<_>>()?;
+            messages = self.messages_by("ref_client", id, Key::of_reference(id))?;
         }
         let journey = |message: Message| self.events_of(message.newest_event).map(|events| (message, events));
         Ok(messages.into_iter().map(journey).collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The messages with this id, of which a legacy id has many. By their keys, and not by an index of ids: that would be written all
-    /// over by each message.
+    /// The messages with this id, of which a legacy id has many.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn messages_with_id(&self, id: &str) -> Result<Vec<Message>, StoreError> {
         let id = plain_id(id.trim().to_owned());
-        // Keys move from the newest messages to the table: what moves meanwhile is found in both.
-        let mut found: BTreeSet<MessageRowId> = self
-            .connection
-            .prepare_cached(
-                "SELECT id FROM messages WHERE id > coalesce((SELECT value FROM meta WHERE key = 'keys_indexed_to'), 0) \
-                 AND message_id = ?1",
-            )?
-            .query_map([&id], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        let mut with_key = self.connection.prepare_cached("SELECT message FROM message_keys WHERE key = ?1")?;
-        for source in self.sources()? {
-            for key in [lookup::key(&source, &id, ""), lookup::id_key(&source, &id)] {
-                for message in with_key.query_map([key], |row| row.get(0))? {
-                    found.insert(message?);
-                }
-            }
-        }
-        let query = format!("SELECT {OF_A_MESSAGE} FROM messages WHERE id = ?1 AND message_id = ?2");
-        let mut row = self.connection.prepare_cached(&query)?;
-        let messages = found.into_iter().map(|place| row.query_row(params![place, id], message).optional());
-        Ok(messages.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()?)
+        Ok(self.messages_by("message_id", &id, Key::of_id(&id))?)
     }
 
-    /// All sources that ever had a message, configured now or not.
-    fn sources(&self) -> rusqlite::Result<Vec<String>> {
-        self.connection
-            .prepare_cached("SELECT DISTINCT labels ->> '$.source' FROM ledger WHERE metric = 'sms_messages_total'")?
-            .query_map([], |row| row.get(0))?
-            .collect()
+    /// The messages that have a value in a column, which has the key.
+    fn messages_by(&self, column: &str, value: &str, key: Key) -> rusqlite::Result<Vec<Message>> {
+        // What is indexed meanwhile is found twice.
+        let after = format!("SELECT id FROM messages WHERE id > ?1 AND {column} = ?2");
+        let mut found: BTreeSet<MessageRowId> = self
+            .connection
+            .prepare(&after)?
+            .query_map(params![search_index::searchable_to(&self.connection)?, value], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        found.extend(search_index::find(&self.connection, key)?);
+        let query = format!("SELECT {OF_A_MESSAGE} FROM messages WHERE id = ?1 AND {column} = ?2");
+        let mut row = self.connection.prepare(&query)?;
+        let messages = found.into_iter().map(|id| row.query_row(params![id, value], message).optional());
+        messages.filter_map(Result::transpose).collect()
     }
 
     /// The events of a message, the oldest first.

@@ -1,13 +1,16 @@
 //! Searching the journal for users: from its newest event backwards, so that what is asked for is found without reading a long history,
-//! and forwards, to follow what arrives.
+//! and forwards, to follow what arrives. What a number or a reference has is found by their keys, without reading the rest.
+
+use std::collections::BinaryHeap;
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::journal::record_columns;
 use super::query::ReadStore;
+use super::search_index::Key;
 use super::values::timestamp;
-use super::{cohorts, journal};
+use super::{cohorts, journal, search_index};
 use crate::number::networks;
 use crate::record::{Entry, Kind, Position, Record};
 use crate::store::StoreError;
@@ -15,6 +18,17 @@ use crate::store::erase::Subjects;
 
 /// Events that are read at once: no long view of an old state keeps the write-ahead log from being shortened.
 const PAGE: i64 = 1_000;
+
+/// Messages and single events of a number or a reference that are looked up one by one.
+const MOST_STARTS: usize = 1_000;
+
+/// An event that may be meant: of two at a position the one with a chain is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Start {
+    position: Position,
+    /// The event before it of the same message may be meant as well.
+    chain: bool,
+}
 
 /// Which events are meant. What is `None` or empty excludes nothing.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +95,108 @@ impl ReadStore {
             Some(since) => cohorts::first_since(&self.connection, "events", "received_at", since.as_millisecond())?,
             None => 0,
         };
+        // One view, so that there is none older than the newest of them that has arrived meanwhile.
+        let view = self.connection.unchecked_transaction()?;
+        if let Some(starts) = self.starts(filter)? {
+            return self.follow_chains(starts, filter, Position(first), limit);
+        }
+        drop(view);
+        self.scan(filter, first, limit)
+    }
+
+    /// Where to find the events of a number or a reference: the newest events of its messages, whose chains lead to all others of
+    /// theirs, and those that are found alone. `None`: neither is asked for; or there are so many of them that some are among the
+    /// newest events.
+    fn starts(&self, filter: &EventFilter) -> rusqlite::Result<Option<BinaryHeap<Start>>> {
+        let (keys, alone): (Vec<Key>, &str) = match (&filter.ref_client, &filter.subjects) {
+            (Some(reference), _) => (
+                vec![Key::of_reference(reference)],
+                "SELECT id FROM events INDEXED BY events_by_ref WHERE ref_key = ?1 LIMIT ?2",
+            ),
+            (None, Some(subjects)) => (
+                subjects.last_digits().filter_map(Key::of_number).collect(),
+                "SELECT id FROM events INDEXED BY events_by_number WHERE number_key = ?1 LIMIT ?2",
+            ),
+            (None, None) => return Ok(None),
+        };
+        let searchable_to = search_index::searchable_to(&self.connection)?;
+        let mut messages = Vec::new();
+        let mut starts = BinaryHeap::new();
+        let mut alone = self.connection.prepare(alone)?;
+        for key in keys {
+            messages.extend(search_index::find(&self.connection, key)?);
+            for position in alone.query_map(params![key, MOST_STARTS as i64 + 1], |row| row.get(0))? {
+                starts.push(Start { position: position?, chain: false });
+            }
+            if messages.len() + starts.len() > MOST_STARTS {
+                return Ok(None);
+            }
+        }
+        let columns = "SELECT source, number, ref_client, newest_event FROM messages";
+        let mut add = |row: &Row<'_>| {
+            let is_meant = match (&filter.ref_client, &filter.subjects, row.get_ref(1)?.as_str_or_null()?) {
+                (Some(reference), ..) => row.get_ref(2)?.as_str_or_null()? == Some(reference),
+                (None, Some(subjects), Some(number)) => subjects.have(row.get_ref(0)?.as_str()?, number),
+                _ => false,
+            };
+            if let Some(position) = row.get::<_, Option<Position>>(3)?.filter(|_| is_meant) {
+                starts.push(Start { position, chain: true });
+            }
+            Ok::<_, rusqlite::Error>(())
+        };
+        let mut indexed = self.connection.prepare(&format!("{columns} WHERE id = ?1"))?;
+        for message in messages {
+            indexed.query_row([message], |row| add(row)).optional()?;
+        }
+        let mut later = self.connection.prepare(&format!("{columns} WHERE id > ?1"))?;
+        let mut later = later.query([searchable_to])?;
+        while let Some(row) = later.next()? {
+            add(row)?;
+        }
+        Ok(Some(starts))
+    }
+
+    /// The newest of the events that are meant, from `first` on, by the chains of their messages.
+    fn follow_chains(
+        &self,
+        mut starts: BinaryHeap<Start>,
+        filter: &EventFilter,
+        first: Position,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let mut event = self.connection.prepare(concat!(
+            "SELECT id, received_at, ",
+            record_columns!(),
+            ", previous FROM events WHERE id = ?1"
+        ))?;
+        let mut found = Vec::new();
+        let mut before = Position(i64::MAX);
+        while found.len() < limit
+            && let Some(Start { position, chain }) = starts.pop()
+            && position >= first
+        {
+            // One that is found alone may be in a chain too, which comes first.
+            if position == before {
+                continue;
+            }
+            before = position;
+            let read = |row: &Row<'_>| Ok((journal::entry(row, 0)?, row.get::<_, Option<Position>>(4)?));
+            let read = event.query_row([position], read).optional()?;
+            // Older ones have expired.
+            let Some((entry, previous)) = read else { continue };
+            if let Some(position) = previous.filter(|_| chain) {
+                starts.push(Start { position, chain });
+            }
+            if filter.accepts(&entry) {
+                found.push(entry);
+            }
+        }
+        found.reverse();
+        Ok(found)
+    }
+
+    /// The same as [`ReadStore::newest_events`], whatever is meant.
+    pub(super) fn scan(&self, filter: &EventFilter, first: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let mut statement = self.connection.prepare(concat!(
             "SELECT id, received_at, ",
             record_columns!(),

@@ -82,6 +82,10 @@ impl Messages for Memory {
         Ok(())
     }
 
+    fn put_search_keys(&mut self, _: MessageRowId, _: &MessageRow, _: &MessageRow) -> Done<()> {
+        Ok(())
+    }
+
     fn set_part(&mut self, id: MessageRowId, row: &MessageRow) -> Done<()> {
         if let Some(stored) = self.messages.get_mut(&id) {
             stored.part.clone_from(&row.part);
