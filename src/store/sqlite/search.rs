@@ -95,7 +95,7 @@ impl ReadStore {
             Some(since) => cohorts::first_since(&self.connection, "events", "received_at", since.as_millisecond())?,
             None => 0,
         };
-        // One view, so that there is none older than the newest of them that has arrived meanwhile.
+        // One view: of what arrives meanwhile, none is passed over that is older than one that is found.
         let view = self.connection.unchecked_transaction()?;
         if let Some(starts) = self.starts(filter)? {
             return self.follow_chains(starts, filter, Position(first), limit);
@@ -195,7 +195,7 @@ impl ReadStore {
         Ok(found)
     }
 
-    /// The same as [`ReadStore::newest_events`], whatever is meant.
+    /// The same, whatever is meant, by reading events until there are enough.
     pub(super) fn scan(&self, filter: &EventFilter, first: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let mut statement = self.connection.prepare(concat!(
             "SELECT id, received_at, ",

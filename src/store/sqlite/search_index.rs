@@ -5,8 +5,8 @@
 //! are written at once, and the messages after the last run (`searchable_to` in `meta`) are searched by reading them.
 //!
 //! An entry has four bytes: some bits of the hash of a value, and the place of the message in its run. By other bits of the hash the
-//! entries of a run are in one of 128 buckets, each of which is a row of `search_index`. The rows of a bucket are beside each other,
-//! for their id is bucket and run. So a search reads one part of 128 of the table, and a run writes one page per bucket.
+//! entries of a run are in one of 64 buckets, each of which is a row of `search_index`. The rows of a bucket are beside each other,
+//! for their id is bucket and run. So a search reads one part of 64 of the table, and a run writes one page per bucket.
 //!
 //! An entry is a hint: a caller that follows it compares the values themselves.
 
@@ -22,7 +22,7 @@ use crate::store::ids::MessageRowId;
 pub const RUN: i64 = if cfg!(test) { 8 } else { 1 << PLACE_BITS };
 /// Bits of an entry that are the place of a message in its run. The rest is hash.
 const PLACE_BITS: u32 = 11;
-const BUCKET_BITS: u32 = 7;
+const BUCKET_BITS: u32 = 6;
 const BUCKETS: i64 = 1 << BUCKET_BITS;
 /// Bits of a row's id that are the first message of its run.
 const RUN_BITS: u32 = 48;
