@@ -7,12 +7,13 @@ pub mod cohorts;
 pub mod query;
 pub mod search;
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::erase::Subjects;
 use super::ids::{DeliveryId, MessageRowId, OptOutSeq};
 use super::opt_outs::OptOut;
 use super::postgres::{Connector, PgReaders};
@@ -83,6 +84,18 @@ pub(super) trait Reader: Send + Sync {
     /// The event `newest` and those before it of the same message, as far as they are stored, the oldest first.
     fn chain(&self, newest: Position) -> Result<Vec<Entry>, StoreError>;
 
+    /// An event, and the position of the one before it of the same message; `None` where it has expired.
+    fn event_and_previous(&self, position: Position) -> Result<Option<(Entry, Option<Position>)>, StoreError>;
+
+    /// Where the events of a reference or, without one, of people are: the newest events of their messages, whose chains lead to all
+    /// others of theirs, and those that are found alone. `None`: neither is asked for, there is no index of them, or there are so many
+    /// of them that some are among the newest events.
+    fn starts(
+        &self,
+        reference: Option<&str>,
+        subjects: Option<&Subjects>,
+    ) -> Result<Option<BinaryHeap<Start>>, StoreError>;
+
     /// The reply with one of these ids.
     fn reply(&self, ids: [&str; 2]) -> Result<Option<Entry>, StoreError>;
 
@@ -107,6 +120,14 @@ pub(super) trait Reader: Send + Sync {
 
     /// The first row with this id or a higher one: its id, and when it was first seen or arrived, in Unix milliseconds.
     fn first_from(&self, table: Table, id: i64) -> Result<Option<(i64, i64)>, StoreError>;
+}
+
+/// An event that may be meant: of two at a position the one with a chain is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Start {
+    pub position: Position,
+    /// The event before it of the same message may be meant as well.
+    pub chain: bool,
 }
 
 /// A table whose ids grow with the time of arrival.
@@ -140,6 +161,7 @@ impl StoredEvent {
 #[serde(default)]
 pub(super) struct Person {
     pub number: Option<String>,
+    pub ref_client: Option<String>,
     pub message_id: Option<String>,
     pub erased: bool,
 }

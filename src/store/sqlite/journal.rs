@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::packing;
+use super::search_index::Key;
 use super::transaction::SqliteTx;
 use super::unrecognized;
 use super::values::{timestamp, unreadable, word};
@@ -57,11 +58,13 @@ impl Journal for SqliteTx<'_> {
             shown = to_json(&Shown { occurred_at, status: status.as_deref(), detail: detail.as_deref(), reason })?;
             (request, raw) = (None, None);
         }
+        let own = event.needs_own_keys.then_some(record);
         let position = self.next_position;
         self.connection
             .prepare_cached(
                 "INSERT INTO events (id, received_at, source, kind, message, previous, event, packed, request, method, query, \
-                 content_type, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                 content_type, body, number_key, ref_key) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?
             .execute(params![
                 position,
@@ -77,6 +80,8 @@ impl Journal for SqliteTx<'_> {
                 raw.map(|raw| raw.query.as_str()),
                 request.and_then(|raw| raw.content_type.as_deref()),
                 raw.map(|raw| &raw.body[..]),
+                own.and_then(|record| Key::of_number(record.number.as_deref()?)),
+                own.and_then(|record| record.ref_client.as_deref().map(Key::of_reference)),
             ])?;
         self.next_position = position.plus(1);
         Ok(position)
@@ -109,8 +114,8 @@ impl Journal for SqliteTx<'_> {
     fn put_record(&mut self, position: Position, record: &Record) -> rusqlite::Result<()> {
         unpack(self.connection, position)?;
         self.connection
-            .prepare_cached("UPDATE events SET event = ?2 WHERE id = ?1")?
-            .execute(params![position, to_json(record)?])
+            .prepare_cached("UPDATE events SET event = ?2, number_key = iif(?3, number_key, NULL), ref_key = iif(?4, ref_key, NULL) WHERE id = ?1")?
+            .execute(params![position, to_json(record)?, record.number.is_some(), record.ref_client.is_some()])
             .map(drop)
     }
 

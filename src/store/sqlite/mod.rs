@@ -37,6 +37,7 @@ pub mod meta;
 mod network_names;
 pub mod outbox;
 mod overdue;
+mod own_keys;
 mod packing;
 mod query;
 mod reader;
@@ -45,6 +46,8 @@ pub mod resends;
 mod retention;
 pub mod schema;
 mod scrub;
+mod search;
+mod search_index;
 mod startup;
 pub mod transaction;
 pub mod unrecognized;
@@ -55,6 +58,8 @@ mod writer;
 mod erase_tests;
 #[cfg(test)]
 pub mod harness;
+#[cfg(test)]
+mod search_tests;
 #[cfg(test)]
 mod writer_tests;
 

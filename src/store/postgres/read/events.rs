@@ -68,6 +68,19 @@ pub async fn chain(session: &Session, newest: Position) -> Result<Vec<Entry>, Pg
     rows.iter().map(|row| entry(&mut columns(row))).collect()
 }
 
+pub async fn event_and_previous(
+    session: &Session,
+    position: Position,
+) -> Result<Option<(Entry, Option<Position>)>, PgError> {
+    let sql = "SELECT position, received_at, event, previous FROM smscope.journal WHERE position = $1";
+    let found = session.query_opt(sql, params![position => INT8]).await?;
+    let read = |row: &Row| {
+        let mut columns = columns(row);
+        Ok((entry(&mut columns)?, columns.get()?))
+    };
+    found.as_ref().map(read).transpose()
+}
+
 pub async fn reply(session: &Session, ids: [&str; 2]) -> Result<Option<Entry>, PgError> {
     let sql = "SELECT position, received_at, event FROM smscope.journal WHERE kind IN ('reply.received', 'reply.stop') \
          AND (event::json ->> 'message_id' = $1 OR event::json ->> 'message_id' = $2) ORDER BY position LIMIT 1";
