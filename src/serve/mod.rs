@@ -25,6 +25,7 @@ mod admin_listener;
 mod background_jobs;
 mod control;
 mod exports;
+mod fleet_commands;
 #[cfg(test)]
 mod fault_tests;
 mod floods;
@@ -154,7 +155,8 @@ fn start(
         None => (data_dir.instance_id()?, data_dir.hash_key()?),
     };
     let resource = Resource::new(&config.otlp, instance);
-    let control_socket = data_dir.listen_for_control();
+    // A fleet's commands are the leader's to execute, wherever they are run.
+    let control_socket = if store.fleet().is_none() { data_dir.listen_for_control() } else { None };
     process_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
     let challenge_key = ChallengeKey::new(&hash_key);
@@ -167,6 +169,9 @@ fn start(
     if let Some(socket) = control_socket {
         control::start(&context, socket, &mut supervisor);
     }
+    if context.store.fleet().is_some() {
+        fleet_commands::start(&context, &mut supervisor);
+    }
     webhook_listener::start(&context, &health, listeners.webhook, &mut supervisor);
     Ok((supervisor, context.tokens, health))
 }
@@ -178,6 +183,11 @@ fn start_store(config: &Config, data_dir: &DataDir, supervisor: &mut Supervisor)
     }
     supervisor.follow(store.leadership());
     Ok(store)
+}
+
+/// What connects to the database of the fleet; `None`: the store is embedded.
+pub fn connector(_config: &Config) -> Option<Connector> {
+    std::env::var("SMSCOPE_STORE_URL").ok().map(|url| Connector::new(url.parse().unwrap(), true))
 }
 
 /// Opens the store as `serve` does; the caller holds the lock of the data directory.
@@ -198,9 +208,9 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         resends: config.resends.clone(),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };
-    let opened = match std::env::var("SMSCOPE_STORE_URL").ok() {
+    let opened = match connector(config) {
         None => Store::open(data_dir.private(), settings),
-        Some(url) => Store::join(Connector::new(url.parse().unwrap(), true), settings),
+        Some(connector) => Store::join(connector, settings),
     };
     opened.map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
 }

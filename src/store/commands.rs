@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 
 use super::ids::DeliveryId;
 use super::opt_outs::OptOutChange;
+use super::postgres::{ClaimedTask, TaskLine};
 use super::relays::{AttemptOutcome, DeadLetterFilter, RedriveStep};
 use super::resends::{ResendStep, SendDecision};
 use super::sqlite::ErasureWork;
@@ -32,4 +33,13 @@ pub enum Alone {
     PushTime(Reply<Timestamp>),
     /// Replies once all is counted that had been acknowledged before.
     CatchUp(Reply<()>),
+    Fleet(FleetCommand),
+}
+
+/// What the leader of a fleet alone is asked.
+pub enum FleetCommand {
+    /// The requests of commands that it does not execute yet.
+    ClaimTasks(Reply<Vec<ClaimedTask>>),
+    /// A line of the response to one. `false`: another leader responds.
+    TellTask(TaskLine, Reply<bool>),
 }

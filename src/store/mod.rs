@@ -46,7 +46,7 @@ mod tests;
 pub use clock::CLOCK_SKEW;
 pub use core::{opt_outs, relays, resends};
 pub use floods::{Flood, FloodRule};
-pub use postgres::{Connector, Identity, metrics};
+pub use postgres::{ClaimedTask, Connector, Identity, RemoteTask, TaskError, TaskLine, metrics};
 pub use read::{Overdue, cohorts, query, search};
 pub use submission::{IngestOutcome, Raw, Reprocessed, Submission, Unrecognized};
 
@@ -57,7 +57,7 @@ pub mod erase {
 }
 
 use backlog::Backlog;
-use commands::{Alone, Command, Reply};
+use commands::{Alone, Command, FleetCommand, Reply};
 use erase::{EraseError, Erased, ProgressSink, Subjects};
 use ids::{DeliveryId, OptOutSeq, ResendId};
 use opt_outs::{OptOut, OptOutChange, Scope};
@@ -295,6 +295,22 @@ impl Store {
     /// It was not noted.
     pub async fn end_resend(&self, id: ResendId, result: SendResult) -> Result<(), StoreError> {
         self.ask(|reply| Command::Alone(Alone::Resend(ResendStep::End(id, result), reply))).await.map(drop)
+    }
+
+    /// The requests of commands that this replica, as the leader, does not execute yet.
+    ///
+    /// # Errors
+    /// Another replica leads, or the store cannot be written.
+    pub async fn claim_tasks(&self) -> Result<Vec<ClaimedTask>, StoreError> {
+        self.ask(|reply| Command::Alone(Alone::Fleet(FleetCommand::ClaimTasks(reply)))).await
+    }
+
+    /// Appends a line to the response to a command. `false`: it is another leader's to respond.
+    ///
+    /// # Errors
+    /// Another replica leads, or the store cannot be written.
+    pub async fn tell_task(&self, line: TaskLine) -> Result<bool, StoreError> {
+        self.ask(|reply| Command::Alone(Alone::Fleet(FleetCommand::TellTask(line, reply)))).await
     }
 
     /// The latest opt-out, and a way to wait for newer ones.

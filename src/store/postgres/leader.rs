@@ -18,10 +18,10 @@ use super::lease::Lease;
 use super::maintenance::Maintenance;
 use super::session::{Pipeline, Session};
 use super::term::{Rules, Term, Work};
-use super::{meta, metrics};
+use super::{meta, metrics, tasks};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
-use crate::store::commands::{Alone, Command, Reply};
+use crate::store::commands::{Alone, Command, FleetCommand, Reply};
 use crate::store::publish::Publisher;
 use crate::store::relays::AttemptOutcome;
 use crate::store::shared::Shared;
@@ -295,9 +295,14 @@ impl Leader {
                 let _gone = reply.send(time.as_ref().map(|time| *time).map_err(|_| StoreError::CannotWrite));
                 time.map(drop)
             }
-            Alone::CatchUp(reply) => {
-                let _gone = reply.send(Ok(()));
-                Ok(())
+            Alone::CatchUp(reply) => self.reply(reply, Ok(())),
+            Alone::Fleet(FleetCommand::ClaimTasks(reply)) => {
+                let claimed = tasks::claim(self, term);
+                self.reply(reply, claimed)
+            }
+            Alone::Fleet(FleetCommand::TellTask(line, reply)) => {
+                let told = tasks::tell(self, term, line);
+                self.reply(reply, told)
             }
             Alone::Resend(step, reply) => self.answer(term, reply, |rules| rules.resend(&step, now)),
             Alone::ChangeOptOuts(changes, reply) => self.answer(term, reply, |rules| {
@@ -317,7 +322,12 @@ impl Leader {
         reply: Reply<T>,
         work: impl FnOnce(&mut Rules<'_>) -> Result<T, PgError>,
     ) -> Result<(), PgError> {
-        match self.write(term, work) {
+        let done = self.write(term, work);
+        self.reply(reply, done)
+    }
+
+    fn reply<T>(&self, reply: Reply<T>, done: Result<T, PgError>) -> Result<(), PgError> {
+        match done {
             Ok(result) => {
                 let _gone = reply.send(Ok(result));
                 Ok(())

@@ -57,6 +57,7 @@ mod resends;
 mod retention;
 mod schema;
 mod session;
+mod tasks;
 mod term;
 mod texts;
 mod transaction;
@@ -70,6 +71,7 @@ pub use front::Request;
 use leader::Leader;
 pub use meta::Identity;
 use schema::SchemaError;
+pub use tasks::{RemoteTask, Task as ClaimedTask, TaskError, TaskLine};
 
 /// How long a start waits for a database that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);

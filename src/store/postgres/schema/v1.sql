@@ -218,3 +218,18 @@ CREATE TABLE smscope.conversation_keys (
   message bigint NOT NULL
 );
 CREATE INDEX conversation_keys_of_message ON smscope.conversation_keys (message);
+
+-- The requests of commands, which the leader executes, and the lines of its responses (JSON, src/control.rs). `begun_by`: the epoch of the
+-- leader that executes it; the next one begins again. A request that is done is deleted, for it may name people.
+CREATE TABLE smscope.tasks (
+  id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  request  text,
+  begun_by bigint,
+  ended_at timestamptz
+);
+CREATE TABLE smscope.task_lines (
+  n    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  task bigint NOT NULL,
+  line text NOT NULL
+);
+CREATE INDEX task_lines_of_task ON smscope.task_lines (task, n);
