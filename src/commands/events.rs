@@ -3,11 +3,13 @@
 mod printer;
 
 use std::io::{self, ErrorKind, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::Exit;
 use super::parse::{subjects, time};
@@ -102,32 +104,27 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     if !write(&printer, &found)? || !arguments.follow {
         return Ok(ExitCode::SUCCESS);
     }
-    runtime()?.block_on(async {
-        let stop = termination().map_err(Exit::failure)?;
-        tokio::select! {
-            () = stop => Ok(ExitCode::SUCCESS),
-            ended = follow(&view, &filter, &printer, position) => ended,
-        }
-    })
+    follow(&view, &filter, &printer, position)
 }
 
-/// Prints new events until standard output is closed.
-async fn follow(
+/// Prints new events until Ctrl-C, or standard output is closed.
+fn follow(
     view: &ReadStore,
     filter: &EventFilter,
     printer: &EventPrinter,
     mut position: Position,
 ) -> Result<ExitCode, Exit> {
+    let runtime = runtime()?;
+    let mut stop = pin!(runtime.block_on(async { termination() }).map_err(Exit::failure)?);
     loop {
         let (found, reached) = view.events_after(position, filter).map_err(Exit::failure)?;
         if !write(printer, &found)? {
             return Ok(ExitCode::SUCCESS);
         }
-        if reached == position {
-            tokio::time::sleep(POLL).await;
-        } else {
-            // A long backlog leaves room for Ctrl-C.
-            tokio::task::yield_now().await;
+        // A long backlog leaves room for Ctrl-C.
+        let pause = if reached == position { POLL } else { Duration::ZERO };
+        if runtime.block_on(async { timeout(pause, &mut stop).await }).is_ok() {
+            return Ok(ExitCode::SUCCESS);
         }
         position = reached;
     }

@@ -179,7 +179,7 @@ impl Conversations for PgTx<'_> {
     }
 }
 
-fn read(columns: &mut Columns<'_>) -> Result<OptOut, PgError> {
+pub(super) fn read(columns: &mut Columns<'_>) -> Result<OptOut, PgError> {
     Ok(OptOut {
         seq: columns.get()?,
         number: columns.get()?,

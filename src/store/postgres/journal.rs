@@ -232,7 +232,7 @@ fn to_json(record: &Record) -> Result<String, PgError> {
     serde_json::to_string(record).map(json_without_nul).map_err(unreadable)
 }
 
-fn from_json(json: &str) -> Result<Record, PgError> {
+pub(super) fn from_json(json: &str) -> Result<Record, PgError> {
     serde_json::from_str(json).map_err(unreadable)
 }
 

@@ -51,8 +51,7 @@ mod meta;
 pub mod metrics;
 mod outbox;
 mod prefetch;
-mod readers_tmp;
-pub use readers_tmp::PgReaders;
+mod read;
 mod resends;
 mod retention;
 mod schema;
@@ -70,6 +69,7 @@ use front::Front;
 pub use front::Request;
 use leader::Leader;
 pub use meta::Identity;
+pub use read::PgReaders;
 use schema::SchemaError;
 pub use tasks::{RemoteTask, Task as ClaimedTask, TaskError, TaskLine};
 

@@ -47,6 +47,19 @@ pub async fn migrate(session: &Session) -> Result<(), SchemaError> {
     Ok(make_partitions(session).await?)
 }
 
+/// The version of the tables; `None`: there are none.
+///
+/// # Errors
+/// Those of the database.
+pub async fn version(session: &Session) -> Result<Option<i32>, PgError> {
+    use tokio_postgres::error::SqlState;
+    let found = session.query_opt("SELECT version FROM smscope.schema_version", &[]).await;
+    match found {
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(None),
+        found => Ok(found?.map(|row| row.get(0))),
+    }
+}
+
 async fn try_migrate(session: &Session) -> Result<(), SchemaError> {
     session.batch("BEGIN; SET LOCAL lock_timeout = '5s'").await?;
     // A lock that ends with the transaction: what a pooler does between transactions is no matter.

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::ids::{DeliveryId, MessageRowId, OptOutSeq};
 use super::opt_outs::OptOut;
+use super::postgres::{Connector, PgReaders};
 use super::relays::{Due, Undelivered};
 use super::resends::DueResends;
 use super::shared::Gauges;
@@ -166,6 +167,14 @@ impl ReadStore {
     /// There is none, or one of another version.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         Ok(Self(Box::new(sqlite::Readers::checked(folder)?)))
+    }
+
+    /// The store of a fleet.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or has no store, or one of another version.
+    pub fn connect(connector: Connector) -> Result<Self, OpenError> {
+        Ok(Self(Box::new(PgReaders::checked(connector)?)))
     }
 
     /// Up to `limit` changes of the list of opt-outs after `seq`, in their order.
