@@ -64,7 +64,7 @@ fn erase(store: &Store, subjects: Subjects, shutdown: &Shutdown, lines: &mpsc::S
         let _gone = lines.try_send(Line::Progress(progress));
         !shutdown.has_begun()
     };
-    match store.blocking().erase(subjects, on_progress) {
+    match store.blocking().erase(&subjects, on_progress) {
         Ok(erased) => {
             tracing::info!(messages = erased.messages, events = erased.events, "erased");
             Line::Erased(erased)

@@ -28,6 +28,7 @@ mod backlog;
 mod clock;
 mod commands;
 mod core;
+mod erasure;
 mod floods;
 mod hash;
 pub mod ids;
@@ -53,7 +54,8 @@ pub use submission::{IngestOutcome, Raw, Reprocessed, Submission, Unrecognized};
 /// Erasing people.
 pub mod erase {
     pub use super::core::erase::{Regions, Subjects};
-    pub use super::sqlite::erase::{EraseError, Erased, Phase, Progress, ProgressSink, erase_offline};
+    pub use super::erasure::{EraseError, Erased, Phase, Progress, ProgressSink};
+    pub use super::sqlite::erase::erase_offline;
 }
 
 use backlog::Backlog;
@@ -61,7 +63,8 @@ use commands::{Alone, Command, FleetCommand, Reply};
 use erase::{EraseError, Erased, ProgressSink, Subjects};
 use ids::{DeliveryId, OptOutSeq, ResendId};
 use opt_outs::{OptOut, OptOutChange, Scope};
-use postgres::{Opened, PgReaders};
+use core::erase::Step;
+use postgres::{Due as DueRewrites, Opened, PgReaders, Rewrite};
 use read::Reader;
 use relays::{AttemptOutcome, DeadLetterFilter, Due, RedriveStep};
 use resends::{DueResends, ResendStep, SendDecision, SendResult};
@@ -425,10 +428,10 @@ impl BlockingStore<'_> {
     ///
     /// # Errors
     /// The database cannot be read or written. What was done stays done.
-    pub fn erase(&self, subjects: Subjects, sink: impl ProgressSink) -> Result<Erased, EraseError> {
+    pub fn erase(&self, subjects: &Subjects, sink: impl ProgressSink) -> Result<Erased, EraseError> {
         match &self.0.engine {
             Engine::Embedded { folder } => sqlite::erase(folder, subjects, &mut ViaWriter(self), sink),
-            Engine::Fleet { .. } => Err(StoreError::CannotWrite.into()),
+            Engine::Fleet { .. } => postgres::erase(&*self.0.readers, subjects, &mut ViaWriter(self), sink),
         }
     }
 
@@ -561,6 +564,28 @@ impl BlockingStore<'_> {
 
 /// Runs the work of an erasure by the writer.
 struct ViaWriter<'a, 'b>(&'a BlockingStore<'b>);
+
+impl postgres::Driver for ViaWriter<'_, '_> {
+    fn catch_up(&mut self) -> Result<(), EraseError> {
+        Ok(self.0.ask(|reply| Command::Alone(Alone::CatchUp(reply)))?)
+    }
+
+    fn perform(&mut self, step: Step) -> Result<u64, EraseError> {
+        Ok(self.0.ask(|reply| Command::Alone(Alone::Erase(ErasureWork::Step(step), reply)))?)
+    }
+
+    fn erase_stuck(&mut self, subjects: Arc<Subjects>) -> Result<u64, EraseError> {
+        Ok(self.0.ask(|reply| Command::Alone(Alone::Fleet(FleetCommand::EraseStuck(subjects, reply))))?)
+    }
+
+    fn due_rewrites(&mut self) -> Result<DueRewrites, EraseError> {
+        Ok(self.0.ask(|reply| Command::Alone(Alone::Fleet(FleetCommand::DueRewrites(reply))))?)
+    }
+
+    fn rewrite(&mut self) -> Result<Rewrite, EraseError> {
+        Ok(self.0.ask(|reply| Command::Alone(Alone::Fleet(FleetCommand::Rewrite(reply))))?)
+    }
+}
 
 impl sqlite::erase::Driver for ViaWriter<'_, '_> {
     fn run(&mut self, work: ErasureWork) -> Result<u64, EraseError> {

@@ -34,6 +34,11 @@ impl Fleet {
         &self.launches[replica]
     }
 
+    /// A process with the configuration of the fleet that is none of its replicas.
+    pub fn elsewhere(&self) -> Launch {
+        Launch::new().env("SMSCOPE_STORE_URL", &self.url)
+    }
+
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.launches.iter().map(Launch::webhooks).collect()
     }

@@ -4,6 +4,8 @@
 mod support;
 
 mod chaos;
+mod commands;
+mod erase;
 mod fleet;
 mod replicas;
 mod servers;

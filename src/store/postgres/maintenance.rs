@@ -9,7 +9,7 @@ use super::error::PgError;
 use super::fleet;
 use super::leader::Leader;
 use super::term::{Term, Work};
-use super::{meta, retention};
+use super::{meta, retention, rewrites};
 use crate::store::core::STEP;
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -19,6 +19,8 @@ const BEAT: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// How often partitions are made ahead, and dropped.
 const PARTITIONS: Duration = Duration::from_secs(600);
+/// Between two tables that are rewritten after an erasure, which hold up everything else.
+const REWRITES: Duration = Duration::from_secs(10);
 
 pub struct Maintenance {
     next: Instant,
@@ -26,12 +28,13 @@ pub struct Maintenance {
     next_deliveries: Instant,
     next_minute: Instant,
     next_partitions: Instant,
+    next_rewrite: Instant,
 }
 
 impl Maintenance {
     pub fn new() -> Self {
         let now = Instant::now();
-        Self { next: now, next_beat: now, next_deliveries: now, next_minute: now, next_partitions: now }
+        Self { next: now, next_beat: now, next_deliveries: now, next_minute: now, next_partitions: now, next_rewrite: now }
     }
 
     pub fn next(&self) -> Instant {
@@ -65,6 +68,10 @@ impl Maintenance {
                 meta::save_seen(now, own);
                 Ok(())
             })?;
+        }
+        if at >= self.next_rewrite {
+            rewrites::rewrite_next(leader, term, rewrites::AGAIN)?;
+            self.next_rewrite = Instant::now() + REWRITES;
         }
         let mut more = expire(leader, term, now)?;
         if at >= self.next_deliveries {

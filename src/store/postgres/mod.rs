@@ -54,8 +54,10 @@ mod prefetch;
 mod read;
 mod resends;
 mod retention;
+mod rewrites;
 mod schema;
 mod session;
+mod stuck;
 mod tasks;
 mod term;
 mod texts;
@@ -70,6 +72,7 @@ pub use front::Request;
 use leader::Leader;
 pub use meta::Identity;
 pub use read::PgReaders;
+pub use rewrites::{Driver, Due, Rewrite, erase};
 use schema::SchemaError;
 pub use tasks::{RemoteTask, Task as ClaimedTask, TaskError, TaskLine};
 

@@ -102,13 +102,14 @@ async fn make_identity(session: &Session) -> Result<(), PgError> {
         )
         .await?;
     // Of sessions of this role in this database, also behind a pooler. A plan that was made while tables were empty would read all of
-    // them from end to end until they are analyzed; a transaction of a frozen leader must not hold up the next one.
+    // them from end to end until they are analyzed; a transaction of a frozen leader must not hold up the next one, nor a long statement of one that has ended.
     session
         .batch(
             "DO $$ BEGIN EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET synchronous_commit = on', current_database()); \
              EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET idle_in_transaction_session_timeout = ''2s''', current_database()); \
              EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET lock_timeout = ''2s''', current_database()); \
              EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET enable_seqscan = off', current_database()); \
+             EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET client_connection_check_interval = ''1s''', current_database()); \
              EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET jit = off', current_database()); END $$",
         )
         .await
@@ -121,18 +122,8 @@ async fn make_identity(session: &Session) -> Result<(), PgError> {
 pub async fn make_partitions(session: &Session) -> Result<(), PgError> {
     let today = today(session).await?;
     for day in today - 1..=today + AHEAD {
-        for statement in [
-            format!(
-                "CREATE TABLE IF NOT EXISTS smscope.received_{day} PARTITION OF smscope.received FOR VALUES FROM ({day}) TO ({})",
-                day + 1
-            ),
-            format!(
-                "CREATE TABLE IF NOT EXISTS smscope.journal_{day} PARTITION OF smscope.journal FOR VALUES FROM ({day}) TO ({})",
-                day + 1
-            ),
-        ] {
-            make(session, &statement).await?;
-        }
+        make_day(session, "received", day, &["decoded", "query", "body"]).await?;
+        make_day(session, "journal", day, &["event"]).await?;
     }
     for day in today - DEDUP_DAYS..=today + AHEAD {
         make(
@@ -142,6 +133,21 @@ pub async fn make_partitions(session: &Session) -> Result<(), PgError> {
         .await?;
     }
     Ok(())
+}
+
+/// Makes the partition of a day. What is `personal` is in no statistics, which would repeat it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn make_day(session: &Session, table: &str, day: i32, personal: &[&str]) -> Result<(), PgError> {
+    let columns: Vec<String> =
+        personal.iter().map(|column| format!("ALTER COLUMN {column} SET STATISTICS 0")).collect();
+    let (name, next, columns) = (format!("smscope.{table}_{day}"), day + 1, columns.join(", "));
+    let statement = format!(
+        "DO $$ BEGIN IF to_regclass('{name}') IS NULL THEN \
+         CREATE TABLE {name} PARTITION OF smscope.{table} FOR VALUES FROM ({day}) TO ({next}); ALTER TABLE {name} {columns}; END IF; END $$"
+    );
+    make(session, &statement).await
 }
 
 /// Another replica may make the same table at the same moment, which IF NOT EXISTS does not see.

@@ -58,14 +58,13 @@ pub mod harness;
 #[cfg(test)]
 mod writer_tests;
 
-pub use erase::ErasureWork;
+pub use erase::{ErasureWork, erase};
 pub use reader::Readers;
 
 use rusqlite::types::FromSqlError;
 
 use super::backlog::Backlog;
 use super::commands::Command;
-use super::core::erase::Subjects;
 use super::shared::Shared;
 use super::{OpenError, Settings, StoreError, StoreThreads};
 use crate::tasks::{Task, Thread};
@@ -113,12 +112,3 @@ pub fn open(
     Ok((shared, StoreThreads(vec![(Task::Writer, writer), (Task::Checkpointer, checkpoints)])))
 }
 
-/// Erases people in a database that is open: `driver` runs the work.
-pub fn erase(
-    folder: &Path,
-    subjects: Subjects,
-    driver: &mut impl erase::Driver,
-    sink: impl erase::ProgressSink,
-) -> Result<erase::Erased, erase::EraseError> {
-    erase::erase(&connect(&folder.join(DATABASE))?, subjects, driver, sink)
-}
