@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use super::Exit;
+use super::store_view::connector;
 use crate::config::Config;
 use crate::control::{self, Line, Request};
 use crate::data_dir::{DataDir, DataDirError};
@@ -21,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// None is running, or the request fails.
 pub fn ask(config: &Config, request: &Request) -> Result<Line, Exit> {
     let no_progress = |_| {};
-    if let Some(connector) = serve::connector(config) {
+    if let Some(connector) = connector(config) {
         return match call_leader(connector, request, no_progress) {
             Ok(Line::Failed(why)) => Err(Exit::Failure(why)),
             Ok(line) => Ok(line),
@@ -80,7 +81,7 @@ pub fn exclusively<T>(
         Line::NotConfigured(problem) => Err(Exit::Configuration(problem)),
         line => read(line).ok_or_else(|| failed(&"unexpected response")),
     };
-    if let Some(connector) = serve::connector(config) {
+    if let Some(connector) = connector(config) {
         return finish(call_leader(connector, request, on_line).map_err(|error| failed(&error))?);
     }
     DataDir::must_have_store(&config.data_dir)?;

@@ -11,7 +11,7 @@ use super::Exit;
 use super::control_client::exclusively;
 use super::parse::{numbers, usage};
 use super::progress_bar::ProgressBar;
-use super::store_view::{store_error, view};
+use super::store_view::{connector, store_error, view};
 use super::terminal::{confirmed, print};
 use crate::config::{Config, Loaded};
 use crate::control::{Line, Request};
@@ -44,7 +44,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let recipients = numbers(&arguments.recipient)?;
     let subjects = Subjects::new(&recipients, serve::regions(config)).map_err(usage)?;
     let forms = subjects.stored_forms();
-    let is_fleet = serve::connector(config).is_some();
+    let is_fleet = connector(config).is_some();
     if !is_fleet {
         // Without a store, no directory is created.
         DataDir::must_have_store(&config.data_dir)?;
@@ -117,7 +117,7 @@ fn would_erase(config: &Config, subjects: Subjects) -> Result<ExitCode, Exit> {
 }
 
 fn place(config: &Config) -> String {
-    match serve::connector(config) {
+    match connector(config) {
         Some(_) => "the store".to_owned(),
         None => format!("{:?}", config.data_dir),
     }

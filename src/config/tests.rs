@@ -6,6 +6,7 @@ mod otlp;
 mod otlp_headers;
 mod otlp_tls;
 mod otlp_variables;
+mod postgres;
 mod provider_api;
 mod source;
 

@@ -16,7 +16,7 @@ use crate::listener;
 use crate::probe_challenge::ChallengeKey;
 use crate::process_metrics;
 use crate::secret::Secret;
-use crate::settings::Tokens;
+use crate::settings::{Postgres, Tokens};
 use crate::store::{self, Connector, Store, StoreThreads};
 use crate::telemetry::process::InstallError;
 use crate::telemetry::resource::Resource;
@@ -56,8 +56,17 @@ pub enum StartError {
     DataDir(#[from] DataDirError),
     #[error("data_dir = {path:?}: {error}; expected a store that this smscope can open")]
     Store { path: std::path::PathBuf, error: store::OpenError },
+    #[error("{setting} = \"{url}\": {error}")]
+    Database { setting: String, url: String, error: store::OpenError },
     #[error(transparent)]
     Metrics(#[from] InstallError),
+}
+
+impl StartError {
+    /// The database of a fleet cannot be used.
+    pub fn database(postgres: &Postgres, error: store::OpenError) -> Self {
+        Self::Database { setting: postgres.setting.clone(), url: postgres.url.to_string(), error }
+    }
 }
 
 /// Why smscope has ended with an error.
@@ -185,11 +194,6 @@ fn start_store(config: &Config, data_dir: &DataDir, supervisor: &mut Supervisor)
     Ok(store)
 }
 
-/// What connects to the database of the fleet; `None`: the store is embedded.
-pub fn connector(_config: &Config) -> Option<Connector> {
-    std::env::var("SMSCOPE_STORE_URL").ok().map(|url| Connector::new(url.parse().unwrap(), true))
-}
-
 /// Opens the store as `serve` does; the caller holds the lock of the data directory.
 ///
 /// # Errors
@@ -208,11 +212,13 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         resends: config.resends.clone(),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
     };
-    let opened = match connector(config) {
-        None => Store::open(data_dir.private(), settings),
-        Some(connector) => Store::join(connector, settings),
-    };
-    opened.map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
+    match &config.store.postgres {
+        None => Store::open(data_dir.private(), settings)
+            .map_err(|error| StartError::Store { path: config.data_dir.clone(), error }),
+        Some(postgres) => {
+            Store::join(Connector::new(postgres), settings).map_err(|error| StartError::database(postgres, error))
+        }
+    }
 }
 
 fn health(store: &Store, phase: watch::Receiver<Phase>) -> Health {

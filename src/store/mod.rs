@@ -51,6 +51,15 @@ pub use postgres::{ClaimedTask, Connector, Identity, RemoteTask, TaskError, Task
 pub use read::{Overdue, cohorts, query, search};
 pub use submission::{IngestOutcome, Raw, Reprocessed, Submission, Unrecognized};
 
+/// The database of a fleet, for the commands that manage it.
+pub mod database {
+    pub use super::postgres::error::PgError;
+    pub use super::postgres::schema::{SchemaError, VERSION, migrate, plan, version};
+    pub use super::postgres::server_check::{Checked, Declared, Finding, Severity};
+    pub use super::postgres::session::Session;
+    pub use super::postgres::status;
+}
+
 /// Erasing people.
 pub mod erase {
     pub use super::core::erase::{Regions, Subjects};
@@ -127,6 +136,9 @@ pub enum OpenError {
     Newer { found: i64, newest: i64 },
     #[error("the database has schema {found}; it is brought to {newest} when smscope is started on it")]
     Older { found: i64, newest: i64 },
+    /// The server loses what it acknowledges, or lacks something.
+    #[error("{0}")]
+    Unsuitable(String),
     /// The database says why.
     #[error("{0}")]
     Database(String),
@@ -159,6 +171,7 @@ enum Engine {
         identity: Arc<Identity>,
         runtime: Handle,
         live: Arc<AtomicI64>,
+        pg: Arc<PgReaders>,
     },
 }
 
@@ -201,7 +214,7 @@ impl Store {
         let opened = postgres::open(connector.clone(), settings.clone(), queue, QUEUE, backlog.clone())?;
         let Opened { shared, identity, front, runtime, live, threads } = opened;
         let readers = Arc::new(PgReaders::new(connector, runtime.clone()));
-        let engine = Engine::Fleet { front, identity: Arc::new(identity), runtime, live };
+        let engine = Engine::Fleet { front, identity: Arc::new(identity), runtime, live, pg: readers.clone() };
         Ok((Self { readers, engine, commands, backlog, shared, settings: Arc::new(settings) }, threads))
     }
 
@@ -533,6 +546,27 @@ impl BlockingStore<'_> {
         }
         // Last: another replica may lead by now, and shows them.
         if self.0.shared.leadership().borrow().holds() { snapshot } else { Snapshot::default() }
+    }
+
+    /// As [`Self::snapshot`], for people: a replica that does not lead reads what is stored.
+    pub fn page_snapshot(&self) -> Snapshot {
+        match &self.0.engine {
+            Engine::Fleet { pg, .. } if !self.0.shared.leadership().borrow().holds() => {
+                let gauges = self.0.readers.gauges(&self.0.settings).ok();
+                let ledger = pg.ledger().unwrap_or_default();
+                self.0.shared.snapshot_of(&ledger.reading(), gauges)
+            }
+            _ => self.snapshot(),
+        }
+    }
+
+    /// The newest `limit` events, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn latest(&self, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        // Positions have no gaps, so the newest events are those after the position that many before the newest.
+        self.0.readers.entries_after(self.0.readers.newest()?.minus(limit), limit)
     }
 
     /// The time of a push of the durable series. In a fleet it is the database's, and later than that of any push before.

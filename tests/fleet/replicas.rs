@@ -54,7 +54,10 @@ fn the_leader_alone_shows_the_durable_series_and_each_replica_what_it_does() {
     }
     assert_eq!(following.sum("smscope_webhook_requests_total", &[("result", "accepted")]), 1.0);
     assert_eq!(leading.sum("smscope_webhook_requests_total", &[("result", "accepted")]), 0.0);
-    assert_eq!(leading.sum("smscope_fleet_replicas", &[]), 2.0);
+    eventually("the leader sees both", || {
+        let live = replicas[0].metric("smscope_fleet_replicas", &[]);
+        holds(live == 2.0, || format!("{live}"))
+    });
 
     // The next one goes on from there.
     let launch = replicas.remove(0).stop();

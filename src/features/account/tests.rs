@@ -116,7 +116,7 @@ async fn polling_continues_after_any_failure_and_honors_retry_after() {
     let status = watch.status.clone();
     stand_in.fail([Fault::NotJson, Fault::Hangup, Fault::Status(401), Fault::Half]);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let task = tokio::spawn(watch.run(async { drop(stopped.await) }));
+    let task = tokio::spawn(Arc::new(watch).run(async { drop(stopped.await) }));
     let given_up = Instant::now() + Duration::from_secs(20);
     while shown(&status, Timestamp::now()).len() < 8 {
         assert!(Instant::now() < given_up, "{:?}", stand_in.asked());

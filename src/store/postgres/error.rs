@@ -11,6 +11,9 @@ use crate::store::StoreError;
 pub enum PgError {
     #[error("{}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
+    /// A reason for each host.
+    #[error("no PostgreSQL server takes writes: {0}")]
+    Unreachable(String),
     #[error("PostgreSQL has not answered within {0:?}")]
     Timeout(Duration),
     /// The commit was made here, and a standby does not have it.
@@ -43,7 +46,7 @@ impl PgError {
                 Some(state) => of_state(state),
                 None => Remedy::Reconnect,
             },
-            Self::Timeout(_) | Self::NotReplicated => Remedy::Reconnect,
+            Self::Unreachable(_) | Self::Timeout(_) | Self::NotReplicated => Remedy::Reconnect,
             Self::Deposed => Remedy::Wait,
             Self::Unreadable { .. } => Remedy::Isolate,
         }

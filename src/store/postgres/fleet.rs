@@ -5,18 +5,19 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::error::PgError;
+use super::metrics;
 use super::session::{Session, params};
-use super::{metrics, schema};
 use crate::store::Settings;
 
 /// A replica counts as live for this long after it was last seen, in seconds.
-const LIVE: f64 = 15.0;
+pub const LIVE: f64 = 15.0;
 
 const BEAT: &str = "INSERT INTO smscope.replicas (id, name, version, config_digest, started_at, seen) \
     VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp()) \
     ON CONFLICT (id) DO UPDATE SET seen = clock_timestamp()";
 const FORGET: &str = "DELETE FROM smscope.replicas WHERE seen < clock_timestamp() - interval '1 day'";
-const COUNT: &str = "SELECT count(*) FROM smscope.replicas WHERE seen > clock_timestamp() - $1 * interval '1 second'";
+const LIVING: &str = "SELECT count(*), count(*) FILTER (WHERE version > $2), count(DISTINCT config_digest) \
+    FROM smscope.replicas WHERE seen > clock_timestamp() - $1 * interval '1 second'";
 /// A large inbox is not counted to its end.
 const INBOX: &str = "SELECT (SELECT count(*) FROM (SELECT 1 FROM smscope.inbox LIMIT 100000) AS counted), \
     (extract(epoch FROM (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1)) * 1000)::bigint";
@@ -30,6 +31,12 @@ pub struct Replica {
     pub name: String,
     /// Of the settings that all replicas should share.
     pub config_digest: [u8; 16],
+}
+
+/// The version of this program, as a number that grows.
+pub fn version() -> i32 {
+    let parts = env!("CARGO_PKG_VERSION").splitn(3, '.').map(|part| part.parse::<i32>().unwrap_or(0));
+    parts.fold(0, |version, part| 1_000 * version + part)
 }
 
 impl Replica {
@@ -48,21 +55,32 @@ impl Replica {
 /// # Errors
 /// Those of the database.
 pub async fn beat(session: &Session, replica: &Replica) -> Result<(), PgError> {
-    let (version, digest) = (schema::VERSION, replica.config_digest.to_vec());
+    let (version, digest) = (version(), replica.config_digest.to_vec());
     session
         .execute(BEAT, params![replica.id => UUID, replica.name => TEXT, version => INT4, digest => BYTEA])
         .await
         .map(drop)
 }
 
-/// Forgets replicas that have ended, and gives how many live.
+/// What the leader sees of the replicas that live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Living {
+    pub count: i64,
+    /// Of a newer version than this one, which leads rather than this.
+    pub newer: i64,
+    /// How many settings they have that should be the same for all.
+    pub configurations: i64,
+}
+
+/// Forgets replicas that have ended, and counts those that live.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn count(session: &Session) -> Result<i64, PgError> {
+pub async fn living(session: &Session) -> Result<Living, PgError> {
     session.execute(FORGET, &[]).await?;
-    let row = session.query_opt(COUNT, params![LIVE => FLOAT8]).await?;
-    Ok(row.map_or(0, |row| row.get(0)))
+    let row = session.query_opt(LIVING, params![LIVE => FLOAT8, version() => INT4]).await?;
+    let (count, newer, configurations) = row.map_or((0, 0, 0), |row| (row.get(0), row.get(1), row.get(2)));
+    Ok(Living { count, newer, configurations })
 }
 
 /// Shows in this process's metrics what waits in the inbox.

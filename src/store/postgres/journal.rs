@@ -2,6 +2,7 @@
 
 use tokio_postgres::Row;
 
+use super::decoded::FORMAT;
 use super::error::PgError;
 use super::rewrites::Redacted;
 use super::session::{Pipeline, columns, params};
@@ -13,9 +14,6 @@ use crate::record::{Position, Record};
 use crate::store::core::storage::{EventRequest, EventRow, Journal, NewEvent, StoredBody};
 use crate::store::ids::MessageRowId;
 use crate::store::{Raw, Reprocessed};
-
-/// `received.format` of a request that the leader itself made.
-const OWN_FORMAT: i16 = 1;
 
 /// A row of `received`: its id and day.
 type Received = (i64, i32);
@@ -129,6 +127,9 @@ impl Journal for PgTx<'_> {
             let received_at = jiff::Timestamp::from_millisecond(row.received_at).map_err(unreadable)?;
             return Ok(Some(EventRow { received_at, previous: row.previous, record: from_json(&row.event)? }));
         }
+        if position > self.ids.position {
+            return Ok(None);
+        }
         let sql = "SELECT received_at, previous, event FROM smscope.journal WHERE position = $1";
         let read = |row: Row| {
             let mut columns = Columns::of("journal", &row, 0);
@@ -141,6 +142,9 @@ impl Journal for PgTx<'_> {
     fn event_source(&self, position: Position) -> Result<Option<(SourceName, Option<Position>)>, PgError> {
         if let Some(row) = self.journal.borrow().appended(position) {
             return Ok(Some((row.source.clone(), row.request)));
+        }
+        if position > self.ids.position {
+            return Ok(None);
         }
         let sql = "SELECT source, request FROM smscope.journal WHERE position = $1";
         let read = |row: Row| {
@@ -169,6 +173,9 @@ impl Journal for PgTx<'_> {
     }
 
     fn request_body(&self, position: Position) -> Result<Option<StoredBody>, PgError> {
+        if position > self.ids.position {
+            return Ok(None);
+        }
         self.write_journal()?;
         let sql = "SELECT j.received_at, r.body FROM smscope.journal AS j \
              LEFT JOIN smscope.received AS r ON r.id = j.received AND r.day = j.received_day WHERE j.position = $1";
@@ -223,7 +230,7 @@ impl PgTx<'_> {
              VALUES ($1, nextval('smscope.received_id'), $2, '', $3, $4, $5, $6) RETURNING id",
             params![
                 self.day => INT4,
-                OWN_FORMAT => INT2,
+                FORMAT => INT2,
                 method => TEXT,
                 query => TEXT,
                 content_type => TEXT,

@@ -22,6 +22,7 @@ use super::{meta, metrics, rewrites, stuck, tasks};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
 use crate::store::commands::{Alone, Command, FleetCommand, Reply};
+use crate::store::ids::DeliveryId;
 use crate::store::publish::Publisher;
 use crate::store::relays::AttemptOutcome;
 use crate::store::shared::Shared;
@@ -63,6 +64,7 @@ impl Leader {
     /// Works until every handle on the store is dropped.
     pub fn run(mut self, queue: &Receiver<Command>) {
         let mut session = None;
+        metrics::leader(false);
         loop {
             let term = match self.follow(&mut session, queue) {
                 Ok(term) => term,
@@ -114,7 +116,8 @@ impl Leader {
         if !self.shared.set_healthy(true) {
             tracing::info!("the store can write again");
         }
-        let (Some(lease), Some(session)) = (acquired, session.take_if(|_| acquired.is_some())) else { return Ok(None) };
+        let Some(lease) = acquired else { return Ok(None) };
+        let session = runtime.block_on(self.connector.connect_to_lead())?;
         let (term, ledger, cursor) = Term::begin(session, lease, runtime.clone(), &self.settings)?;
         self.shared.replace(ledger, cursor, term.newest());
         self.shared.opt_outs.send_replace(term.newest_opt_out());
@@ -202,7 +205,7 @@ impl Leader {
         let work = Work { read: Some(take), shared: &self.shared, settings: &self.settings };
         let (taken, outcome) = term.transaction(work, |rules, rows, own| {
             let requests = inbox::requests(rows)?;
-            rules.storage.prefetch(&requests.submissions, rules.settings(), rules.pseudonymizer())?;
+            rules.storage.prefetch(rules.lookups(&requests.submissions))?;
             for (place, submission) in requests.places.iter().zip(&requests.submissions) {
                 rules.storage.request_in(Some(*place));
                 rules.ingest(submission, None)?;
@@ -251,9 +254,11 @@ impl Leader {
         let now = self.shared.now();
         let work = Work { read: None, shared: &self.shared, settings: &self.settings };
         let done = term.transaction(work, |rules, _, own| {
+            let deliveries: Vec<DeliveryId> = attempts.iter().map(|(attempt, _)| attempt.delivery).collect();
+            rules.storage.prefetch_deliveries(&deliveries)?;
             attempts.iter().try_for_each(|(attempt, _)| rules.save_attempt(attempt, now))?;
             if let Some(position) = position {
-                meta::save_cursor(position, own);
+                meta::save_cursor(own, position);
             }
             Ok(())
         });

@@ -17,6 +17,8 @@ const EVERY: Duration = Duration::from_millis(500);
 const SOON: Duration = Duration::from_millis(5);
 const BEAT: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+/// How long a rollout may take in which replicas have different settings.
+const ROLLOUT: Duration = Duration::from_secs(600);
 /// How often partitions are made ahead, and dropped.
 const PARTITIONS: Duration = Duration::from_secs(600);
 /// Between two tables that are rewritten after an erasure, which hold up everything else.
@@ -29,12 +31,22 @@ pub struct Maintenance {
     next_minute: Instant,
     next_partitions: Instant,
     next_rewrite: Instant,
+    /// Since when the replicas have different settings, until that has been said.
+    differ_since: Option<Instant>,
 }
 
 impl Maintenance {
     pub fn new() -> Self {
         let now = Instant::now();
-        Self { next: now, next_beat: now, next_deliveries: now, next_minute: now, next_partitions: now, next_rewrite: now }
+        Self {
+            next: now,
+            next_beat: now,
+            next_deliveries: now,
+            next_minute: now,
+            next_partitions: now,
+            next_rewrite: now,
+            differ_since: None,
+        }
     }
 
     pub fn next(&self) -> Instant {
@@ -50,12 +62,18 @@ impl Maintenance {
         let (now, at) = (leader.shared.now(), Instant::now());
         if at >= self.next_beat {
             self.next_beat = at + BEAT;
-            let replicas = term.block_on(async {
+            let living = term.block_on(async {
                 fleet::beat(&term.session, &leader.replica).await?;
                 fleet::show_inbox(&term.session).await?;
-                fleet::count(&term.session).await
+                fleet::living(&term.session).await
             })?;
-            leader.live.store(replicas, Ordering::Relaxed);
+            leader.live.store(living.count, Ordering::Relaxed);
+            self.compare_configurations(living.configurations, at);
+            if living.newer > 0 {
+                tracing::info!("a replica of a newer version is there, and is to lead");
+                term.block_on(term.lease.release(&term.session))?;
+                return Err(PgError::Deposed);
+            }
         }
         if at >= self.next_partitions {
             self.next_partitions = at + PARTITIONS;
@@ -65,7 +83,7 @@ impl Maintenance {
             self.next_minute = at + MINUTE;
             let work = Work { read: None, shared: &leader.shared, settings: &leader.settings };
             term.transaction(work, |_, _, own| {
-                meta::save_seen(now, own);
+                meta::save_seen(own, now);
                 Ok(())
             })?;
         }
@@ -80,6 +98,21 @@ impl Maintenance {
         }
         self.next = Instant::now() + if more { SOON } else { EVERY };
         Ok(())
+    }
+}
+
+impl Maintenance {
+    /// Settings that stay different after a rollout are a mistake: those of the leader hold, whichever replica that is.
+    fn compare_configurations(&mut self, configurations: i64, at: Instant) {
+        if configurations < 2 {
+            self.differ_since = None;
+            return;
+        }
+        let since = *self.differ_since.get_or_insert(at);
+        if at.duration_since(since) >= ROLLOUT {
+            self.differ_since = Some(at);
+            tracing::warn!("the replicas of the fleet have different settings; those of the leader hold");
+        }
     }
 }
 

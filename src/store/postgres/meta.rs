@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::connect::Connector;
 use super::error::PgError;
 use super::session::{Pipeline, Session, columns, params};
 use super::values::Columns;
 use crate::event::hex_bytes;
 use crate::record::Position;
+use crate::store::OpenError;
 use crate::store::core::Pseudonymizer;
 
 /// The cursor of the OTLP log export.
@@ -20,6 +22,16 @@ pub struct Identity {
     /// When the store was made: the start time of the durable counters.
     pub created_at: Timestamp,
     pub hash_key: [u8; 32],
+}
+
+impl Identity {
+    /// That of the fleet on a database.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or no fleet has used it yet.
+    pub async fn read(connector: &Connector) -> Result<Self, OpenError> {
+        Ok(identity(&connector.connect().await?).await?)
+    }
 }
 
 /// # Errors
@@ -48,8 +60,8 @@ pub async fn seen_at(session: &Session) -> Result<Option<Timestamp>, PgError> {
     seen.map(|text| read_time(&text).ok_or_else(|| unreadable("seen_at"))).transpose()
 }
 
-/// Notes until when the store was in use.
-pub fn save_seen(now: Timestamp, writes: &mut Pipeline) {
+/// Adds the statement that notes until when the store was in use.
+pub fn save_seen(writes: &mut Pipeline, now: Timestamp) {
     writes.add(SET, columns!["seen_at" => TEXT, now.as_millisecond().to_string() => TEXT]);
 }
 
@@ -80,7 +92,7 @@ pub async fn load_cursor(session: &Session, exports: bool, newest: Position) -> 
 }
 
 /// Adds the statement that saves how far the export has come.
-pub fn save_cursor(position: Position, writes: &mut Pipeline) {
+pub fn save_cursor(writes: &mut Pipeline, position: Position) {
     let sql = "UPDATE smscope.cursors SET position = greatest(position, $2) WHERE name = $1";
     writes.add(sql, columns![CURSOR => TEXT, position => INT8]);
 }

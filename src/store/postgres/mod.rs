@@ -36,9 +36,11 @@ mod connect;
 mod conversations;
 mod decoded;
 mod dedup;
-mod error;
+pub mod error;
 mod fleet;
 mod front;
+#[cfg(test)]
+pub mod harness;
 mod inbox;
 mod journal;
 mod keys;
@@ -55,8 +57,10 @@ mod read;
 mod resends;
 mod retention;
 mod rewrites;
-mod schema;
-mod session;
+pub mod schema;
+pub mod server_check;
+pub mod session;
+pub mod status;
 mod stuck;
 mod tasks;
 mod term;
@@ -74,6 +78,7 @@ pub use meta::Identity;
 pub use read::PgReaders;
 pub use rewrites::{Driver, Due, Rewrite, erase};
 use schema::SchemaError;
+use server_check::{SYNCHRONOUS_COMMIT, Watch};
 pub use tasks::{RemoteTask, Task as ClaimedTask, TaskError, TaskLine};
 
 /// How long a start waits for a database that cannot be reached.
@@ -105,7 +110,8 @@ pub fn open(
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("store-io").enable_all().build()?;
     let handle = runtime.handle().clone();
     let replica = Replica::new(&settings);
-    let (identity, seen) = on_a_thread(|| handle.block_on(prepare(&connector)))?;
+    let (identity, seen, watch) = on_a_thread(|| handle.block_on(prepare(&connector)))?;
+    handle.spawn(watch.run(connector.clone()));
     let clock = SteadyClock::from(seen.unwrap_or_else(Timestamp::now), Instant::now());
     let shared = Arc::new(Shared::new(identity.created_at, clock, None, Ledger::default(), Position(0)));
     shared.leadership().send_replace(Leadership::No);
@@ -147,8 +153,8 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Gives what the fleet has once, and until when it was in use.
-async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>), OpenError> {
+/// Gives what the fleet has once, until when it was in use, and what keeps an eye on the server.
+async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>, Watch), OpenError> {
     let patient_until = Instant::now() + PATIENCE;
     let session = loop {
         match connector.connect_for_long().await {
@@ -160,8 +166,20 @@ async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>),
             Err(error) => return Err(error.into()),
         }
     };
+    // Nothing is written to a server that is not fit, and nobody is served by one. How the role commits is set with the tables, for
+    // sessions that begin later.
+    let declared = connector.declared();
+    let checked = declared.check(&session).await?;
+    if let Some(fatal) = checked.fatal().find(|finding| finding.cause != SYNCHRONOUS_COMMIT) {
+        return Err(OpenError::Unsuitable(fatal.line.clone()));
+    }
     schema::migrate(&session).await?;
-    Ok((meta::identity(&session).await?, meta::seen_at(&session).await?))
+    let session = connector.connect().await?;
+    let mut watch = Watch::new(declared);
+    if let Some(fatal) = watch.check(&session).await?.fatal().next() {
+        return Err(OpenError::Unsuitable(fatal.line.clone()));
+    }
+    Ok((meta::identity(&session).await?, meta::seen_at(&session).await?, watch))
 }
 
 impl From<PgError> for OpenError {

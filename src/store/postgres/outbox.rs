@@ -147,6 +147,9 @@ impl Outbox for PgTx<'_> {
         if let Some(slot) = self.deliveries.borrow().rows.get(&id) {
             return Ok(slot.row.clone());
         }
+        if id > self.begun.delivery {
+            return Ok(None);
+        }
         let ids = [id];
         let found = self.query_opt(FIND, params![&ids[..] => INT8_ARRAY])?;
         let mut deliveries = self.deliveries.borrow_mut();

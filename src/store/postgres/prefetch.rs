@@ -11,9 +11,8 @@ use super::transaction::PgTx;
 use super::values::Columns;
 use super::{conversations, dedup, keys, resends};
 use crate::event::SourceName;
-use crate::store::core::{Lookups, Pseudonymizer};
+use crate::store::core::Lookups;
 use crate::store::ids::{KeyedHash, OrderingKey};
-use crate::store::{Settings, Submission};
 
 const MESSAGES: &str = concat!("SELECT ", message_columns!(), " FROM smscope.messages AS m WHERE m.key = ANY($1)");
 
@@ -64,17 +63,13 @@ fn once<T: Ord>(keys: impl IntoIterator<Item = T>) -> Vec<T> {
 type Admit<'t> = fn(&PgTx<'t>, &Asked, &[Row]) -> Result<(), PgError>;
 
 impl<'t> PgTx<'t> {
-    /// Reads what the rules are going to ask about `submissions`, before any of them is ingested.
+    /// Reads what the rules are going to ask, before they run.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn prefetch<'s>(
-        &self,
-        submissions: impl IntoIterator<Item = &'s Submission>,
-        settings: &Settings,
-        pseudonymizer: &Pseudonymizer,
-    ) -> Result<(), PgError> {
-        let asked = Asked::of(Lookups::of(submissions, settings, pseudonymizer));
+    pub fn prefetch(&self, lookups: Lookups<'_>) -> Result<(), PgError> {
+        let (has_relays, has_resends) = (lookups.has_relays, lookups.has_resends);
+        let asked = Asked::of(lookups);
         let (mut statements, mut admits) = (Pipeline::default(), Vec::<Admit<'t>>::new());
         if !asked.messages.is_empty() {
             statements.add(MESSAGES, columns![asked.messages.clone() => UUID_ARRAY]);
@@ -98,13 +93,13 @@ impl<'t> PgTx<'t> {
             statements.add(conversations::FIND_OPT_OUTS, columns![sources => TEXT_ARRAY, people => TEXT_ARRAY]);
             admits.push(|tx, asked, rows| tx.opt_outs.borrow_mut().admit(&asked.people, rows));
         }
-        if !settings.resends.is_empty() && !asked.messages.is_empty() {
+        if has_resends && !asked.messages.is_empty() {
             statements.add(resends::EXPECTING, columns![asked.expectations.clone() => INT8_ARRAY]);
             admits.push(Self::admit_expecting);
             statements.add(resends::REPLACED_BY, columns![asked.messages.clone() => UUID_ARRAY]);
             admits.push(Self::admit_replaced);
         }
-        if !settings.relays.is_empty() {
+        if has_relays {
             statements.add(IN_ORDER, columns![asked.ordering_keys.clone() => INT8_ARRAY]);
             admits.push(|tx, asked, rows| tx.deliveries.borrow_mut().admit_orders(&asked.ordering_keys, rows));
             if !asked.messages.is_empty() {

@@ -131,7 +131,7 @@ impl Resends for PgTx<'_> {
     }
 
     fn resend(&self, id: ResendId) -> Result<Option<ResendRow>, PgError> {
-        if !self.resends.borrow().rows.contains_key(&id) {
+        if id <= self.begun.resend && !self.resends.borrow().rows.contains_key(&id) {
             let found = self.query_opt(select!("WHERE r.id = $1"), params![id => INT8])?;
             let mut resends = self.resends.borrow_mut();
             match found {

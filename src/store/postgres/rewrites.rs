@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::error::PgError;
 use super::leader::Leader;
 use super::session::{Pipeline, columns, params};
-use super::term::{Term, Work};
+use super::term::Term;
 use crate::store::core::erase::Subjects;
 use crate::store::read::Reader;
 use crate::store::erasure::{self, EraseError, Erased, Phase, ProgressSink};

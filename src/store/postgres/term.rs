@@ -169,9 +169,9 @@ impl Term {
         let result = work(&mut rules, found.next().unwrap_or_default(), &mut own)?;
         let (storage, outcome) = rules.finish();
         let (mut writes, ids) = storage.into_writes()?;
-        ledger::save(&durable, &outcome.counters, &mut self.series, &mut writes);
+        ledger::save(&mut writes, &durable, &outcome.counters, &mut self.series);
         drop(durable);
-        ledger::save_label_values(self.caps.uncommitted(), &mut writes);
+        ledger::save_label_values(&mut writes, self.caps.uncommitted());
         writes.append(own);
         self.runtime.block_on(self.session.run(None, &writes, Some("COMMIT")))?;
         self.lease.renewed(sent);

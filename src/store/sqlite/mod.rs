@@ -105,6 +105,7 @@ pub fn open(
 
     let (shared, state) = startup::load(&connection, &settings)?;
     let shared = Arc::new(shared);
+    shared.set_log_size(0);
     let (checkpointer, checkpoints) = checkpoint::start(connect(&path)?)?;
     let files = Files::of(&path)?;
     let writer = Writer::new(connection, files, settings, shared.clone(), state, checkpointer)?;

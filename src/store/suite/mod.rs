@@ -9,6 +9,7 @@ mod model;
 mod on_memory;
 
 pub use actions::{Action, Dump, Reaction};
+pub use model::event;
 
 use super::Settings;
 

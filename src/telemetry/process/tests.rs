@@ -8,6 +8,7 @@ use crate::process_metrics::{self, ExportMetrics, LazyHistogram, Signal, SourceM
 use crate::route::RelayName;
 use crate::serve::METRICS;
 use crate::smsmode_api::{self, Failure, Operation};
+use crate::store;
 use crate::telemetry::process_push::tests::{collected, pushed};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
@@ -118,6 +119,9 @@ pub fn exercise() {
     process_metrics::build_info("0.1.0", "abc", "1.95");
     process_metrics::task_failures("store").increment(1);
     process_metrics::recipients_flooded("smsmode").increment(1);
+    store::metrics::leader(true);
+    store::metrics::inbox(3, None);
+    store::metrics::inbox_stuck().increment(1);
     exercise_parts();
 }
 

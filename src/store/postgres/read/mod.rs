@@ -19,9 +19,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use self::gauges::Size;
 use super::connect::Connector;
 use super::error::{PgError, Remedy};
+use super::ledger;
 use super::schema;
 use super::session::Session;
 use crate::event::SourceName;
+use crate::ledger::Ledger;
 use crate::record::{Entry, Position};
 use crate::route::RelayName;
 use crate::store::cohorts::{Cohort, Detail};
@@ -159,6 +161,14 @@ impl PgReaders {
             from = range.end;
         }
         Ok(found)
+    }
+
+    /// The counters as they are stored, for a replica that does not lead.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn ledger(&self) -> Result<Ledger, StoreError> {
+        self.read(async |session| Ok(ledger::load(session).await?.0))
     }
 
     /// The bytes of all tables, which take a while to read: as of some time ago.
