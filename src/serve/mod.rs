@@ -199,7 +199,19 @@ fn start_store(config: &Config, data_dir: &DataDir, supervisor: &mut Supervisor)
 /// # Errors
 /// It cannot be opened.
 pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreThreads), StartError> {
-    let settings = store::Settings {
+    let settings = store_settings(config);
+    match &config.store.postgres {
+        None => Store::open(data_dir.private(), settings)
+            .map_err(|error| StartError::Store { path: config.data_dir.clone(), error }),
+        Some(postgres) => {
+            Store::join(Connector::new(postgres), settings).map_err(|error| StartError::database(postgres, error))
+        }
+    }
+}
+
+/// What the store is given.
+pub fn store_settings(config: &Config) -> store::Settings {
+    store::Settings {
         retention: config.store.retention,
         horizon: config.store.horizon,
         export_retention: config.store.export_retention,
@@ -211,13 +223,6 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         opt_outs: config.opt_outs.as_ref().map(|opt_outs| opt_outs.scope),
         resends: config.resends.clone(),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
-    };
-    match &config.store.postgres {
-        None => Store::open(data_dir.private(), settings)
-            .map_err(|error| StartError::Store { path: config.data_dir.clone(), error }),
-        Some(postgres) => {
-            Store::join(Connector::new(postgres), settings).map_err(|error| StartError::database(postgres, error))
-        }
     }
 }
 

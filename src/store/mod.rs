@@ -27,6 +27,7 @@ use crate::tasks::{Leadership, Task, Thread};
 mod backlog;
 mod clock;
 mod commands;
+pub mod copy;
 mod core;
 mod erasure;
 mod floods;
@@ -139,6 +140,8 @@ pub enum OpenError {
     /// The server loses what it acknowledges, or lacks something.
     #[error("{0}")]
     Unsuitable(String),
+    #[error("a copy into the database is not complete; expected smscope store copy to be run to its end")]
+    HalfCopied,
     /// The database says why.
     #[error("{0}")]
     Database(String),
@@ -580,6 +583,14 @@ impl BlockingStore<'_> {
         }
     }
 
+    /// Waits until all is counted that any replica has acknowledged, however long that takes.
+    ///
+    /// # Errors
+    /// Another replica leads, or the store cannot be written.
+    pub fn process_inbox(&self) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Alone(Alone::CatchUp(reply)))
+    }
+
     /// Waits until what has been acknowledged by any replica is counted, for a second at most.
     fn catch_up(&self, runtime: &Handle) {
         let (reply, answered) = oneshot::channel();
@@ -601,7 +612,7 @@ struct ViaWriter<'a, 'b>(&'a BlockingStore<'b>);
 
 impl postgres::Driver for ViaWriter<'_, '_> {
     fn catch_up(&mut self) -> Result<(), EraseError> {
-        Ok(self.0.ask(|reply| Command::Alone(Alone::CatchUp(reply)))?)
+        Ok(self.0.process_inbox()?)
     }
 
     fn perform(&mut self, step: Step) -> Result<u64, EraseError> {

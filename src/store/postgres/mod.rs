@@ -33,6 +33,7 @@ use crate::record::Position;
 use crate::tasks::{Leadership, Task, Thread};
 
 mod connect;
+mod copy;
 mod conversations;
 mod decoded;
 mod dedup;
@@ -75,6 +76,7 @@ use front::Front;
 pub use front::Request;
 use leader::Leader;
 pub use meta::Identity;
+pub use copy::PgEnd;
 pub use read::PgReaders;
 pub use rewrites::{Driver, Due, Rewrite, erase};
 use schema::SchemaError;
@@ -175,6 +177,7 @@ async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>, 
     }
     schema::migrate(&session).await?;
     let session = connector.connect().await?;
+    copy::check_complete(&session).await?;
     let mut watch = Watch::new(declared);
     if let Some(fatal) = watch.check(&session).await?.fatal().next() {
         return Err(OpenError::Unsuitable(fatal.line.clone()));

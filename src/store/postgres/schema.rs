@@ -1,6 +1,6 @@
 //! The schema, its version, and the steps from each earlier version.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
@@ -207,17 +207,37 @@ pub async fn make_partitions(session: &Session) -> Result<(), PgError> {
     Ok(())
 }
 
+/// Makes the partitions of the events of some days that are missing.
+///
+/// # Errors
+/// Those of the database.
+pub async fn make_partitions_of(session: &Session, days: &BTreeSet<i32>) -> Result<(), PgError> {
+    for partition in of_events(days.iter().copied()).filter(missing_in(&existing(session).await?)) {
+        make_partition(session, &partition).await?;
+    }
+    Ok(())
+}
+
 async fn missing_partitions(session: &Session) -> Result<Vec<Partition>, PgError> {
     let today = today(session).await?;
-    let sql = "SELECT relname::text FROM pg_class WHERE relispartition AND relnamespace = to_regnamespace('smscope')";
-    let existing: HashSet<String> = session.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect();
-    let by_range = |day: i32| format!("FROM ({day}) TO ({})", day + 1);
+    let existing = existing(session).await?;
     let in_list = |day: i32| format!("IN ({day})");
-    let of_events = (today - 1..=today + AHEAD).flat_map(|day| [("received", day), ("journal", day)]);
-    let events = of_events.map(|(table, day)| Partition { table, day, bound: by_range(day) });
     let keys = (today - DEDUP_DAYS..=today + AHEAD).map(|day| Partition { table: "dedup", day, bound: in_list(day) });
-    let missing = |partition: &Partition| !existing.contains(&format!("{}_{}", partition.table, partition.day));
-    Ok(events.chain(keys).filter(missing).collect())
+    Ok(of_events(today - 1..=today + AHEAD).chain(keys).filter(missing_in(&existing)).collect())
+}
+
+async fn existing(session: &Session) -> Result<HashSet<String>, PgError> {
+    let sql = "SELECT relname::text FROM pg_class WHERE relispartition AND relnamespace = to_regnamespace('smscope')";
+    Ok(session.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+fn of_events(days: impl Iterator<Item = i32>) -> impl Iterator<Item = Partition> {
+    let tables = days.flat_map(|day| [("received", day), ("journal", day)]);
+    tables.map(|(table, day)| Partition { table, day, bound: format!("FROM ({day}) TO ({})", day + 1) })
+}
+
+fn missing_in(existing: &HashSet<String>) -> impl Fn(&Partition) -> bool {
+    |partition| !existing.contains(&format!("{}_{}", partition.table, partition.day))
 }
 
 async fn make_partition(session: &Session, partition: &Partition) -> Result<(), PgError> {

@@ -22,6 +22,7 @@ use std::sync::mpsc::Receiver;
 mod checkpoint;
 mod cohorts;
 mod connection;
+mod copy;
 mod conversations;
 mod dedup;
 pub mod erase;
@@ -59,6 +60,7 @@ pub mod harness;
 mod writer_tests;
 
 pub use erase::{ErasureWork, erase};
+pub use copy::SqliteEnd;
 pub use reader::Readers;
 
 use rusqlite::types::FromSqlError;
