@@ -10,6 +10,7 @@ use strum::{IntoStaticStr, VariantArray};
 
 use super::credentials;
 use super::prelude::*;
+use crate::environment::Environment;
 
 use password::PassFile;
 pub(crate) use password::Password;
@@ -124,7 +125,7 @@ pub(crate) fn read(table: &mut Table) -> Result<Option<Postgres>, ConfigError> {
 
 impl Postgres {
     /// The database that a flag names. Its password is in the URL or in libpq's file.
-    pub(crate) fn of_flag(flag: &str, url: &str, env: &dyn Env) -> Result<Self, ConfigError> {
+    pub(crate) fn of_flag(flag: &str, url: &str, env: &dyn Environment) -> Result<Self, ConfigError> {
         let given = Given::of_flag(flag, url);
         let url = parsed(&given, url)?;
         let variable = |name: &str| env.get(name).filter(|value| !value.is_empty());

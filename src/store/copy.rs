@@ -274,3 +274,6 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

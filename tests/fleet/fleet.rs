@@ -39,6 +39,10 @@ impl Fleet {
         Launch::new().env("SMSCOPE_STORE_URL", &self.url)
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.launches.iter().map(Launch::webhooks).collect()
     }

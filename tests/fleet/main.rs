@@ -5,6 +5,7 @@ mod support;
 
 mod chaos;
 mod commands;
+mod copy;
 mod erase;
 mod fleet;
 mod replicas;

@@ -18,7 +18,7 @@ use super::lease::{FENCE, Lease};
 use super::session::{Pipeline, Session, columns, params};
 use super::texts::{json_without_nul, owned_without_nul};
 use super::{decoded, keys, meta, schema};
-use crate::event::{hex, hex_bytes};
+use crate::event::hex;
 use crate::store::copy::{self, CopyError, End, Origin, Page, Reader, Table, Value, hash_in, hashed_key};
 use crate::store::{OpenError, StoreError};
 

@@ -177,6 +177,12 @@ impl End for SqliteEnd {
     }
 }
 
+impl From<rusqlite::Error> for CopyError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 fn place_key(table: Table) -> String {
     format!("copy:{}", table.name())
 }
