@@ -22,7 +22,11 @@ pub(super) fn start(context: &Context<'_>, socket: UnixListener, supervisor: &mu
 }
 
 /// What executes requests. Once `shutdown` has begun, one ends at its next step.
-pub(super) fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
+pub(super) fn handler(
+    config: &Config,
+    store: Store,
+    shutdown: Shutdown,
+) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
     let regions = regions(config);
     let config = config.clone();
     move |request, lines| {

@@ -20,13 +20,16 @@ const POLL: Duration = Duration::from_secs(1);
 pub(super) fn start(context: &Context<'_>, supervisor: &mut Supervisor) {
     let store = context.store.clone();
     let execute = Arc::new(handler(context.config, store.clone(), supervisor.shutdown(Task::FleetCommands)));
-    supervisor.spawn_led(Span::none(), Task::FleetCommands, move |shutdown| {
-        run(store.clone(), execute.clone(), shutdown)
-    });
+    supervisor
+        .spawn_led(Span::none(), Task::FleetCommands, move |shutdown| run(store.clone(), execute.clone(), shutdown));
 }
 
 /// Executes requests until `shutdown` begins and those that were begun have ended.
-async fn run(store: Store, execute: Arc<impl Fn(Request, mpsc::Sender<Line>) + Send + Sync + 'static>, shutdown: Shutdown) {
+async fn run(
+    store: Store,
+    execute: Arc<impl Fn(Request, mpsc::Sender<Line>) + Send + Sync + 'static>,
+    shutdown: Shutdown,
+) {
     // Dropped with this: what they do fails once another replica leads, which begins again with them.
     let mut running = JoinSet::new();
     while !shutdown.has_begun() {

@@ -25,9 +25,9 @@ mod admin_listener;
 mod background_jobs;
 mod control;
 mod exports;
-mod fleet_commands;
 #[cfg(test)]
 mod fault_tests;
+mod fleet_commands;
 mod floods;
 mod journal;
 mod metrics;

@@ -134,9 +134,7 @@ impl Postgres {
         let password = match (&url.password, named, variable("HOME")) {
             (Some(password), ..) => Password::Fixed(password.clone()),
             (None, Some(path), _) => Password::PassFile(PassFile::named(path)),
-            (None, None, Some(home)) if Path::new(&home).is_absolute() => {
-                Password::PassFile(PassFile::of_home(&home))
-            }
+            (None, None, Some(home)) if Path::new(&home).is_absolute() => Password::PassFile(PassFile::of_home(&home)),
             _ => Password::None,
         };
         let tls = tls::read(&url, &given, false)?;

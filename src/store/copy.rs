@@ -165,7 +165,11 @@ pub enum CopyError {
 #[derive(Clone)]
 pub enum Place<'a> {
     /// The private folder of a locked data directory, and what it has in files.
-    Embedded { folder: &'a Path, instance: Uuid, hash_key: [u8; 32] },
+    Embedded {
+        folder: &'a Path,
+        instance: Uuid,
+        hash_key: [u8; 32],
+    },
     Fleet(Connector),
 }
 

@@ -177,8 +177,7 @@ impl Search<'_> {
         });
         let has_others = may_hold_several(body);
         let is_unrecognized = kind == Kind::Unrecognized.as_str();
-        let in_request =
-            || target.subjects.are_in(&source, body) || target.subjects.are_in(&source, query.as_bytes());
+        let in_request = || target.subjects.are_in(&source, body) || target.subjects.are_in(&source, query.as_bytes());
         let is_theirs = by_number || by_message || (is_unrecognized && !has_others && in_request());
         if !is_theirs && !(has_others && (in_request() || names_one_of(body, &target.ids))) {
             return;

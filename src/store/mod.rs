@@ -70,10 +70,10 @@ pub mod erase {
 
 use backlog::Backlog;
 use commands::{Alone, Command, FleetCommand, Reply};
+use core::erase::Step;
 use erase::{EraseError, Erased, ProgressSink, Subjects};
 use ids::{DeliveryId, OptOutSeq, ResendId};
 use opt_outs::{OptOut, OptOutChange, Scope};
-use core::erase::Step;
 use postgres::{Due as DueRewrites, Opened, PgReaders, Rewrite};
 use read::Reader;
 use relays::{AttemptOutcome, DeadLetterFilter, Due, RedriveStep};

@@ -152,7 +152,10 @@ fn a_copy_that_is_killed_goes_on_where_it_was_and_until_then_nothing_serves_it()
             && fleet.sql("SELECT count(*) FROM smscope.meta WHERE key = 'copied' AND value = 'no'") == "1"
         {
             let refused = fleet.launch(0).run();
-            assert!(refused.code != Some(0) && refused.stderr.contains("a copy into the database is not complete"), "{refused:?}");
+            assert!(
+                refused.code != Some(0) && refused.stderr.contains("a copy into the database is not complete"),
+                "{refused:?}"
+            );
         }
     }
     assert!(killed > 0);

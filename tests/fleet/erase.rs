@@ -106,9 +106,7 @@ impl Bench {
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .flat_map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { vec![entry.path()] })
-        .collect()
+    entries.flat_map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { vec![entry.path()] }).collect()
 }
 
 #[test]
@@ -143,9 +141,11 @@ fn an_erased_person_is_in_no_row_and_once_the_day_is_over_in_no_file() {
     let said = bench.erase();
     assert!(said.contains("of messages: 4, of events: 9"), "{said}");
     assert!(said.contains("after midnight UTC"), "{said}");
-    let dump = bench.fleet.sql("SELECT * FROM smscope.messages; SELECT * FROM smscope.journal; SELECT * FROM smscope.opt_outs; \
+    let dump = bench.fleet.sql(
+        "SELECT * FROM smscope.messages; SELECT * FROM smscope.journal; SELECT * FROM smscope.opt_outs; \
         SELECT id, decoded, query, encode(body, 'escape') FROM smscope.received; SELECT * FROM smscope.inbox_stuck; \
-        SELECT * FROM smscope.tasks; SELECT * FROM pg_stats WHERE schemaname = 'smscope'");
+        SELECT * FROM smscope.tasks; SELECT * FROM pg_stats WHERE schemaname = 'smscope'",
+    );
     for secret in SECRETS {
         assert!(!dump.contains(secret), "{secret} in {dump}");
     }
@@ -177,10 +177,12 @@ fn a_table_is_rewritten_again_as_long_as_an_old_transaction_could_see_what_was_e
     replicas[0].accept(&receipt("v1", NUMBER, "DELIVERED", "marked"));
     bench.fleet.until_processed();
     let url = bench.server.url(&bench.database);
-    let sleeping = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM smscope.lease; SELECT pg_sleep(8); COMMIT";
+    let sleeping =
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM smscope.lease; SELECT pg_sleep(8); COMMIT";
     let reader = std::thread::spawn(move || crate::support::postgres::query(&url, sleeping));
     eventually("somebody reads", || {
-        let reading = bench.fleet.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND state = 'active'");
+        let reading =
+            bench.fleet.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND state = 'active'");
         holds(reading == "2" || reading == "1", || reading)
     });
     let said = bench.erase();

@@ -58,7 +58,9 @@ pub fn run(config: &Config, arguments: &Copy) -> Result<(), Exit> {
             target.data_dir.adopt(origin.instance, &origin.hash_key)?;
             copied(&mut *source, &mut *target.open()?)?
         }
-        _ => return Err(Exit::usage("--from and --to: expected a data directory and the URL of a PostgreSQL database")),
+        _ => {
+            return Err(Exit::usage("--from and --to: expected a data directory and the URL of a PostgreSQL database"));
+        }
     };
     print(&summary(&copied));
     Ok(())
@@ -138,5 +140,6 @@ fn copied(from: &mut dyn End, to: &mut dyn End) -> Result<Copied, Exit> {
 
 fn summary(copied: &Copied) -> String {
     let rows = copied.iter().map(|(table, count)| format!("{:<18}{count:>12}\n", table.name()));
-    rows.collect::<String>() + "complete: rows and counters are the same in both; the source is unchanged, and must not be used any more\n"
+    rows.collect::<String>()
+        + "complete: rows and counters are the same in both; the source is unchanged, and must not be used any more\n"
 }

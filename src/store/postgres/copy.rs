@@ -153,7 +153,10 @@ impl From<PgError> for CopyError {
 
 impl End for PgEnd {
     fn origin(&mut self) -> Result<Origin, CopyError> {
-        let (waiting, stuck) = (self.number("SELECT count(*) FROM smscope.inbox")?, self.number("SELECT count(*) FROM smscope.inbox_stuck")?);
+        let (waiting, stuck) = (
+            self.number("SELECT count(*) FROM smscope.inbox")?,
+            self.number("SELECT count(*) FROM smscope.inbox_stuck")?,
+        );
         if stuck > 0 {
             return Err(CopyError::Stuck(stuck));
         }
@@ -163,9 +166,11 @@ impl End for PgEnd {
         self.runtime.block_on(async {
             check_complete(&self.session).await?;
             let identity = meta::identity(&self.session).await?;
-            let number = async |key| Ok::<_, PgError>(meta::get(&self.session, key).await?.and_then(|text| text.parse().ok()));
+            let number =
+                async |key| Ok::<_, PgError>(meta::get(&self.session, key).await?.and_then(|text| text.parse().ok()));
             let salt = meta::get(&self.session, "erasure_salt").await?.unwrap_or_default();
-            let bytes = meta::read_salt(&salt).ok_or_else(|| StoreError::Database("erasure_salt is malformed".to_owned()))?;
+            let bytes =
+                meta::read_salt(&salt).ok_or_else(|| StoreError::Database("erasure_salt is malformed".to_owned()))?;
             Ok(Origin {
                 instance: identity.fleet,
                 hash_key: identity.hash_key,
@@ -247,7 +252,8 @@ impl End for PgEnd {
             ("erasure_salt", hex(&origin.erasure_salt)),
             ("created_at", origin.created_at.to_string()),
         ];
-        let values = values.into_iter().chain(optional.into_iter().filter_map(|(key, value)| Some((key, value?.to_string()))));
+        let values =
+            values.into_iter().chain(optional.into_iter().filter_map(|(key, value)| Some((key, value?.to_string()))));
         let (keys, values): (Vec<&str>, Vec<String>) = values.unzip();
         writes.add(SET, columns![keys => TEXT_ARRAY, values => TEXT_ARRAY]);
         self.transaction(writes)
@@ -261,7 +267,8 @@ impl End for PgEnd {
 
     fn write(&mut self, table: Table, page: Page) -> Result<(), CopyError> {
         if table == Table::Events {
-            let days: BTreeSet<i32> = page.rows.iter().map(|row| day(&row[1])).filter(|day| !self.days.contains(day)).collect();
+            let days: BTreeSet<i32> =
+                page.rows.iter().map(|row| day(&row[1])).filter(|day| !self.days.contains(day)).collect();
             self.runtime.block_on(schema::make_partitions_of(&self.session, &days))?;
             self.days.extend(days);
         }
@@ -295,7 +302,9 @@ fn place_key(table: Table) -> String {
 fn select(table: Table) -> &'static str {
     match table {
         Table::LabelValues => "SELECT label, value FROM smscope.label_values",
-        Table::Ledger => "SELECT id, metric, labels, value FROM smscope.series JOIN smscope.counters ON series = id ORDER BY id",
+        Table::Ledger => {
+            "SELECT id, metric, labels, value FROM smscope.series JOIN smscope.counters ON series = id ORDER BY id"
+        }
         Table::Cursors => "SELECT name, position FROM smscope.cursors",
         Table::Messages => {
             "SELECT id, source, message_id, part, state, reason, channel, flow, country, number, ref_client, campaign_id, mccmnc, \
@@ -322,7 +331,9 @@ fn select(table: Table) -> &'static str {
         Table::OptOuts => {
             "SELECT id, source, person, sender, number, state, since, origin FROM smscope.opt_outs WHERE id > $1 ORDER BY id LIMIT $2"
         }
-        Table::ConversationKeys => "SELECT key, message FROM smscope.conversation_keys WHERE key > $1 ORDER BY key LIMIT $2",
+        Table::ConversationKeys => {
+            "SELECT key, message FROM smscope.conversation_keys WHERE key > $1 ORDER BY key LIMIT $2"
+        }
     }
 }
 

@@ -33,8 +33,8 @@ use crate::record::Position;
 use crate::tasks::{Leadership, Task, Thread};
 
 mod connect;
-mod copy;
 mod conversations;
+mod copy;
 mod decoded;
 mod dedup;
 pub mod error;
@@ -70,13 +70,13 @@ mod transaction;
 mod values;
 
 pub use connect::Connector;
+pub use copy::PgEnd;
 use error::PgError;
 use fleet::Replica;
 use front::Front;
 pub use front::Request;
 use leader::Leader;
 pub use meta::Identity;
-pub use copy::PgEnd;
 pub use read::PgReaders;
 pub use rewrites::{Driver, Due, Rewrite, erase};
 use schema::SchemaError;

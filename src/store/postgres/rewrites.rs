@@ -16,8 +16,8 @@ use super::leader::Leader;
 use super::session::{Pipeline, columns, params};
 use super::term::Term;
 use crate::store::core::erase::Subjects;
-use crate::store::read::Reader;
 use crate::store::erasure::{self, EraseError, Erased, Phase, ProgressSink};
+use crate::store::read::Reader;
 
 /// How soon maintenance tries again what it could not do.
 pub const AGAIN: Duration = Duration::from_secs(600);
@@ -110,12 +110,16 @@ pub fn rewrite_next(leader: &Leader, term: &mut Term, again: Duration) -> Result
         return Ok(Rewrite::Done);
     }
     match vacuum(leader, term, &relation)? {
-        Ok(()) if term.block_on(term.session.execute(DONE, params![relation => TEXT]))? == 1 => return Ok(Rewrite::Done),
+        Ok(()) if term.block_on(term.session.execute(DONE, params![relation => TEXT]))? == 1 => {
+            return Ok(Rewrite::Done);
+        }
         Ok(()) => tracing::warn!(
             relation,
             "a table was rewritten, and an old transaction could still see what was erased from it; it is tried again later"
         ),
-        Err(error) => tracing::warn!(relation, %error, "a table was not rewritten after an erasure; it is tried again later"),
+        Err(error) => {
+            tracing::warn!(relation, %error, "a table was not rewritten after an erasure; it is tried again later")
+        }
     }
     let sql = "UPDATE smscope.rewrites SET tried_at = clock_timestamp() WHERE relation = $1";
     term.block_on(term.session.execute(sql, params![relation => TEXT]))?;

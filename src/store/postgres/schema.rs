@@ -176,13 +176,14 @@ impl Partition {
     fn statements(&self) -> Vec<String> {
         let Self { table, day, bound } = self;
         let personal = self.personal().iter();
-        let personal: Vec<String> =
-            personal.map(|column| format!("ALTER COLUMN {column} SET STATISTICS 0")).collect();
-        let mut statements = vec![format!("CREATE TABLE smscope.{table}_{day} (LIKE smscope.{table} INCLUDING DEFAULTS)")];
+        let personal: Vec<String> = personal.map(|column| format!("ALTER COLUMN {column} SET STATISTICS 0")).collect();
+        let mut statements =
+            vec![format!("CREATE TABLE smscope.{table}_{day} (LIKE smscope.{table} INCLUDING DEFAULTS)")];
         if !personal.is_empty() {
             statements.push(format!("ALTER TABLE smscope.{table}_{day} {}", personal.join(", ")));
         }
-        statements.push(format!("ALTER TABLE smscope.{table} ATTACH PARTITION smscope.{table}_{day} FOR VALUES {bound}"));
+        statements
+            .push(format!("ALTER TABLE smscope.{table} ATTACH PARTITION smscope.{table}_{day} FOR VALUES {bound}"));
         statements
     }
 

@@ -18,8 +18,7 @@ use crate::store::StoreError;
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);
 
-const CLAIM: &str =
-    "UPDATE smscope.tasks SET begun_by = $1 WHERE ended_at IS NULL AND begun_by IS DISTINCT FROM $1 RETURNING id, request";
+const CLAIM: &str = "UPDATE smscope.tasks SET begun_by = $1 WHERE ended_at IS NULL AND begun_by IS DISTINCT FROM $1 RETURNING id, request";
 /// What an earlier leader has said of them, and what nobody has fetched.
 const FORGET: &str = "DELETE FROM smscope.task_lines WHERE task IN (SELECT id FROM smscope.tasks \
     WHERE ended_at IS NULL OR ended_at < clock_timestamp() - interval '1 hour')";
@@ -152,7 +151,11 @@ impl RemoteTask {
                     if is_led {
                         self.led_at = Instant::now();
                     } else if self.led_at.elapsed() > PATIENCE {
-                        return Err(if is_begun || !self.withdraw()? { TaskError::LeaderGone } else { TaskError::NoLeader });
+                        return Err(if is_begun || !self.withdraw()? {
+                            TaskError::LeaderGone
+                        } else {
+                            TaskError::NoLeader
+                        });
                     }
                 }
                 Err(error) if matches!(error.remedy(), Remedy::Retry | Remedy::Reconnect) => {

@@ -96,7 +96,8 @@ impl End for SqliteEnd {
     }
 
     fn count(&mut self, table: Table) -> Result<u64, CopyError> {
-        let count: i64 = self.connection.query_row(&format!("SELECT count(*) FROM {}", name(table)), [], |row| row.get(0))?;
+        let count: i64 =
+            self.connection.query_row(&format!("SELECT count(*) FROM {}", name(table)), [], |row| row.get(0))?;
         Ok(count.unsigned_abs())
     }
 
@@ -128,11 +129,12 @@ impl End for SqliteEnd {
             set.execute((COPIED_FROM, origin.instance.to_string()))?;
             set.execute(("created_at", origin.created_at))?;
             set.execute(("erasure_salt", &origin.erasure_salt))?;
-            let optional = [("erasures", origin.erasures), ("seen_at", origin.seen_at), ("spelled_to", origin.spelled_to)];
+            let optional =
+                [("erasures", origin.erasures), ("seen_at", origin.seen_at), ("spelled_to", origin.spelled_to)];
             for (key, value) in optional {
-                match value {
-                    Some(value) => drop(set.execute((key, value))?),
-                    None => drop(transaction.execute("DELETE FROM meta WHERE key = ?1", [key])?),
+                transaction.execute("DELETE FROM meta WHERE key = ?1", [key])?;
+                if let Some(value) = value {
+                    set.execute((key, value))?;
                 }
             }
         }
@@ -290,7 +292,10 @@ fn insert(transaction: &Transaction<'_>, table: Table, row: copy::Row) -> rusqli
         Table::LabelValues => execute("INSERT OR IGNORE INTO label_values (label, value) VALUES (?1, ?2)", &row),
         Table::Ledger => {
             execute("INSERT OR IGNORE INTO series (id, metric, labels) VALUES (?1, ?2, ?3)", &row[..3])?;
-            execute("INSERT OR REPLACE INTO counters (series, value) VALUES (?1, ?2)", &[row[0].clone(), row[3].clone()])
+            execute(
+                "INSERT OR REPLACE INTO counters (series, value) VALUES (?1, ?2)",
+                &[row[0].clone(), row[3].clone()],
+            )
         }
         Table::Messages => {
             let text = |at: usize| if let Value::Text(text) = &row[at] { text.as_str() } else { "" };

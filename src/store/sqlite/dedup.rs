@@ -5,9 +5,9 @@ use rusqlite::{OptionalExtension, params};
 
 use super::transaction::SqliteTx;
 use crate::event::{SourceName, Status};
+use crate::store::copy::hashed_key;
 use crate::store::core::has_receipt_as_written;
 use crate::store::core::storage::{DedupKeys, EventKey, MessageRow};
-use crate::store::copy::hashed_key;
 use crate::store::hash::event_hash;
 use crate::store::ids::MessageRowId;
 

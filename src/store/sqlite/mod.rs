@@ -22,8 +22,8 @@ use std::sync::mpsc::Receiver;
 mod checkpoint;
 mod cohorts;
 mod connection;
-mod copy;
 mod conversations;
+mod copy;
 mod dedup;
 pub mod erase;
 mod failure;
@@ -59,8 +59,8 @@ pub mod harness;
 #[cfg(test)]
 mod writer_tests;
 
-pub use erase::{ErasureWork, erase};
 pub use copy::SqliteEnd;
+pub use erase::{ErasureWork, erase};
 pub use reader::Readers;
 
 use rusqlite::types::FromSqlError;
@@ -114,4 +114,3 @@ pub fn open(
     let writer = Thread::spawn("store", move || writer.run(&queue, &backlog))?;
     Ok((shared, StoreThreads(vec![(Task::Writer, writer), (Task::Checkpointer, checkpoints)])))
 }
-
