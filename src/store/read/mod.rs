@@ -28,7 +28,7 @@ use cohorts::{Cohort, Detail};
 use query::Message;
 
 /// Rows that are read at once.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 
 /// A store that is only read, in use or not.
 pub struct ReadStore(Box<dyn Reader>);
@@ -81,6 +81,9 @@ pub(super) trait Reader: Send + Sync {
     /// The requests that are stored with these events. Of an event whose request is stored with another, or was erased, none.
     fn requests_of(&self, events: &[Position]) -> Result<HashMap<Position, Raw>, StoreError>;
 
+    /// Up to `limit` events after `position`, as far as they tell of people.
+    fn personal_events_after(&self, position: Position, limit: usize) -> Result<Vec<PersonalEvent>, StoreError>;
+
     /// The event `newest` and those before it of the same message, as far as they are stored, the oldest first.
     fn chain(&self, newest: Position) -> Result<Vec<Entry>, StoreError>;
 
@@ -101,6 +104,9 @@ pub(super) trait Reader: Send + Sync {
 
     /// Up to `limit` messages after `id`, in the order of first sight.
     fn messages_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Message>, StoreError>;
+
+    /// The same messages, as far as they tell of people.
+    fn recipients_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Recipient>, StoreError>;
 
     /// The messages with this id, of which a legacy id has many, in the order of first sight.
     fn messages_with_id(&self, id: &str) -> Result<Vec<Message>, StoreError>;
@@ -154,6 +160,27 @@ impl StoredEvent {
             .map_err(|error| StoreError::Database(format!("the event {position} cannot be read: {error}")))?;
         Ok(Entry { position, received_at, record })
     }
+}
+
+/// An event with the request that is stored with it.
+pub(super) struct PersonalEvent {
+    pub position: Position,
+    pub source: String,
+    pub kind: String,
+    pub message: Option<MessageRowId>,
+    pub raw: Option<Raw>,
+    pub person: Person,
+}
+
+/// Whom a message is to.
+pub(super) struct Recipient {
+    pub id: MessageRowId,
+    pub source: String,
+    pub message_id: String,
+    pub number: Option<String>,
+    /// The recipient of a legacy message, or what stands for an erased one.
+    pub part: String,
+    pub is_erased: bool,
 }
 
 /// What a record says of a person. It can be read of a record that cannot, as a whole: one that a newer version has written.

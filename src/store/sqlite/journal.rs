@@ -52,12 +52,12 @@ impl Journal for SqliteTx<'_> {
         let record = event.record;
         let mut shown = to_json(record)?;
         let is_redacted = record.erased || matches!(event.request, EventRequest::Redacted(_));
-        let packed = if record.kind.is_receipt() && !is_redacted { packing::pack(&shown, raw) } else { None };
-        if packed.is_some() {
-            let Record { occurred_at, ref status, ref detail, reason, .. } = *record;
-            shown = to_json(&Shown { occurred_at, status: status.as_deref(), detail: detail.as_deref(), reason })?;
+        let form = if is_redacted { None } else { packed(record, &shown, raw) };
+        let packed = form.map(|(short, packed)| {
+            shown = short;
             (request, raw) = (None, None);
-        }
+            packed
+        });
         let own = event.needs_own_keys.then_some(record);
         let position = self.next_position;
         self.connection
@@ -140,6 +140,17 @@ impl Journal for SqliteTx<'_> {
     fn resolve_unrecognized(&mut self, reprocessed: &Reprocessed) -> rusqlite::Result<()> {
         unrecognized::resolve(self.connection, reprocessed)
     }
+}
+
+/// The packed form of an event that has one, with what SQL finds in `event` then. `json`: the record.
+pub fn packed(record: &Record, json: &str, raw: Option<&Raw>) -> Option<(String, Vec<u8>)> {
+    if !record.kind.is_receipt() || record.erased {
+        return None;
+    }
+    let packed = packing::pack(json, raw)?;
+    let Record { occurred_at, ref status, ref detail, reason, .. } = *record;
+    let shown = Shown { occurred_at, status: status.as_deref(), detail: detail.as_deref(), reason };
+    Some((to_json(&shown).ok()?, packed))
 }
 
 /// Stores an event that is packed as it is, so that it can be changed.

@@ -23,6 +23,7 @@ mod checkpoint;
 mod cohorts;
 mod connection;
 mod conversations;
+mod copy;
 mod dedup;
 pub mod erase;
 mod failure;
@@ -63,14 +64,14 @@ mod search_tests;
 #[cfg(test)]
 mod writer_tests;
 
-pub use erase::ErasureWork;
+pub use copy::SqliteEnd;
+pub use erase::{ErasureWork, erase};
 pub use reader::Readers;
 
 use rusqlite::types::FromSqlError;
 
 use super::backlog::Backlog;
 use super::commands::Command;
-use super::core::erase::Subjects;
 use super::shared::Shared;
 use super::{OpenError, Settings, StoreError, StoreThreads};
 use crate::tasks::{Task, Thread};
@@ -117,14 +118,4 @@ pub fn open(
     let writer = Writer::new(connection, files, settings, shared.clone(), state, checkpointer)?;
     let writer = Thread::spawn("store", move || writer.run(&queue, &backlog))?;
     Ok((shared, StoreThreads(vec![(Task::Writer, writer), (Task::Checkpointer, checkpoints)])))
-}
-
-/// Erases people in a database that is open: `driver` runs the work.
-pub fn erase(
-    folder: &Path,
-    subjects: Subjects,
-    driver: &mut impl erase::Driver,
-    sink: impl erase::ProgressSink,
-) -> Result<erase::Erased, erase::EraseError> {
-    erase::erase(&connect(&folder.join(DATABASE))?, subjects, driver, sink)
 }

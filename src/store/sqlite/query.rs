@@ -12,7 +12,7 @@ use crate::record::{Entry, Position};
 use crate::store::Raw;
 use crate::store::ids::MessageRowId;
 use crate::store::query::Message;
-use crate::store::read::{StoredEvent, Table};
+use crate::store::read::{Person, PersonalEvent, Recipient, StoredEvent, Table};
 
 /// By what the messages are found.
 #[derive(Clone, Copy)]
@@ -74,6 +74,31 @@ pub fn requests_of(connection: &Connection, events: &[Position]) -> rusqlite::Re
     Ok(requests)
 }
 
+pub fn personal_events_after(
+    connection: &Connection,
+    position: Position,
+    limit: usize,
+) -> rusqlite::Result<Vec<PersonalEvent>> {
+    let read = |row: &Row<'_>| {
+        Ok(PersonalEvent {
+            position: row.get(0)?,
+            source: row.get(1)?,
+            kind: row.get(2)?,
+            message: row.get(3)?,
+            raw: journal::request(row, 4)?,
+            person: Person::of(&journal::record_json(row, 9)?),
+        })
+    };
+    connection
+        .prepare_cached(concat!(
+            "SELECT id, source, kind, message, coalesce(method, ''), coalesce(query, ''), content_type, body, packed, ",
+            record_columns!(),
+            " FROM events WHERE id > ?1 ORDER BY id LIMIT ?2"
+        ))?
+        .query_map(params![position, limit as i64], read)?
+        .collect()
+}
+
 /// The event `newest` and those before it of the same message, the oldest first.
 pub fn chain(connection: &Connection, newest: Position) -> rusqlite::Result<Vec<Entry>> {
     let (mut events, mut next) = (Vec::new(), Some(newest));
@@ -115,6 +140,26 @@ pub fn messages_after(connection: &Connection, id: MessageRowId, limit: usize) -
     connection
         .prepare_cached(messages!("id > ?1 ORDER BY id LIMIT ?2"))?
         .query_map(params![id, limit as i64], message)?
+        .collect()
+}
+
+pub fn recipients_after(connection: &Connection, id: MessageRowId, limit: usize) -> rusqlite::Result<Vec<Recipient>> {
+    let read = |row: &Row<'_>| {
+        Ok(Recipient {
+            id: row.get(0)?,
+            source: row.get(1)?,
+            message_id: row.get(2)?,
+            number: row.get(3)?,
+            part: row.get(4)?,
+            is_erased: row.get(5)?,
+        })
+    };
+    connection
+        .prepare_cached(
+            "SELECT id, source, message_id, number, part, erased_at IS NOT NULL FROM messages WHERE id > ?1 \
+             ORDER BY id LIMIT ?2",
+        )?
+        .query_map(params![id, limit as i64], read)?
         .collect()
 }
 

@@ -20,7 +20,7 @@ use crate::store::erase::Subjects;
 use crate::store::ids::{DeliveryId, MessageRowId, OptOutSeq};
 use crate::store::opt_outs::OptOut;
 use crate::store::query::Message;
-use crate::store::read::{Reader, Start, StoredEvent, Table};
+use crate::store::read::{PersonalEvent, Reader, Recipient, Start, StoredEvent, Table};
 use crate::store::relays::{Due, Undelivered};
 use crate::store::resends::DueResends;
 use crate::store::shared::Gauges;
@@ -130,6 +130,10 @@ impl Reader for Readers {
         self.read(|connection| query::requests_of(connection, events))
     }
 
+    fn personal_events_after(&self, position: Position, limit: usize) -> Result<Vec<PersonalEvent>, StoreError> {
+        self.read(|connection| query::personal_events_after(connection, position, limit))
+    }
+
     fn chain(&self, newest: Position) -> Result<Vec<Entry>, StoreError> {
         self.read(|connection| query::chain(connection, newest))
     }
@@ -152,6 +156,10 @@ impl Reader for Readers {
 
     fn messages_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Message>, StoreError> {
         self.read(|connection| query::messages_after(connection, id, limit))
+    }
+
+    fn recipients_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Recipient>, StoreError> {
+        self.read(|connection| query::recipients_after(connection, id, limit))
     }
 
     fn messages_with_id(&self, id: &str) -> Result<Vec<Message>, StoreError> {

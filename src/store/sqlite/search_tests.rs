@@ -209,7 +209,7 @@ proptest! {
                     }
                 }),
                 Step::Erase(number) => sqlite.change(|_| {
-                    erase_offline(folder.path(), subjects(&[number]), |_| true).unwrap();
+                    erase_offline(folder.path(), &subjects(&[number]), |_| true).unwrap();
                 }),
                 Step::Prune(hour) => sqlite.change(|connection| prune(connection, at(hour).as_millisecond())),
                 Step::Restart => sqlite.restart(),

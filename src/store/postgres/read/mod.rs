@@ -31,7 +31,7 @@ use crate::store::erase::Subjects;
 use crate::store::ids::{DeliveryId, MessageRowId, OptOutSeq};
 use crate::store::opt_outs::OptOut;
 use crate::store::query::Message;
-use crate::store::read::{Reader, Start, StoredEvent, Table};
+use crate::store::read::{PersonalEvent, Reader, Recipient, Start, StoredEvent, Table};
 use crate::store::relays::{Due, Undelivered};
 use crate::store::resends::DueResends;
 use crate::store::shared::Gauges;
@@ -277,6 +277,10 @@ impl Reader for PgReaders {
         self.read(async |session| events::requests_of(session, positions).await)
     }
 
+    fn personal_events_after(&self, position: Position, limit: usize) -> Result<Vec<PersonalEvent>, StoreError> {
+        self.read(async |session| events::personal_events_after(session, position, limit).await)
+    }
+
     fn chain(&self, newest: Position) -> Result<Vec<Entry>, StoreError> {
         self.read(async |session| events::chain(session, newest).await)
     }
@@ -295,6 +299,10 @@ impl Reader for PgReaders {
 
     fn messages_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Message>, StoreError> {
         self.read(async |session| messages::messages_after(session, id, limit).await)
+    }
+
+    fn recipients_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Recipient>, StoreError> {
+        self.read(async |session| messages::recipients_after(session, id, limit).await)
     }
 
     fn messages_with_id(&self, id: &str) -> Result<Vec<Message>, StoreError> {
