@@ -34,6 +34,7 @@ use crate::tasks::{Leadership, Task, Thread};
 
 mod connect;
 mod conversations;
+mod copy;
 mod decoded;
 mod dedup;
 pub mod error;
@@ -56,16 +57,20 @@ mod prefetch;
 mod read;
 mod resends;
 mod retention;
+mod rewrites;
 pub mod schema;
 pub mod server_check;
 pub mod session;
 pub mod status;
+mod stuck;
+mod tasks;
 mod term;
 mod texts;
 mod transaction;
 mod values;
 
 pub use connect::Connector;
+pub use copy::PgEnd;
 use error::PgError;
 use fleet::Replica;
 use front::Front;
@@ -73,8 +78,10 @@ pub use front::Request;
 use leader::Leader;
 pub use meta::Identity;
 pub use read::PgReaders;
+pub use rewrites::{Driver, Due, Rewrite, erase};
 use schema::SchemaError;
 use server_check::Watch;
+pub use tasks::{RemoteTask, Task as ClaimedTask, TaskError, TaskLine};
 
 /// How long a start waits for a database that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -176,6 +183,7 @@ async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>, 
     }
     schema::migrate(&session).await?;
     let session = connector.connect().await?;
+    copy::check_complete(&session).await?;
     let mut watch = Watch::new(declared);
     if let Some(fatal) = watch.check(&session).await?.fatal().next() {
         return Err(OpenError::Unsuitable(fatal.line.clone()));
