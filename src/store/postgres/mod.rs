@@ -53,6 +53,7 @@ mod meta;
 pub mod metrics;
 mod outbox;
 mod prefetch;
+mod pruning;
 mod read;
 mod resends;
 mod retention;
@@ -63,6 +64,8 @@ pub mod status;
 mod term;
 mod texts;
 mod transaction;
+#[cfg(test)]
+mod transaction_tests;
 mod values;
 
 pub use connect::Connector;

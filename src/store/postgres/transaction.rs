@@ -138,15 +138,25 @@ impl<'a> PgTx<'a> {
     pub fn into_writes(mut self) -> Result<(Pipeline, Ids), PgError> {
         self.request_in(None);
         let mut writes = Pipeline::default();
-        self.messages.get_mut().write(&mut writes);
-        self.event_keys.get_mut().write(&mut writes);
-        self.journal.get_mut().write(self.day, &mut writes);
-        self.deliveries.get_mut().write(&mut writes);
-        self.resends.get_mut().write(&mut writes);
-        self.opt_outs.get_mut().write(&mut writes);
-        self.conversations.get_mut().write(&mut writes);
+        self.write(&mut writes);
         self.write_meta(&mut writes);
         Ok((writes, self.ids))
+    }
+
+    fn write(&self, writes: &mut Pipeline) {
+        self.messages.borrow_mut().write(writes);
+        self.event_keys.borrow_mut().write(writes);
+        self.journal.borrow_mut().write(self.day, writes);
+        self.deliveries.borrow_mut().write(writes);
+        self.resends.borrow_mut().write(writes);
+        self.opt_outs.borrow_mut().write(writes);
+        self.conversations.borrow_mut().write(writes);
+    }
+
+    /// Runs queries that see everything that was written, in one round trip.
+    pub(super) fn read_ahead(&self, statements: &Pipeline) -> Result<Vec<Vec<Row>>, PgError> {
+        self.flush(|writes| self.write(writes))?;
+        self.runtime.block_on(self.session.run(None, statements, None))
     }
 
     fn write_meta(&self, writes: &mut Pipeline) {
@@ -170,6 +180,14 @@ impl<'a> PgTx<'a> {
                 columns![keys => TEXT_ARRAY, at => TEXT],
             );
         }
+    }
+
+    /// Statements of the open transaction that concern no row which the rules have read or written.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn run<T>(&self, work: impl AsyncFnOnce(&Session) -> Result<T, PgError>) -> Result<T, PgError> {
+        self.runtime.block_on(work(self.session))
     }
 
     pub(super) fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {
