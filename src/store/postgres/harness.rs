@@ -90,11 +90,11 @@ pub async fn connect(database: &str) -> Session {
 }
 
 /// Much faster than another database.
-const CLEAR: &str = "DELETE FROM smscope.messages; DELETE FROM smscope.pending; DELETE FROM smscope.journal; \
-    DELETE FROM smscope.received; DELETE FROM smscope.event_keys; DELETE FROM smscope.series; DELETE FROM smscope.counters; \
-    DELETE FROM smscope.label_values; DELETE FROM smscope.cursors; DELETE FROM smscope.relay_deliveries; \
-    DELETE FROM smscope.resends; DELETE FROM smscope.opt_outs; DELETE FROM smscope.conversation_keys; \
-    DELETE FROM smscope.meta WHERE key NOT IN ('fleet_id', 'created_at', 'hash_key', 'erasure_salt')";
+const CLEAR: &str = "DO $$ DECLARE name text; BEGIN \
+    FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'smscope'::regnamespace AND relkind IN ('r', 'p') \
+    AND NOT relispartition AND relname NOT IN ('meta', 'lease', 'schema_version') \
+    LOOP EXECUTE format('DELETE FROM smscope.%I', name); END LOOP; \
+    DELETE FROM smscope.meta WHERE key NOT IN ('fleet_id', 'created_at', 'hash_key', 'erasure_salt'); END $$";
 
 impl OnPostgres {
     pub fn runtime() -> &'static Runtime {

@@ -10,7 +10,7 @@ use super::fleet;
 use super::leader::Leader;
 use super::pruning::Pruning;
 use super::term::{Term, Work};
-use super::{meta, retention};
+use super::{meta, retention, rewrites};
 use crate::store::core::STEP;
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -22,6 +22,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const ROLLOUT: Duration = Duration::from_secs(600);
 /// How often partitions are made ahead.
 const PARTITIONS: Duration = Duration::from_secs(600);
+/// Between two tables that are rewritten after an erasure, which hold up everything else.
+const REWRITES: Duration = Duration::from_secs(10);
 
 pub struct Maintenance {
     next: Instant,
@@ -30,6 +32,7 @@ pub struct Maintenance {
     next_minute: Instant,
     next_partitions: Instant,
     pruning: Pruning,
+    next_rewrite: Instant,
     /// Since when the replicas have different settings, until that has been said.
     differ_since: Option<Instant>,
 }
@@ -44,6 +47,7 @@ impl Maintenance {
             next_minute: now,
             next_partitions: now,
             pruning: Pruning::new(),
+            next_rewrite: now,
             differ_since: None,
         }
     }
@@ -85,6 +89,10 @@ impl Maintenance {
                 meta::save_seen(own, now);
                 Ok(())
             })?;
+        }
+        if at >= self.next_rewrite {
+            rewrites::rewrite_next(leader, term, rewrites::AGAIN)?;
+            self.next_rewrite = Instant::now() + REWRITES;
         }
         let mut more = expire(leader, term, now)?;
         more |= self.pruning.step(leader, term, now)?;

@@ -21,6 +21,7 @@ use super::journal::JournalRows;
 use super::messages::MessageRows;
 use super::outbox::DeliveryRows;
 use super::resends::ResendRows;
+use super::rewrites::Redacted;
 use super::session::{Param, Pipeline, Session, columns};
 use super::values::Columns;
 use crate::record::Position;
@@ -99,6 +100,7 @@ pub struct PgTx<'a> {
     pub(super) resends: RefCell<ResendRows>,
     pub(super) opt_outs: RefCell<OptOutRows>,
     pub(super) conversations: RefCell<ConversationRows>,
+    pub(super) redacted: RefCell<Redacted>,
     erased_at: Option<Timestamp>,
 }
 
@@ -119,6 +121,7 @@ impl<'a> PgTx<'a> {
             resends: RefCell::default(),
             opt_outs: RefCell::default(),
             conversations: RefCell::default(),
+            redacted: RefCell::default(),
             erased_at: None,
         }
     }
@@ -140,13 +143,14 @@ impl<'a> PgTx<'a> {
         let mut writes = Pipeline::default();
         self.write(&mut writes);
         self.write_meta(&mut writes);
+        self.redacted.take().write(self.is_erasure(), &mut writes);
         Ok((writes, self.ids))
     }
 
     fn write(&self, writes: &mut Pipeline) {
         self.messages.borrow_mut().write(writes);
         self.event_keys.borrow_mut().write(writes);
-        self.journal.borrow_mut().write(self.day, writes);
+        self.journal.borrow_mut().write(self.day, &mut self.redacted.borrow_mut(), writes);
         self.deliveries.borrow_mut().write(writes);
         self.resends.borrow_mut().write(writes);
         self.opt_outs.borrow_mut().write(writes);
@@ -174,11 +178,8 @@ impl<'a> PgTx<'a> {
             );
         }
         if let Some(at) = self.erased_at {
-            let (keys, at) = (vec!["erasures", "scrub_due"], at.as_millisecond().to_string());
-            writes.add(
-                "INSERT INTO smscope.meta (key, value) SELECT key, $2 FROM unnest($1::text[]) AS u (key) ON CONFLICT DO NOTHING",
-                columns![keys => TEXT_ARRAY, at => TEXT],
-            );
+            let sql = "INSERT INTO smscope.meta (key, value) VALUES ('erasures', $1) ON CONFLICT DO NOTHING";
+            writes.add(sql, columns![at.as_millisecond().to_string() => TEXT]);
         }
     }
 
@@ -188,6 +189,11 @@ impl<'a> PgTx<'a> {
     /// Those of `work`.
     pub fn run<T>(&self, work: impl AsyncFnOnce(&Session) -> Result<T, PgError>) -> Result<T, PgError> {
         self.runtime.block_on(work(self.session))
+    }
+
+    /// People are being erased.
+    pub(super) fn is_erasure(&self) -> bool {
+        self.erased_at.is_some()
     }
 
     pub(super) fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {
