@@ -290,7 +290,9 @@ impl End for PgEnd {
         }
         self.transaction(writes)?;
         // Without statistics the first plans would be those of empty tables.
-        Ok(self.runtime.block_on(self.session.batch("ANALYZE"))?)
+        Ok(self.runtime.block_on(self.session.batch(
+            "ANALYZE smscope.messages, smscope.pending, smscope.journal, smscope.received, smscope.event_keys",
+        ))?)
     }
 }
 

@@ -24,7 +24,9 @@ const CLOCK: SignedDuration = SignedDuration::from_secs(2);
 
 const STATE: &str = "SELECT current_setting('server_version_num')::int, current_setting('server_version'), \
     current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', current_setting('synchronous_commit'), \
-    current_setting('synchronous_standby_names') <> '', EXISTS (SELECT FROM pg_stat_replication), \
+    current_setting('synchronous_standby_names') <> '', \
+    EXISTS (SELECT FROM pg_stat_replication AS reader WHERE NOT EXISTS \
+        (SELECT FROM pg_replication_slots WHERE active_pid = reader.pid AND slot_type = 'logical')), \
     pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', \
     current_setting('default_transaction_deferrable') = 'on', \
     current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint, \
@@ -48,7 +50,7 @@ pub struct ServerState {
     pub has_tables: bool,
     /// Whether `synchronous_standby_names` names one.
     pub waits_for_standbys: bool,
-    /// Whether somebody reads the write-ahead log. An ordinary role does not learn who.
+    /// Whether somebody reads the whole write-ahead log. An ordinary role does not learn who.
     pub is_replicated: bool,
     pub is_read_only: bool,
     pub is_deferrable: bool,
