@@ -54,6 +54,7 @@ mod meta;
 pub mod metrics;
 mod outbox;
 mod prefetch;
+mod pruning;
 mod read;
 mod resends;
 mod retention;
@@ -67,6 +68,8 @@ mod tasks;
 mod term;
 mod texts;
 mod transaction;
+#[cfg(test)]
+mod transaction_tests;
 mod values;
 
 pub use connect::Connector;

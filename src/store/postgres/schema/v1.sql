@@ -111,7 +111,7 @@ CREATE TABLE smscope.pending (
   first_seen    bigint NOT NULL,
   pending_since bigint NOT NULL
 );
-CREATE INDEX pending_oldest ON smscope.pending (source, state, first_seen);
+CREATE INDEX pending_oldest ON smscope.pending (source, state, first_seen, pending_since);
 
 -- The journal. The request of an event is `received` (with `received_day`), or that of the event `request`.
 CREATE TABLE smscope.journal (
