@@ -1,6 +1,7 @@
 //! The load: receipts as smsmode sends them, every one of which must be accepted.
 
 use std::collections::HashSet;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,9 +13,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::Result;
 use crate::server::Server;
-use crate::usage::Used;
+use crate::usage::{Usage, Used};
 
-const WARM_UP: Duration = Duration::from_millis(500);
+pub const WARM_UP: Duration = Duration::from_millis(500);
 
 /// What the ids of all messages begin with, and their length.
 pub const ID_PREFIX: &str = "5f0c";
@@ -22,7 +23,8 @@ pub const ID_LENGTH: usize = 36;
 
 /// Makes message ids that no other load on the same store has made.
 static RUN: AtomicU64 = AtomicU64::new(0);
-/// What a load has shown of its server.
+
+/// What a load has shown of its servers.
 pub struct Measured {
     pub per_second: f64,
     pub used: Used,
@@ -52,7 +54,12 @@ impl Measured {
 
 /// As much as `connections` closed loops can send.
 pub async fn closed(server: &Server, connections: usize, time: Duration) -> Result<Measured> {
-    let connections = Connection::open_all(server, connections).await?;
+    closed_over(slice::from_ref(server), connections, time).await
+}
+
+/// The same, the connections spread over some servers.
+pub async fn closed_over(servers: &[Server], connections: usize, time: Duration) -> Result<Measured> {
+    let connections = Connection::open_all(servers, connections).await?;
     let begin = Instant::now() + WARM_UP;
     let end = begin + time;
     let mut tasks = JoinSet::new();
@@ -70,18 +77,23 @@ pub async fn closed(server: &Server, connections: usize, time: Duration) -> Resu
         });
     }
     sleep_until(begin).await;
-    let before = server.usage()?;
+    let before = usage(servers)?;
     sleep_until(end).await;
-    let used = before.until_now()?;
+    let used = until_now(&before)?;
     Ok(Measured::new(all(tasks).await?, used))
 }
 
 /// `rate` requests per second, evenly spaced, at times that are fixed in advance. An answer's time counts from the moment at which its
 /// request was due, so that what waits behind a slow answer counts too.
 pub async fn open(server: &Server, connections: usize, rate: f64, time: Duration) -> Result<Measured> {
-    let connections = Connection::open_all(server, connections).await?;
+    open_over(slice::from_ref(server), connections, rate, time).await
+}
+
+/// The same, the connections spread over some servers.
+pub async fn open_over(servers: &[Server], connections: usize, rate: f64, time: Duration) -> Result<Measured> {
+    let connections = Connection::open_all(servers, connections).await?;
     let spacing = Duration::from_secs_f64(connections.len() as f64 / rate);
-    let before = server.usage()?;
+    let before = usage(servers)?;
     let begin = Instant::now();
     let mut tasks = JoinSet::new();
     for mut connection in connections {
@@ -100,13 +112,13 @@ pub async fn open(server: &Server, connections: usize, rate: f64, time: Duration
     let times = all(tasks).await?;
     // Idle time after the last answer counts as well.
     sleep_until(begin + time).await;
-    Ok(Measured::new(times, before.until_now()?))
+    Ok(Measured::new(times, until_now(&before)?))
 }
 
 /// `messages` messages that stay pending. Gives one of them.
 pub async fn fill(server: &Server, connections: usize, messages: usize) -> Result<Message> {
     let mut tasks = JoinSet::new();
-    let connections = Connection::open_all(server, connections).await?;
+    let connections = Connection::open_all(slice::from_ref(server), connections).await?;
     let one = Message::new(connections[0].run, 0, 0);
     let count = connections.len();
     for mut connection in connections {
@@ -126,7 +138,7 @@ pub async fn fill(server: &Server, connections: usize, messages: usize) -> Resul
 pub async fn acknowledged(server: &Server, connections: usize, time: Duration) -> Result<HashSet<String>> {
     let end = Instant::now() + time;
     let mut tasks = JoinSet::new();
-    for mut connection in Connection::open_all(server, connections).await? {
+    for mut connection in Connection::open_all(slice::from_ref(server), connections).await? {
         tasks.spawn(async move {
             let mut ids = Vec::new();
             while Instant::now() < end {
@@ -143,10 +155,18 @@ pub async fn acknowledged(server: &Server, connections: usize, time: Duration) -
 
 /// One receipt on a new connection.
 pub async fn once(server: &Server) -> Result<()> {
-    for mut connection in Connection::open_all(server, 1).await? {
+    for mut connection in Connection::open_all(slice::from_ref(server), 1).await? {
         connection.send().await?;
     }
     Ok(())
+}
+
+fn usage(servers: &[Server]) -> Result<Vec<Usage>> {
+    servers.iter().map(Server::usage).collect()
+}
+
+fn until_now(before: &[Usage]) -> Result<Used> {
+    before.iter().map(Usage::until_now).sum()
 }
 
 async fn all(mut tasks: JoinSet<Result<Vec<Duration>>>) -> Result<Vec<Duration>> {
@@ -169,10 +189,10 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open_all(server: &Server, connections: usize) -> Result<Vec<Self>> {
+    async fn open_all(servers: &[Server], connections: usize) -> Result<Vec<Self>> {
         let run = RUN.fetch_add(1, Ordering::Relaxed);
         let mut opened = Vec::new();
-        for number in 0..connections {
+        for (number, server) in (0..connections).zip(servers.iter().cycle()) {
             let stream = TcpStream::connect(server.address).await?;
             stream.set_nodelay(true)?;
             let (path, body, acceptance) = (server.path.clone(), server.body, server.acceptance);

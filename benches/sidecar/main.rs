@@ -9,6 +9,9 @@
 //! cargo bench --bench sidecar -- pair <A> <B> [<rounds>] # compares two smscope binaries
 //! cargo bench --bench sidecar -- stored <messages>       # prints the part of the table that is about a large store
 //! cargo bench --bench sidecar -- peers                   # writes the table of other programs to docs/performance.md
+//! cargo bench --bench sidecar -- fleet                   # prints the table of a fleet on PostgreSQL
+//! cargo bench --bench sidecar -- fleet write             # and writes it to docs/performance.md
+//! cargo bench --bench sidecar -- fleet <messages> <rounds> # the same with as many messages stored (0: without that part)
 //! ```
 
 use std::error::Error;
@@ -19,12 +22,14 @@ use server::Program;
 use tempfile::TempDir;
 
 mod everyday;
+mod fleet;
 mod load;
 mod pair;
 mod peers;
 mod server;
 mod sink;
 mod stored;
+mod support;
 mod table;
 mod usage;
 
@@ -49,8 +54,15 @@ fn main() -> Result<()> {
         ["peers"] => table::write("peers", &runtime.block_on(peers::compare(&smscope))?)?,
         ["pair", a, b] => print!("{}", runtime.block_on(pair::compare(a, b, PAIR_ROUNDS))?),
         ["pair", a, b, rounds] => print!("{}", runtime.block_on(pair::compare(a, b, rounds.parse()?))?),
+        ["fleet"] => print!("{}", runtime.block_on(fleet::compare(&smscope, ROUNDS, MILLION))?),
+        ["fleet", "write"] => table::write("fleet", &runtime.block_on(fleet::compare(&smscope, ROUNDS, MILLION))?)?,
+        ["fleet", messages, rounds] => {
+            print!("{}", runtime.block_on(fleet::compare(&smscope, rounds.parse()?, messages.parse()?))?);
+        }
         ["stored", messages] => print!("{}", runtime.block_on(table::stored(&smscope, messages.parse()?))?),
-        _ => return Err(format!("unknown arguments {arguments:?}, expected write, pair, stored or peers").into()),
+        _ => {
+            return Err(format!("unknown arguments {arguments:?}, expected write, pair, stored, peers or fleet").into());
+        }
     }
     Ok(())
 }

@@ -38,16 +38,18 @@ pub struct Program {
     /// Which other program it is, and its configuration; `None`: smscope.
     peer: Option<(Peer, PathBuf)>,
     collector: Option<SocketAddr>,
+    /// The database of the fleet that it is a replica of.
+    database: Option<String>,
 }
 
 impl Program {
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), peer: None, collector: None }
+        Self { path: path.into(), peer: None, collector: None, database: None }
     }
 
     /// Another program, with a configuration that reads PORT, ADMIN_PORT, SINK and DATA from the environment.
     pub fn peer(peer: Peer, path: PathBuf, configuration: PathBuf) -> Self {
-        Self { path, peer: Some((peer, configuration)), collector: None }
+        Self { path, peer: Some((peer, configuration)), collector: None, database: None }
     }
 
     pub fn path(&self) -> &Path {
@@ -56,6 +58,10 @@ impl Program {
 
     pub fn exporting_to(&self, collector: SocketAddr) -> Self {
         Self { collector: Some(collector), ..self.clone() }
+    }
+
+    pub fn on_database(&self, url: String) -> Self {
+        Self { database: Some(url), ..self.clone() }
     }
 
     /// Starts it on this data directory, and waits until it accepts webhooks.
@@ -117,6 +123,9 @@ impl Program {
             .env("SMSCOPE_TOKEN", TOKEN);
         if let Some(collector) = self.collector {
             command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"));
+        }
+        if let Some(url) = &self.database {
+            command.env("SMSCOPE_STORE_URL", url);
         }
         command
     }

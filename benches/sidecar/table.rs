@@ -14,15 +14,15 @@ const ROUND: Duration = Duration::from_secs(3);
 const CONNECTIONS: usize = 512;
 
 #[derive(Default)]
-struct Table(String);
+pub struct Table(String);
 
 impl Table {
-    fn row(&mut self, what: &str, value: impl Display) {
+    pub fn row(&mut self, what: &str, value: impl Display) {
         eprintln!("{what}: {value}");
         self.0.push_str(&format!("| {what} | {value} |\n"));
     }
 
-    fn finish(self) -> String {
+    pub fn finish(self) -> String {
         format!("| what | measured |\n|---|---|\n{}", self.0)
     }
 }
@@ -103,7 +103,7 @@ async fn stored_rows(smscope: &Program, messages: usize) -> Result<Table> {
     Ok(table)
 }
 
-fn spread(ratios: &[f64]) -> String {
+pub fn spread(ratios: &[f64]) -> String {
     let (low, high) = range(ratios);
     format!("{:.2} (from {low:.2} to {high:.2})", median(ratios))
 }

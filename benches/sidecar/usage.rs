@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::iter::Sum;
 use std::time::{Duration, Instant};
 
 use nix::time::clock_getcpuclockid;
@@ -20,6 +21,7 @@ pub struct Usage {
 }
 
 /// Between two moments.
+#[derive(Default)]
 pub struct Used {
     pub time: Duration,
     pub cpu: Duration,
@@ -57,6 +59,18 @@ impl Usage {
 impl Used {
     pub fn wakeups_per_second(&self) -> f64 {
         self.wakeups / self.time.as_secs_f64()
+    }
+}
+
+/// Of processes at the same time.
+impl Sum for Used {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            time: sum.time.max(one.time),
+            cpu: sum.cpu + one.cpu,
+            bytes_written: sum.bytes_written + one.bytes_written,
+            wakeups: sum.wakeups + one.wakeups,
+        })
     }
 }
 

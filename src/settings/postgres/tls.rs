@@ -144,7 +144,7 @@ impl fmt::Debug for PostgresTls {
 /// Accepts certificates under any name.
 #[derive(Debug)]
 struct AnyName {
-    /// `None`: whoever issued them.
+    /// `None`: any issuer.
     authorities: Option<RootCertStore>,
     provider: CryptoProvider,
 }
