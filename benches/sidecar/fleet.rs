@@ -24,8 +24,12 @@ const SAMPLE: Duration = Duration::from_millis(50);
 const DRAIN: Duration = Duration::from_secs(60);
 
 /// Beside those of tests/support/postgres, by which every commit is synced.
-const SETTINGS: [(&str, &str); 4] =
-    [("shared_buffers", "512MB"), ("max_wal_size", "4GB"), ("checkpoint_timeout", "15min"), ("wal_compression", "lz4")];
+const SETTINGS: &[(&str, &str)] = &[
+    ("shared_buffers", "512MB"),
+    ("max_wal_size", "4GB"),
+    ("checkpoint_timeout", "15min"),
+    ("wal_compression", "lz4"),
+];
 
 /// The newest position, and the age in milliseconds of the oldest request in the inbox.
 const STATE: &str = "SELECT coalesce((SELECT max(position) FROM smscope.journal), 0), 1000 * extract(epoch FROM \
