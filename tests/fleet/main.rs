@@ -12,3 +12,4 @@ mod fleet;
 mod mixed;
 mod replicas;
 mod servers;
+mod set_aside;

@@ -65,6 +65,8 @@ impl Leader {
     pub fn run(mut self, queue: &Receiver<Command>) {
         let mut session = None;
         metrics::leader(false);
+        // Exists at 0 from here on.
+        metrics::inbox_stuck().increment(0);
         loop {
             let term = match self.follow(&mut session, queue) {
                 Ok(term) => term,
