@@ -133,3 +133,25 @@ fn a_text_with_a_nul_is_stored_without_it() {
     });
     assert_eq!(fleet.sql("SELECT ref_client FROM smscope.messages"), "a\u{fffd}b");
 }
+
+#[test]
+fn a_fleet_whose_tables_have_reached_their_limit_takes_nothing_until_there_is_room() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 1).map(|launch| launch.env("SMSCOPE_STORE_SIZE_LIMIT", "3MiB"));
+    let replica = fleet.launch(0).start();
+    fleet.sql("CREATE TABLE smscope.filler AS SELECT repeat('x', 1000) FROM generate_series(1, 4000)");
+    let mut sent = 0;
+    let mut answer = || {
+        sent += 1;
+        replica.post(HOOK, receipt(&format!("{sent}"), "DELIVERED", json!({})).to_string())
+    };
+    eventually("webhooks are rejected", || {
+        let response = answer();
+        holds(response.status == 503, || format!("{response:?}"))
+    });
+    fleet.sql("DROP TABLE smscope.filler");
+    eventually("webhooks are accepted again", || {
+        let response = answer();
+        holds(response.status == 200, || format!("{response:?}"))
+    });
+}

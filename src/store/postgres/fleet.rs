@@ -29,7 +29,7 @@ const MOST_STRANDED: i64 = 4;
 const INBOX: &str = "WITH bound AS (SELECT (SELECT greatest(60 * value::bigint, 10000) FROM smscope.meta WHERE key = 'inbox_rate') AS n) \
     SELECT least(waiting.n, 100000), \
       (extract(epoch FROM (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1)) * 1000)::bigint, \
-      coalesce(waiting.n >= bound.n, false) \
+      coalesce(waiting.n >= bound.n, false), EXISTS (SELECT FROM smscope.meta WHERE key = 'over_limit') \
     FROM bound, LATERAL (SELECT count(*) AS n FROM (SELECT 1 FROM smscope.inbox LIMIT greatest(bound.n, 100000)) AS counted) AS waiting";
 const SAVE_RATE: &str = "INSERT INTO smscope.meta (key, value) VALUES ('inbox_rate', $1) \
     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -114,7 +114,7 @@ pub async fn save_inbox_rate(session: &Session, per_second: u64) -> Result<(), P
     session.execute(SAVE_RATE, params![per_second => TEXT]).await.map(drop)
 }
 
-/// Shows in this process's metrics what waits in the inbox, and admits nothing while that is too much.
+/// Shows in this process's metrics what waits in the inbox, and admits nothing while that is too much or the tables are over their limit.
 ///
 /// # Errors
 /// Those of the database.
@@ -123,13 +123,15 @@ pub async fn show_inbox(session: &Session, backlog: &Backlog) -> Result<(), PgEr
         let oldest: Option<i64> = row.get(1);
         let oldest = oldest.and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok());
         metrics::inbox(row.get(0), oldest);
-        let is_full = row.get(2);
-        if backlog.set_inbox_full(is_full) != is_full {
-            match is_full {
-                true => {
-                    tracing::error!("the leader is a minute behind; webhooks are answered 503 until it has caught up")
+        let (is_full, is_over_limit): (bool, bool) = (row.get(2), row.get(3));
+        let is_closed = is_full || is_over_limit;
+        if backlog.set_inbox_full(is_closed) != is_closed {
+            match (is_full, is_over_limit) {
+                (_, true) => tracing::error!("the store has reached its size limit; webhooks are answered 503"),
+                (true, false) => {
+                    tracing::error!("the leader is a minute behind; webhooks are answered 503 until it has caught up");
                 }
-                false => tracing::info!("the inbox takes requests again"),
+                (false, false) => tracing::info!("the inbox takes requests again"),
             }
         }
     }

@@ -4,7 +4,7 @@
 //! have no index go through the messages range by range.
 
 mod events;
-mod gauges;
+pub(super) mod gauges;
 mod jobs;
 mod messages;
 
