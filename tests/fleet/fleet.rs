@@ -1,6 +1,7 @@
 //! Replicas of smscope on one database.
 
 use std::net::SocketAddr;
+use std::thread::Scope;
 
 use serde_json::Value;
 
@@ -21,18 +22,20 @@ impl Fleet {
     }
 
     pub fn at(url: &str, replicas: usize) -> Self {
-        Self { url: url.to_owned(), launches: (0..replicas).map(|_| Self::launch_at(url)).collect() }
+        Self::through(url, &vec![url.to_owned(); replicas])
     }
 
-    /// One replica behind each of these, on a database of its own. Statements of the test go straight to the server.
+    /// One replica behind each of these, on a database of its own.
     pub fn behind(server: &Server, proxies: &[Proxy]) -> Self {
         let database = server.create_database();
-        let launch = |proxy: &Proxy| Self::launch_at(&proxy.url(&database));
-        Self { url: server.url(&database), launches: proxies.iter().map(launch).collect() }
+        let urls: Vec<String> = proxies.iter().map(|proxy| proxy.url(&database)).collect();
+        Self::through(&server.url(&database), &urls)
     }
 
-    fn launch_at(url: &str) -> Launch {
-        Launch::new().on_fixed_ports().env("SMSCOPE_STORE_URL", url)
+    /// A replica for each of these URLs, all of one database, which statements of the test reach by `direct`.
+    pub fn through(direct: &str, urls: &[String]) -> Self {
+        let launch = |url: &String| Launch::new().on_fixed_ports().env("SMSCOPE_STORE_URL", url);
+        Self { url: direct.to_owned(), launches: urls.iter().map(launch).collect() }
     }
 
     /// The same replicas, each with another setting.
@@ -69,6 +72,17 @@ impl Fleet {
             replicas.push(replica);
         }
         replicas
+    }
+
+    /// Locks a table for so many seconds, from when this returns.
+    pub fn lock<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, table: &str, seconds: f64) {
+        let statements = format!("BEGIN; LOCK TABLE smscope.{table}; SELECT pg_sleep({seconds}); COMMIT");
+        scope.spawn(move || self.sql(&statements));
+        let held = format!(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'smscope.{table}'::regclass \
+             AND mode = 'AccessExclusiveLock' AND granted"
+        );
+        eventually("the table is locked", || holds(self.sql(&held) == "1", || "not yet".to_owned()));
     }
 
     /// What a statement on the database gives, a line per row.

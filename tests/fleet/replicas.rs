@@ -5,19 +5,17 @@ use std::thread;
 use serde_json::json;
 
 use crate::fleet::{Fleet, leader, leads, metrics};
+use crate::support::load::soak;
 use crate::support::postgres::Server;
 use crate::support::provider::receipt;
-use crate::support::{HOOK, Launch, eventually, holds, post};
+use crate::support::{HOOK, Launch, Smscope, eventually, holds, post};
 
 /// `make soak` asks for more.
 const RECEIPTS: u64 = 300;
 
-#[test]
-fn a_receipt_sent_to_two_replicas_at_once_is_accepted_by_one_and_counted_once() {
-    let Some(server) = Server::shared() else { return };
-    let fleet = Fleet::on(server, 2);
-    let replicas = fleet.start();
-    let receipts = crate::support::load::soak("RECEIPTS").unwrap_or(RECEIPTS);
+/// Sends each receipt to both replicas at once.
+pub fn each_receipt_is_accepted_once(fleet: &Fleet, replicas: &[Smscope]) {
+    let receipts = soak("RECEIPTS").unwrap_or(RECEIPTS);
     let send = |replica: usize| {
         let mut client = replicas[replica].client();
         let ask = |number: u64| {
@@ -36,8 +34,27 @@ fn a_receipt_sent_to_two_replicas_at_once_is_accepted_by_one_and_counted_once() 
         assert_eq!(results, ["accepted", "duplicate"], "message-{number}");
     }
     // A scrape waits for what was acknowledged before it.
-    assert_eq!(metrics(&replicas).sum("sms_messages_delivered_total", &[]), receipts as f64);
+    assert_eq!(metrics(replicas).sum("sms_messages_delivered_total", &[]), receipts as f64);
+    assert_eq!(fleet.sql("SELECT count(*) FROM smscope.journal"), receipts.to_string());
     fleet.has_a_dense_journal();
+}
+
+#[test]
+fn a_receipt_sent_to_two_replicas_at_once_is_accepted_by_one_and_counted_once() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    each_receipt_is_accepted_once(&fleet, &fleet.start());
+}
+
+#[test]
+fn a_scrape_of_the_leader_has_what_any_replica_acknowledged_before_it() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    let replicas = fleet.start();
+    for number in 1..=30 {
+        replicas[number % 2].accept(&receipt(&format!("scraped-{number}"), "DELIVERED", json!({})));
+        assert_eq!(replicas[0].metrics().sum("sms_messages_delivered_total", &[]), number as f64);
+    }
 }
 
 #[test]
@@ -68,6 +85,30 @@ fn the_leader_alone_shows_the_durable_series_and_each_replica_what_it_does() {
     assert_eq!(identity(&shown), identity(&leading));
     let back = launch.start();
     assert!(!leads(&back));
+}
+
+#[test]
+fn webhooks_are_answered_503_while_the_leader_is_a_minute_behind() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    let replicas = fleet.start();
+    fleet.sql("INSERT INTO smscope.meta (key, value) VALUES ('inbox_rate', '200')");
+    // The leader never processes them: they have no request.
+    fleet.sql("INSERT INTO smscope.inbox SELECT -n, 0, now() FROM generate_series(1, 12000) AS n");
+    let body = receipt("one", "DELIVERED", json!({})).to_string();
+    for replica in &replicas {
+        eventually("a webhook is rejected", || {
+            let response = replica.ask(post(HOOK, &body));
+            holds((response.status, response.header("retry-after").is_some()) == (503, true), || response.result())
+        });
+    }
+    fleet.sql("DELETE FROM smscope.inbox WHERE id < 0");
+    for replica in &replicas {
+        eventually("a webhook is acknowledged", || {
+            let response = replica.ask(post(HOOK, &body));
+            holds(response.status == 200, || response.result())
+        });
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod pseudonymizer;
 mod records;
 pub mod relays;
 pub mod resends;
+pub mod retention;
 pub mod storage;
 
 use std::time::Duration;

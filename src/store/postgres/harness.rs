@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Config, NoTls};
 
+use super::error::PgError;
 use super::ledger::SeriesIds;
 use super::session::{Session, params};
 use super::transaction::{Ids, PgTx};
@@ -15,6 +16,7 @@ use crate::event::hex;
 use crate::ledger::Ledger;
 use crate::ledger::caps::LabelCaps;
 use crate::store::core::{Outcome, Tx};
+use crate::store::ids::{DeliveryId, MessageRowId};
 use crate::store::suite::{Action, Dump, Harness, Reaction};
 use crate::store::{Settings, Submission};
 use crate::test_support::postgres::Server;
@@ -34,6 +36,8 @@ pub struct OnPostgres {
     /// Rows are read ahead, or each when it is asked for.
     pub prefetches: bool,
     day: i32,
+    /// How often the server was asked by the last transaction, after what begins it.
+    pub round_trips: usize,
 }
 
 /// What is in the leader's memory.
@@ -64,9 +68,7 @@ pub fn empty_database() -> (Session, String) {
     let is_new = used.is_none();
     let database = used.unwrap_or_else(|| server.create_database());
     let session = RUNTIME.block_on(async {
-        let config: Config = server.url(&database).parse().unwrap();
-        let (client, connection) = config.connect(NoTls).await.unwrap();
-        let session = Session::new(client, connection, true, Duration::from_secs(60));
+        let session = connect(&database).await;
         match is_new {
             true => assert_eq!(schema::migrate(&session).await.unwrap(), 0),
             false => session.batch(CLEAR).await.unwrap(),
@@ -80,12 +82,19 @@ pub fn empty_database() -> (Session, String) {
     (session, database)
 }
 
+/// A session on the database with this name.
+pub async fn connect(database: &str) -> Session {
+    let config: Config = Server::shared().unwrap().url(database).parse().unwrap();
+    let (client, connection) = config.connect(NoTls).await.unwrap();
+    Session::new(client, connection, true, Duration::from_secs(60))
+}
+
 /// Much faster than another database.
-const CLEAR: &str = "DELETE FROM smscope.messages; DELETE FROM smscope.pending; DELETE FROM smscope.journal; \
-    DELETE FROM smscope.received; DELETE FROM smscope.event_keys; DELETE FROM smscope.series; DELETE FROM smscope.counters; \
-    DELETE FROM smscope.label_values; DELETE FROM smscope.cursors; DELETE FROM smscope.relay_deliveries; \
-    DELETE FROM smscope.resends; DELETE FROM smscope.opt_outs; DELETE FROM smscope.conversation_keys; \
-    DELETE FROM smscope.meta WHERE key NOT IN ('fleet_id', 'created_at', 'hash_key', 'erasure_salt')";
+const CLEAR: &str = "DO $$ DECLARE name text; BEGIN \
+    FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'smscope'::regnamespace AND relkind IN ('r', 'p') \
+    AND NOT relispartition AND relname NOT IN ('meta', 'lease', 'schema_version') \
+    LOOP EXECUTE format('DELETE FROM smscope.%I', name); END LOOP; \
+    DELETE FROM smscope.meta WHERE key NOT IN ('fleet_id', 'created_at', 'hash_key', 'erasure_salt'); END $$";
 
 impl OnPostgres {
     pub fn runtime() -> &'static Runtime {
@@ -102,20 +111,39 @@ impl OnPostgres {
         reactions
     }
 
+    /// Runs rules in a transaction.
+    pub fn in_transaction<T>(&mut self, work: impl FnOnce(&mut Tx<'_, PgTx<'_>>) -> Result<T, PgError>) -> T {
+        self.block_on_batch("BEGIN");
+        self.transact(true, work)
+    }
+
     fn run_begun(&mut self, actions: &[Action], commits: bool) -> Vec<Reaction> {
-        let pseudonymizer = RUNTIME.block_on(meta::pseudonymizer(&self.session)).unwrap();
         let requests: Vec<_> = actions.iter().map(|action| self.receive(action)).collect();
+        let prefetches = self.prefetches;
+        self.transact(commits, |rules| {
+            if prefetches {
+                let attempts: Vec<DeliveryId> = actions.iter().filter_map(delivery).collect();
+                let messages: Vec<MessageRowId> = actions.iter().flat_map(messages).collect();
+                rules.storage.prefetch(rules.lookups(actions.iter().filter_map(submission)))?;
+                rules.storage.prefetch_deliveries(&attempts)?;
+                rules.storage.prefetch_messages(&messages)?;
+            }
+            let run = |(action, request): (&Action, _)| {
+                rules.storage.request_in(request);
+                action.run(rules)
+            };
+            actions.iter().zip(requests).map(run).collect()
+        })
+    }
+
+    /// Runs rules in a transaction that has begun.
+    fn transact<T>(&mut self, commits: bool, work: impl FnOnce(&mut Tx<'_, PgTx<'_>>) -> Result<T, PgError>) -> T {
+        let pseudonymizer = RUNTIME.block_on(meta::pseudonymizer(&self.session)).unwrap();
+        let before = self.count_round_trips();
         let State { ids, ledger, series, caps } = &mut self.state;
         let storage = PgTx::new(&self.session, RUNTIME.handle(), *ids, self.day);
         let mut rules = Tx::new(storage, &self.settings, ledger, caps, &pseudonymizer);
-        if self.prefetches {
-            rules.storage.prefetch(rules.lookups(actions.iter().filter_map(submission))).unwrap();
-        }
-        let run = |(action, request): (&Action, _)| {
-            rules.storage.request_in(request);
-            action.run(&mut rules).unwrap()
-        };
-        let reactions = actions.iter().zip(requests).map(run).collect();
+        let done = work(&mut rules).unwrap();
         let (storage, Outcome { counters, .. }) = rules.finish();
         let (mut writes, newest) = storage.into_writes().unwrap();
         if commits {
@@ -130,7 +158,8 @@ impl OnPostgres {
             RUNTIME.block_on(self.session.run(None, &writes, None)).unwrap();
             caps.rollback();
         }
-        reactions
+        self.round_trips = self.count_round_trips() - before;
+        done
     }
 
     /// Stores the request of a submission, as a front door does.
@@ -155,7 +184,7 @@ impl OnPostgres {
         RUNTIME.block_on(self.session.batch(sql)).unwrap();
     }
 
-    pub fn round_trips(&self) -> usize {
+    fn count_round_trips(&self) -> usize {
         self.session.round_trips.load(Ordering::Relaxed)
     }
 }
@@ -167,12 +196,27 @@ fn submission(action: &Action) -> Option<&Submission> {
     }
 }
 
+fn delivery(action: &Action) -> Option<DeliveryId> {
+    match action {
+        Action::SaveAttempt(attempt, _) => Some(attempt.delivery),
+        _ => None,
+    }
+}
+
+fn messages(action: &Action) -> Vec<MessageRowId> {
+    match action {
+        Action::Expire(id, _) => vec![*id],
+        Action::EraseMessages(ids, _) => ids.clone(),
+        _ => Vec::new(),
+    }
+}
+
 impl Harness for OnPostgres {
     fn new(settings: Settings) -> Self {
         let (session, database) = empty_database();
         let (state, day) =
             RUNTIME.block_on(async { (State::load(&session).await, schema::today(&session).await.unwrap()) });
-        let mut new = Self { session, database, settings, state, prefetches: true, day };
+        let mut new = Self { session, database, settings, state, prefetches: true, day, round_trips: 0 };
         new.run(&Action::Start, true);
         new
     }

@@ -19,6 +19,8 @@ use crate::store::{Raw, Submission};
 const TAKEN: i64 = 512;
 /// Events at which it stops: a request may have a thousand.
 const EVENTS: usize = 2_048;
+/// Requests of a transaction by which its rate is measured.
+const FEWEST: usize = 64;
 /// How long the leader lets requests gather, and how often it looks for them when none came.
 const GATHER: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_millis(250);
@@ -53,7 +55,7 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 pub struct Taken {
     newest: i64,
-    requests: usize,
+    pub requests: usize,
     is_full: bool,
 }
 
@@ -86,17 +88,22 @@ impl Inbox {
 
     /// Whether there is something, without a transaction.
     pub async fn has_any(&mut self, session: &Session) -> Result<bool, PgError> {
-        let floor = self.begin();
+        let from = self.from();
         let found =
-            session.query_opt("SELECT 1 FROM smscope.inbox WHERE id > $1 LIMIT 1", params![floor => INT8]).await?;
+            session.query_opt("SELECT 1 FROM smscope.inbox WHERE id > $1 LIMIT 1", params![from => INT8]).await?;
+        if found.is_none() {
+            self.looked(from);
+        }
         self.end(found.is_some(), false);
         Ok(found.is_some())
     }
 
     /// Takes the oldest requests.
     pub fn take(&mut self) -> Pipeline {
+        let from = self.from();
+        self.looked(from);
         let mut take = Pipeline::default();
-        take.add(TAKE, columns![self.begin() => INT8, TAKEN => INT8, decoded::FORMAT => INT2]);
+        take.add(TAKE, columns![from => INT8, TAKEN => INT8, decoded::FORMAT => INT2]);
         take
     }
 
@@ -113,13 +120,16 @@ impl Inbox {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    fn begin(&mut self) -> i64 {
-        let now = Instant::now();
-        if now >= self.next_whole {
-            self.next_whole = now + WHOLE;
-            return 0;
+    /// The id above which it looks: of the whole, when that is due.
+    fn from(&self) -> i64 {
+        if Instant::now() >= self.next_whole { 0 } else { self.floor }
+    }
+
+    /// What is above `from` has been taken, or there is nothing.
+    fn looked(&mut self, from: i64) {
+        if from == 0 {
+            self.next_whole = Instant::now() + WHOLE;
         }
-        self.floor
     }
 
     fn end(&mut self, found_any: bool, is_full: bool) {
@@ -142,6 +152,33 @@ impl Inbox {
                 self.samples.drain(..late);
             }
         }
+    }
+}
+
+/// How many requests the leader processes per second while it does nothing else.
+#[derive(Default)]
+pub struct Rate {
+    measured: f64,
+    saved: f64,
+}
+
+impl Rate {
+    /// A transaction has processed requests. Of a few the time says little: most of it is the transaction's own.
+    pub fn processed(&mut self, requests: usize, took: Duration) {
+        if requests < FEWEST {
+            return;
+        }
+        let per_second = requests as f64 / took.as_secs_f64().max(1e-6);
+        self.measured = if self.measured > 0.0 { (7.0 * self.measured + per_second) / 8.0 } else { per_second };
+    }
+
+    /// The rate, if it is another than what was given before.
+    pub fn changed(&mut self) -> Option<u64> {
+        if (self.measured - self.saved).abs() <= 0.1 * self.saved {
+            return None;
+        }
+        self.saved = self.measured;
+        Some(self.measured as u64)
     }
 }
 
@@ -200,4 +237,21 @@ pub fn requests(rows: Vec<Row>) -> Result<Requests, PgError> {
         submissions.push(submission);
     }
     Ok(Requests { places, submissions, is_full })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_visible_late_is_taken_by_a_look_at_the_whole() {
+        let mut inbox = Inbox { floor: 7, ..Inbox::new() };
+        let late = inbox.from();
+        assert_eq!(late, 0);
+        // A look has found something there, and leaves it to be taken.
+        inbox.end(true, false);
+        assert_eq!(inbox.from(), 0);
+        inbox.take();
+        assert_eq!(inbox.from(), 7, "until it is due again");
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio_postgres::error::SqlState;
 
 use super::connect::Connector;
 use super::error::{PgError, Remedy};
@@ -21,6 +22,7 @@ use super::term::{Rules, Term, Work};
 use super::{meta, metrics, rewrites, stuck, tasks};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
+use crate::store::backlog::Backlog;
 use crate::store::commands::{Alone, Command, FleetCommand, Reply};
 use crate::store::ids::DeliveryId;
 use crate::store::publish::Publisher;
@@ -41,6 +43,7 @@ pub struct Leader {
     pub replica: Replica,
     pub settings: Settings,
     pub shared: Arc<Shared>,
+    pub backlog: Arc<Backlog>,
     /// How many replicas live, as the leader sees it.
     pub live: Arc<AtomicI64>,
     pub publisher: Publisher,
@@ -65,6 +68,8 @@ impl Leader {
     pub fn run(mut self, queue: &Receiver<Command>) {
         let mut session = None;
         metrics::leader(false);
+        // Exists at 0 from here on.
+        metrics::inbox_stuck().increment(0);
         loop {
             let term = match self.follow(&mut session, queue) {
                 Ok(term) => term,
@@ -109,8 +114,11 @@ impl Leader {
         }
         let Some(open) = session else { return Ok(None) };
         let acquired = runtime.block_on(async {
+            if !fleet::may_wait_for_standby(open).await? {
+                return Err(PgError::StandbyHangs);
+            }
             fleet::beat(open, &self.replica).await?;
-            fleet::show_inbox(open).await?;
+            fleet::show_inbox(open, &self.backlog).await?;
             Lease::acquire(open, self.replica.id).await
         })?;
         if !self.shared.set_healthy(true) {
@@ -194,7 +202,16 @@ impl Leader {
         loop {
             match self.process(term, inbox.take()) {
                 Ok(taken) => return Ok(inbox.taken(&taken)),
-                Err(error) if error.remedy() == Remedy::Retry && retries < RETRIES => retries += 1,
+                Err(error) if error.remedy() == Remedy::Retry && retries < RETRIES => {
+                    retries += 1;
+                    // The one in the way may hold its lock for longer than a lease.
+                    term.renew()?;
+                }
+                // A partition is missing: of a day that has come too early, or dropped by somebody.
+                Err(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) && retries < RETRIES => {
+                    retries += 1;
+                    term.turn_day()?;
+                }
                 Err(error) if error.remedy() == Remedy::Isolate => return self.isolate(term, inbox, &error),
                 Err(error) => return Err(error),
             }
@@ -202,6 +219,7 @@ impl Leader {
     }
 
     fn process(&mut self, term: &mut Term, take: Pipeline) -> Result<Taken, PgError> {
+        let began = Instant::now();
         let work = Work { read: Some(take), shared: &self.shared, settings: &self.settings };
         let (taken, outcome) = term.transaction(work, |rules, rows, own| {
             let requests = inbox::requests(rows)?;
@@ -213,6 +231,7 @@ impl Leader {
             own.add(inbox::DONE, inbox::ids(&requests.places));
             Ok(requests.taken())
         })?;
+        term.inbox_rate.processed(taken.requests, began.elapsed());
         self.publisher.publish(outcome);
         Ok(taken)
     }
@@ -225,13 +244,13 @@ impl Leader {
             match self.process(term, inbox::take_one(id)) {
                 Ok(_) => {}
                 Err(error) if error.remedy() == Remedy::Isolate => {
-                    tracing::error!(%error, request = id, "a request cannot be processed; it is in inbox_stuck");
-                    metrics::inbox_stuck().increment(1);
                     let work = Work { read: None, shared: &self.shared, settings: &self.settings };
                     term.transaction(work, |_, _, own| {
                         own.append(inbox::set_aside(id, &error));
                         Ok(())
                     })?;
+                    tracing::error!(%error, request = id, "a request cannot be processed; it is in inbox_stuck");
+                    metrics::inbox_stuck().increment(1);
                 }
                 Err(error) => return Err(error),
             }

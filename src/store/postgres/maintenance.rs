@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::error::PgError;
 use super::fleet;
 use super::leader::Leader;
+use super::pruning::Pruning;
 use super::term::{Term, Work};
 use super::{meta, retention, rewrites};
 use crate::store::core::STEP;
@@ -19,7 +20,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// How long a rollout may take in which replicas have different settings.
 const ROLLOUT: Duration = Duration::from_secs(600);
-/// How often partitions are made ahead, and dropped.
+/// How often partitions are made ahead.
 const PARTITIONS: Duration = Duration::from_secs(600);
 /// Between two tables that are rewritten after an erasure, which hold up everything else.
 const REWRITES: Duration = Duration::from_secs(10);
@@ -30,6 +31,7 @@ pub struct Maintenance {
     next_deliveries: Instant,
     next_minute: Instant,
     next_partitions: Instant,
+    pruning: Pruning,
     next_rewrite: Instant,
     /// Since when the replicas have different settings, until that has been said.
     differ_since: Option<Instant>,
@@ -44,6 +46,7 @@ impl Maintenance {
             next_deliveries: now,
             next_minute: now,
             next_partitions: now,
+            pruning: Pruning::new(),
             next_rewrite: now,
             differ_since: None,
         }
@@ -62,9 +65,13 @@ impl Maintenance {
         let (now, at) = (leader.shared.now(), Instant::now());
         if at >= self.next_beat {
             self.next_beat = at + BEAT;
+            let rate = term.inbox_rate.changed();
             let living = term.block_on(async {
                 fleet::beat(&term.session, &leader.replica).await?;
-                fleet::show_inbox(&term.session).await?;
+                if let Some(rate) = rate {
+                    fleet::save_inbox_rate(&term.session, rate).await?;
+                }
+                fleet::show_inbox(&term.session, &leader.backlog).await?;
                 fleet::living(&term.session).await
             })?;
             leader.live.store(living.count, Ordering::Relaxed);
@@ -92,6 +99,7 @@ impl Maintenance {
             self.next_rewrite = Instant::now() + REWRITES;
         }
         let mut more = expire(leader, term, now)?;
+        more |= self.pruning.step(leader, term, now)?;
         if at >= self.next_deliveries {
             self.next_deliveries = at + BEAT;
             more |= expire_deliveries(leader, term, now)?;
@@ -124,7 +132,10 @@ fn expire(leader: &mut Leader, term: &mut Term, now: Timestamp) -> Result<bool, 
         return Ok(false);
     }
     let is_full = ids.len() >= STEP;
-    leader.write(term, |rules| ids.into_iter().try_for_each(|id| rules.expire(id, now, horizon)))?;
+    leader.write(term, |rules| {
+        rules.storage.prefetch_messages(&ids)?;
+        ids.into_iter().try_for_each(|id| rules.expire(id, now, horizon))
+    })?;
     Ok(is_full)
 }
 

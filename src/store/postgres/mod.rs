@@ -54,6 +54,7 @@ mod meta;
 pub mod metrics;
 mod outbox;
 mod prefetch;
+mod pruning;
 mod read;
 mod resends;
 mod retention;
@@ -67,6 +68,8 @@ mod tasks;
 mod term;
 mod texts;
 mod transaction;
+#[cfg(test)]
+mod transaction_tests;
 mod values;
 
 pub use connect::Connector;
@@ -127,7 +130,7 @@ pub fn open(
 
     let (front, requests) = tokio::sync::mpsc::channel(capacity);
     let (intake_ends, intake_ended) = mpsc::channel::<()>();
-    let door = Front::new(connector.clone(), replica.id, requests, backlog, shared.clone());
+    let door = Front::new(connector.clone(), replica.clone(), requests, backlog.clone(), shared.clone());
     let intake = Thread::spawn("intake", {
         let handle = handle.clone();
         move || {
@@ -143,6 +146,7 @@ pub fn open(
         replica,
         settings,
         shared: shared.clone(),
+        backlog,
         live: live.clone(),
         publisher,
         failures,

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio_postgres::Row;
 
 use super::error::{PgError, Remedy};
+use super::inbox::Rate;
 use super::lease::{FENCE, Lease};
 use super::ledger::{self, SeriesIds};
 use super::meta;
@@ -24,6 +25,10 @@ use crate::store::core::{Outcome, Pseudonymizer, Tx};
 use crate::store::ids::OptOutSeq;
 use crate::store::shared::Shared;
 
+/// A leader that freezes in a transaction holds the lease's row: the server ends it. The role has the same, but not in sessions that a
+/// pooler has opened before the tables were made.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '2s'; SET LOCAL lock_timeout = '2s'";
+
 pub type Rules<'a> = Tx<'a, PgTx<'a>>;
 
 pub struct Term {
@@ -34,6 +39,7 @@ pub struct Term {
     series: SeriesIds,
     caps: LabelCaps,
     pub pseudonymizer: Pseudonymizer,
+    pub inbox_rate: Rate,
     /// The day of what is appended to the journal.
     day: i32,
 }
@@ -69,7 +75,8 @@ impl Term {
         });
         let (ids, ledger, series, label_values, pseudonymizer, cursor, day) = loaded?;
         let caps = LabelCaps::new(label_values, ledger.network_names());
-        Ok((Self { session, lease, runtime, ids, series, caps, pseudonymizer, day }, ledger, cursor))
+        let inbox_rate = Rate::default();
+        Ok((Self { session, lease, runtime, ids, series, caps, pseudonymizer, inbox_rate, day }, ledger, cursor))
     }
 
     /// The position of the newest event.
@@ -155,7 +162,7 @@ impl Term {
         if let Some(read) = read {
             first.append(read);
         }
-        let mut found = self.runtime.block_on(self.session.run(Some("BEGIN"), &first, None))?.into_iter();
+        let mut found = self.runtime.block_on(self.session.run(Some(BEGIN), &first, None))?.into_iter();
         if found.next().is_none_or(|fence| fence.is_empty()) {
             return Err(PgError::Deposed);
         }

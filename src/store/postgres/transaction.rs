@@ -141,16 +141,26 @@ impl<'a> PgTx<'a> {
     pub fn into_writes(mut self) -> Result<(Pipeline, Ids), PgError> {
         self.request_in(None);
         let mut writes = Pipeline::default();
-        self.messages.get_mut().write(&mut writes);
-        self.event_keys.get_mut().write(&mut writes);
-        self.journal.get_mut().write(self.day, self.redacted.get_mut(), &mut writes);
-        self.deliveries.get_mut().write(&mut writes);
-        self.resends.get_mut().write(&mut writes);
-        self.opt_outs.get_mut().write(&mut writes);
-        self.conversations.get_mut().write(&mut writes);
+        self.write(&mut writes);
         self.write_meta(&mut writes);
         self.redacted.take().write(self.is_erasure(), &mut writes);
         Ok((writes, self.ids))
+    }
+
+    fn write(&self, writes: &mut Pipeline) {
+        self.messages.borrow_mut().write(writes);
+        self.event_keys.borrow_mut().write(writes);
+        self.journal.borrow_mut().write(self.day, &mut self.redacted.borrow_mut(), writes);
+        self.deliveries.borrow_mut().write(writes);
+        self.resends.borrow_mut().write(writes);
+        self.opt_outs.borrow_mut().write(writes);
+        self.conversations.borrow_mut().write(writes);
+    }
+
+    /// Runs queries that see everything that was written, in one round trip.
+    pub(super) fn read_ahead(&self, statements: &Pipeline) -> Result<Vec<Vec<Row>>, PgError> {
+        self.flush(|writes| self.write(writes))?;
+        self.runtime.block_on(self.session.run(None, statements, None))
     }
 
     fn write_meta(&self, writes: &mut Pipeline) {
@@ -171,6 +181,14 @@ impl<'a> PgTx<'a> {
             let sql = "INSERT INTO smscope.meta (key, value) VALUES ('erasures', $1) ON CONFLICT DO NOTHING";
             writes.add(sql, columns![at.as_millisecond().to_string() => TEXT]);
         }
+    }
+
+    /// Statements of the open transaction that concern no row which the rules have read or written.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn run<T>(&self, work: impl AsyncFnOnce(&Session) -> Result<T, PgError>) -> Result<T, PgError> {
+        self.runtime.block_on(work(self.session))
     }
 
     /// People are being erased.

@@ -10,6 +10,7 @@ use super::retention::{self, EventLimits, STEP};
 use super::writer::{Rules, Writer};
 use super::{checkpoint, meta, outbox, search_index};
 use crate::record::Position;
+use crate::store::core::retention::{before, future, state_retention};
 use crate::store::ids::MessageRowId;
 
 /// How often the oldest messages are checked for ones that may be deleted.
@@ -184,23 +185,22 @@ impl Writer {
         let is_due = outbox::oldest_pending(&self.connection, routes).is_ok_and(|oldest| {
             oldest.iter().any(|(relay, since)| {
                 let route = routes.iter().find(|route| route.relay == *relay);
-                route.is_some_and(|route| *since < retention::before(now, route.max_age))
+                route.is_some_and(|route| *since < before(now, route.max_age))
             })
         });
         is_due && self.maintain(|rules| rules.expire_deliveries(now)).unwrap_or(0) as i64 >= STEP
     }
 
     fn prune(&mut self, now: Timestamp) -> bool {
-        let future = retention::future(now);
+        let future = future(now);
         let limits = EventLimits {
-            received_before: retention::before(now, self.settings.retention),
+            received_before: before(now, self.settings.retention),
             exported_to: self.shared.export_cursor(),
             relayed_from: self.relayed_from(),
-            given_up_before: retention::before(now, self.settings.retention.max(self.settings.export_retention)),
+            given_up_before: before(now, self.settings.retention.max(self.settings.export_retention)),
             future,
         };
-        let state_before =
-            retention::before(now, retention::state_retention(self.settings.retention, self.settings.horizon));
+        let state_before = before(now, state_retention(self.settings.retention, self.settings.horizon));
         let from = match self.message_round {
             MessageRound::At(from) => Some(from),
             MessageRound::NextFrom(time) => (time <= Instant::now()).then_some(MessageRowId::default()),

@@ -1,7 +1,5 @@
 //! Retention: deletes, step by step, what has passed its time.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -27,11 +25,6 @@ pub struct EventLimits {
     pub given_up_before: i64,
     /// Events that arrived after this were dated by a wrong clock. They are deleted with those that arrived after them.
     pub future: i64,
-}
-
-/// The limit of what [`EventLimits::future`] speaks of, an hour from now.
-pub fn future(now: Timestamp) -> i64 {
-    now.as_millisecond().saturating_add(3_600_000)
 }
 
 /// When the oldest event arrived that was not dated by a wrong clock.
@@ -164,16 +157,6 @@ pub fn prune_messages(
     search_index::forget(connection, &deleted)?;
     pruned.reached = full.then_some(reached);
     Ok(pruned)
-}
-
-/// How long message state and duplicate keys outlive the last event.
-pub fn state_retention(retention: Duration, horizon: Duration) -> Duration {
-    retention.max(horizon + Duration::from_secs(48 * 3600))
-}
-
-/// Milliseconds of `now - age`.
-pub fn before(now: Timestamp, age: Duration) -> i64 {
-    now.as_millisecond().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Counts what the database file holds: bytes in pages that are in use.

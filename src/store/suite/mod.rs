@@ -9,7 +9,7 @@ mod model;
 mod on_memory;
 
 pub use actions::{Action, Dump, Reaction};
-pub use model::event;
+pub use model::{event, everything};
 
 use super::Settings;
 

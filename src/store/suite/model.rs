@@ -28,7 +28,8 @@ fn at(hours: u32) -> Timestamp {
     "2026-02-03T04:05:06Z".parse::<Timestamp>().unwrap() + hours * HOUR
 }
 
-fn everything() -> Settings {
+/// With all features.
+pub fn everything() -> Settings {
     let route = |name: &str, format| Route {
         relay: RelayName::new(name).unwrap(),
         format,

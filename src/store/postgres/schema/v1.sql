@@ -1,7 +1,7 @@
 -- Times are Unix milliseconds, days are days since 1970-01-01 by the server's clock, money is in millionths.
 -- A text has no NUL: src/store/postgres/texts.rs replaces it.
 
--- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, seen_at, spelled_to, and of what may be deleted with
+-- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, seen_at, spelled_to, inbox_rate, and of what may be deleted with
 -- the newest rows of a table the newest ids: journal_head (of the partitions that have been dropped), delivery_head, resend_head.
 CREATE TABLE smscope.meta (
   key   text PRIMARY KEY,
@@ -111,7 +111,7 @@ CREATE TABLE smscope.pending (
   first_seen    bigint NOT NULL,
   pending_since bigint NOT NULL
 );
-CREATE INDEX pending_oldest ON smscope.pending (source, state, first_seen);
+CREATE INDEX pending_oldest ON smscope.pending (source, state, first_seen, pending_since);
 
 -- The journal. The request of an event is `received` (with `received_day`), or that of the event `request`.
 CREATE TABLE smscope.journal (
@@ -175,7 +175,8 @@ CREATE TABLE smscope.relay_deliveries (
   attempts     int NOT NULL,
   error        text
 );
-CREATE INDEX relay_deliveries_due ON smscope.relay_deliveries (relay, due_at) WHERE state = 'due';
+-- With the id, in the order in which they are read: a backlog of one moment is not sorted for each.
+CREATE INDEX relay_deliveries_due ON smscope.relay_deliveries (relay, due_at, id) WHERE state = 'due';
 CREATE INDEX relay_deliveries_in_order ON smscope.relay_deliveries (ordering_key, relay, id);
 CREATE INDEX relay_deliveries_oldest ON smscope.relay_deliveries (relay, state, event);
 
@@ -194,7 +195,7 @@ CREATE TABLE smscope.resends (
   replacement  bigint,
   outcome      text
 );
-CREATE INDEX resends_due ON smscope.resends (source, due_at) WHERE state = 'waiting';
+CREATE INDEX resends_due ON smscope.resends (source, due_at, id) WHERE state = 'waiting';
 CREATE INDEX resends_requested ON smscope.resends (rule, requested_at) WHERE requested_at IS NOT NULL;
 CREATE INDEX resends_expecting ON smscope.resends (expects) WHERE expects IS NOT NULL;
 CREATE UNIQUE INDEX resends_by_replacement ON smscope.resends (replacement) WHERE replacement IS NOT NULL;
