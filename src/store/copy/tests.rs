@@ -69,11 +69,13 @@ fn hash_key_of(row: &mut Row) {
 fn copy_in_steps(from: &mut dyn End, mut to: impl FnMut() -> Box<dyn End>) -> usize {
     let mut stops = 0;
     loop {
-        let mut pages = 0;
-        let done = copy(from, &mut *to(), |_, _, _| {
-            pages += 1;
-            // One to begin each table that is complete, and one page more.
-            pages <= Table::VARIANTS.len() + 1
+        let mut begun = None;
+        let done = copy(from, &mut *to(), |table, done, _| {
+            let (first, before) = *begun.get_or_insert((table, done));
+            if first != table {
+                begun = Some((table, done));
+            }
+            first != table || done == before
         });
         match done {
             Ok(_) => return stops,

@@ -234,6 +234,9 @@ CREATE TABLE smscope.rewrites (
 ALTER TABLE smscope.messages ALTER COLUMN part SET STATISTICS 0, ALTER COLUMN number SET STATISTICS 0,
   ALTER COLUMN ref_client SET STATISTICS 0;
 ALTER TABLE smscope.opt_outs ALTER COLUMN number SET STATISTICS 0;
+ALTER TABLE smscope.received ALTER COLUMN decoded SET STATISTICS 0, ALTER COLUMN query SET STATISTICS 0,
+  ALTER COLUMN body SET STATISTICS 0;
+ALTER TABLE smscope.journal ALTER COLUMN event SET STATISTICS 0;
 ALTER TABLE smscope.inbox_stuck ALTER COLUMN error SET STATISTICS 0;
 
 -- The requests of commands, which the leader executes, and the lines of its responses (JSON, src/control.rs). `begun_by`: the epoch of the
