@@ -16,7 +16,7 @@ use crate::support::target::{Arrived, Reaction, Target};
 use crate::support::{HOOK, Smscope, eventually, holds};
 
 /// `make soak` asks for more.
-const KILLS: u64 = 3;
+const KILLS: u64 = 2;
 const MESSAGES: usize = 30;
 
 fn kill_the_leader(replicas: &mut Vec<Smscope>) {
