@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::types::FromSql;
 
-use super::connection::connect_to_read;
+use super::connection::{DATABASE, connect_to_read};
 use super::ledger::SeriesIds;
 use super::lookup::Lookup;
 use super::transaction::SqliteTx;
@@ -37,6 +37,14 @@ impl State {
         let (ledger, series) = ledger::load(connection).unwrap();
         let caps = LabelCaps::new(ledger::load_label_values(connection).unwrap(), ledger.network_names());
         Self { lookup: Lookup::load(connection).unwrap(), ledger, series, caps }
+    }
+}
+
+impl OnSqlite {
+    /// Writes all of it to the database of a folder.
+    pub fn copy_into(&self, folder: &Path) {
+        let path = folder.join(DATABASE);
+        self.connection.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
     }
 }
 
