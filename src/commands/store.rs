@@ -1,5 +1,6 @@
 //! `smscope store`: the database of a fleet.
 
+mod copy;
 mod show;
 
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ pub enum Store {
     Migrate(Migrate),
     /// Print who leads, the replicas, what waits, and how large the tables are
     Status(ShowStatus),
+    /// Copy the store of a data directory into the database of a fleet, or back, while no smscope uses either
+    Copy(copy::Copy),
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,9 @@ pub struct ShowStatus {
 /// # Errors
 /// There is no database of a fleet, it cannot be reached, or another version of smscope has written it.
 pub fn run(loaded: &Loaded, command: &Store) -> Result<ExitCode, Exit> {
+    if let Store::Copy(arguments) = command {
+        return copy::run(&loaded.config, arguments).map(|()| ExitCode::SUCCESS);
+    }
     let postgres = database_of(&loaded.config)?;
     let connector = Connector::new(postgres);
     runtime()?.block_on(async {
@@ -50,6 +56,7 @@ pub fn run(loaded: &Loaded, command: &Store) -> Result<ExitCode, Exit> {
                 let (status, checked) = status(postgres, &session).await?;
                 print(&if *json { show::json(&status, &checked)? } else { show::text(&status, &checked) });
             }
+            Store::Copy(_) => {}
         }
         Ok(ExitCode::SUCCESS)
     })

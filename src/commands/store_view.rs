@@ -23,6 +23,11 @@ pub fn view(config: &Config) -> Result<ReadStore, Exit> {
     }
 }
 
+/// What connects to the database of a fleet; `None`: the store is embedded.
+pub fn connector(config: &Config) -> Option<Connector> {
+    config.store.postgres.as_ref().map(Connector::new)
+}
+
 /// The key of the hashes of numbers in log records; `None`: no smscope has run on the data directory.
 ///
 /// # Errors

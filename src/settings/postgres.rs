@@ -10,6 +10,7 @@ use strum::{IntoStaticStr, VariantArray};
 
 use super::credentials;
 use super::prelude::*;
+use crate::environment::Environment;
 
 use password::PassFile;
 pub(crate) use password::Password;
@@ -68,7 +69,7 @@ settings! {
         .default("true").example("false").wrong(r#""no""#).beside(WITH_URL).elsewhere(WITH_TOKENS);
     DURABILITY: Durability = word("store.durability",
         "`server`: smscope warns if the server has standbys and commits wait for none; `storage`: the storage replicates, \
-         as that of Aurora and AlloyDB does, and there is no warning")
+         as that of Aurora and AlloyDB does, so standbys do not matter")
         .default("server").example(r#""storage""#).wrong(r#""disk""#).beside(WITH_URL).elsewhere(WITH_TOKENS);
     UNSAFE: bool = switch("store.unsafe", "accepts a server with `fsync = off`, which loses what was acknowledged")
         .example("true").wrong(r#""yes""#).beside(WITH_URL).elsewhere(WITH_TOKENS);
@@ -123,6 +124,24 @@ pub(crate) fn read(table: &mut Table) -> Result<Option<Postgres>, ConfigError> {
 }
 
 impl Postgres {
+    /// The database that a flag names. Its password is in the URL or in libpq's file.
+    pub(crate) fn of_flag(flag: &str, url: &str, env: &dyn Environment) -> Result<Self, ConfigError> {
+        let given = Given::of_flag(flag, url);
+        let url = parsed(&given, url)?;
+        let variable = |name: &str| env.get(name).filter(|value| !value.is_empty());
+        let named = url.password_file.as_ref().map(|path| part(&given, "passfile", path));
+        let named = named.or_else(|| Some(Given::of_flag(PGPASSFILE.name(), &variable(PGPASSFILE.name())?)));
+        let password = match (&url.password, named, variable("HOME")) {
+            (Some(password), ..) => Password::Fixed(password.clone()),
+            (None, Some(path), _) => Password::PassFile(PassFile::named(path)),
+            (None, None, Some(home)) if Path::new(&home).is_absolute() => Password::PassFile(PassFile::of_home(&home)),
+            _ => Password::None,
+        };
+        let tls = tls::read(&url, &given, false)?;
+        let setting = flag.to_owned();
+        Ok(Self { setting, url, password, tls, prepares: true, durability: Durability::Server, is_unsafe: false })
+    }
+
     /// How connections are encrypted, for people.
     pub fn shown_tls(&self) -> String {
         self.tls.as_ref().map_or("off".to_owned(), PostgresTls::to_string)

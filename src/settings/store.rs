@@ -37,13 +37,12 @@ settings! {
 pub(crate) fn read(mut table: Table) -> Result<Store, ConfigError> {
     let (retention, horizon) = (table.get(&RETENTION)?, table.get(&HORIZON)?);
     let size_limit = table.given(&SIZE_LIMIT);
-    let postgres = postgres::read(&mut table)?;
     let store = Store {
         retention,
         horizon,
         export_retention: table.get(&EXPORT_RETENTION)?,
         size_limit: table.read_optional(&SIZE_LIMIT, size_limit.as_ref())?,
-        postgres,
+        postgres: postgres::read(&mut table)?,
     };
     table.finish()?;
     Ok(store)

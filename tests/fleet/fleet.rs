@@ -45,6 +45,15 @@ impl Fleet {
         &self.launches[replica]
     }
 
+    /// A process with the configuration of the fleet that is none of its replicas.
+    pub fn elsewhere(&self) -> Launch {
+        Launch::new().env("SMSCOPE_STORE_URL", &self.url)
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.launches.iter().map(Launch::webhooks).collect()
     }

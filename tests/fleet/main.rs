@@ -4,6 +4,10 @@
 mod support;
 
 mod chaos;
+mod commands;
+mod connection;
+mod copy;
+mod erase;
 mod fleet;
 mod mixed;
 mod replicas;

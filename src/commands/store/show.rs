@@ -139,7 +139,7 @@ mod tests {
                 name: "pod-a".into(),
                 version: 1,
                 started_at: until,
-                seen_seconds: 0.25,
+                seen_seconds: 0.5,
             }],
             inbox: Inbox { requests: 3, age_seconds: Some(1.5) },
             stuck: vec![Stuck { id: 9, day: 20_000, error: "why".into() }],
@@ -165,7 +165,7 @@ journal   positions 2 to 12
 cursor    otlp-logs at 10, 2 behind
 
 replica  id  version  started                   seen
-pod-a    a         1  2026-04-01T10:00:05Z  0.3 s ago
+pod-a    a         1  2026-04-01T10:00:05Z  0.5 s ago
 ";
         let text = text(&status, &checked);
         let (beginning, rest) = text.split_at(text.find("\nstuck request").unwrap());

@@ -4,6 +4,7 @@ use tokio_postgres::Row;
 
 use super::decoded::FORMAT;
 use super::error::PgError;
+use super::rewrites::Redacted;
 use super::session::{Pipeline, columns, params};
 use super::texts::{json_without_nul, without_nul};
 use super::transaction::PgTx;
@@ -23,8 +24,8 @@ pub(super) struct JournalRows {
     appended: Vec<Appended>,
     /// The request of what is ingested now, and whether an event refers to it.
     request: Option<(Received, bool)>,
-    /// Requests of which query and body are deleted.
-    redacted: Vec<Received>,
+    /// Requests of which query and body are deleted, and whether because a person in them is erased.
+    redacted: Vec<(Received, bool)>,
 }
 
 struct Appended {
@@ -43,7 +44,7 @@ impl JournalRows {
     pub fn request_in(&mut self, received: Option<Received>) {
         let before = std::mem::replace(&mut self.request, received.map(|received| (received, false)));
         if let Some((received, false)) = before {
-            self.redacted.push(received);
+            self.redacted.push((received, false));
         }
     }
 
@@ -53,10 +54,13 @@ impl JournalRows {
     }
 
     /// Adds the statements that write the rows and redact the requests.
-    pub fn write(&mut self, day: i32, writes: &mut Pipeline) {
+    pub fn write(&mut self, day: i32, tables: &mut Redacted, writes: &mut Pipeline) {
         let redacted = std::mem::take(&mut self.redacted);
         if !redacted.is_empty() {
-            let (ids, days): (Vec<_>, Vec<_>) = redacted.into_iter().unzip();
+            for ((_, day), is_erased) in &redacted {
+                tables.partition("received", *day, *is_erased);
+            }
+            let (ids, days): (Vec<_>, Vec<_>) = redacted.into_iter().map(|(received, _)| received).unzip();
             writes.add(
                 "UPDATE smscope.received AS r SET query = NULL, body = NULL, decoded = '' \
                  FROM unnest($1::bigint[], $2::int[]) AS u (id, day) WHERE r.id = u.id AND r.day = u.day",
@@ -160,8 +164,12 @@ impl Journal for PgTx<'_> {
     fn put_record(&mut self, position: Position, record: &Record) -> Result<(), PgError> {
         self.write_journal()?;
         let event = to_json(record)?;
-        let sql = "UPDATE smscope.journal SET event = $2 WHERE position = $1";
-        self.execute(sql, params![position => INT8, event => TEXT]).map(drop)
+        let sql = "UPDATE smscope.journal SET event = $2 WHERE position = $1 RETURNING day";
+        let found = self.query_opt(sql, params![position => INT8, event => TEXT])?;
+        if let Some(row) = found.filter(|_| self.is_erasure()) {
+            self.redacted.get_mut().partition("journal", Columns::of("journal", &row, 0).get()?, true);
+        }
+        Ok(())
     }
 
     fn request_body(&self, position: Position) -> Result<Option<StoredBody>, PgError> {
@@ -181,8 +189,11 @@ impl Journal for PgTx<'_> {
     fn redact_request(&mut self, position: Position, body: Option<&[u8]>) -> Result<(), PgError> {
         self.write_journal()?;
         let sql = "UPDATE smscope.received AS r SET query = NULL, body = $2, decoded = '' FROM smscope.journal AS j \
-             WHERE j.position = $1 AND r.id = j.received AND r.day = j.received_day";
-        self.execute(sql, params![position => INT8, body => BYTEA]).map(drop)
+             WHERE j.position = $1 AND r.id = j.received AND r.day = j.received_day RETURNING r.day";
+        if let Some(row) = self.query_opt(sql, params![position => INT8, body => BYTEA])? {
+            self.redacted.get_mut().partition("received", Columns::of("received", &row, 0).get()?, true);
+        }
+        Ok(())
     }
 
     fn resolve_unrecognized(&mut self, reprocessed: &Reprocessed) -> Result<(), PgError> {
@@ -207,7 +218,7 @@ impl PgTx<'_> {
             *is_stored = true;
             let received = *received;
             if is_redacted {
-                journal.redacted.push(received);
+                journal.redacted.push((received, true));
             }
             return Ok(received);
         }
@@ -231,7 +242,7 @@ impl PgTx<'_> {
     }
 
     fn write_journal(&self) -> Result<(), PgError> {
-        self.flush(|writes| self.journal.borrow_mut().write(self.day, writes))
+        self.flush(|writes| self.journal.borrow_mut().write(self.day, &mut self.redacted.borrow_mut(), writes))
     }
 }
 

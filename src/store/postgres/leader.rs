@@ -18,10 +18,10 @@ use super::lease::Lease;
 use super::maintenance::Maintenance;
 use super::session::{Pipeline, Session};
 use super::term::{Rules, Term, Work};
-use super::{meta, metrics};
+use super::{meta, metrics, rewrites, stuck, tasks};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
-use crate::store::commands::{Alone, Command, Reply};
+use crate::store::commands::{Alone, Command, FleetCommand, Reply};
 use crate::store::ids::DeliveryId;
 use crate::store::publish::Publisher;
 use crate::store::relays::AttemptOutcome;
@@ -151,8 +151,7 @@ impl Leader {
             #[cfg(test)]
             crate::tasks::fault::point(crate::tasks::Task::Writer);
             metrics::leader(true);
-            let leads = Leadership::Until { epoch: term.lease.epoch, until: term.lease.shown_until() };
-            self.shared.leadership().send_replace(leads);
+            self.show(term);
             let wait = inbox.next_look().min(maintenance.next()).saturating_duration_since(Instant::now());
             let mut batch = Batch::default();
             let mut next = match queue.recv_timeout(wait) {
@@ -300,10 +299,8 @@ impl Leader {
                 let _gone = reply.send(time.as_ref().map(|time| *time).map_err(|_| StoreError::CannotWrite));
                 time.map(drop)
             }
-            Alone::CatchUp(reply) => {
-                let _gone = reply.send(Ok(()));
-                Ok(())
-            }
+            Alone::CatchUp(reply) => self.reply(reply, Ok(())),
+            Alone::Fleet(command) => self.serve_fleet(term, command),
             Alone::Resend(step, reply) => self.answer(term, reply, |rules| rules.resend(&step, now)),
             Alone::ChangeOptOuts(changes, reply) => self.answer(term, reply, |rules| {
                 let mut changed = 0;
@@ -315,6 +312,34 @@ impl Leader {
         }
     }
 
+    fn serve_fleet(&mut self, term: &mut Term, command: FleetCommand) -> Result<(), PgError> {
+        match command {
+            FleetCommand::ClaimTasks(reply) => {
+                let claimed = tasks::claim(self, term);
+                self.reply(reply, claimed)
+            }
+            FleetCommand::TellTask(line, reply) => {
+                let told = tasks::tell(self, term, line);
+                self.reply(reply, told)
+            }
+            FleetCommand::EraseStuck(subjects, reply) => {
+                let erased = stuck::erase(self, term, &subjects);
+                self.reply(reply, erased)
+            }
+            FleetCommand::DueRewrites(reply) => self.reply(reply, rewrites::due(term)),
+            FleetCommand::Rewrite(reply) => {
+                let done = rewrites::rewrite_next(self, term, Duration::ZERO);
+                self.reply(reply, done)
+            }
+        }
+    }
+
+    /// That this replica leads, until its lease may have ended.
+    pub fn show(&self, term: &Term) {
+        let leads = Leadership::Until { epoch: term.lease.epoch, until: term.lease.shown_until() };
+        self.shared.leadership().send_replace(leads);
+    }
+
     /// Runs a transaction, and tells the caller what came of it.
     fn answer<T>(
         &mut self,
@@ -322,7 +347,12 @@ impl Leader {
         reply: Reply<T>,
         work: impl FnOnce(&mut Rules<'_>) -> Result<T, PgError>,
     ) -> Result<(), PgError> {
-        match self.write(term, work) {
+        let done = self.write(term, work);
+        self.reply(reply, done)
+    }
+
+    fn reply<T>(&self, reply: Reply<T>, done: Result<T, PgError>) -> Result<(), PgError> {
+        match done {
             Ok(result) => {
                 let _gone = reply.send(Ok(result));
                 Ok(())

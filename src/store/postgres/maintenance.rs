@@ -9,7 +9,7 @@ use super::error::PgError;
 use super::fleet;
 use super::leader::Leader;
 use super::term::{Term, Work};
-use super::{meta, retention};
+use super::{meta, retention, rewrites};
 use crate::store::core::STEP;
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -21,6 +21,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const ROLLOUT: Duration = Duration::from_secs(600);
 /// How often partitions are made ahead, and dropped.
 const PARTITIONS: Duration = Duration::from_secs(600);
+/// Between two tables that are rewritten after an erasure, which hold up everything else.
+const REWRITES: Duration = Duration::from_secs(10);
 
 pub struct Maintenance {
     next: Instant,
@@ -28,6 +30,7 @@ pub struct Maintenance {
     next_deliveries: Instant,
     next_minute: Instant,
     next_partitions: Instant,
+    next_rewrite: Instant,
     /// Since when the replicas have different settings, until that has been said.
     differ_since: Option<Instant>,
 }
@@ -41,6 +44,7 @@ impl Maintenance {
             next_deliveries: now,
             next_minute: now,
             next_partitions: now,
+            next_rewrite: now,
             differ_since: None,
         }
     }
@@ -82,6 +86,10 @@ impl Maintenance {
                 meta::save_seen(own, now);
                 Ok(())
             })?;
+        }
+        if at >= self.next_rewrite {
+            rewrites::rewrite_next(leader, term, rewrites::AGAIN)?;
+            self.next_rewrite = Instant::now() + REWRITES;
         }
         let mut more = expire(leader, term, now)?;
         if at >= self.next_deliveries {

@@ -247,6 +247,9 @@ impl Messages for PgTx<'_> {
             let part = std::mem::take(&mut slot.row.part);
             slot.row = MessageRow { part, ..row.clone() };
         });
+        if self.is_erasure() {
+            self.redacted.get_mut().table("messages");
+        }
         Ok(())
     }
 

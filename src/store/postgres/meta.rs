@@ -100,7 +100,7 @@ pub fn save_cursor(writes: &mut Pipeline, position: Position) {
 const SET: &str =
     "INSERT INTO smscope.meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
-async fn get(session: &Session, key: &'static str) -> Result<Option<String>, PgError> {
+pub async fn get(session: &Session, key: &'static str) -> Result<Option<String>, PgError> {
     let found = session.query_opt("SELECT value FROM smscope.meta WHERE key = $1", params![key => TEXT]).await?;
     found.map(|row| Columns::of("meta", &row, 0).get()).transpose()
 }
@@ -119,7 +119,7 @@ fn read_time(text: &str) -> Option<Timestamp> {
 }
 
 /// Of any length: that of a store which came from SQLite is its own.
-fn read_salt(text: &str) -> Option<Vec<u8>> {
+pub fn read_salt(text: &str) -> Option<Vec<u8>> {
     let bytes =
         text.as_bytes().chunks(2).map(|pair| hex_bytes::<1>(std::str::from_utf8(pair).ok()?).map(|[byte]| byte));
     bytes.collect()

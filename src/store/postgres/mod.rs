@@ -34,6 +34,7 @@ use crate::tasks::{Leadership, Task, Thread};
 
 mod connect;
 mod conversations;
+mod copy;
 mod decoded;
 mod dedup;
 pub mod error;
@@ -56,16 +57,20 @@ mod prefetch;
 mod read;
 mod resends;
 mod retention;
+mod rewrites;
 pub mod schema;
 pub mod server_check;
 pub mod session;
 pub mod status;
+mod stuck;
+mod tasks;
 mod term;
 mod texts;
 mod transaction;
 mod values;
 
 pub use connect::Connector;
+pub use copy::PgEnd;
 use error::PgError;
 use fleet::Replica;
 use front::Front;
@@ -73,8 +78,10 @@ pub use front::Request;
 use leader::Leader;
 pub use meta::Identity;
 pub use read::PgReaders;
+pub use rewrites::{Driver, Due, Rewrite, erase};
 use schema::SchemaError;
-use server_check::{SYNCHRONOUS_COMMIT, Watch};
+use server_check::Watch;
+pub use tasks::{RemoteTask, Task as ClaimedTask, TaskError, TaskLine};
 
 /// How long a start waits for a database that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -105,7 +112,14 @@ pub fn open(
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("store-io").enable_all().build()?;
     let handle = runtime.handle().clone();
     let replica = Replica::new(&settings);
-    let (identity, seen, watch) = on_a_thread(|| handle.block_on(prepare(&connector)))?;
+    let (identity, seen, watch) = match on_a_thread(|| handle.block_on(prepare(&connector))) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // The caller may be on a runtime itself, where to wait for the end of another one is a panic.
+            runtime.shutdown_background();
+            return Err(error);
+        }
+    };
     handle.spawn(watch.run(connector.clone()));
     let clock = SteadyClock::from(seen.unwrap_or_else(Timestamp::now), Instant::now());
     let shared = Arc::new(Shared::new(identity.created_at, clock, None, Ledger::default(), Position(0)));
@@ -161,15 +175,15 @@ async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>, 
             Err(error) => return Err(error.into()),
         }
     };
-    // Nothing is written to a server that is not fit, and nobody is served by one. How the role commits is set with the tables, for
-    // sessions that begin later.
+    // Nothing is written to a server that is not fit. How the role commits is set with the tables, for sessions that begin later.
     let declared = connector.declared();
     let checked = declared.check(&session).await?;
-    if let Some(fatal) = checked.fatal().find(|finding| finding.cause != SYNCHRONOUS_COMMIT) {
+    if let Some(fatal) = checked.fatal().next() {
         return Err(OpenError::Unsuitable(fatal.line.clone()));
     }
     schema::migrate(&session).await?;
     let session = connector.connect().await?;
+    copy::check_complete(&session).await?;
     let mut watch = Watch::new(declared);
     if let Some(fatal) = watch.check(&session).await?.fatal().next() {
         return Err(OpenError::Unsuitable(fatal.line.clone()));

@@ -1,6 +1,6 @@
 //! The schema, its version, and the steps from each earlier version.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
@@ -47,11 +47,13 @@ const IDENTITY: &str = "INSERT INTO smscope.meta (key, value) VALUES ('fleet_id'
 const FIRST_LEASE: &str =
     "INSERT INTO smscope.lease VALUES ('leader', 0, gen_random_uuid(), 0, clock_timestamp(), clock_timestamp())";
 /// Of sessions of this role in this database, also behind a pooler. A plan that was made while tables were empty would read all of
-/// them from end to end until they are analyzed; a transaction of a frozen leader must not hold up the next one.
+/// them from end to end until they are analyzed; a transaction of a frozen leader must not hold up the next one, nor a long statement of
+/// one that has ended.
 const OF_THE_ROLE: &str = "DO $$ BEGIN EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET synchronous_commit = on', current_database()); \
     EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET idle_in_transaction_session_timeout = ''2s''', current_database()); \
     EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET lock_timeout = ''2s''', current_database()); \
     EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET enable_seqscan = off', current_database()); \
+    EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET client_connection_check_interval = ''1s''', current_database()); \
     EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET jit = off', current_database()); END $$";
 
 /// Makes the tables where there are none, and brings them to the present version. Replicas that start together do it one after the other.
@@ -171,12 +173,27 @@ struct Partition {
 
 impl Partition {
     /// To attach a table takes a lock that lets inserts pass, to create it as a partition would not.
-    fn statements(&self) -> [String; 2] {
+    fn statements(&self) -> Vec<String> {
         let Self { table, day, bound } = self;
-        [
-            format!("CREATE TABLE smscope.{table}_{day} (LIKE smscope.{table} INCLUDING DEFAULTS)"),
-            format!("ALTER TABLE smscope.{table} ATTACH PARTITION smscope.{table}_{day} FOR VALUES {bound}"),
-        ]
+        let personal = self.personal().iter();
+        let personal: Vec<String> = personal.map(|column| format!("ALTER COLUMN {column} SET STATISTICS 0")).collect();
+        let mut statements =
+            vec![format!("CREATE TABLE smscope.{table}_{day} (LIKE smscope.{table} INCLUDING DEFAULTS)")];
+        if !personal.is_empty() {
+            statements.push(format!("ALTER TABLE smscope.{table}_{day} {}", personal.join(", ")));
+        }
+        statements
+            .push(format!("ALTER TABLE smscope.{table} ATTACH PARTITION smscope.{table}_{day} FOR VALUES {bound}"));
+        statements
+    }
+
+    /// Columns that are in no statistics, which would repeat what is in them.
+    fn personal(&self) -> &'static [&'static str] {
+        match self.table {
+            "received" => &["decoded", "query", "body"],
+            "journal" => &["event"],
+            _ => &[],
+        }
     }
 }
 
@@ -191,22 +208,42 @@ pub async fn make_partitions(session: &Session) -> Result<(), PgError> {
     Ok(())
 }
 
+/// Makes the partitions of the events of some days that are missing.
+///
+/// # Errors
+/// Those of the database.
+pub async fn make_partitions_of(session: &Session, days: &BTreeSet<i32>) -> Result<(), PgError> {
+    for partition in of_events(days.iter().copied()).filter(missing_in(&existing(session).await?)) {
+        make_partition(session, &partition).await?;
+    }
+    Ok(())
+}
+
 async fn missing_partitions(session: &Session) -> Result<Vec<Partition>, PgError> {
     let today = today(session).await?;
-    let sql = "SELECT relname::text FROM pg_class WHERE relispartition AND relnamespace = to_regnamespace('smscope')";
-    let existing: HashSet<String> = session.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect();
-    let by_range = |day: i32| format!("FROM ({day}) TO ({})", day + 1);
+    let existing = existing(session).await?;
     let in_list = |day: i32| format!("IN ({day})");
-    let of_events = (today - 1..=today + AHEAD).flat_map(|day| [("received", day), ("journal", day)]);
-    let events = of_events.map(|(table, day)| Partition { table, day, bound: by_range(day) });
     let keys = (today - DEDUP_DAYS..=today + AHEAD).map(|day| Partition { table: "dedup", day, bound: in_list(day) });
-    let missing = |partition: &Partition| !existing.contains(&format!("{}_{}", partition.table, partition.day));
-    Ok(events.chain(keys).filter(missing).collect())
+    Ok(of_events(today - 1..=today + AHEAD).chain(keys).filter(missing_in(&existing)).collect())
+}
+
+async fn existing(session: &Session) -> Result<HashSet<String>, PgError> {
+    let sql = "SELECT relname::text FROM pg_class WHERE relispartition AND relnamespace = to_regnamespace('smscope')";
+    Ok(session.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+fn of_events(days: impl Iterator<Item = i32>) -> impl Iterator<Item = Partition> {
+    let tables = days.flat_map(|day| [("received", day), ("journal", day)]);
+    tables.map(|(table, day)| Partition { table, day, bound: format!("FROM ({day}) TO ({})", day + 1) })
+}
+
+fn missing_in(existing: &HashSet<String>) -> impl Fn(&Partition) -> bool {
+    |partition| !existing.contains(&format!("{}_{}", partition.table, partition.day))
 }
 
 async fn make_partition(session: &Session, partition: &Partition) -> Result<(), PgError> {
-    let [create, attach] = partition.statements();
-    let statements = format!("BEGIN; SET LOCAL lock_timeout = '300ms'; {create}; {attach}; COMMIT");
+    let statements = partition.statements().join("; ");
+    let statements = format!("BEGIN; SET LOCAL lock_timeout = '300ms'; {statements}; COMMIT");
     let mut attempts = 0;
     loop {
         let Err(error) = session.batch(&statements).await else { return Ok(()) };

@@ -15,8 +15,6 @@ use crate::settings::{Durability, Postgres};
 
 /// PostgreSQL 14: earlier ones cannot detach a partition without blocking what is written.
 const OLDEST: i32 = 140_000;
-/// The cause of the finding about it.
-pub const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
 /// Connections that a replica has at most.
 const CONNECTIONS: i64 = 5;
 /// How often the server is checked.
@@ -26,7 +24,9 @@ const CLOCK: SignedDuration = SignedDuration::from_secs(2);
 
 const STATE: &str = "SELECT current_setting('server_version_num')::int, current_setting('server_version'), \
     current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', current_setting('synchronous_commit'), \
-    current_setting('synchronous_standby_names') <> '', EXISTS (SELECT FROM pg_stat_replication), \
+    current_setting('synchronous_standby_names') <> '', \
+    EXISTS (SELECT FROM pg_stat_replication AS reader WHERE NOT EXISTS \
+        (SELECT FROM pg_replication_slots WHERE active_pid = reader.pid AND slot_type = 'logical')), \
     pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', \
     current_setting('default_transaction_deferrable') = 'on', \
     current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint, \
@@ -46,9 +46,11 @@ pub struct ServerState {
     pub has_full_page_writes: bool,
     /// Of the session.
     pub synchronous_commit: String,
+    /// Whether there are tables, and with them the settings of the role.
+    pub has_tables: bool,
     /// Whether `synchronous_standby_names` names one.
     pub waits_for_standbys: bool,
-    /// Whether somebody reads the write-ahead log. An ordinary role does not learn who.
+    /// Whether somebody reads the whole write-ahead log. An ordinary role does not learn who.
     pub is_replicated: bool,
     pub is_read_only: bool,
     pub is_deferrable: bool,
@@ -146,7 +148,7 @@ impl Declared {
         let commits = &state.synchronous_commit;
         let lasts = ["on", "remote_apply"].contains(&commits.as_str());
         let commit = format!("the role has synchronous_commit = {commits}; expected on or remote_apply");
-        add(!lasts, Fatal, SYNCHRONOUS_COMMIT, commit);
+        add(state.has_tables && !lasts, Fatal, "synchronous_commit", commit);
         let read_only = "the server takes no writes; expected a primary".to_owned();
         add(state.is_read_only, NotReady, "read_only", read_only);
         let pages = "the server has full_page_writes = off, which is safe on a file system that writes pages whole; expected on";
@@ -185,7 +187,8 @@ async fn read(session: &Session) -> Result<ServerState, PgError> {
     let half = before.duration_until(Timestamp::now()) / 2;
     let unreadable = || PgError::Unreadable { table: "the settings", why: "no row".to_owned() };
     let row = row.ok_or_else(unreadable)?;
-    let (replicas, configurations) = match row.get(11) {
+    let has_tables = row.get(11);
+    let (replicas, configurations) = match has_tables {
         true => session.query_opt(REPLICAS, &[]).await?.map_or((0, 0), |row| (row.get(0), row.get(1))),
         false => (0, 0),
     };
@@ -196,6 +199,7 @@ async fn read(session: &Session) -> Result<ServerState, PgError> {
         has_fsync: row.get(2),
         has_full_page_writes: row.get(3),
         synchronous_commit: row.get(4),
+        has_tables,
         waits_for_standbys: row.get(5),
         is_replicated: row.get(6),
         is_read_only: row.get(7),
@@ -249,6 +253,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use super::super::harness;
     use super::*;
 
     const DECLARED: Declared = Declared { durability: Durability::Server, is_unsafe: false };
@@ -261,6 +266,7 @@ mod tests {
             has_fsync: true,
             has_full_page_writes: true,
             synchronous_commit: "on".to_owned(),
+            has_tables: true,
             waits_for_standbys: true,
             is_replicated: true,
             is_read_only: false,
@@ -336,6 +342,7 @@ mod tests {
             with(|s| (s.version, s.version_name) = (140_000, "14.0".into())),
             with(|s| s.synchronous_commit = "remote_apply".into()),
             with(|s| (s.is_replicated, s.waits_for_standbys) = (false, false)),
+            with(|s| (s.synchronous_commit, s.has_tables) = ("off".into(), false)),
             with(|s| s.connections = 15),
             with(|s| s.clock_ahead = SignedDuration::from_secs(2)),
             with(|s| (s.replicas, s.configurations) = (0, 0)),
@@ -351,6 +358,20 @@ mod tests {
         assert_eq!((finding.severity, finding.cause), (Severity::Warning, "fsync"));
         let replicated = Declared { durability: Durability::Storage, ..DECLARED };
         assert_eq!(replicated.findings(&with(|s| s.waits_for_standbys = false)), []);
+    }
+
+    #[test]
+    fn an_ordinary_role_can_read_all_of_it() {
+        if !harness::has_server() {
+            return;
+        }
+        let (session, _) = harness::empty_database();
+        let checked = harness::OnPostgres::runtime().block_on(DECLARED.check(&session)).unwrap();
+        assert!(checked.version.starts_with(|c: char| c.is_ascii_digit()), "{}", checked.version);
+        assert!(checked.is_synchronous);
+        // The sessions of these tests commit without waiting.
+        let causes: Vec<_> = checked.findings.iter().map(|finding| finding.cause).collect();
+        assert_eq!(causes, ["synchronous_commit"], "{:?}", checked.findings);
     }
 
     #[test]

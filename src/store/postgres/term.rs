@@ -82,6 +82,11 @@ impl Term {
         self.ids.opt_out
     }
 
+    /// The day of what is appended to the journal.
+    pub fn day(&self) -> i32 {
+        self.day
+    }
+
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }

@@ -21,6 +21,7 @@ use super::journal::JournalRows;
 use super::messages::MessageRows;
 use super::outbox::DeliveryRows;
 use super::resends::ResendRows;
+use super::rewrites::Redacted;
 use super::session::{Param, Pipeline, Session, columns};
 use super::values::Columns;
 use crate::record::Position;
@@ -99,6 +100,7 @@ pub struct PgTx<'a> {
     pub(super) resends: RefCell<ResendRows>,
     pub(super) opt_outs: RefCell<OptOutRows>,
     pub(super) conversations: RefCell<ConversationRows>,
+    pub(super) redacted: RefCell<Redacted>,
     erased_at: Option<Timestamp>,
 }
 
@@ -119,6 +121,7 @@ impl<'a> PgTx<'a> {
             resends: RefCell::default(),
             opt_outs: RefCell::default(),
             conversations: RefCell::default(),
+            redacted: RefCell::default(),
             erased_at: None,
         }
     }
@@ -140,12 +143,13 @@ impl<'a> PgTx<'a> {
         let mut writes = Pipeline::default();
         self.messages.get_mut().write(&mut writes);
         self.event_keys.get_mut().write(&mut writes);
-        self.journal.get_mut().write(self.day, &mut writes);
+        self.journal.get_mut().write(self.day, self.redacted.get_mut(), &mut writes);
         self.deliveries.get_mut().write(&mut writes);
         self.resends.get_mut().write(&mut writes);
         self.opt_outs.get_mut().write(&mut writes);
         self.conversations.get_mut().write(&mut writes);
         self.write_meta(&mut writes);
+        self.redacted.take().write(self.is_erasure(), &mut writes);
         Ok((writes, self.ids))
     }
 
@@ -164,12 +168,14 @@ impl<'a> PgTx<'a> {
             );
         }
         if let Some(at) = self.erased_at {
-            let (keys, at) = (vec!["erasures", "scrub_due"], at.as_millisecond().to_string());
-            writes.add(
-                "INSERT INTO smscope.meta (key, value) SELECT key, $2 FROM unnest($1::text[]) AS u (key) ON CONFLICT DO NOTHING",
-                columns![keys => TEXT_ARRAY, at => TEXT],
-            );
+            let sql = "INSERT INTO smscope.meta (key, value) VALUES ('erasures', $1) ON CONFLICT DO NOTHING";
+            writes.add(sql, columns![at.as_millisecond().to_string() => TEXT]);
         }
+    }
+
+    /// People are being erased.
+    pub(super) fn is_erasure(&self) -> bool {
+        self.erased_at.is_some()
     }
 
     pub(super) fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::connection::BUSY_TIMEOUT;
 use super::retention::{self, EventLimits, STEP};
 use super::writer::{Rules, Writer};
-use super::{checkpoint, meta, outbox};
+use super::{checkpoint, meta, outbox, search_index};
 use crate::record::Position;
 use crate::store::ids::MessageRowId;
 
@@ -76,12 +76,13 @@ impl Writer {
         }
         let now = self.shared.now();
         let flushed = self.flush_keys();
+        let indexed = self.index_for_search();
         let expired = self.expire(now);
         // A message that is deleted while its key is flushed would leave the key behind.
         let pruned = !flushed && self.prune(now);
         let given_up = self.check_deliveries(now);
         self.shorten_log();
-        flushed || expired || pruned || given_up
+        flushed || indexed || expired || pruned || given_up
     }
 
     /// Checks whether writing works again, also without requests. Until it does, /readyz and the page say that it does not.
@@ -146,6 +147,13 @@ impl Writer {
         }
         self.uncheckpointed += 1;
         self.lookup.wants_flush()
+    }
+
+    fn index_for_search(&mut self) -> bool {
+        let Ok(Some(run)) = search_index::next_run(&self.connection) else { return false };
+        let done = self.maintain(|rules| search_index::index_run(rules.storage.connection, run));
+        self.uncheckpointed += 1;
+        done.is_some()
     }
 
     fn expire(&mut self, now: Timestamp) -> bool {

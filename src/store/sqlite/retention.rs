@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::messages::legacy_keys;
+use super::search_index;
 use crate::record::Position;
 use crate::store::core;
 use crate::store::ids::MessageRowId;
@@ -110,17 +111,19 @@ pub struct PrunedMessages {
     pub reached: Option<MessageRowId>,
 }
 
-/// Walks the messages from the oldest on, a step at a time, and deletes those that are settled and silent since `before`. The newest
-/// message stays, so that no id is used twice.
+/// Walks the messages from the oldest on, a step at a time, and deletes those that are settled and silent since `before` and have no
+/// event any more. The newest message stays, so that no id is used twice.
 pub fn prune_messages(
     connection: &Connection,
     from: MessageRowId,
     before: i64,
     future: i64,
 ) -> rusqlite::Result<PrunedMessages> {
+    // Those that have an event stay: it is found by its message.
     let rows: Vec<(MessageRowId, Vec<i64>, i64, i64, bool)> = connection
         .prepare_cached(
-            "SELECT id, key, first_seen, last_event, state IN ('scheduled', 'enroute'), source, message_id, part <> '' \
+            "SELECT id, key, first_seen, last_event, state IN ('scheduled', 'enroute') \
+             OR coalesce(newest_event >= (SELECT min(id) FROM events), 0), source, message_id, part <> '' \
              FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2",
         )?
         .query_map(params![from, STEP + 1], |row| {
@@ -134,13 +137,15 @@ pub fn prune_messages(
     let full = rows.len() as i64 > STEP;
     let mut pruned = PrunedMessages::default();
     let mut reached = from;
+    let mut deleted = Vec::new();
     let walked = rows.len().saturating_sub(1);
-    for (id, keys, first_seen, last_event, pending) in rows.into_iter().take(walked) {
+    for (id, keys, first_seen, last_event, stays) in rows.into_iter().take(walked) {
         // Ids grow with first sight: what follows is younger still, but for what a wrong clock has dated.
         if (before..=future).contains(&first_seen) {
+            search_index::forget(connection, &deleted)?;
             return Ok(pruned);
         }
-        if !pending && last_event < before {
+        if !stays && last_event < before {
             for key in keys {
                 connection
                     .prepare_cached("DELETE FROM message_keys WHERE key = ?1 AND message = ?2")?
@@ -152,9 +157,11 @@ pub fn prune_messages(
                 .prepare_cached("DELETE FROM resends WHERE message = ?1 AND state IN ('requested', 'ended')")?
                 .execute([id])?;
             connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
+            deleted.push(id);
         }
         reached = id;
     }
+    search_index::forget(connection, &deleted)?;
     pruned.reached = full.then_some(reached);
     Ok(pruned)
 }

@@ -8,7 +8,7 @@ mod gauges;
 mod jobs;
 mod messages;
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,10 +27,11 @@ use crate::ledger::Ledger;
 use crate::record::{Entry, Position};
 use crate::route::RelayName;
 use crate::store::cohorts::{Cohort, Detail};
+use crate::store::erase::Subjects;
 use crate::store::ids::{DeliveryId, MessageRowId, OptOutSeq};
 use crate::store::opt_outs::OptOut;
 use crate::store::query::Message;
-use crate::store::read::{Reader, StoredEvent, Table};
+use crate::store::read::{PersonalEvent, Reader, Recipient, Start, StoredEvent, Table};
 use crate::store::relays::{Due, Undelivered};
 use crate::store::resends::DueResends;
 use crate::store::shared::Gauges;
@@ -276,8 +277,20 @@ impl Reader for PgReaders {
         self.read(async |session| events::requests_of(session, positions).await)
     }
 
+    fn personal_events_after(&self, position: Position, limit: usize) -> Result<Vec<PersonalEvent>, StoreError> {
+        self.read(async |session| events::personal_events_after(session, position, limit).await)
+    }
+
     fn chain(&self, newest: Position) -> Result<Vec<Entry>, StoreError> {
         self.read(async |session| events::chain(session, newest).await)
+    }
+
+    fn event_and_previous(&self, position: Position) -> Result<Option<(Entry, Option<Position>)>, StoreError> {
+        self.read(async |session| events::event_and_previous(session, position).await)
+    }
+
+    fn starts(&self, _: Option<&str>, _: Option<&Subjects>) -> Result<Option<BinaryHeap<Start>>, StoreError> {
+        Ok(None)
     }
 
     fn reply(&self, ids: [&str; 2]) -> Result<Option<Entry>, StoreError> {
@@ -286,6 +299,10 @@ impl Reader for PgReaders {
 
     fn messages_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Message>, StoreError> {
         self.read(async |session| messages::messages_after(session, id, limit).await)
+    }
+
+    fn recipients_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Recipient>, StoreError> {
+        self.read(async |session| messages::recipients_after(session, id, limit).await)
     }
 
     fn messages_with_id(&self, id: &str) -> Result<Vec<Message>, StoreError> {

@@ -1,7 +1,7 @@
 -- Times are Unix milliseconds, days are days since 1970-01-01 by the server's clock, money is in millionths.
 -- A text has no NUL: src/store/postgres/texts.rs replaces it.
 
--- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, scrub_due, seen_at, spelled_to, and of what may be deleted with
+-- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, seen_at, spelled_to, and of what may be deleted with
 -- the newest rows of a table the newest ids: journal_head (of the partitions that have been dropped), delivery_head, resend_head.
 CREATE TABLE smscope.meta (
   key   text PRIMARY KEY,
@@ -218,3 +218,35 @@ CREATE TABLE smscope.conversation_keys (
   message bigint NOT NULL
 );
 CREATE INDEX conversation_keys_of_message ON smscope.conversation_keys (message);
+
+-- Tables of the schema that an UPDATE has redacted, with the transaction: they are rewritten, partitions once their day is over, so that
+-- nothing is left between rows. Those that are not due yet become so by the next erasure.
+CREATE TABLE smscope.rewrites (
+  relation   text PRIMARY KEY,
+  day        int,
+  is_due     boolean NOT NULL,
+  changed_in xid8 NOT NULL,
+  tried_at   timestamptz
+);
+
+-- What is personal is in no statistics, which would repeat it.
+ALTER TABLE smscope.messages ALTER COLUMN part SET STATISTICS 0, ALTER COLUMN number SET STATISTICS 0,
+  ALTER COLUMN ref_client SET STATISTICS 0;
+ALTER TABLE smscope.opt_outs ALTER COLUMN number SET STATISTICS 0;
+ALTER TABLE smscope.inbox_stuck ALTER COLUMN error SET STATISTICS 0;
+
+-- The requests of commands, which the leader executes, and the lines of its responses (JSON, src/control.rs). `begun_by`: the epoch of the
+-- leader that executes it; the next one begins again. A request that is done is deleted, for it may name people.
+CREATE TABLE smscope.tasks (
+  id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  request  text,
+  begun_by bigint,
+  ended_at timestamptz
+);
+CREATE TABLE smscope.task_lines (
+  n    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  task bigint NOT NULL,
+  line text NOT NULL
+);
+ALTER TABLE smscope.tasks ALTER COLUMN request SET STATISTICS 0;
+CREATE INDEX task_lines_of_task ON smscope.task_lines (task, n);
