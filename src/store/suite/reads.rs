@@ -21,7 +21,7 @@ use crate::store::ids::{DeliveryId, MessageRowId, OptOutSeq};
 use crate::store::postgres::PgReaders;
 use crate::store::postgres::harness::{OnPostgres, has_server};
 use crate::store::query::{Message, ReadStore, Selection};
-use crate::store::read::{Reader, Table};
+use crate::store::read::{Person, Reader, Table};
 use crate::store::search::EventFilter;
 use crate::store::sqlite::Readers;
 use crate::store::sqlite::harness::OnSqlite;
@@ -113,12 +113,23 @@ impl Readings {
                 Ok(events.into_iter().map(|e| (e.position, e.received_at, e.source, json(&e.json))).collect::<Vec<_>>())
             });
         }
+        for limit in [2, 1_000] {
+            self.jobs("personal events", |reader| {
+                let events = reader.personal_events_after(Position(1), limit)?.into_iter().map(|event| {
+                    let Person { number, ref_client, message_id, erased } = event.person;
+                    let person = (number, ref_client, message_id, erased);
+                    (event.position, event.source, event.kind, event.message, event.raw, person)
+                });
+                Ok(events.collect::<Vec<_>>())
+            });
+        }
         let all: Vec<Position> = (0..=newest.0 + 1).map(Position).collect();
         for positions in [&all[..], &all[..all.len() / 2], &[]] {
             self.jobs("requests", |reader| Ok(BTreeMap::from_iter(sorted(reader.requests_of(positions)?))));
         }
         for position in &all {
             self.jobs("a chain", |reader| reader.chain(*position));
+            self.jobs("an event", |reader| reader.event_and_previous(*position));
             self.jobs("unrecognized", |reader| reader.unrecognized_after(*position, newest));
             self.jobs("unrecognized, up to now", |reader| reader.unrecognized_after(Position(0), *position));
         }
@@ -130,6 +141,11 @@ impl Readings {
     fn of_messages(&self) {
         for (id, limit) in [(0, 1_000), (0, 2), (2, 1), (1_000, 1)] {
             self.jobs("messages", |reader| reader.messages_after(MessageRowId(id), limit));
+            self.jobs("recipients", |reader| {
+                let all = reader.recipients_after(MessageRowId(id), limit)?.into_iter();
+                let all = all.map(|one| (one.id, one.source, one.message_id, one.number, one.part, one.is_erased));
+                Ok(all.collect::<Vec<_>>())
+            });
         }
         for id in ["m0", "m1", "m2", "m3", "none"] {
             self.jobs("messages with an id", |reader| reader.messages_with_id(id));
@@ -183,13 +199,18 @@ impl Readings {
                 for message in [None, Some("m1".to_owned())] {
                     self.of_a_walk(&Selection { since, until, message, subjects: subjects.clone() });
                 }
-                let filter =
-                    EventFilter { since, until, subjects, kinds: vec![Kind::Failed], ..EventFilter::default() };
-                self.commands("newest events of a kind", |store| store.newest_events(&filter, 4));
+                for kinds in [vec![], vec![Kind::Failed]] {
+                    let subjects = subjects.clone();
+                    let filter = EventFilter { since, until, subjects, kinds, ..EventFilter::default() };
+                    self.commands("newest events of people or a kind", |store| store.newest_events(&filter, 4));
+                }
             }
             let message_id = Some("m1".to_owned());
             let filter = EventFilter { since, until, message_id, ..EventFilter::default() };
             self.commands("newest events of a message", |store| store.newest_events(&filter, 4));
+            let ref_client = Some("reference 2".to_owned());
+            let filter = EventFilter { since, until, ref_client, ..EventFilter::default() };
+            self.commands("newest events of a reference", |store| store.newest_events(&filter, 4));
             let filter = EventFilter { since, until, ..EventFilter::default() };
             self.commands("newest events", |store| store.newest_events(&filter, 5));
         }
