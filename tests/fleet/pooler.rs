@@ -4,7 +4,7 @@ use crate::fleet::{Fleet, leader, leads};
 use crate::freezing::{freeze_in_a_transaction, slowest_answer};
 use crate::replicas::each_receipt_is_accepted_once;
 use crate::support::load::{Dice, Progress, soak, start_clients};
-use crate::support::postgres::{PgBouncer, Server};
+use crate::support::postgres::{PgBouncer, Server, query};
 use crate::support::{eventually, holds};
 
 /// `make soak` asks for more.
@@ -14,6 +14,12 @@ const KILLS: u64 = 4;
 fn pooled(server: &Server, sessions: usize, replicas: usize) -> Option<(PgBouncer, Fleet)> {
     let pooler = PgBouncer::start(server, sessions)?;
     let database = server.create_database();
+    // Sessions that were opened before there are tables lack the settings that the role gets with them, and stay.
+    std::thread::scope(|scope| {
+        for _ in 0..sessions {
+            scope.spawn(|| query(&pooler.url(&database), "SELECT pg_sleep(0.3)").unwrap());
+        }
+    });
     let fleet = Fleet::through(&server.url(&database), &vec![pooler.url(&database); replicas]);
     Some((pooler, fleet.map(|launch| launch.file("[store]\nprepare = false"))))
 }
