@@ -14,7 +14,7 @@ export const fleet: Row = {
     lines({
       title: "Leader by replica",
       description:
-        "1 for the replica that leads, stacked: the top is at 1, and its color is the leader's. A gap of seconds is a hand-over. At 0 nobody counts, exports or relays; webhooks are stored, and the inbox grows.",
+        "1 for the replica that leads, stacked: the top is at 1, and its color is the leader's. A gap of seconds is a hand-over. At 0 nobody counts, exports or relays; webhooks are stored until the inbox is full.",
       none: NO_FLEET,
       unit: "locale",
       width: 8,
@@ -39,7 +39,7 @@ export const fleet: Row = {
     lines({
       title: "Events in the inbox",
       description:
-        "Acknowledged events that the leader has not processed. A burst shows as a peak. Growing for longer: the leader does not keep up, or nobody leads.",
+        "Acknowledged events that the leader has not processed. A burst shows as a peak. Above a minute of the leader's work replicas answer 503, and the provider retries.",
       none: NO_FLEET,
       unit: "locale",
       width: 8,
