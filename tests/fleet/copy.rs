@@ -201,7 +201,7 @@ fn the_export_of_log_records_goes_on_where_it_was_under_the_same_start_time() {
     let before = smscope.stop();
     let exported = mentioned("exported-before");
     assert!(exported > 0);
-    let fleet = Fleet::on(server, 1).map(&configure);
+    let fleet = Fleet::on(server, 1).map(configure);
     copied(&copy(text(&before.data_dir()), fleet.url()).run());
     let replicas: Vec<Smscope> = fleet.start();
     replicas[0].accept(&receipt("exported-after", "DELIVERED", json!({})));

@@ -16,7 +16,7 @@ use crate::support::target::{Arrived, Reaction, Target};
 use crate::support::{HOOK, Smscope, eventually, holds};
 
 /// `make soak` asks for more.
-const KILLS: u64 = 3;
+const KILLS: u64 = 2;
 const MESSAGES: usize = 30;
 
 fn kill_the_leader(replicas: &mut Vec<Smscope>) {
@@ -31,7 +31,7 @@ fn every_event_is_exported_and_relayed_under_one_id_however_often_the_leader_is_
     let folder = TempDir::new().unwrap();
     let Some(mut collector) = Collector::start(folder.path()) else { return };
     let target = Target::start();
-    let relay = format!("[[relay]]\nname = \"app\"\nurl = \"{}\"\n", target.url("/"));
+    let relay = format!("[[relay]]\nname = \"app\"\nconcurrency = 64\nurl = \"{}\"\n", target.url("/"));
     let fleet = Fleet::on(server, 2).map(|launch| {
         let launch = launch.file(&relay).env("OTEL_METRIC_EXPORT_INTERVAL", "200");
         launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())

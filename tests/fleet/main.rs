@@ -19,5 +19,6 @@ mod replicas;
 mod round_trips;
 mod scraped;
 mod servers;
+mod set_aside;
 mod standby;
 mod versions;

@@ -88,6 +88,30 @@ fn the_leader_alone_shows_the_durable_series_and_each_replica_what_it_does() {
 }
 
 #[test]
+fn webhooks_are_answered_503_while_the_leader_is_a_minute_behind() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    let replicas = fleet.start();
+    fleet.sql("INSERT INTO smscope.meta (key, value) VALUES ('inbox_rate', '200')");
+    // The leader never processes them: they have no request.
+    fleet.sql("INSERT INTO smscope.inbox SELECT -n, 0, now() FROM generate_series(1, 12000) AS n");
+    let body = receipt("one", "DELIVERED", json!({})).to_string();
+    for replica in &replicas {
+        eventually("a webhook is rejected", || {
+            let response = replica.ask(post(HOOK, &body));
+            holds((response.status, response.header("retry-after").is_some()) == (503, true), || response.result())
+        });
+    }
+    fleet.sql("DELETE FROM smscope.inbox WHERE id < 0");
+    for replica in &replicas {
+        eventually("a webhook is acknowledged", || {
+            let response = replica.ask(post(HOOK, &body));
+            holds(response.status == 200, || response.result())
+        });
+    }
+}
+
+#[test]
 fn without_tokens_no_replica_starts() {
     let Some(server) = Server::shared() else { return };
     let url = server.url(&server.create_database());
@@ -108,4 +132,26 @@ fn a_text_with_a_nul_is_stored_without_it() {
         holds(counted == 1.0, || fleet.sql("SELECT error FROM smscope.inbox_stuck"))
     });
     assert_eq!(fleet.sql("SELECT ref_client FROM smscope.messages"), "a\u{fffd}b");
+}
+
+#[test]
+fn a_fleet_whose_tables_have_reached_their_limit_takes_nothing_until_there_is_room() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 1).map(|launch| launch.env("SMSCOPE_STORE_SIZE_LIMIT", "3MiB"));
+    let replica = fleet.launch(0).start();
+    fleet.sql("CREATE TABLE smscope.filler AS SELECT repeat('x', 1000) FROM generate_series(1, 4000)");
+    let mut sent = 0;
+    let mut answer = || {
+        sent += 1;
+        replica.post(HOOK, receipt(&format!("{sent}"), "DELIVERED", json!({})).to_string())
+    };
+    eventually("webhooks are rejected", || {
+        let response = answer();
+        holds(response.status == 503, || format!("{response:?}"))
+    });
+    fleet.sql("DROP TABLE smscope.filler");
+    eventually("webhooks are accepted again", || {
+        let response = answer();
+        holds(response.status == 200, || format!("{response:?}"))
+    });
 }

@@ -8,6 +8,7 @@ use super::error::PgError;
 use super::metrics;
 use super::session::{Session, params};
 use crate::store::Settings;
+use crate::store::backlog::Backlog;
 
 /// A replica counts as live for this long after it was last seen, in seconds.
 pub const LIVE: f64 = 15.0;
@@ -23,9 +24,15 @@ const STRANDED: &str = "SELECT count(*) FROM pg_stat_activity WHERE usename = cu
     AND wait_event = 'SyncRep' AND state_change < clock_timestamp() - interval '1 second'";
 /// How many of them there may be for another one to be risked.
 const MOST_STRANDED: i64 = 4;
-/// A large inbox is not counted to its end.
-const INBOX: &str = "SELECT (SELECT count(*) FROM (SELECT 1 FROM smscope.inbox LIMIT 100000) AS counted), \
-    (extract(epoch FROM (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1)) * 1000)::bigint";
+/// What the inbox holds, and whether that is more than the leader processes in a minute. A large one is not counted to its end, and a
+/// small one is never full.
+const INBOX: &str = "WITH bound AS (SELECT (SELECT greatest(60 * value::bigint, 10000) FROM smscope.meta WHERE key = 'inbox_rate') AS n) \
+    SELECT least(waiting.n, 100000), \
+      (extract(epoch FROM (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1)) * 1000)::bigint, \
+      coalesce(waiting.n >= bound.n, false), EXISTS (SELECT FROM smscope.meta WHERE key = 'over_limit') \
+    FROM bound, LATERAL (SELECT count(*) AS n FROM (SELECT 1 FROM smscope.inbox LIMIT greatest(bound.n, 100000)) AS counted) AS waiting";
+const SAVE_RATE: &str = "INSERT INTO smscope.meta (key, value) VALUES ('inbox_rate', $1) \
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
 /// This process, as the others know it.
 #[derive(Clone, Debug)]
@@ -98,15 +105,35 @@ pub async fn living(session: &Session) -> Result<Living, PgError> {
     Ok(Living { count, newer, configurations })
 }
 
-/// Shows in this process's metrics what waits in the inbox.
+/// Saves how many requests the leader processes per second when it does nothing else.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn show_inbox(session: &Session) -> Result<(), PgError> {
+pub async fn save_inbox_rate(session: &Session, per_second: u64) -> Result<(), PgError> {
+    let per_second = per_second.to_string();
+    session.execute(SAVE_RATE, params![per_second => TEXT]).await.map(drop)
+}
+
+/// Shows in this process's metrics what waits in the inbox, and admits nothing while that is too much or the tables are over their limit.
+///
+/// # Errors
+/// Those of the database.
+pub async fn show_inbox(session: &Session, backlog: &Backlog) -> Result<(), PgError> {
     if let Some(row) = session.query_opt(INBOX, &[]).await? {
         let oldest: Option<i64> = row.get(1);
         let oldest = oldest.and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok());
         metrics::inbox(row.get(0), oldest);
+        let (is_full, is_over_limit): (bool, bool) = (row.get(2), row.get(3));
+        let is_closed = is_full || is_over_limit;
+        if backlog.set_inbox_full(is_closed) != is_closed {
+            match (is_full, is_over_limit) {
+                (_, true) => tracing::error!("the store has reached its size limit; webhooks are answered 503"),
+                (true, false) => {
+                    tracing::error!("the leader is a minute behind; webhooks are answered 503 until it has caught up");
+                }
+                (false, false) => tracing::info!("the inbox takes requests again"),
+            }
+        }
     }
     Ok(())
 }

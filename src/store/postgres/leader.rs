@@ -22,6 +22,7 @@ use super::term::{Rules, Term, Work};
 use super::{meta, metrics, rewrites, stuck, tasks};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
+use crate::store::backlog::Backlog;
 use crate::store::commands::{Alone, Command, FleetCommand, Reply};
 use crate::store::ids::DeliveryId;
 use crate::store::publish::Publisher;
@@ -42,6 +43,7 @@ pub struct Leader {
     pub replica: Replica,
     pub settings: Settings,
     pub shared: Arc<Shared>,
+    pub backlog: Arc<Backlog>,
     /// How many replicas live, as the leader sees it.
     pub live: Arc<AtomicI64>,
     pub publisher: Publisher,
@@ -66,6 +68,8 @@ impl Leader {
     pub fn run(mut self, queue: &Receiver<Command>) {
         let mut session = None;
         metrics::leader(false);
+        // Exists at 0 from here on.
+        metrics::inbox_stuck().increment(0);
         loop {
             let term = match self.follow(&mut session, queue) {
                 Ok(term) => term,
@@ -114,7 +118,7 @@ impl Leader {
                 return Err(PgError::StandbyHangs);
             }
             fleet::beat(open, &self.replica).await?;
-            fleet::show_inbox(open).await?;
+            fleet::show_inbox(open, &self.backlog).await?;
             Lease::acquire(open, self.replica.id).await
         })?;
         if !self.shared.set_healthy(true) {
@@ -215,6 +219,7 @@ impl Leader {
     }
 
     fn process(&mut self, term: &mut Term, take: Pipeline) -> Result<Taken, PgError> {
+        let began = Instant::now();
         let work = Work { read: Some(take), shared: &self.shared, settings: &self.settings };
         let (taken, outcome) = term.transaction(work, |rules, rows, own| {
             let requests = inbox::requests(rows)?;
@@ -226,6 +231,7 @@ impl Leader {
             own.add(inbox::DONE, inbox::ids(&requests.places));
             Ok(requests.taken())
         })?;
+        term.inbox_rate.processed(taken.requests, began.elapsed());
         self.publisher.publish(outcome);
         Ok(taken)
     }

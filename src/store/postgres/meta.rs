@@ -97,6 +97,18 @@ pub fn save_cursor(writes: &mut Pipeline, position: Position) {
     writes.add(sql, columns![CURSOR => TEXT, position => INT8]);
 }
 
+/// Notes whether the tables are over their limit: no replica takes a webhook then.
+///
+/// # Errors
+/// Those of the database.
+pub async fn save_over_limit(session: &Session, is_over: bool) -> Result<(), PgError> {
+    let sql = match is_over {
+        true => "INSERT INTO smscope.meta (key, value) VALUES ('over_limit', 'true') ON CONFLICT DO NOTHING",
+        false => "DELETE FROM smscope.meta WHERE key = 'over_limit'",
+    };
+    session.execute(sql, &[]).await.map(drop)
+}
+
 const SET: &str =
     "INSERT INTO smscope.meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 

@@ -17,7 +17,7 @@ use crate::store::core::STEP;
 use crate::store::core::storage::DeliveryState;
 use crate::store::ids::MessageRowId;
 
-const MILLISECONDS_PER_DAY: i64 = 86_400_000;
+pub const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 
 /// What may be deleted, as Unix milliseconds and positions.
 #[derive(Clone, Copy, Debug)]

@@ -70,8 +70,8 @@ fn with_all_features_a_batch_of_receipts_and_replies_costs_the_same() {
             sent_at: Some(now()),
             ref_client: Some(format!("order-{n}")),
             text: Some("text".into()),
-            message_part: if n % 10 == 0 { "33612345678".into() } else { String::new() },
-            shares_id: n % 10 == 0,
+            message_part: if n.is_multiple_of(10) { "33612345678".into() } else { String::new() },
+            shares_id: n.is_multiple_of(10),
             ..receipt(&format!("m{n}"), value, outcome)
         };
         (0..100).map(|n| ingest(Event::Receipt(Box::new(receipt(n))))).collect::<Vec<_>>()

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::connection::{DATABASE, connect};
 use super::journal::record_columns;
+use super::own_keys::add_own_keys;
 use super::{checkpoint, journal, lookup, meta, schema};
 use crate::record::Record;
 use crate::store::copy::{self, CopyError, End, MESSAGE, Origin, Page, Reader, Table, Value};
@@ -163,6 +164,7 @@ impl End for SqliteEnd {
 
     fn finish(&mut self) -> Result<(), CopyError> {
         let transaction = self.connection.transaction()?;
+        add_own_keys(&transaction)?;
         // In the order of their table, which is written once. A legacy id is a second key of its messages.
         transaction.execute_batch(
             "INSERT OR IGNORE INTO message_keys SELECT key, id FROM messages ORDER BY key, id; \

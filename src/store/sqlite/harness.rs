@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::types::FromSql;
 
-use super::connection::connect_to_read;
+use super::connection::{DATABASE, connect_to_read};
 use super::ledger::SeriesIds;
 use super::lookup::Lookup;
 use super::transaction::SqliteTx;
@@ -41,6 +41,12 @@ impl State {
 }
 
 impl OnSqlite {
+    /// Writes all of it to the database of a folder.
+    pub fn copy_into(&self, folder: &Path) {
+        let path = folder.join(DATABASE);
+        self.connection.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
+    }
+
     /// On an empty database.
     pub fn on(mut connection: Connection, settings: Settings) -> Self {
         schema::migrate(&mut connection).unwrap();

@@ -76,14 +76,13 @@ impl Writer {
             return false;
         }
         let now = self.shared.now();
-        let flushed = self.flush_keys();
-        let indexed = self.index_for_search();
+        let (flushes, indexes) = self.write_keys();
         let expired = self.expire(now);
         // A message that is deleted while its key is flushed would leave the key behind.
-        let pruned = !flushed && self.prune(now);
+        let pruned = !flushes && self.prune(now);
         let given_up = self.check_deliveries(now);
         self.shorten_log();
-        flushed || indexed || expired || pruned || given_up
+        flushes || indexes || expired || pruned || given_up
     }
 
     /// Checks whether writing works again, also without requests. Until it does, /readyz and the page say that it does not.
@@ -139,22 +138,24 @@ impl Writer {
         }
     }
 
-    fn flush_keys(&mut self) -> bool {
-        if !self.lookup.wants_flush() {
-            return false;
+    /// Writes what is written later than its message: a step of each kind in one transaction. Gives whether each has more.
+    fn write_keys(&mut self) -> (bool, bool) {
+        let flushes = self.lookup.wants_flush();
+        let run = search_index::next_run(&self.connection).unwrap_or_default();
+        if !flushes && run.is_none() {
+            return (false, false);
         }
-        if let Some(end) = self.maintain(|rules| rules.storage.lookup.flush_step(rules.storage.connection)) {
+        let done = self.maintain(|rules| {
+            if let Some(run) = run {
+                search_index::index_run(rules.storage.connection, run)?;
+            }
+            flushes.then(|| rules.storage.lookup.flush_step(rules.storage.connection)).transpose()
+        });
+        if let Some(Some(end)) = done {
             self.lookup.flushed(end);
         }
         self.uncheckpointed += 1;
-        self.lookup.wants_flush()
-    }
-
-    fn index_for_search(&mut self) -> bool {
-        let Ok(Some(run)) = search_index::next_run(&self.connection) else { return false };
-        let done = self.maintain(|rules| search_index::index_run(rules.storage.connection, run));
-        self.uncheckpointed += 1;
-        done.is_some()
+        (flushes && self.lookup.wants_flush(), run.is_some() && done.is_some())
     }
 
     fn expire(&mut self, now: Timestamp) -> bool {

@@ -15,7 +15,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::meta;
 use crate::number;
 use crate::store::core::storage::MessageRow;
-use crate::store::hash::short_hash;
 use crate::store::ids::MessageRowId;
 
 /// Messages of a run, as their ids count them: fewer in tests, so that a few messages make several.
@@ -33,16 +32,29 @@ pub struct Key(pub i64);
 
 impl Key {
     pub fn of_id(message_id: &str) -> Self {
-        Self(short_hash(&["id", message_id]))
+        Self::of(b'i', message_id)
     }
 
     pub fn of_reference(ref_client: &str) -> Self {
-        Self(short_hash(&["ref", ref_client]))
+        Self::of(b'r', ref_client)
     }
 
     /// Of all forms of a number the same. `None`: it is too short to be searched for.
     pub fn of_number(number: &str) -> Option<Self> {
-        number::last_digits(number).map(|digits| Self(short_hash(&["number", &digits])))
+        number::last_digits(number).map(|digits| Self::of(b'n', &digits))
+    }
+
+    /// FNV-1a, its bits mixed as murmur3 does it. SHA-256 would be a good part of what indexing takes, and nobody gains by two values
+    /// with the same hash. Stored, so it never changes.
+    fn of(kind: u8, value: &str) -> Self {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for byte in [kind].into_iter().chain(value.bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
+            hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
+        }
+        Self((hash ^ (hash >> 33)).cast_signed())
     }
 
     fn bucket(self) -> i64 {

@@ -24,7 +24,7 @@ use crate::store::tests::{junk, receipt, reply, settings, source, submission_at}
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn at(hours: u32) -> Timestamp {
+pub(super) fn at(hours: u32) -> Timestamp {
     "2026-02-03T04:05:06Z".parse::<Timestamp>().unwrap() + hours * HOUR
 }
 
@@ -90,7 +90,7 @@ pub fn event() -> impl Strategy<Value = Event> {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Run(Box<Action>, bool),
     Restart,
 }
@@ -140,7 +140,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         9 => (action(), prop::bool::weighted(0.85)).prop_map(|(action, commits)| Step::Run(Box::new(action), commits)),
         1 => Just(Step::Restart),

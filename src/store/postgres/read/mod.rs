@@ -4,7 +4,7 @@
 //! have no index go through the messages range by range.
 
 mod events;
-mod gauges;
+pub(super) mod gauges;
 mod jobs;
 mod messages;
 
@@ -40,8 +40,8 @@ use crate::store::{OpenError, Overdue, Raw, Settings, StoreError, Unrecognized};
 /// Connections that stay open between reads.
 const IDLE: usize = 2;
 
-/// Messages that one statement searches without an index.
-const RANGE: i64 = 50_000;
+/// Messages that one statement searches without an index; few in tests, where there are several ranges too.
+const RANGE: i64 = if cfg!(test) { 3 } else { 50_000 };
 
 /// How long a command goes on asking where a partition is locked or the server is gone. A job asks again by itself.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 -- Times are Unix milliseconds, days are days since 1970-01-01 by the server's clock, money is in millionths.
 -- A text has no NUL: src/store/postgres/texts.rs replaces it.
 
--- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, seen_at, spelled_to, and of what may be deleted with
+-- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, seen_at, spelled_to, inbox_rate, over_limit, and of what may be deleted with
 -- the newest rows of a table the newest ids: journal_head (of the partitions that have been dropped), delivery_head, resend_head.
 CREATE TABLE smscope.meta (
   key   text PRIMARY KEY,
@@ -234,6 +234,9 @@ CREATE TABLE smscope.rewrites (
 ALTER TABLE smscope.messages ALTER COLUMN part SET STATISTICS 0, ALTER COLUMN number SET STATISTICS 0,
   ALTER COLUMN ref_client SET STATISTICS 0;
 ALTER TABLE smscope.opt_outs ALTER COLUMN number SET STATISTICS 0;
+ALTER TABLE smscope.received ALTER COLUMN decoded SET STATISTICS 0, ALTER COLUMN query SET STATISTICS 0,
+  ALTER COLUMN body SET STATISTICS 0;
+ALTER TABLE smscope.journal ALTER COLUMN event SET STATISTICS 0;
 ALTER TABLE smscope.inbox_stuck ALTER COLUMN error SET STATISTICS 0;
 
 -- The requests of commands, which the leader executes, and the lines of its responses (JSON, src/control.rs). `begun_by`: the epoch of the
