@@ -27,9 +27,13 @@ const DRAIN: Duration = Duration::from_secs(60);
 const SETTINGS: &[(&str, &str)] = &[
     ("shared_buffers", "512MB"),
     ("max_wal_size", "4GB"),
+    ("min_wal_size", "2GB"),
     ("checkpoint_timeout", "15min"),
     ("wal_compression", "lz4"),
 ];
+
+/// Of 16 MB each, before anything is measured.
+const SEGMENTS: usize = 64;
 
 /// The newest position, and the age in milliseconds of the oldest request in the inbox.
 const STATE: &str = "SELECT coalesce((SELECT max(position) FROM smscope.journal), 0), 1000 * extract(epoch FROM \
@@ -261,6 +265,11 @@ fn server() -> Result<postgres::Server> {
     }
     server.stop();
     server.restart();
+    // A server that has been in use for a while has segments of its log to write over; a new one zeroes each before it writes to it.
+    for _ in 0..SEGMENTS {
+        server.sql("postgres", "SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()");
+    }
+    server.sql("postgres", "CHECKPOINT");
     Ok(server)
 }
 

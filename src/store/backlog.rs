@@ -4,7 +4,7 @@
 //! with a Retry-After: the queue holds no more than the writer processes in a tenth of a second. The sync that ends a transaction does
 //! not count: on a slow disk a longer queue makes larger transactions, not longer waits.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Work that may be ahead of a request.
@@ -31,17 +31,27 @@ pub struct Backlog {
     bytes: AtomicUsize,
     /// Events that may wait.
     limit: AtomicUsize,
+    /// What is stored waits too long already to be processed.
+    is_inbox_full: AtomicBool,
 }
 
 impl Default for Backlog {
     fn default() -> Self {
-        Self { events: AtomicUsize::new(0), bytes: AtomicUsize::new(0), limit: AtomicUsize::new(AT_FIRST) }
+        Self {
+            events: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            limit: AtomicUsize::new(AT_FIRST),
+            is_inbox_full: AtomicBool::new(false),
+        }
     }
 }
 
 impl Backlog {
     /// Adds a request, unless there is too much ahead of it. An empty queue accepts any request.
     pub fn admit(&self, weight: Weight) -> bool {
+        if self.is_inbox_full.load(Ordering::Relaxed) {
+            return false;
+        }
         let events = self.events.fetch_add(weight.events, Ordering::Relaxed);
         let bytes = self.bytes.fetch_add(weight.bytes, Ordering::Relaxed);
         let admitted = events < self.limit.load(Ordering::Relaxed) && bytes < BYTES;
@@ -55,6 +65,11 @@ impl Backlog {
     pub fn remove(&self, weight: Weight) {
         self.events.fetch_sub(weight.events, Ordering::Relaxed);
         self.bytes.fetch_sub(weight.bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the inbox of a fleet is full: nothing is admitted then. Gives what it was before.
+    pub fn set_inbox_full(&self, is_full: bool) -> bool {
+        self.is_inbox_full.swap(is_full, Ordering::Relaxed)
     }
 
     /// The writer has worked for so long on so many events, syncing aside.

@@ -68,6 +68,30 @@ fn the_leader_alone_shows_the_durable_series_and_each_replica_what_it_does() {
 }
 
 #[test]
+fn webhooks_are_answered_503_while_the_leader_is_a_minute_behind() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    let replicas = fleet.start();
+    fleet.sql("INSERT INTO smscope.meta (key, value) VALUES ('inbox_rate', '200')");
+    // The leader never processes them: they have no request.
+    fleet.sql("INSERT INTO smscope.inbox SELECT -n, 0, now() FROM generate_series(1, 12000) AS n");
+    let body = receipt("one", "DELIVERED", json!({})).to_string();
+    for replica in &replicas {
+        eventually("a webhook is rejected", || {
+            let response = replica.ask(post(HOOK, &body));
+            holds((response.status, response.header("retry-after").is_some()) == (503, true), || response.result())
+        });
+    }
+    fleet.sql("DELETE FROM smscope.inbox WHERE id < 0");
+    for replica in &replicas {
+        eventually("a webhook is acknowledged", || {
+            let response = replica.ask(post(HOOK, &body));
+            holds(response.status == 200, || response.result())
+        });
+    }
+}
+
+#[test]
 fn without_tokens_no_replica_starts() {
     let Some(server) = Server::shared() else { return };
     let url = server.url(&server.create_database());

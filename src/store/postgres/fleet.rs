@@ -8,6 +8,7 @@ use super::error::PgError;
 use super::session::{Session, params};
 use super::{metrics, schema};
 use crate::store::Settings;
+use crate::store::backlog::Backlog;
 
 /// A replica counts as live for this long after it was last seen, in seconds.
 const LIVE: f64 = 15.0;
@@ -17,9 +18,15 @@ const BEAT: &str = "INSERT INTO smscope.replicas (id, name, version, config_dige
     ON CONFLICT (id) DO UPDATE SET seen = clock_timestamp()";
 const FORGET: &str = "DELETE FROM smscope.replicas WHERE seen < clock_timestamp() - interval '1 day'";
 const COUNT: &str = "SELECT count(*) FROM smscope.replicas WHERE seen > clock_timestamp() - $1 * interval '1 second'";
-/// A large inbox is not counted to its end.
-const INBOX: &str = "SELECT (SELECT count(*) FROM (SELECT 1 FROM smscope.inbox LIMIT 100000) AS counted), \
-    (extract(epoch FROM (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1)) * 1000)::bigint";
+/// What the inbox holds, and whether that is more than the leader processes in a minute. A large one is not counted to its end, and a
+/// small one is never full.
+const INBOX: &str = "WITH bound AS (SELECT (SELECT greatest(60 * value::bigint, 10000) FROM smscope.meta WHERE key = 'inbox_rate') AS n) \
+    SELECT least(waiting.n, 100000), \
+      (extract(epoch FROM (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1)) * 1000)::bigint, \
+      coalesce(waiting.n >= bound.n, false) \
+    FROM bound, LATERAL (SELECT count(*) AS n FROM (SELECT 1 FROM smscope.inbox LIMIT greatest(bound.n, 100000)) AS counted) AS waiting";
+const SAVE_RATE: &str = "INSERT INTO smscope.meta (key, value) VALUES ('inbox_rate', $1) \
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
 /// This process, as the others know it.
 #[derive(Clone, Debug)]
@@ -65,15 +72,33 @@ pub async fn count(session: &Session) -> Result<i64, PgError> {
     Ok(row.map_or(0, |row| row.get(0)))
 }
 
-/// Shows in this process's metrics what waits in the inbox.
+/// Saves how many requests the leader processes per second when it does nothing else.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn show_inbox(session: &Session) -> Result<(), PgError> {
+pub async fn save_inbox_rate(session: &Session, per_second: u64) -> Result<(), PgError> {
+    let per_second = per_second.to_string();
+    session.execute(SAVE_RATE, params![per_second => TEXT]).await.map(drop)
+}
+
+/// Shows in this process's metrics what waits in the inbox, and admits nothing while that is too much.
+///
+/// # Errors
+/// Those of the database.
+pub async fn show_inbox(session: &Session, backlog: &Backlog) -> Result<(), PgError> {
     if let Some(row) = session.query_opt(INBOX, &[]).await? {
         let oldest: Option<i64> = row.get(1);
         let oldest = oldest.and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok());
         metrics::inbox(row.get(0), oldest);
+        let is_full = row.get(2);
+        if backlog.set_inbox_full(is_full) != is_full {
+            match is_full {
+                true => {
+                    tracing::error!("the leader is a minute behind; webhooks are answered 503 until it has caught up")
+                }
+                false => tracing::info!("the inbox takes requests again"),
+            }
+        }
     }
     Ok(())
 }

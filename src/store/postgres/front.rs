@@ -7,16 +7,18 @@
 //! The statement always writes, the replica's own row if nothing else: a repetition that wrote nothing would have no commit of its
 //! own to wait for on a synchronous standby, and would be acknowledged although the first one is on the primary alone.
 //!
-//! Two lanes with a connection each: one prepares a batch while that of the other is being synced.
+//! Two lanes with a connection each: one prepares a batch while that of the other is being synced. But a statement has a price of its own
+//! and so has a sync, so a small batch waits for the other one to end: what arrives meanwhile joins it.
 
 use std::collections::HashSet;
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -38,6 +40,9 @@ use crate::store::{IngestOutcome, Raw, StoreError, Submission};
 /// Events of one statement, give or take the last request's.
 const BATCH: usize = 1_024;
 const LANES: usize = 2;
+/// Events for which a statement is worthwhile while another one is under way, and how long fewer wait for it.
+const WORTHWHILE: usize = 64;
+const PATIENCE: Duration = Duration::from_millis(20);
 /// How long after its arrival a request is rejected: the provider retries, and may find another replica.
 const DEADLINE: Duration = Duration::from_millis(1_300);
 /// How long a batch is tried at least, whenever its requests came.
@@ -60,8 +65,8 @@ WITH t AS (SELECT floor(extract(epoch FROM clock_timestamp()) / 86400)::int AS t
    WHERE (u.id IN (SELECT received FROM fresh)) IS TRUE),
  queued AS (INSERT INTO smscope.inbox (id, day, received_at) SELECT u.id, t.today, clock_timestamp() FROM u, t
    WHERE (u.id IN (SELECT received FROM fresh)) IS TRUE),
- beat AS (UPDATE smscope.replicas SET seen = clock_timestamp() WHERE id = $11)
-SELECT key FROM fresh";
+ beat AS (UPDATE smscope.replicas SET seen = clock_timestamp() WHERE id = $11 AND NOT EXISTS (SELECT FROM fresh))
+SELECT key FROM k WHERE (key IN (SELECT key FROM fresh)) IS NOT TRUE";
 
 /// A submission to be stored.
 pub struct Request {
@@ -75,6 +80,8 @@ pub struct Front {
     connector: Connector,
     replica: Uuid,
     queue: Mutex<mpsc::Receiver<Request>>,
+    /// How many batches are under way.
+    under_way: watch::Sender<usize>,
     backlog: Arc<Backlog>,
     shared: Arc<Shared>,
     commits: LazyHistogram,
@@ -97,8 +104,8 @@ impl Front {
         shared: Arc<Shared>,
     ) -> Self {
         let commits = LazyHistogram::new(&process_metrics::STORE_COMMIT, Vec::new());
-        let (queue, failures) = (Mutex::new(queue), LogThrottle::default());
-        Self { connector, replica, queue, backlog, shared, commits, failures }
+        let (queue, under_way, failures) = (Mutex::new(queue), watch::Sender::new(0), LogThrottle::default());
+        Self { connector, replica, queue, under_way, backlog, shared, commits, failures }
     }
 
     /// Works until every sender of requests is dropped.
@@ -116,17 +123,33 @@ impl Front {
         }
     }
 
-    /// All that has queued up; empty when there will be nothing more.
+    /// All that has queued up, as a batch that is under way from now on; empty when there will be nothing more.
     async fn batch(&self) -> Vec<Request> {
         let mut queue = self.queue.lock().await;
-        let (mut batch, mut events) = (Vec::new(), 0);
         let mut next = queue.recv().await;
+        let mut under_way = self.under_way.subscribe();
+        let mut alone = pin!(timeout(PATIENCE, under_way.wait_for(|batches| *batches == 0)));
+        let (mut batch, mut events, mut waits) = (Vec::new(), 0, true);
         while let Some(request) = next {
             self.backlog.remove(request.submission.weight());
             events += request.submission.events.len();
             batch.push(request);
-            next = if events < BATCH { queue.try_recv().ok() } else { None };
+            if events >= BATCH {
+                break;
+            }
+            next = match queue.try_recv() {
+                Err(_) if waits && events < WORTHWHILE => tokio::select! {
+                    biased;
+                    _ = &mut alone => {
+                        waits = false;
+                        queue.try_recv().ok()
+                    }
+                    request = queue.recv() => request,
+                },
+                tried => tried.ok(),
+            };
         }
+        self.under_way.send_modify(|batches| *batches += 1);
         batch
     }
 }
@@ -155,6 +178,7 @@ impl Lane {
                 }
             }
             self.store(rows, deadline).await;
+            self.front.under_way.send_modify(|batches| *batches -= 1);
         }
     }
 
@@ -168,13 +192,13 @@ impl Lane {
             self.session = None;
         }
         match inserted.unwrap_or(Err(PgError::Timeout(DEADLINE))) {
-            Ok(fresh) => {
+            Ok(stored_before) => {
                 self.front.backlog.worked(rows.iter().map(|row| row.keys.len()).sum(), began.elapsed());
                 self.front.commits.record(began.elapsed());
                 self.front.shared.set_healthy(true);
                 for (row, reply) in rows.iter().zip(replies) {
                     // A caller may have timed out by now: its event is stored all the same.
-                    let _gone = reply.send(Ok(row.outcome(&fresh)));
+                    let _gone = reply.send(Ok(row.outcome(&stored_before)));
                 }
             }
             Err(error) if error.remedy() == Remedy::Isolate && rows.len() > 1 => {
@@ -197,13 +221,13 @@ impl Lane {
         }
     }
 
-    /// The keys that were new. After an error it is not known whether the batch was stored, so the same one is asked again: what was
+    /// The keys that were stored before. After an error it is not known whether the batch was stored, so the same one is asked again: what was
     /// stored is found by its keys then.
     async fn insert(&mut self, rows: &[Row]) -> Result<HashSet<Uuid>, PgError> {
         let mut retries = 0;
         loop {
             let error = match self.try_insert(rows).await {
-                Ok(fresh) => return Ok(fresh),
+                Ok(stored_before) => return Ok(stored_before),
                 Err(error) => error,
             };
             let no_partition = error.code() == Some(&SqlState::CHECK_VIOLATION);
@@ -278,8 +302,8 @@ impl Row {
         Ok(Self { decoded, raw, keys })
     }
 
-    fn outcome(&self, fresh: &HashSet<Uuid>) -> IngestOutcome {
-        let is_new = |key: &&Key| fresh.contains(&key.key);
+    fn outcome(&self, stored_before: &HashSet<Uuid>) -> IngestOutcome {
+        let is_new = |key: &&Key| !stored_before.contains(&key.key);
         match self.keys.iter().find(is_new) {
             None => IngestOutcome::Duplicate,
             Some(_) if self.keys.iter().filter(is_new).any(|key| key.is_recognized) => IngestOutcome::Accepted,

@@ -19,6 +19,8 @@ use crate::store::{Raw, Submission};
 const TAKEN: i64 = 512;
 /// Events at which it stops: a request may have a thousand.
 const EVENTS: usize = 2_048;
+/// Requests of a transaction by which its rate is measured.
+const FEWEST: usize = 64;
 /// How long the leader lets requests gather, and how often it looks for them when none came.
 const GATHER: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_millis(250);
@@ -53,7 +55,7 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 pub struct Taken {
     newest: i64,
-    requests: usize,
+    pub requests: usize,
     is_full: bool,
 }
 
@@ -142,6 +144,33 @@ impl Inbox {
                 self.samples.drain(..late);
             }
         }
+    }
+}
+
+/// How many requests the leader processes per second while it does nothing else.
+#[derive(Default)]
+pub struct Rate {
+    measured: f64,
+    saved: f64,
+}
+
+impl Rate {
+    /// A transaction has processed requests. Of a few the time says little: most of it is the transaction's own.
+    pub fn processed(&mut self, requests: usize, took: Duration) {
+        if requests < FEWEST {
+            return;
+        }
+        let per_second = requests as f64 / took.as_secs_f64().max(1e-6);
+        self.measured = if self.measured > 0.0 { (7.0 * self.measured + per_second) / 8.0 } else { per_second };
+    }
+
+    /// The rate, if it is another than what was given before.
+    pub fn changed(&mut self) -> Option<u64> {
+        if (self.measured - self.saved).abs() <= 0.1 * self.saved {
+            return None;
+        }
+        self.saved = self.measured;
+        Some(self.measured as u64)
     }
 }
 

@@ -21,6 +21,7 @@ use super::term::{Rules, Term, Work};
 use super::{meta, metrics};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
+use crate::store::backlog::Backlog;
 use crate::store::commands::{Alone, Command, Reply};
 use crate::store::publish::Publisher;
 use crate::store::relays::AttemptOutcome;
@@ -40,6 +41,7 @@ pub struct Leader {
     pub replica: Replica,
     pub settings: Settings,
     pub shared: Arc<Shared>,
+    pub backlog: Arc<Backlog>,
     /// How many replicas live, as the leader sees it.
     pub live: Arc<AtomicI64>,
     pub publisher: Publisher,
@@ -108,7 +110,7 @@ impl Leader {
         let Some(open) = session else { return Ok(None) };
         let acquired = runtime.block_on(async {
             fleet::beat(open, &self.replica).await?;
-            fleet::show_inbox(open).await?;
+            fleet::show_inbox(open, &self.backlog).await?;
             Lease::acquire(open, self.replica.id).await
         })?;
         if !self.shared.set_healthy(true) {
@@ -200,6 +202,7 @@ impl Leader {
     }
 
     fn process(&mut self, term: &mut Term, take: Pipeline) -> Result<Taken, PgError> {
+        let began = Instant::now();
         let work = Work { read: Some(take), shared: &self.shared, settings: &self.settings };
         let (taken, outcome) = term.transaction(work, |rules, rows, own| {
             let requests = inbox::requests(rows)?;
@@ -211,6 +214,7 @@ impl Leader {
             own.add(inbox::DONE, inbox::ids(&requests.places));
             Ok(requests.taken())
         })?;
+        term.inbox_rate.processed(taken.requests, began.elapsed());
         self.publisher.publish(outcome);
         Ok(taken)
     }

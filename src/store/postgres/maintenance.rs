@@ -47,9 +47,13 @@ impl Maintenance {
         let (now, at) = (leader.shared.now(), Instant::now());
         if at >= self.next_beat {
             self.next_beat = at + BEAT;
+            let rate = term.inbox_rate.changed();
             let replicas = term.block_on(async {
                 fleet::beat(&term.session, &leader.replica).await?;
-                fleet::show_inbox(&term.session).await?;
+                if let Some(rate) = rate {
+                    fleet::save_inbox_rate(&term.session, rate).await?;
+                }
+                fleet::show_inbox(&term.session, &leader.backlog).await?;
                 fleet::count(&term.session).await
             })?;
             leader.live.store(replicas, Ordering::Relaxed);

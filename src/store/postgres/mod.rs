@@ -107,7 +107,7 @@ pub fn open(
 
     let (front, requests) = tokio::sync::mpsc::channel(capacity);
     let (intake_ends, intake_ended) = mpsc::channel::<()>();
-    let door = Front::new(connector.clone(), replica.id, requests, backlog, shared.clone());
+    let door = Front::new(connector.clone(), replica.id, requests, backlog.clone(), shared.clone());
     let intake = Thread::spawn("intake", {
         let handle = handle.clone();
         move || {
@@ -123,6 +123,7 @@ pub fn open(
         replica,
         settings,
         shared: shared.clone(),
+        backlog,
         live: live.clone(),
         publisher,
         failures,

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio_postgres::Row;
 
 use super::error::{PgError, Remedy};
+use super::inbox::Rate;
 use super::lease::{FENCE, Lease};
 use super::ledger::{self, SeriesIds};
 use super::meta;
@@ -34,6 +35,7 @@ pub struct Term {
     series: SeriesIds,
     caps: LabelCaps,
     pub pseudonymizer: Pseudonymizer,
+    pub inbox_rate: Rate,
     /// The day of what is appended to the journal.
     day: i32,
 }
@@ -69,7 +71,8 @@ impl Term {
         });
         let (ids, ledger, series, label_values, pseudonymizer, cursor, day) = loaded?;
         let caps = LabelCaps::new(label_values, ledger.network_names());
-        Ok((Self { session, lease, runtime, ids, series, caps, pseudonymizer, day }, ledger, cursor))
+        let inbox_rate = Rate::default();
+        Ok((Self { session, lease, runtime, ids, series, caps, pseudonymizer, inbox_rate, day }, ledger, cursor))
     }
 
     /// The position of the newest event.

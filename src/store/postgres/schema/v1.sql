@@ -1,7 +1,7 @@
 -- Times are Unix milliseconds, days are days since 1970-01-01 by the server's clock, money is in millionths.
 -- A text has no NUL: src/store/postgres/texts.rs replaces it.
 
--- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, scrub_due, seen_at, spelled_to, and of what may be deleted with
+-- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, scrub_due, seen_at, spelled_to, inbox_rate, and of what may be deleted with
 -- the newest rows of a table the newest ids: journal_head (of the partitions that have been dropped), delivery_head, resend_head.
 CREATE TABLE smscope.meta (
   key   text PRIMARY KEY,
