@@ -67,7 +67,7 @@ pub enum Line {
 
 impl Line {
     /// Whether another line comes after it.
-    fn is_progress(&self) -> bool {
+    pub fn is_progress(&self) -> bool {
         matches!(self, Line::Progress(_) | Line::SourceReconciled { .. })
     }
 }

@@ -215,6 +215,13 @@ impl DataDir {
         key.ok_or_else(|| self.unusable(io::Error::other("private/hash-key does not hold 32 bytes in base64")))
     }
 
+    /// Gives the directory of a store that is copied into it the identity of that store, unless it has one.
+    pub fn adopt(&self, instance: Uuid, hash_key: &[u8; 32]) -> Result<(), DataDirError> {
+        self.read_or_create("instance-id", || Ok(instance.to_string()))?;
+        self.read_or_create("hash-key", || Ok(URL_SAFE_NO_PAD.encode(hash_key)))?;
+        Ok(())
+    }
+
     /// Reads a small file, which is created first, whole or not at all, if it does not exist.
     fn read_or_create(&self, name: &str, make: impl FnOnce() -> io::Result<String>) -> Result<String, DataDirError> {
         let path = self.private.join(name);

@@ -17,8 +17,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::environment::Environment;
 
-/// Libraries whose progress is of no interest to an operator, by the prefix of their targets.
-const QUIET: &str = "hyper=warn,h2=warn,opentelemetry=warn";
+/// Libraries whose progress is of no interest to an operator, by the prefix of their targets; that of `tokio_postgres` would show the
+/// values of statements.
+const QUIET: &str = "hyper=warn,h2=warn,opentelemetry=warn,tokio_postgres=warn";
 
 const DEFAULT_LEVEL: &str = "info";
 

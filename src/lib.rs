@@ -43,3 +43,6 @@ pub mod smsmode_api;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;
+#[cfg(test)]
+#[path = "../tests/support/units.rs"]
+mod test_support;

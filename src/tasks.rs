@@ -31,6 +31,7 @@ pub enum Task {
     CertificateWatch,
     AdminListener,
     ControlSocket,
+    FleetCommands,
     LogExporter,
     MetricsExporter,
     Relay,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::terminal::{print, runtime};
-use super::{Exit, tokens};
+use super::{Exit, store, tokens};
 use crate::config::Loaded;
 use crate::data_dir::DataDir;
 use crate::features::probe::{self, Target};
@@ -26,13 +26,16 @@ pub struct Arguments {
 }
 
 /// # Errors
-/// Only those of the public URL: an invalid configuration is an error of the loading.
+/// The database of a fleet cannot be used; or those of the public URL. An invalid configuration is an error of the loading.
 pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     if let Some(url) = &arguments.public_url {
         return check_public_url(loaded, url);
     }
     print(&describe(loaded));
-    Ok(ExitCode::SUCCESS)
+    let Some(postgres) = &loaded.config.store.postgres else { return Ok(ExitCode::SUCCESS) };
+    let (server, exit) = store::check(postgres)?;
+    print(&server);
+    exit.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 /// `smscope check --public-url`: exit code 1 when a step failed. Nothing is written.

@@ -1,15 +1,17 @@
-//! How a command sends a request to the smscope that has locked the data directory.
+//! How a command sends a request to the smscope that has locked the data directory, or to the leader of the fleet.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use super::Exit;
+use super::store_view::connector;
 use crate::config::Config;
 use crate::control::{self, Line, Request};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::serve;
-use crate::store::Store;
+use crate::store::{Connector, RemoteTask, Store};
 
 /// How long the running process may take to respond: it may just be starting.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,6 +22,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// None is running, or the request fails.
 pub fn ask(config: &Config, request: &Request) -> Result<Line, Exit> {
     let no_progress = |_| {};
+    if let Some(connector) = connector(config) {
+        return match call_leader(connector, request, no_progress) {
+            Ok(Line::Failed(why)) => Err(Exit::Failure(why)),
+            Ok(line) => Ok(line),
+            Err(error) => Err(Exit::failure(error)),
+        };
+    }
     match control::call(&DataDir::private_of(&config.data_dir), request, no_progress) {
         Ok(Line::Failed(why)) => Err(Exit::Failure(why)),
         Ok(line) => Ok(line),
@@ -34,8 +43,26 @@ pub fn ask(config: &Config, request: &Request) -> Result<Line, Exit> {
     }
 }
 
+/// Sends a request to the leader of the fleet, through its database. Passes each line of progress to `on_progress`, and gives the last
+/// line.
+fn call_leader(
+    connector: Connector,
+    request: &Request,
+    mut on_progress: impl FnMut(Line),
+) -> Result<Line, Box<dyn Error>> {
+    let mut task = RemoteTask::submit(connector, &serde_json::to_string(request)?)?;
+    loop {
+        for line in task.lines()? {
+            match serde_json::from_str(&line)? {
+                line if Line::is_progress(&line) => on_progress(line),
+                last => return Ok(last),
+            }
+        }
+    }
+}
+
 /// Does the work of a command that needs the store for itself: by `alone`, with the data directory locked, or, if a smscope has it
-/// locked, by `request` to that one. `on_line` gets the lines of the response before the last, `read` the last. `unfinished` begins the
+/// locked, by `request` to that one, or to the leader of a fleet. `on_line` gets the lines of the response before the last, `read` the last. `unfinished` begins the
 /// message of an error.
 ///
 /// # Errors
@@ -49,6 +76,14 @@ pub fn exclusively<T>(
     alone: impl FnOnce(&DataDir) -> Result<T, Exit>,
 ) -> Result<T, Exit> {
     let failed = |why: &dyn Display| Exit::Failure(format!("{unfinished}: {why}; run it again"));
+    let finish = |last| match last {
+        Line::Failed(why) => Err(Exit::Failure(why)),
+        Line::NotConfigured(problem) => Err(Exit::Configuration(problem)),
+        line => read(line).ok_or_else(|| failed(&"unexpected response")),
+    };
+    if let Some(connector) = connector(config) {
+        return finish(call_leader(connector, request, on_line).map_err(|error| failed(&error))?);
+    }
     DataDir::must_have_store(&config.data_dir)?;
     let data_dir = DataDir::open(&config.data_dir)?;
     match data_dir.lock() {
@@ -66,9 +101,7 @@ pub fn exclusively<T>(
         }
     };
     match answered {
-        Ok(Line::Failed(why)) => Err(Exit::Failure(why)),
-        Ok(Line::NotConfigured(problem)) => Err(Exit::Configuration(problem)),
-        Ok(line) => read(line).ok_or_else(|| failed(&"unexpected response")),
+        Ok(last) => finish(last),
         Err(error) if nobody_listens(&error) => Err(failed(&format_args!(
             "the smscope that is using data_dir = {:?} does not answer: {error}",
             config.data_dir

@@ -11,7 +11,7 @@ use super::Exit;
 use super::control_client::exclusively;
 use super::parse::{numbers, usage};
 use super::progress_bar::ProgressBar;
-use super::store_view::{store_error, view};
+use super::store_view::{connector, store_error, view};
 use super::terminal::{confirmed, print};
 use crate::config::{Config, Loaded};
 use crate::control::{Line, Request};
@@ -35,7 +35,7 @@ pub struct Arguments {
     pub dry_run: bool,
 }
 
-/// By the smscope that is running on the data directory, or by this process if none is.
+/// By the smscope that is running on the data directory, or by this process if none is; in a fleet by the leader.
 ///
 /// # Errors
 /// A number is invalid; there is no store; the erasure is incomplete.
@@ -44,8 +44,11 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let recipients = numbers(&arguments.recipient)?;
     let subjects = Subjects::new(&recipients, serve::regions(config)).map_err(usage)?;
     let forms = subjects.stored_forms();
-    // Without a store, no directory is created.
-    DataDir::must_have_store(&config.data_dir)?;
+    let is_fleet = connector(config).is_some();
+    if !is_fleet {
+        // Without a store, no directory is created.
+        DataDir::must_have_store(&config.data_dir)?;
+    }
     let private = DataDir::private_of(&config.data_dir);
     if arguments.dry_run {
         return would_erase(config, subjects);
@@ -67,7 +70,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
             show(progress);
             true
         };
-        erase::erase_offline(data_dir.private(), subjects, on_progress).map_err(|error| match error {
+        erase::erase_offline(data_dir.private(), &subjects, on_progress).map_err(|error| match error {
             EraseError::Open(error) => store_error(config, error),
             other => Exit::Failure(format!("{UNFINISHED}: {other}; run it again")),
         })
@@ -80,7 +83,10 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     let read = |line| if let Line::Erased(erased) = line { Some(erased) } else { None };
     let erased = exclusively(config, &Request::Erase { recipients }, UNFINISHED, on_line, read, alone);
     bar.end();
-    print(&summary(config, erased?, &private, &forms));
+    print(&match is_fleet {
+        true => summary_of_fleet(erased?),
+        false => summary(config, erased?, &private, &forms),
+    });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -104,26 +110,50 @@ fn would_erase(config: &Config, subjects: Subjects) -> Result<ExitCode, Exit> {
     view.messages(&selection, |message, _| counted(&mut messages, message.is_some())).map_err(Exit::failure)?;
     view.events(&selection, |event, _| counted(&mut events, event.is_some())).map_err(Exit::failure)?;
     print(&match (messages, events) {
-        (0, 0) => nothing_found(config),
+        (0, 0) => nothing_found(&place(config)),
         _ => format!("would be erased: of messages: {messages}, of events: {events}; nothing has been erased\n"),
     });
     Ok(ExitCode::SUCCESS)
 }
 
-fn nothing_found(config: &Config) -> String {
-    format!("nothing found: no message or event of it is in {:?}\n", config.data_dir)
+fn place(config: &Config) -> String {
+    match connector(config) {
+        Some(_) => "the store".to_owned(),
+        None => format!("{:?}", config.data_dir),
+    }
 }
 
-/// What was erased, what was not, and what is out of reach.
-fn summary(config: &Config, erased: Erased, private: &Path, forms: &[String]) -> String {
-    let Erased { messages, events, log_is_cut } = erased;
-    let mut text = match (messages, events) {
-        (0, 0) => nothing_found(config),
+fn nothing_found(place: &str) -> String {
+    format!("nothing found: no message or event of it is in {place}\n")
+}
+
+/// What was erased, and what was not.
+fn result(messages: u64, events: u64, place: &str) -> String {
+    match (messages, events) {
+        (0, 0) => nothing_found(place),
         _ => format!(
             "erased: number, text, request and reference, of messages: {messages}, of events: {events}\n\
              not erased: ids, outcomes and labels; counts stay, and a retry restores nothing\n"
         ),
-    };
+    }
+}
+
+fn summary_of_fleet(erased: Erased) -> String {
+    let Erased { messages, events, to_rewrite, .. } = erased;
+    let mut text = result(messages, events, "the store");
+    if to_rewrite > 0 {
+        text += &format!(
+            "left between the rows of {to_rewrite} tables until the leader rewrites them: today's after midnight UTC, others once no \
+             old transaction can see it\n"
+        );
+    }
+    text + "out of reach: what was exported, printed or copied before, and the write-ahead logs and backups of the database\n"
+}
+
+/// The same, and what is out of reach.
+fn summary(config: &Config, erased: Erased, private: &Path, forms: &[String]) -> String {
+    let Erased { messages, events, log_is_cut, .. } = erased;
+    let mut text = result(messages, events, &place(config));
     if !log_is_cut {
         text += "incomplete: a reader of the store prevents the emptying of its write-ahead log; run it again later\n";
     }

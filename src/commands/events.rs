@@ -13,10 +13,9 @@ use tokio::time::timeout;
 
 use super::Exit;
 use super::parse::{subjects, time};
-use super::store_view::view;
+use super::store_view::{hash_key, view};
 use super::terminal::{runtime, termination};
 use crate::config::Loaded;
-use crate::data_dir::DataDir;
 use crate::event::Reason;
 use crate::record::{Entry, Kind, Position};
 use crate::store::query::ReadStore;
@@ -95,7 +94,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     };
     let view = view(&loaded.config)?;
     let sources = loaded.config.sources.iter().map(|source| (source.name.clone(), source.privacy));
-    let hasher = DataDir::made_hash_key(&loaded.config.data_dir).map(|key| NumberHasher::new(&key));
+    let hasher = hash_key(&loaded.config)?.map(|key| NumberHasher::new(&key));
     let printer = EventPrinter { policy: PrivacyPolicy::from_iter(sources), hasher, json: arguments.json };
     // Events that arrive during the search are followed from here.
     let position = view.newest().map_err(Exit::failure)?;

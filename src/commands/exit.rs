@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
 use crate::serve::StartError;
+use crate::store::OpenError;
 
 /// Exit code for an invalid command line (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -88,7 +89,8 @@ impl From<ConfigError> for Exit {
 impl From<StartError> for Exit {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Metrics(_) => Exit::failure(error),
+            // It may be restarted, or fail over.
+            StartError::Database { error: OpenError::Database(_), .. } | StartError::Metrics(_) => Exit::failure(error),
             _ => Exit::configuration(error),
         }
     }

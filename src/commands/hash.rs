@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::Exit;
 use super::parse::{numbers, subjects};
+use super::store_view::hash_key;
 use super::terminal::print;
 use crate::config::Loaded;
-use crate::data_dir::DataDir;
 use crate::number;
 use crate::telemetry::redaction::NumberHasher;
 
@@ -27,7 +27,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Exit> {
     // Rejects what is no number, in the usual words.
     let written = numbers(&arguments.numbers)?;
     subjects(config, &written)?;
-    let Some(key) = DataDir::made_hash_key(&config.data_dir) else {
+    let Some(key) = hash_key(config)? else {
         return Err(Exit::Failure(format!(
             "there is no hash key in {:?}: expected the data directory of a smscope that has run (--data-dir)",
             config.data_dir

@@ -23,6 +23,7 @@ mod reprocess;
 pub mod serve;
 mod show;
 pub mod simulate;
+mod store;
 mod store_view;
 mod table;
 mod terminal;
@@ -78,6 +79,9 @@ pub enum Command {
     /// Print the deliveries that relays have not made, and redrive dead letters
     #[command(subcommand)]
     Relay(relay::Relay),
+    /// Manage the PostgreSQL database that several smscope share
+    #[command(subcommand)]
+    Store(store::Store),
     /// Simulate the provider against a running smscope, as a load and a test; --verify checks its metrics
     Simulate(Box<simulate::Arguments>),
     /// Print what a scrape of several replicas needs
@@ -113,6 +117,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
         Command::Erase(arguments) => erase::run(&load()?, &arguments),
         Command::OptOuts(command) => opt_outs::run(&load()?, &command),
         Command::Relay(command) => relay::run(&load()?, &command),
+        Command::Store(command) => store::run(&load()?, &command),
         Command::Simulate(arguments) => simulate::run(&load()?, &arguments),
         Command::Health(arguments) => health::run(&load()?, &arguments),
         // These need no configuration, and where smscope is packaged there is none.
@@ -161,6 +166,9 @@ Environment:
   SMSCOPE_TOKEN_FILE          the same from a file, one token per line
   SMSCOPE_API_KEY             key of smsmode's API, for account, reconcile, resend and connect
   SMSCOPE_API_KEY_FILE        the same from a file
+  SMSCOPE_STORE_URL           PostgreSQL database that several smscope share [default: none]
+  SMSCOPE_STORE_URL_FILE      the same from a file
+  SMSCOPE_STORE_PASSWORD_FILE file with its password
   SMSCOPE_STORE_RETENTION     how long events are stored [default: 30d]
   SMSCOPE_STORE_HORIZON       how long a message may stay pending [default: 72h]
   SMSCOPE_STORE_SIZE_LIMIT    most that the store may take, such as 10GiB [default: none]

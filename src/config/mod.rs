@@ -119,6 +119,10 @@ impl Config {
         let proxies = Proxies::of_env(inputs.env, &mut inputs.warnings.borrow_mut());
         let otlp = otlp::read(root.table("otlp")?, &proxies)?;
         let sources = source::read(inputs, root.tables("source")?, &privacy, &proxies)?;
+        if let Some(postgres) = &store.postgres {
+            let made = sources.iter().position(|source| matches!(source.tokens, Tokens::Generated));
+            made.map_or(Ok(()), |at| Err(postgres.needs_tokens(&format!("source[{at}].tokens"))))?;
+        }
         let account = account::settings::read(root.table("account")?, &sources)?;
         let self_probe = probe::settings::read(root.table("self_probe")?, public_url.as_deref())?;
         let reconcile = reconcile::settings::read(root.table("reconcile")?, &sources)?;

@@ -2,14 +2,15 @@
 
 use crate::features::{account, conversations, opt_outs, probe, reconcile, relay, resend};
 pub use crate::settings::Declaration;
-use crate::settings::{admin, api, http, inputs, listen, otlp, privacy, proxy, source, store};
+use crate::settings::{admin, api, http, inputs, listen, otlp, postgres, privacy, proxy, source, store};
 
 /// The settings of each part, in the order of the documentation.
-static PARTS: [&[&Declaration]; 16] = [
+static PARTS: [&[&Declaration]; 17] = [
     listen::SETTINGS,
     http::SETTINGS,
     admin::SETTINGS,
     store::SETTINGS,
+    postgres::SETTINGS,
     privacy::SETTINGS,
     source::SETTINGS,
     api::SETTINGS,

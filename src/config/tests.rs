@@ -6,6 +6,7 @@ mod otlp;
 mod otlp_headers;
 mod otlp_tls;
 mod otlp_variables;
+mod postgres;
 mod provider_api;
 mod source;
 
@@ -239,7 +240,8 @@ fn an_unknown_key_is_named_with_those_that_are_known() {
     for (toml, line) in [
         (
             "[store]\nretenton = \"1d\"",
-            "store.retenton: unknown key at /smscope.toml:2 (did you mean retention?); expected one of retention, horizon, size_limit, export_retention",
+            "store.retenton: unknown key at /smscope.toml:2 (did you mean retention?); expected one of retention, horizon, size_limit, \
+             export_retention, url, url_file, password_file, accept_any_certificate, prepare, durability, unsafe",
         ),
         (
             "lisen = 1",

@@ -52,6 +52,15 @@ pub fn plain(number: &str) -> String {
     }
 }
 
+/// Digits that all forms of a number share at their end. No country has shorter numbers that are full ones.
+const SHARED: usize = 6;
+
+/// The digits at the end of a number that are the same in all of its forms. `None`: there are fewer, so it is none.
+pub fn last_digits(text: &str) -> Option<String> {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    digits.len().checked_sub(SHARED).map(|start| digits[start..].to_owned())
+}
+
 /// Is this written as a full number: 7 digits or more, nothing else but `+`, spaces, dots, dashes and brackets? A short code or a
 /// sender name is not.
 pub fn is_full(text: &str) -> bool {
@@ -130,6 +139,16 @@ mod tests {
             "+330612345678",
         ] {
             check("FR", text, "33612345678", Some("FR"));
+        }
+    }
+
+    #[test]
+    fn all_forms_of_a_number_end_in_the_same_digits() {
+        for text in ["+33 (0)6 12-34-56-78", "0612345678", "345678"] {
+            assert_eq!(last_digits(text).as_deref(), Some("345678"), "{text}");
+        }
+        for text in ["", "ACME", "36111"] {
+            assert_eq!(last_digits(text), None, "{text}");
         }
     }
 

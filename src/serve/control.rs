@@ -21,8 +21,12 @@ pub(super) fn start(context: &Context<'_>, socket: UnixListener, supervisor: &mu
     supervisor.spawn(Task::ControlSocket, |shutdown| crate::control::run(socket, commands, shutdown.wait()));
 }
 
-/// Once `shutdown` has begun, a request ends at its next step.
-fn handler(config: &Config, store: Store, shutdown: Shutdown) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
+/// What executes requests. Once `shutdown` has begun, one ends at its next step.
+pub(super) fn handler(
+    config: &Config,
+    store: Store,
+    shutdown: Shutdown,
+) -> impl Fn(Request, mpsc::Sender<Line>) + use<> {
     let regions = regions(config);
     let config = config.clone();
     move |request, lines| {
@@ -64,7 +68,7 @@ fn erase(store: &Store, subjects: Subjects, shutdown: &Shutdown, lines: &mpsc::S
         let _gone = lines.try_send(Line::Progress(progress));
         !shutdown.has_begun()
     };
-    match store.blocking().erase(subjects, on_progress) {
+    match store.blocking().erase(&subjects, on_progress) {
         Ok(erased) => {
             tracing::info!(messages = erased.messages, events = erased.events, "erased");
             Line::Erased(erased)

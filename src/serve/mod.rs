@@ -16,7 +16,7 @@ use crate::listener;
 use crate::probe_challenge::ChallengeKey;
 use crate::process_metrics;
 use crate::secret::Secret;
-use crate::settings::Tokens;
+use crate::settings::{Postgres, Tokens};
 use crate::store::{self, Connector, Store, StoreThreads};
 use crate::telemetry::process::InstallError;
 use crate::telemetry::resource::Resource;
@@ -27,6 +27,7 @@ mod control;
 mod exports;
 #[cfg(test)]
 mod fault_tests;
+mod fleet_commands;
 mod floods;
 mod journal;
 mod metrics;
@@ -55,8 +56,17 @@ pub enum StartError {
     DataDir(#[from] DataDirError),
     #[error("data_dir = {path:?}: {error}; expected a store that this smscope can open")]
     Store { path: std::path::PathBuf, error: store::OpenError },
+    #[error("{setting} = \"{url}\": {error}")]
+    Database { setting: String, url: String, error: store::OpenError },
     #[error(transparent)]
     Metrics(#[from] InstallError),
+}
+
+impl StartError {
+    /// The database of a fleet cannot be used.
+    pub fn database(postgres: &Postgres, error: store::OpenError) -> Self {
+        Self::Database { setting: postgres.setting.clone(), url: postgres.url.to_string(), error }
+    }
 }
 
 /// Why smscope has ended with an error.
@@ -154,7 +164,8 @@ fn start(
         None => (data_dir.instance_id()?, data_dir.hash_key()?),
     };
     let resource = Resource::new(&config.otlp, instance);
-    let control_socket = data_dir.listen_for_control();
+    // A fleet's commands are the leader's to execute, wherever they are run.
+    let control_socket = if store.fleet().is_none() { data_dir.listen_for_control() } else { None };
     process_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC"));
 
     let challenge_key = ChallengeKey::new(&hash_key);
@@ -166,6 +177,9 @@ fn start(
     admin_listener::start(&context, &scrape, &health, listeners.admin, &mut supervisor)?;
     if let Some(socket) = control_socket {
         control::start(&context, socket, &mut supervisor);
+    }
+    if context.store.fleet().is_some() {
+        fleet_commands::start(&context, &mut supervisor);
     }
     webhook_listener::start(&context, &health, listeners.webhook, &mut supervisor);
     Ok((supervisor, context.tokens, health))
@@ -185,7 +199,19 @@ fn start_store(config: &Config, data_dir: &DataDir, supervisor: &mut Supervisor)
 /// # Errors
 /// It cannot be opened.
 pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreThreads), StartError> {
-    let settings = store::Settings {
+    let settings = store_settings(config);
+    match &config.store.postgres {
+        None => Store::open(data_dir.private(), settings)
+            .map_err(|error| StartError::Store { path: config.data_dir.clone(), error }),
+        Some(postgres) => {
+            Store::join(Connector::new(postgres), settings).map_err(|error| StartError::database(postgres, error))
+        }
+    }
+}
+
+/// What the store is given.
+pub fn store_settings(config: &Config) -> store::Settings {
+    store::Settings {
         retention: config.store.retention,
         horizon: config.store.horizon,
         export_retention: config.store.export_retention,
@@ -197,12 +223,7 @@ pub fn open_store(config: &Config, data_dir: &DataDir) -> Result<(Store, StoreTh
         opt_outs: config.opt_outs.as_ref().map(|opt_outs| opt_outs.scope),
         resends: config.resends.clone(),
         relays: config.relays.iter().map(|relay| relay.route.clone()).collect(),
-    };
-    let opened = match std::env::var("SMSCOPE_STORE_URL").ok() {
-        None => Store::open(data_dir.private(), settings),
-        Some(url) => Store::join(Connector::new(url.parse().unwrap(), true), settings),
-    };
-    opened.map_err(|error| StartError::Store { path: config.data_dir.clone(), error })
+    }
 }
 
 fn health(store: &Store, phase: watch::Receiver<Phase>) -> Health {

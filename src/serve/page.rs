@@ -22,17 +22,15 @@ pub(super) fn page(config: &Config, admin_listen: SocketAddr, store: &Store, scr
     let now = {
         let (store, scrape) = (store.clone(), scrape.clone());
         move || Now {
-            snapshot: scrape.snapshot(),
+            snapshot: scrape.page_snapshot(),
             process: scrape.process.values(),
             store_is_healthy: store.is_healthy(),
         }
     };
     let latest = {
         let (store, policy) = (store.clone(), super::exports::privacy_policy(config));
-        // Positions have no gaps, so the newest events are those after the position that many before the newest.
         move |limit: usize| {
-            let newest = *store.newest().borrow();
-            let mut entries = store.blocking().read(newest.minus(limit), limit).map_err(|error| error.to_string())?;
+            let mut entries = store.blocking().latest(limit).map_err(|error| error.to_string())?;
             for entry in &mut entries {
                 if policy.of(&entry.record.source).recipient == Recipient::Hashed {
                     entry.record.number = None;

@@ -37,8 +37,16 @@ impl Scrape {
 
     /// The ledger with the gauges of the store, of the export and of the account: nothing where another replica leads. Blocks on the disk.
     pub fn snapshot(&self) -> Snapshot {
-        let mut snapshot = self.store.blocking().snapshot();
-        if snapshot.families.is_empty() {
+        self.with_gauges(self.store.blocking().snapshot())
+    }
+
+    /// The same for the page, whichever replica leads. Blocks on the disk.
+    pub fn page_snapshot(&self) -> Snapshot {
+        self.with_gauges(self.store.blocking().page_snapshot())
+    }
+
+    fn with_gauges(&self, mut snapshot: Snapshot) -> Snapshot {
+        if snapshot.families.is_empty() || !self.store.leadership().borrow().holds() {
             return snapshot;
         }
         if let Some(export) = &self.export {

@@ -32,6 +32,11 @@ impl ConfigError {
         Self { beside: Some(other), ..self }
     }
 
+    /// The same, of the setting that the one in the line is a part of.
+    pub(crate) fn within(self, setting: &str) -> Self {
+        Self { setting: Some(setting.to_owned()), ..self }
+    }
+
     /// The same, for a setting that is valid by itself and does not fit others. Not reported once a setting was left out.
     pub(crate) fn beside_others(self) -> Self {
         Self { depends: true, ..self }

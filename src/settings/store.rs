@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::postgres::{self, Postgres};
 use super::prelude::*;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     /// How long raw events are stored.
     pub retention: Duration,
@@ -13,6 +14,8 @@ pub struct Store {
     /// How long events that could not be exported are stored for it.
     pub export_retention: Duration,
     pub size_limit: Option<u64>,
+    /// The database of a fleet; `None`: the store is SQLite, in the data directory.
+    pub postgres: Option<Postgres>,
 }
 
 settings! {
@@ -39,6 +42,7 @@ pub(crate) fn read(mut table: Table) -> Result<Store, ConfigError> {
         horizon,
         export_retention: table.get(&EXPORT_RETENTION)?,
         size_limit: table.read_optional(&SIZE_LIMIT, size_limit.as_ref())?,
+        postgres: postgres::read(&mut table)?,
     };
     table.finish()?;
     Ok(store)

@@ -126,7 +126,7 @@ pub fn authorities(flag: &str, file: Option<&Path>) -> Result<RootCertStore, Con
     }
 }
 
-fn system_roots() -> Result<RootCertStore, String> {
+pub(crate) fn system_roots() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);

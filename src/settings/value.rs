@@ -119,7 +119,7 @@ pub(crate) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// `None` for a broken escape and for what is not UTF-8 when decoded.
-fn percent_decoded(text: &str) -> Option<String> {
+pub(crate) fn percent_decoded(text: &str) -> Option<String> {
     let escapes = text.as_bytes().iter().enumerate().filter(|(_, byte)| **byte == b'%').map(|(at, _)| at);
     for at in escapes {
         text.as_bytes().get(at + 1..at + 3)?.iter().all(u8::is_ascii_hexdigit).then_some(())?;

@@ -1,10 +1,14 @@
 //! What the writer is asked to do, and whom it answers.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+use super::core::erase::Subjects;
 use super::ids::DeliveryId;
 use super::opt_outs::OptOutChange;
+use super::postgres::{ClaimedTask, Due, Rewrite, TaskLine};
 use super::relays::{AttemptOutcome, DeadLetterFilter, RedriveStep};
 use super::resends::{ResendStep, SendDecision};
 use super::sqlite::ErasureWork;
@@ -32,4 +36,19 @@ pub enum Alone {
     PushTime(Reply<Timestamp>),
     /// Replies once all is counted that had been acknowledged before.
     CatchUp(Reply<()>),
+    Fleet(FleetCommand),
+}
+
+/// What the leader of a fleet alone is asked.
+pub enum FleetCommand {
+    /// The requests of commands that it does not execute yet.
+    ClaimTasks(Reply<Vec<ClaimedTask>>),
+    /// A line of the response to one. `false`: another leader responds.
+    TellTask(TaskLine, Reply<bool>),
+    /// Deletes what these have in requests that could not be processed; replies how many.
+    EraseStuck(Arc<Subjects>, Reply<u64>),
+    /// How many tables are to be rewritten after erasures.
+    DueRewrites(Reply<Due>),
+    /// Rewrites the next.
+    Rewrite(Reply<Rewrite>),
 }

@@ -1,6 +1,7 @@
-//! Short hashes, by which rows are found.
+//! Hashes by which rows are found.
 
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// 64 bits of the SHA-256 of some texts, each with its length, so that no two lists of texts run together.
 pub fn short_hash(texts: &[&str]) -> i64 {
@@ -8,6 +9,21 @@ pub fn short_hash(texts: &[&str]) -> i64 {
     update(&mut hash, texts);
     let digest: [u8; 32] = hash.finalize().into();
     i64::from_le_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+}
+
+/// 128 bits of it.
+pub fn long_hash(texts: &[&str]) -> Uuid {
+    let mut digest = Sha256::new();
+    update(&mut digest, texts);
+    let digest: [u8; 32] = digest.finalize().into();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    Uuid::from_bytes(bytes)
+}
+
+/// Of the dedup key of a reply or an unrecognized request.
+pub fn event_hash(source: &str, key: &str) -> Uuid {
+    long_hash(&["event", source, key])
 }
 
 /// Adds each text with its length, so that no two lists of texts run together.

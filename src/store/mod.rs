@@ -27,7 +27,9 @@ use crate::tasks::{Leadership, Task, Thread};
 mod backlog;
 mod clock;
 mod commands;
+pub mod copy;
 mod core;
+mod erasure;
 mod floods;
 mod hash;
 pub mod ids;
@@ -46,22 +48,33 @@ mod tests;
 pub use clock::CLOCK_SKEW;
 pub use core::{opt_outs, relays, resends};
 pub use floods::{Flood, FloodRule};
-pub use postgres::{Connector, Identity, metrics};
+pub use postgres::{ClaimedTask, Connector, Identity, RemoteTask, TaskError, TaskLine, metrics};
 pub use read::{Overdue, cohorts, query, search};
 pub use submission::{IngestOutcome, Raw, Reprocessed, Submission, Unrecognized};
+
+/// The database of a fleet, for the commands that manage it.
+pub mod database {
+    pub use super::postgres::error::PgError;
+    pub use super::postgres::schema::{SchemaError, VERSION, migrate, plan, version};
+    pub use super::postgres::server_check::{Checked, Declared, Finding, Severity};
+    pub use super::postgres::session::Session;
+    pub use super::postgres::status;
+}
 
 /// Erasing people.
 pub mod erase {
     pub use super::core::erase::{Regions, Subjects};
-    pub use super::sqlite::erase::{EraseError, Erased, Phase, Progress, ProgressSink, erase_offline};
+    pub use super::erasure::{EraseError, Erased, Phase, Progress, ProgressSink};
+    pub use super::sqlite::erase::erase_offline;
 }
 
 use backlog::Backlog;
-use commands::{Alone, Command, Reply};
+use commands::{Alone, Command, FleetCommand, Reply};
+use core::erase::Step;
 use erase::{EraseError, Erased, ProgressSink, Subjects};
 use ids::{DeliveryId, OptOutSeq, ResendId};
 use opt_outs::{OptOut, OptOutChange, Scope};
-use postgres::{Opened, PgReaders};
+use postgres::{Due as DueRewrites, Opened, PgReaders, Rewrite};
 use read::Reader;
 use relays::{AttemptOutcome, DeadLetterFilter, Due, RedriveStep};
 use resends::{DueResends, ResendStep, SendDecision, SendResult};
@@ -124,6 +137,11 @@ pub enum OpenError {
     Newer { found: i64, newest: i64 },
     #[error("the database has schema {found}; it is brought to {newest} when smscope is started on it")]
     Older { found: i64, newest: i64 },
+    /// The server loses what it acknowledges, or lacks something.
+    #[error("{0}")]
+    Unsuitable(String),
+    #[error("a copy into the database is not complete; expected smscope store copy to be run to its end")]
+    HalfCopied,
     /// The database says why.
     #[error("{0}")]
     Database(String),
@@ -156,6 +174,7 @@ enum Engine {
         identity: Arc<Identity>,
         runtime: Handle,
         live: Arc<AtomicI64>,
+        pg: Arc<PgReaders>,
     },
 }
 
@@ -198,7 +217,7 @@ impl Store {
         let opened = postgres::open(connector.clone(), settings.clone(), queue, QUEUE, backlog.clone())?;
         let Opened { shared, identity, front, runtime, live, threads } = opened;
         let readers = Arc::new(PgReaders::new(connector, runtime.clone()));
-        let engine = Engine::Fleet { front, identity: Arc::new(identity), runtime, live };
+        let engine = Engine::Fleet { front, identity: Arc::new(identity), runtime, live, pg: readers.clone() };
         Ok((Self { readers, engine, commands, backlog, shared, settings: Arc::new(settings) }, threads))
     }
 
@@ -295,6 +314,22 @@ impl Store {
     /// It was not noted.
     pub async fn end_resend(&self, id: ResendId, result: SendResult) -> Result<(), StoreError> {
         self.ask(|reply| Command::Alone(Alone::Resend(ResendStep::End(id, result), reply))).await.map(drop)
+    }
+
+    /// The requests of commands that this replica, as the leader, does not execute yet.
+    ///
+    /// # Errors
+    /// Another replica leads, or the store cannot be written.
+    pub async fn claim_tasks(&self) -> Result<Vec<ClaimedTask>, StoreError> {
+        self.ask(|reply| Command::Alone(Alone::Fleet(FleetCommand::ClaimTasks(reply)))).await
+    }
+
+    /// Appends a line to the response to a command. `false`: it is another leader's to respond.
+    ///
+    /// # Errors
+    /// Another replica leads, or the store cannot be written.
+    pub async fn tell_task(&self, line: TaskLine) -> Result<bool, StoreError> {
+        self.ask(|reply| Command::Alone(Alone::Fleet(FleetCommand::TellTask(line, reply)))).await
     }
 
     /// The latest opt-out, and a way to wait for newer ones.
@@ -409,10 +444,10 @@ impl BlockingStore<'_> {
     ///
     /// # Errors
     /// The database cannot be read or written. What was done stays done.
-    pub fn erase(&self, subjects: Subjects, sink: impl ProgressSink) -> Result<Erased, EraseError> {
+    pub fn erase(&self, subjects: &Subjects, sink: impl ProgressSink) -> Result<Erased, EraseError> {
         match &self.0.engine {
             Engine::Embedded { folder } => sqlite::erase(folder, subjects, &mut ViaWriter(self), sink),
-            Engine::Fleet { .. } => Err(StoreError::CannotWrite.into()),
+            Engine::Fleet { .. } => postgres::erase(&*self.0.readers, subjects, &mut ViaWriter(self), sink),
         }
     }
 
@@ -516,6 +551,27 @@ impl BlockingStore<'_> {
         if self.0.shared.leadership().borrow().holds() { snapshot } else { Snapshot::default() }
     }
 
+    /// As [`Self::snapshot`], for people: a replica that does not lead reads what is stored.
+    pub fn page_snapshot(&self) -> Snapshot {
+        match &self.0.engine {
+            Engine::Fleet { pg, .. } if !self.0.shared.leadership().borrow().holds() => {
+                let gauges = self.0.readers.gauges(&self.0.settings).ok();
+                let ledger = pg.ledger().unwrap_or_default();
+                self.0.shared.snapshot_of(&ledger.reading(), gauges)
+            }
+            _ => self.snapshot(),
+        }
+    }
+
+    /// The newest `limit` events, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn latest(&self, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        // Positions have no gaps, so the newest events are those after the position that many before the newest.
+        self.0.readers.entries_after(self.0.readers.newest()?.minus(limit), limit)
+    }
+
     /// The time of a push of the durable series. In a fleet it is the database's, and later than that of any push before.
     ///
     /// # Errors
@@ -525,6 +581,14 @@ impl BlockingStore<'_> {
             Engine::Embedded { .. } => Ok(Timestamp::now()),
             Engine::Fleet { .. } => self.ask(|reply| Command::Alone(Alone::PushTime(reply))),
         }
+    }
+
+    /// Waits until all is counted that any replica has acknowledged, however long that takes.
+    ///
+    /// # Errors
+    /// Another replica leads, or the store cannot be written.
+    pub fn process_inbox(&self) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Alone(Alone::CatchUp(reply)))
     }
 
     /// Waits until what has been acknowledged by any replica is counted, for a second at most.
@@ -545,6 +609,28 @@ impl BlockingStore<'_> {
 
 /// Runs the work of an erasure by the writer.
 struct ViaWriter<'a, 'b>(&'a BlockingStore<'b>);
+
+impl postgres::Driver for ViaWriter<'_, '_> {
+    fn catch_up(&mut self) -> Result<(), EraseError> {
+        Ok(self.0.process_inbox()?)
+    }
+
+    fn perform(&mut self, step: Step) -> Result<u64, EraseError> {
+        Ok(self.0.ask(|reply| Command::Alone(Alone::Erase(ErasureWork::Step(step), reply)))?)
+    }
+
+    fn erase_stuck(&mut self, subjects: Arc<Subjects>) -> Result<u64, EraseError> {
+        Ok(self.0.ask(|reply| Command::Alone(Alone::Fleet(FleetCommand::EraseStuck(subjects, reply))))?)
+    }
+
+    fn due_rewrites(&mut self) -> Result<DueRewrites, EraseError> {
+        Ok(self.0.ask(|reply| Command::Alone(Alone::Fleet(FleetCommand::DueRewrites(reply))))?)
+    }
+
+    fn rewrite(&mut self) -> Result<Rewrite, EraseError> {
+        Ok(self.0.ask(|reply| Command::Alone(Alone::Fleet(FleetCommand::Rewrite(reply))))?)
+    }
+}
 
 impl sqlite::erase::Driver for ViaWriter<'_, '_> {
     fn run(&mut self, work: ErasureWork) -> Result<u64, EraseError> {

@@ -1,7 +1,7 @@
 //! What the writer shows to everyone else, as of its last commit.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
@@ -13,13 +13,16 @@ use super::ids::OptOutSeq;
 use crate::event::SourceName;
 use crate::ledger::catalogue::{Description, gauge};
 use crate::ledger::snapshot::{Family, Sample, Snapshot};
-use crate::ledger::{CounterUpdates, Ledger};
+use crate::ledger::{CounterUpdates, Ledger, Reading};
 use crate::record::{Entry, Position};
 use crate::route::RelayName;
 use crate::tasks::Leadership;
 
 /// `-1` in place of a cursor: nothing is exported.
 const NO_CURSOR: i64 = -1;
+
+/// `-1` in place of the size of a write-ahead log: the database has none of its own.
+const NO_LOG: i64 = -1;
 
 pub struct Shared {
     pub created_at: Timestamp,
@@ -33,7 +36,7 @@ pub struct Shared {
     pub opt_outs: watch::Sender<OptOutSeq>,
     cursor: AtomicI64,
     healthy: AtomicBool,
-    log_size: AtomicU64,
+    log_size: AtomicI64,
     clock: Mutex<SteadyClock>,
     // Only the writer changes it, for microseconds; it holds a read lock while a transaction is open, which no scrape waits for.
     ledger: RwLock<Ledger>,
@@ -107,7 +110,7 @@ impl Shared {
             opt_outs: watch::Sender::new(OptOutSeq::default()),
             cursor: AtomicI64::new(cursor.map_or(NO_CURSOR, |position| position.0)),
             healthy: AtomicBool::new(true),
-            log_size: AtomicU64::new(0),
+            log_size: AtomicI64::new(NO_LOG),
             clock: Mutex::new(clock),
             ledger: RwLock::new(ledger),
             recent: Mutex::default(),
@@ -194,11 +197,18 @@ impl Shared {
 
     /// Bytes of the write-ahead log.
     pub fn set_log_size(&self, bytes: u64) {
-        self.log_size.store(bytes, Ordering::Relaxed);
+        self.log_size.store(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
     /// All durable series. `gauges`: as just read; `None` where they could not be.
     pub fn snapshot(&self, gauges: Option<Gauges>) -> Snapshot {
+        // The writer waits for the ledger no longer than it takes to copy the numbers.
+        let reading = self.ledger().reading();
+        self.snapshot_of(&reading, gauges)
+    }
+
+    /// The same with counters that were read elsewhere.
+    pub fn snapshot_of(&self, reading: &Reading, gauges: Option<Gauges>) -> Snapshot {
         let gauges = {
             let mut last = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(gauges) = gauges {
@@ -206,8 +216,6 @@ impl Shared {
             }
             last.clone()
         };
-        // The writer waits for the ledger no longer than it takes to copy the numbers.
-        let reading = self.ledger().reading();
         let mut families = reading.families();
         let oldest = gauges.oldest_pending.iter().map(|(source, time)| sample(&[source.as_str()], *time)).collect();
         families.push(Family { description: &gauge::PENDING_OLDEST, samples: oldest });
@@ -219,8 +227,8 @@ impl Shared {
         };
         families.push(single(&gauge::STORE_EVENTS, Some(gauges.events)));
         families.push(single(&gauge::STORE_SIZE, Some(gauges.bytes_in_use)));
-        let log_size = i64::try_from(self.log_size.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        families.push(single(&gauge::STORE_WAL_SIZE, Some(log_size)));
+        let log_size = self.log_size.load(Ordering::Relaxed);
+        families.push(single(&gauge::STORE_WAL_SIZE, Some(log_size).filter(|size| *size != NO_LOG)));
         families.push(single(&gauge::STORE_LIMIT, gauges.size_limit));
         Snapshot { families }
     }

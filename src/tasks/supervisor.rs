@@ -39,7 +39,7 @@ const STAGES: [Stage; 6] = [Stage::Ingest, Stage::Commands, Stage::Polls, Stage:
 fn stage(task: Task) -> Stage {
     match task {
         Task::WebhookListener | Task::CertificateWatch | Task::Connection => Stage::Ingest,
-        Task::ControlSocket | Task::Command => Stage::Commands,
+        Task::ControlSocket | Task::FleetCommands | Task::Command => Stage::Commands,
         Task::Account | Task::Reconcile | Task::Resend | Task::SelfProbe => Stage::Polls,
         Task::LogExporter | Task::MetricsExporter | Task::Relay | Task::RelayAttempt => Stage::Exports,
         Task::AdminListener | Task::AdminConnection | Task::Upkeep => Stage::Admin,

@@ -16,7 +16,7 @@ use crate::support::{Launch, Smscope, eventually, free_address, holds, package};
 const COMPRESSION: u64 = 120;
 
 /// What has no result here, by a part of its expression as Prometheus writes it, compressed, and why.
-const BARREN: [(&str, &str); 14] = [
+const BARREN: [(&str, &str); 16] = [
     ("offset 11m30s", "there is no yesterday before the test"),
     ("gap:max_same_time", "what is computed from that has none either"),
     ("smscope_webhook_unread_receipts_total", "every receipt of the simulation can be read"),
@@ -31,6 +31,8 @@ const BARREN: [(&str, &str); 14] = [
     ("sms_relay_", "nothing is relayed"),
     ("sms_resends_", "nothing is sent again"),
     ("sms_messages_after_opt_out_", "no list of opt-outs is kept"),
+    ("smscope_fleet_", "there is one process"),
+    ("smscope_inbox_", "the same"),
 ];
 
 /// A critical alert with a threshold of its own here, and its name: the spike may just be a fifth of the source.

@@ -1,10 +1,12 @@
 //! Replicas of smscope on one database.
 
 use std::net::SocketAddr;
+use std::thread::Scope;
 
 use serde_json::Value;
 
-use crate::support::postgres::{Server, query};
+use crate::support::load::Truth;
+use crate::support::postgres::{Proxy, Server, query};
 use crate::support::{Exposition, Launch, Smscope, eventually, holds};
 
 /// What starts replicas on one database.
@@ -20,8 +22,20 @@ impl Fleet {
     }
 
     pub fn at(url: &str, replicas: usize) -> Self {
-        let launch = || Launch::new().on_fixed_ports().env("SMSCOPE_STORE_URL", url);
-        Self { url: url.to_owned(), launches: (0..replicas).map(|_| launch()).collect() }
+        Self::through(url, &vec![url.to_owned(); replicas])
+    }
+
+    /// One replica behind each of these, on a database of its own.
+    pub fn behind(server: &Server, proxies: &[Proxy]) -> Self {
+        let database = server.create_database();
+        let urls: Vec<String> = proxies.iter().map(|proxy| proxy.url(&database)).collect();
+        Self::through(&server.url(&database), &urls)
+    }
+
+    /// A replica for each of these URLs, all of one database, which statements of the test reach by `direct`.
+    pub fn through(direct: &str, urls: &[String]) -> Self {
+        let launch = |url: &String| Launch::new().on_fixed_ports().env("SMSCOPE_STORE_URL", url);
+        Self { url: direct.to_owned(), launches: urls.iter().map(launch).collect() }
     }
 
     /// The same replicas, each with another setting.
@@ -32,6 +46,15 @@ impl Fleet {
 
     pub fn launch(&self, replica: usize) -> &Launch {
         &self.launches[replica]
+    }
+
+    /// A process with the configuration of the fleet that is none of its replicas.
+    pub fn elsewhere(&self) -> Launch {
+        Launch::new().env("SMSCOPE_STORE_URL", &self.url)
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -49,6 +72,17 @@ impl Fleet {
             replicas.push(replica);
         }
         replicas
+    }
+
+    /// Locks a table for so many seconds, from when this returns.
+    pub fn lock<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, table: &str, seconds: f64) {
+        let statements = format!("BEGIN; LOCK TABLE smscope.{table}; SELECT pg_sleep({seconds}); COMMIT");
+        scope.spawn(move || self.sql(&statements));
+        let held = format!(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'smscope.{table}'::regclass \
+             AND mode = 'AccessExclusiveLock' AND granted"
+        );
+        eventually("the table is locked", || holds(self.sql(&held) == "1", || "not yet".to_owned()));
     }
 
     /// What a statement on the database gives, a line per row.
@@ -73,6 +107,15 @@ impl Fleet {
         let ends =
             self.sql("SELECT count(*) - count(DISTINCT position), count(*) - max(position) FROM smscope.journal");
         assert_eq!(ends, "0|0");
+    }
+
+    /// What was acknowledged is stored once and counted once, and nothing else is.
+    pub fn agrees_with(&self, truth: &Truth, replicas: &[Smscope]) {
+        self.until_processed();
+        truth.is_stored_once(self.events());
+        self.has_a_dense_journal();
+        truth.is_scraped(&metrics(replicas));
+        assert_eq!(self.sql("SELECT id, error FROM smscope.inbox_stuck"), "");
     }
 
     /// Waits until nothing waits to be counted.

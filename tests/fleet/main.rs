@@ -4,6 +4,21 @@
 mod support;
 
 mod chaos;
+mod commands;
+mod connection;
+mod copy;
+mod erase;
 mod fleet;
+mod freezing;
+mod jobs;
+mod misfortunes;
+mod mixed;
+mod pooler;
+mod pushed;
 mod replicas;
+mod round_trips;
+mod scraped;
 mod servers;
+mod set_aside;
+mod standby;
+mod versions;

@@ -5,19 +5,17 @@ use std::thread;
 use serde_json::json;
 
 use crate::fleet::{Fleet, leader, leads, metrics};
+use crate::support::load::soak;
 use crate::support::postgres::Server;
 use crate::support::provider::receipt;
-use crate::support::{HOOK, Launch, eventually, holds, post};
+use crate::support::{HOOK, Launch, Smscope, eventually, holds, post};
 
 /// `make soak` asks for more.
 const RECEIPTS: u64 = 300;
 
-#[test]
-fn a_receipt_sent_to_two_replicas_at_once_is_accepted_by_one_and_counted_once() {
-    let Some(server) = Server::shared() else { return };
-    let fleet = Fleet::on(server, 2);
-    let replicas = fleet.start();
-    let receipts = crate::support::load::soak("RECEIPTS").unwrap_or(RECEIPTS);
+/// Sends each receipt to both replicas at once.
+pub fn each_receipt_is_accepted_once(fleet: &Fleet, replicas: &[Smscope]) {
+    let receipts = soak("RECEIPTS").unwrap_or(RECEIPTS);
     let send = |replica: usize| {
         let mut client = replicas[replica].client();
         let ask = |number: u64| {
@@ -36,8 +34,27 @@ fn a_receipt_sent_to_two_replicas_at_once_is_accepted_by_one_and_counted_once() 
         assert_eq!(results, ["accepted", "duplicate"], "message-{number}");
     }
     // A scrape waits for what was acknowledged before it.
-    assert_eq!(metrics(&replicas).sum("sms_messages_delivered_total", &[]), receipts as f64);
+    assert_eq!(metrics(replicas).sum("sms_messages_delivered_total", &[]), receipts as f64);
+    assert_eq!(fleet.sql("SELECT count(*) FROM smscope.journal"), receipts.to_string());
     fleet.has_a_dense_journal();
+}
+
+#[test]
+fn a_receipt_sent_to_two_replicas_at_once_is_accepted_by_one_and_counted_once() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    each_receipt_is_accepted_once(&fleet, &fleet.start());
+}
+
+#[test]
+fn a_scrape_of_the_leader_has_what_any_replica_acknowledged_before_it() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    let replicas = fleet.start();
+    for number in 1..=30 {
+        replicas[number % 2].accept(&receipt(&format!("scraped-{number}"), "DELIVERED", json!({})));
+        assert_eq!(replicas[0].metrics().sum("sms_messages_delivered_total", &[]), number as f64);
+    }
 }
 
 #[test]
@@ -54,7 +71,10 @@ fn the_leader_alone_shows_the_durable_series_and_each_replica_what_it_does() {
     }
     assert_eq!(following.sum("smscope_webhook_requests_total", &[("result", "accepted")]), 1.0);
     assert_eq!(leading.sum("smscope_webhook_requests_total", &[("result", "accepted")]), 0.0);
-    assert_eq!(leading.sum("smscope_fleet_replicas", &[]), 2.0);
+    eventually("the leader sees both", || {
+        let live = replicas[0].metric("smscope_fleet_replicas", &[]);
+        holds(live == 2.0, || format!("{live}"))
+    });
 
     // The next one goes on from there.
     let launch = replicas.remove(0).stop();
@@ -112,4 +132,26 @@ fn a_text_with_a_nul_is_stored_without_it() {
         holds(counted == 1.0, || fleet.sql("SELECT error FROM smscope.inbox_stuck"))
     });
     assert_eq!(fleet.sql("SELECT ref_client FROM smscope.messages"), "a\u{fffd}b");
+}
+
+#[test]
+fn a_fleet_whose_tables_have_reached_their_limit_takes_nothing_until_there_is_room() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 1).map(|launch| launch.env("SMSCOPE_STORE_SIZE_LIMIT", "3MiB"));
+    let replica = fleet.launch(0).start();
+    fleet.sql("CREATE TABLE smscope.filler AS SELECT repeat('x', 1000) FROM generate_series(1, 4000)");
+    let mut sent = 0;
+    let mut answer = || {
+        sent += 1;
+        replica.post(HOOK, receipt(&format!("{sent}"), "DELIVERED", json!({})).to_string())
+    };
+    eventually("webhooks are rejected", || {
+        let response = answer();
+        holds(response.status == 503, || format!("{response:?}"))
+    });
+    fleet.sql("DROP TABLE smscope.filler");
+    eventually("webhooks are accepted again", || {
+        let response = answer();
+        holds(response.status == 200, || format!("{response:?}"))
+    });
 }

@@ -31,6 +31,7 @@ impl Etc {
             fs::write(etc.0.path().join(name), TOKEN).unwrap();
         }
         fs::write(etc.0.path().join("webhook-secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+        fs::write(etc.0.path().join("store-url"), "postgresql://smscope@127.0.0.1/smscope\n").unwrap();
         let authority = Authority::new("ours");
         let (client, server) = (authority.client(), authority.server());
         for (name, content) in [
@@ -125,6 +126,7 @@ fn shown_as(setting: &Declaration) -> Vec<String> {
         Some(("admin", own)) if own.starts_with("basic") => "admin.basic".to_owned(),
         Some(("admin", own)) if own.starts_with("bearer_token") => "admin.bearer_token".to_owned(),
         Some(("opt_outs", own)) if own.starts_with("api_token") => "opt_outs.api_token".to_owned(),
+        Some(("store", "url_file")) => "store.url".to_owned(),
         Some(("relay", own)) => format!("relay[0].{}", if own.starts_with("secret") { "secret" } else { own }),
         Some(("resend", own)) => format!("resend[0].{own}"),
         // It shows in whether there is an endpoint.
@@ -142,6 +144,10 @@ const ENDPOINT: &str = "[otlp]\nendpoint = \"http://collector:4318\"\n";
 
 /// What shows the settings of a relay.
 const RELAY: &str = "[[relay]]\nname = \"app\"\nurl = \"http://127.0.0.1:9/\"\n";
+
+/// What shows the settings of a fleet.
+const FLEET: &str = "[[source]]\nname = \"smsmode\"\ntokens = [\"0123456789abcdef0123456789abcdef\"]\n\
+    [store]\nurl = \"postgresql://smscope@127.0.0.1/smscope\"\n";
 
 /// What sending again cannot be without.
 const RESENDING: &str = "[opt_outs]\nenabled = true\n[[source]]\nname = \"smsmode\"\n[source.api]\nkey = \"k\"\n";
@@ -265,11 +271,12 @@ fn the_flags_that_are_listed_are_the_global_ones() {
 fn each_default_is_shown_when_nothing_is_given() {
     let etc = Etc::new();
     let (bare, with_endpoint) = (etc.lines("", &no_env()), etc.lines(ENDPOINT, &no_env()));
-    let with_relay = etc.lines(RELAY, &no_env());
+    let (with_relay, with_fleet) = (etc.lines(RELAY, &no_env()), etc.lines(FLEET, &no_env()));
     let with_resend = etc.lines(&format!("{RESENDING}[[resend]]\nname = \"absent\"\n"), &no_env());
     for setting in settings().filter(|setting| !setting.default().is_empty()) {
         for key in shown_as(setting) {
-            let line = [&bare, &with_endpoint, &with_relay, &with_resend].into_iter().find_map(|lines| lines.get(&key));
+            let all = [&bare, &with_endpoint, &with_relay, &with_resend, &with_fleet];
+            let line = all.into_iter().find_map(|lines| lines.get(&key));
             let line = line.unwrap_or_else(|| panic!("smscope check does not show {key}"));
             assert_eq!((&*line.value, &*line.origin), (&*setting.default(), Line::DEFAULT), "{}", setting.key);
         }
@@ -307,6 +314,7 @@ fn each_example_of_a_variable_is_accepted_and_shown_under_its_name() {
         for (name, value) in of_each_signal(name).into_iter().zip(of_each_signal(value).into_iter().cycle()) {
             let env = BTreeMap::from([(name.clone(), etc.here(&value))]);
             let toml = match setting.beside {
+                beside if setting.key.starts_with("store.") => format!("{}[store]\n{beside}\n", setting.elsewhere),
                 _ if !setting.key.starts_with("otlp.") || name.ends_with("_ENDPOINT") => String::new(),
                 "" => ENDPOINT.to_owned(),
                 beside => {

@@ -219,6 +219,11 @@ impl Truth {
         }
     }
 
+    /// Message and status value, or kind of reply, of each event.
+    pub fn events(&self) -> &BTreeSet<(String, String)> {
+        &self.events
+    }
+
     /// The ids of all messages.
     pub fn messages(&self) -> BTreeSet<String> {
         self.events.iter().map(|(id, _)| id.clone()).collect()

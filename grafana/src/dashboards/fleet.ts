@@ -2,7 +2,7 @@
 
 import type { Row } from "./frame.js";
 import { OUTCOME, redLine, THRESHOLDS, VOLUME } from "./look.js";
-import { select } from "./metrics.js";
+import { increase, select, sum } from "./metrics.js";
 import { lines, stat } from "./panels.js";
 
 const NO_FLEET = "No fleet: smscope runs with its own store";
@@ -76,6 +76,18 @@ export const fleet: Row = {
         [null, OUTCOME.pending],
         [1, OUTCOME.delivered],
       ],
+    }),
+    stat({
+      title: "Requests set aside",
+      description:
+        "Requests of the time range that the leader could not process. They are stored in the table `inbox_stuck`, and are not counted, exported or relayed. Any: `smscope store status` shows the error of each.",
+      none: NO_FLEET,
+      unit: "locale",
+      decimals: 0,
+      width: 8,
+      height: 8,
+      queries: [{ name: "set aside", expr: sum(increase("smscope_inbox_stuck_total", "$__range")) }],
+      steps: THRESHOLDS.incident,
     }),
   ],
 };

@@ -70,6 +70,7 @@ export const METRICS = {
   smscope_fleet_replicas: [],
   smscope_inbox_events: [],
   smscope_inbox_oldest_timestamp_seconds: [],
+  smscope_inbox_stuck_total: [],
   smscope_store_synchronous: [],
   smscope_build_info: ["version", "revision", "rustc"],
   process_cpu_seconds_total: [],

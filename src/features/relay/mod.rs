@@ -100,11 +100,16 @@ async fn run(relay: Relay, store: Store, instance: Uuid, shutdown: impl Future<O
         tokio::select! {
             () = &mut shutdown => break,
             Some(joined) = running.join_next_with_id() => {
-                in_flight.remove(&joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
-                // The result of a panicked attempt is stored as well; a panic here is a bug of the storing.
-                if let Some((_, finished)) = join_logged(Task::RelayAttempt, joined) {
-                    health.note(finished.started, &finished.outcome);
-                    worker.log(&throttle, &finished.outcome);
+                // All that have finished meanwhile: one reading finds what takes their places.
+                let mut next = Some(joined);
+                while let Some(joined) = next {
+                    in_flight.remove(&joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
+                    // The result of a panicked attempt is stored as well; a panic here is a bug of the storing.
+                    if let Some((_, finished)) = join_logged(Task::RelayAttempt, joined) {
+                        health.note(finished.started, &finished.outcome);
+                        worker.log(&throttle, &finished.outcome);
+                    }
+                    next = running.try_join_next_with_id();
                 }
             }
             // The store outlives its handles.

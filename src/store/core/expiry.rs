@@ -43,6 +43,7 @@ impl<S: Storage> Tx<'_, S> {
             previous,
             received_at: now,
             request: EventRequest::None,
+            needs_own_keys: false,
         })?;
         self.relay(&record, event, Some(id), now, None)?;
         self.lose_expired(id)

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::erase::redacted_receipt;
-use super::records::{blank, delivery_ms, receipt_key, receipt_record, reply_key, settled_at, unrecognized_key};
+use super::records::{
+    blank, delivery_ms, needs_own_keys, receipt_key, receipt_record, reply_key, settled_at, unrecognized_key,
+};
 use super::storage::{EventKey, EventRequest, MessageRow, NewEvent, SharingId, Storage};
 use super::{Observation, Pseudonymizer, Tx, conversations};
 use crate::event::{Event, Receipt, Reply, ReplyKind, Unrecognized};
@@ -181,11 +183,17 @@ impl<S: Storage> Tx<'_, S> {
         }
         let id = match known_id {
             Some(id) => {
+                let learns = (row.number.is_none() && receipt.number.is_some())
+                    || (row.ref_client.is_none() && receipt.ref_client.is_some());
+                let before = learns.then(|| row.clone());
                 row.number = row.number.or_else(|| receipt.number.clone());
                 row.ref_client = row.ref_client.or_else(|| receipt.ref_client.clone());
                 row.campaign_id = row.campaign_id.or_else(|| receipt.campaign_id.clone());
                 row.last_event = submission.arrived_at;
                 self.storage.put_message(id, &row)?;
+                if let Some(before) = before {
+                    self.storage.put_search_keys(id, &before, &row)?;
+                }
                 id
             }
             None => self.add_message(submission, receipt, &row)?,
@@ -198,7 +206,7 @@ impl<S: Storage> Tx<'_, S> {
         }
         record.replaces = self.replaced_by(request, receipt, id, known_id.is_none())?;
         self.observe(submission, receipt, &row.labels, record.delivery_ms);
-        let event = self.store(request, &record, Some(id), previous)?;
+        let event = self.store(request, &record, Some((id, &row)), previous)?;
         self.follow_resends(receipt, &record, id, &row, event, &changes)?;
         Ok(Dedup::New)
     }
@@ -257,17 +265,18 @@ impl<S: Storage> Tx<'_, S> {
         self.counters().reply(submission.source.as_str(), &channel, reply.kind);
         self.apply_keyword(&submission.source, reply, submission.arrived_at)?;
         let mut previous = None;
-        let (message, origin, answers) = match self.match_reply(submission, reply)? {
+        let (origin, answers) = match self.match_reply(submission, reply)? {
             Some((id, mut origin, matched_by)) => {
                 previous = self.set_newest_event(&mut origin);
                 self.storage.put_message(id, &origin)?;
                 let at = reply.time.unwrap_or(submission.arrived_at);
                 let answers = conversations::answers(&origin, matched_by, at);
-                (Some(id), Some(origin), Some(answers))
+                (Some((id, origin)), Some(answers))
             }
-            None => (None, None, None),
+            None => (None, None),
         };
-        let (ref_client, campaign_id) = origin.map_or((None, None), |row| (row.ref_client, row.campaign_id));
+        let (ref_client, campaign_id) =
+            origin.as_ref().map_or((None, None), |(_, row)| (row.ref_client.clone(), row.campaign_id.clone()));
         let record = Record {
             occurred_at: reply.time,
             flow: reply.flow.clone(),
@@ -285,7 +294,7 @@ impl<S: Storage> Tx<'_, S> {
             channel: Some(channel),
             ..blank(submission, if reply.kind == ReplyKind::Stop { Kind::Stop } else { Kind::Reply })
         };
-        self.store(request, &record, message, previous)?;
+        self.store(request, &record, origin.as_ref().map(|(id, row)| (*id, row)), previous)?;
         Ok(Dedup::New)
     }
 
@@ -373,7 +382,7 @@ impl<S: Storage> Tx<'_, S> {
         &mut self,
         context: &mut RequestContext<'_>,
         record: &Record,
-        message: Option<MessageRowId>,
+        message: Option<(MessageRowId, &MessageRow)>,
         previous: Option<Position>,
     ) -> Result<Position, S::Error> {
         let submission = context.submission;
@@ -383,7 +392,9 @@ impl<S: Storage> Tx<'_, S> {
             None if context.is_redacted => EventRequest::Redacted(&submission.raw),
             None => EventRequest::Own(&submission.raw),
         };
-        let position = self.append(&NewEvent { record, message, previous, received_at, request })?;
+        let needs_own_keys = needs_own_keys(record, message.map(|(_, row)| row));
+        let message = message.map(|(id, _)| id);
+        let position = self.append(&NewEvent { record, message, previous, received_at, request, needs_own_keys })?;
         context.stored_with.get_or_insert(position);
         self.relay(record, position, message, received_at, Some(&mut context.raw_relayed))?;
         Ok(position)

@@ -28,15 +28,20 @@ pub struct Lookups<'a> {
     pub expectations: Vec<KeyedHash>,
     /// Of replies. Those of receipts are their messages.
     pub ordering_keys: Vec<OrderingKey>,
+    /// Deliveries are asked for at all.
+    pub has_relays: bool,
+    /// So are resends.
+    pub has_resends: bool,
 }
 
 impl<'a> Lookups<'a> {
-    pub fn of(
+    pub(super) fn of(
         submissions: impl IntoIterator<Item = &'a Submission>,
         settings: &Settings,
         pseudonymizer: &Pseudonymizer,
     ) -> Self {
-        let mut all = Self::default();
+        let (has_relays, has_resends) = (!settings.relays.is_empty(), !settings.resends.is_empty());
+        let mut all = Self { has_relays, has_resends, ..Self::default() };
         for submission in submissions {
             let source = &submission.source;
             for event in &submission.events {

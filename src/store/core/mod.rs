@@ -14,6 +14,7 @@ mod pseudonymizer;
 mod records;
 pub mod relays;
 pub mod resends;
+pub mod retention;
 pub mod storage;
 
 use std::time::Duration;
@@ -24,9 +25,9 @@ pub use pseudonymizer::Pseudonymizer;
 pub use records::{has_receipt_as_written, receipt_key, reply_key, unrecognized_key};
 use storage::{MessageRow, NewEvent, Storage};
 
-use super::Settings;
 use super::floods::FirstSight;
 use super::ids::OptOutSeq;
+use super::{Settings, Submission};
 use crate::event::SourceName;
 use crate::ledger::accounting::{Counters, MessageLabels};
 use crate::ledger::caps::LabelCaps;
@@ -95,17 +96,19 @@ impl<'a, S: Storage> Tx<'a, S> {
         self.collects_events = true;
     }
 
+    #[cfg(test)]
     pub fn settings(&self) -> &'a Settings {
         self.settings
-    }
-
-    pub fn pseudonymizer(&self) -> &'a Pseudonymizer {
-        self.pseudonymizer
     }
 
     /// The end of the commands: the storage, to be committed, and what to save and publish.
     pub fn finish(self) -> (S, Outcome) {
         (self.storage, self.outcome)
+    }
+
+    /// What will be asked of the storage to ingest `submissions`.
+    pub fn lookups<'s>(&self, submissions: impl IntoIterator<Item = &'s Submission>) -> Lookups<'s> {
+        Lookups::of(submissions, self.settings, self.pseudonymizer)
     }
 
     /// What a start does: the series that are known in advance exist, and what is not configured any more is settled.

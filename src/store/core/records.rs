@@ -82,6 +82,14 @@ pub fn delivery_ms(receipt: &Receipt, changes: &[Change]) -> Option<i64> {
     (milliseconds >= 0).then_some(milliseconds)
 }
 
+/// Whether an event has a number or a reference that its message has not.
+pub fn needs_own_keys(record: &Record, message: Option<&MessageRow>) -> bool {
+    let is_its = |value: &Option<String>, its: fn(&MessageRow) -> &Option<String>| {
+        value.is_none() || message.is_some_and(|row| its(row) == value)
+    };
+    !(is_its(&record.number, |row| &row.number) && is_its(&record.ref_client, |row| &row.ref_client))
+}
+
 pub fn blank(submission: &Submission, kind: Kind) -> Record {
     Record {
         trace: submission.trace.map(|trace| trace.to_string()),

@@ -52,6 +52,12 @@ pub trait Messages: Transaction {
     /// Writes all of a row but its identity.
     fn put_message(&mut self, id: MessageRowId, row: &MessageRow) -> Result<(), Self::Error>;
 
+    /// A user's search finds a message by its new number and reference, no more by the former ones: to be called where `put_message`
+    /// changed one of them. A store without an index of searches does nothing.
+    fn put_search_keys(&mut self, _id: MessageRowId, _from: &MessageRow, _to: &MessageRow) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
     /// Writes another `part` than the stored one; the message is found by the new identity alone from now on, and by its shared id.
     fn set_part(&mut self, id: MessageRowId, row: &MessageRow) -> Result<(), Self::Error>;
 }
@@ -259,6 +265,8 @@ pub struct NewEvent<'a> {
     pub previous: Option<Position>,
     pub received_at: Timestamp,
     pub request: EventRequest<'a>,
+    /// It has a number or a reference that its message has not, so a user's search does not find it by its message.
+    pub needs_own_keys: bool,
 }
 
 /// The request that an event came with.

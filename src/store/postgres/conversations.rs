@@ -115,6 +115,7 @@ impl OptOuts for PgTx<'_> {
         self.flush(|writes| self.opt_outs.borrow_mut().write(writes))?;
         self.opt_outs.get_mut().of_people.clear();
         let sql = "UPDATE smscope.opt_outs SET number = NULL WHERE id = $1 AND number IS NOT NULL";
+        self.redacted.get_mut().table("opt_outs");
         Ok(self.execute(sql, params![opt_out => INT8])? == 1)
     }
 }

@@ -11,11 +11,17 @@ use crate::store::StoreError;
 pub enum PgError {
     #[error("{}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
+    /// A reason for each host.
+    #[error("no PostgreSQL server takes writes: {0}")]
+    Unreachable(String),
     #[error("PostgreSQL has not answered within {0:?}")]
     Timeout(Duration),
     /// The commit was made here, and a standby does not have it.
     #[error("the commit was not replicated: the wait for the standby was canceled")]
     NotReplicated,
+    /// Nothing was written: it would have waited too.
+    #[error("commits wait for a standby that does not answer")]
+    StandbyHangs,
     /// Another replica leads by now, so nothing was written.
     #[error("another replica leads")]
     Deposed,
@@ -43,7 +49,7 @@ impl PgError {
                 Some(state) => of_state(state),
                 None => Remedy::Reconnect,
             },
-            Self::Timeout(_) | Self::NotReplicated => Remedy::Reconnect,
+            Self::Unreachable(_) | Self::Timeout(_) | Self::NotReplicated | Self::StandbyHangs => Remedy::Reconnect,
             Self::Deposed => Remedy::Wait,
             Self::Unreadable { .. } => Remedy::Isolate,
         }

@@ -5,7 +5,8 @@
 //! another replica is just inserting makes it wait for that one's commit: "duplicate" is never said of what is not on disk.
 //!
 //! The statement always writes, the replica's own row if nothing else: a repetition that wrote nothing would have no commit of its
-//! own to wait for on a synchronous standby, and would be acknowledged although the first one is on the primary alone.
+//! own to wait for on a synchronous standby, and would be acknowledged although the first one is on the primary alone. Where that row
+//! has been deleted meanwhile, it is made again before the answer.
 //!
 //! Two lanes with a connection each: one prepares a batch while that of the other is being synced. But a statement has a price of its own
 //! and so has a sync, so a small batch waits for the other one to end: what arrives meanwhile joins it.
@@ -25,6 +26,7 @@ use uuid::Uuid;
 use super::connect::Connector;
 use super::decoded::{self, Decoded};
 use super::error::{PgError, Remedy};
+use super::fleet::{self, Replica};
 use super::keys;
 use super::schema;
 use super::session::{Session, params};
@@ -65,8 +67,8 @@ WITH t AS (SELECT floor(extract(epoch FROM clock_timestamp()) / 86400)::int AS t
    WHERE (u.id IN (SELECT received FROM fresh)) IS TRUE),
  queued AS (INSERT INTO smscope.inbox (id, day, received_at) SELECT u.id, t.today, clock_timestamp() FROM u, t
    WHERE (u.id IN (SELECT received FROM fresh)) IS TRUE),
- beat AS (UPDATE smscope.replicas SET seen = clock_timestamp() WHERE id = $11 AND NOT EXISTS (SELECT FROM fresh))
-SELECT key FROM k WHERE (key IN (SELECT key FROM fresh)) IS NOT TRUE";
+ beat AS (UPDATE smscope.replicas SET seen = clock_timestamp() WHERE id = $11 AND NOT EXISTS (SELECT FROM fresh) RETURNING id)
+SELECT key, false AS is_beat FROM k WHERE (key IN (SELECT key FROM fresh)) IS NOT TRUE UNION ALL SELECT id, true FROM beat";
 
 /// A submission to be stored.
 pub struct Request {
@@ -78,7 +80,7 @@ pub struct Request {
 /// What both lanes share.
 pub struct Front {
     connector: Connector,
-    replica: Uuid,
+    replica: Replica,
     queue: Mutex<mpsc::Receiver<Request>>,
     /// How many batches are under way.
     under_way: watch::Sender<usize>,
@@ -98,7 +100,7 @@ struct Key {
 impl Front {
     pub fn new(
         connector: Connector,
-        replica: Uuid,
+        replica: Replica,
         queue: mpsc::Receiver<Request>,
         backlog: Arc<Backlog>,
         shared: Arc<Shared>,
@@ -114,7 +116,7 @@ impl Front {
         let mut lanes = JoinSet::new();
         for _ in 0..LANES {
             let front = front.clone();
-            lanes.spawn(async move { Lane { front, session: None }.run().await });
+            lanes.spawn(async move { Lane { front, session: None, is_slow: false }.run().await });
         }
         while let Some(ended) = lanes.join_next().await {
             if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
@@ -157,6 +159,8 @@ impl Front {
 struct Lane {
     front: Arc<Front>,
     session: Option<Session>,
+    /// The last statement took too long. Its session may wait for a standby yet, and nothing ends that.
+    is_slow: bool,
 }
 
 impl Lane {
@@ -189,7 +193,7 @@ impl Lane {
         let inserted = tokio::time::timeout_at(deadline, self.insert(&rows)).await;
         if inserted.is_err() {
             // What it was asked may be done yet: nothing else is asked on this connection.
-            self.session = None;
+            (self.session, self.is_slow) = (None, true);
         }
         match inserted.unwrap_or(Err(PgError::Timeout(DEADLINE))) {
             Ok(stored_before) => {
@@ -202,8 +206,8 @@ impl Lane {
                 }
             }
             Err(error) if error.remedy() == Remedy::Isolate && rows.len() > 1 => {
-                for row in rows.into_iter().zip(replies) {
-                    Box::pin(self.store(vec![row], deadline)).await;
+                for (row, reply) in rows.into_iter().zip(replies) {
+                    Box::pin(self.store(vec![(row.by_itself(), reply)], deadline)).await;
                 }
             }
             Err(error) => {
@@ -241,6 +245,7 @@ impl Lane {
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(1..5))).await;
                 }
                 Remedy::Reconnect => {
+                    self.is_slow |= matches!(error, PgError::Timeout(_));
                     self.session = None;
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
@@ -259,6 +264,10 @@ impl Lane {
             self.session = Some(self.front.connector.connect().await?);
         }
         let Some(session) = &self.session else { return Ok(HashSet::new()) };
+        while self.is_slow && !fleet::may_wait_for_standby(session).await? {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.is_slow = false;
         let keys = || (1i64..).zip(rows).flat_map(|(n, row)| row.keys.iter().map(move |key| (n, key)));
         let (count, format) = (rows.len() as i32, decoded::FORMAT);
         let decoded: Vec<&str> = rows.iter().map(|row| row.decoded.as_str()).collect();
@@ -275,11 +284,16 @@ impl Lane {
                 params![
                     count => INT4, decoded => TEXT_ARRAY, methods => TEXT_ARRAY, queries => TEXT_ARRAY,
                     content_types => TEXT_ARRAY, bodies => BYTEA_ARRAY, days => INT4_ARRAY, all => UUID_ARRAY,
-                    of => INT8_ARRAY, format => INT2, self.front.replica => UUID,
+                    of => INT8_ARRAY, format => INT2, self.front.replica.id => UUID,
                 ],
             )
             .await?;
-        Ok(found.iter().map(|row| row.get(0)).collect())
+        let has_beaten = found.iter().any(|row| row.get(1));
+        let known: HashSet<Uuid> = found.iter().filter(|row| !row.get::<_, bool>(1)).map(|row| row.get(0)).collect();
+        if known.len() == all.len() && !has_beaten {
+            fleet::beat(session, &self.front.replica).await?;
+        }
+        Ok(known)
     }
 }
 
@@ -289,6 +303,8 @@ struct Row {
     raw: Raw,
     /// Those of its events that no earlier request of the batch has.
     keys: Vec<Key>,
+    /// The others.
+    repeated: Vec<Key>,
 }
 
 impl Row {
@@ -296,10 +312,16 @@ impl Row {
     fn of(submission: Submission, seen: &mut HashSet<Uuid>) -> Result<Self, StoreError> {
         let source = submission.source.as_str();
         let keys = submission.events.iter().map(|event| key(source, event));
-        let keys = keys.filter(|key| seen.insert(key.key)).collect();
+        let (keys, repeated) = keys.partition(|key| seen.insert(key.key));
         let (decoded, raw) = Decoded::split(submission);
         let decoded = decoded.to_json().map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Self { decoded, raw, keys })
+        Ok(Self { decoded, raw, keys, repeated })
+    }
+
+    /// Outside its batch: the request whose events it repeats may not be stored.
+    fn by_itself(mut self) -> Self {
+        self.keys.append(&mut self.repeated);
+        self
     }
 
     fn outcome(&self, stored_before: &HashSet<Uuid>) -> IngestOutcome {

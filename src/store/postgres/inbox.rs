@@ -88,17 +88,22 @@ impl Inbox {
 
     /// Whether there is something, without a transaction.
     pub async fn has_any(&mut self, session: &Session) -> Result<bool, PgError> {
-        let floor = self.begin();
+        let from = self.from();
         let found =
-            session.query_opt("SELECT 1 FROM smscope.inbox WHERE id > $1 LIMIT 1", params![floor => INT8]).await?;
+            session.query_opt("SELECT 1 FROM smscope.inbox WHERE id > $1 LIMIT 1", params![from => INT8]).await?;
+        if found.is_none() {
+            self.looked(from);
+        }
         self.end(found.is_some(), false);
         Ok(found.is_some())
     }
 
     /// Takes the oldest requests.
     pub fn take(&mut self) -> Pipeline {
+        let from = self.from();
+        self.looked(from);
         let mut take = Pipeline::default();
-        take.add(TAKE, columns![self.begin() => INT8, TAKEN => INT8, decoded::FORMAT => INT2]);
+        take.add(TAKE, columns![from => INT8, TAKEN => INT8, decoded::FORMAT => INT2]);
         take
     }
 
@@ -115,13 +120,16 @@ impl Inbox {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    fn begin(&mut self) -> i64 {
-        let now = Instant::now();
-        if now >= self.next_whole {
-            self.next_whole = now + WHOLE;
-            return 0;
+    /// The id above which it looks: of the whole, when that is due.
+    fn from(&self) -> i64 {
+        if Instant::now() >= self.next_whole { 0 } else { self.floor }
+    }
+
+    /// What is above `from` has been taken, or there is nothing.
+    fn looked(&mut self, from: i64) {
+        if from == 0 {
+            self.next_whole = Instant::now() + WHOLE;
         }
-        self.floor
     }
 
     fn end(&mut self, found_any: bool, is_full: bool) {
@@ -229,4 +237,21 @@ pub fn requests(rows: Vec<Row>) -> Result<Requests, PgError> {
         submissions.push(submission);
     }
     Ok(Requests { places, submissions, is_full })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_visible_late_is_taken_by_a_look_at_the_whole() {
+        let mut inbox = Inbox { floor: 7, ..Inbox::new() };
+        let late = inbox.from();
+        assert_eq!(late, 0);
+        // A look has found something there, and leaves it to be taken.
+        inbox.end(true, false);
+        assert_eq!(inbox.from(), 0);
+        inbox.take();
+        assert_eq!(inbox.from(), 7, "until it is due again");
+    }
 }

@@ -2,7 +2,9 @@
 
 use tokio_postgres::Row;
 
+use super::decoded::FORMAT;
 use super::error::PgError;
+use super::rewrites::Redacted;
 use super::session::{Pipeline, columns, params};
 use super::texts::{json_without_nul, without_nul};
 use super::transaction::PgTx;
@@ -13,9 +15,6 @@ use crate::store::core::storage::{EventRequest, EventRow, Journal, NewEvent, Sto
 use crate::store::ids::MessageRowId;
 use crate::store::{Raw, Reprocessed};
 
-/// `received.format` of a request that the leader itself made.
-const OWN_FORMAT: i16 = 1;
-
 /// A row of `received`: its id and day.
 type Received = (i64, i32);
 
@@ -25,8 +24,8 @@ pub(super) struct JournalRows {
     appended: Vec<Appended>,
     /// The request of what is ingested now, and whether an event refers to it.
     request: Option<(Received, bool)>,
-    /// Requests of which query and body are deleted.
-    redacted: Vec<Received>,
+    /// Requests of which query and body are deleted, and whether because a person in them is erased.
+    redacted: Vec<(Received, bool)>,
 }
 
 struct Appended {
@@ -45,7 +44,7 @@ impl JournalRows {
     pub fn request_in(&mut self, received: Option<Received>) {
         let before = std::mem::replace(&mut self.request, received.map(|received| (received, false)));
         if let Some((received, false)) = before {
-            self.redacted.push(received);
+            self.redacted.push((received, false));
         }
     }
 
@@ -55,10 +54,13 @@ impl JournalRows {
     }
 
     /// Adds the statements that write the rows and redact the requests.
-    pub fn write(&mut self, day: i32, writes: &mut Pipeline) {
+    pub fn write(&mut self, day: i32, tables: &mut Redacted, writes: &mut Pipeline) {
         let redacted = std::mem::take(&mut self.redacted);
         if !redacted.is_empty() {
-            let (ids, days): (Vec<_>, Vec<_>) = redacted.into_iter().unzip();
+            for ((_, day), is_erased) in &redacted {
+                tables.partition("received", *day, *is_erased);
+            }
+            let (ids, days): (Vec<_>, Vec<_>) = redacted.into_iter().map(|(received, _)| received).unzip();
             writes.add(
                 "UPDATE smscope.received AS r SET query = NULL, body = NULL, decoded = '' \
                  FROM unnest($1::bigint[], $2::int[]) AS u (id, day) WHERE r.id = u.id AND r.day = u.day",
@@ -125,6 +127,9 @@ impl Journal for PgTx<'_> {
             let received_at = jiff::Timestamp::from_millisecond(row.received_at).map_err(unreadable)?;
             return Ok(Some(EventRow { received_at, previous: row.previous, record: from_json(&row.event)? }));
         }
+        if position > self.ids.position {
+            return Ok(None);
+        }
         let sql = "SELECT received_at, previous, event FROM smscope.journal WHERE position = $1";
         let read = |row: Row| {
             let mut columns = Columns::of("journal", &row, 0);
@@ -137,6 +142,9 @@ impl Journal for PgTx<'_> {
     fn event_source(&self, position: Position) -> Result<Option<(SourceName, Option<Position>)>, PgError> {
         if let Some(row) = self.journal.borrow().appended(position) {
             return Ok(Some((row.source.clone(), row.request)));
+        }
+        if position > self.ids.position {
+            return Ok(None);
         }
         let sql = "SELECT source, request FROM smscope.journal WHERE position = $1";
         let read = |row: Row| {
@@ -156,11 +164,18 @@ impl Journal for PgTx<'_> {
     fn put_record(&mut self, position: Position, record: &Record) -> Result<(), PgError> {
         self.write_journal()?;
         let event = to_json(record)?;
-        let sql = "UPDATE smscope.journal SET event = $2 WHERE position = $1";
-        self.execute(sql, params![position => INT8, event => TEXT]).map(drop)
+        let sql = "UPDATE smscope.journal SET event = $2 WHERE position = $1 RETURNING day";
+        let found = self.query_opt(sql, params![position => INT8, event => TEXT])?;
+        if let Some(row) = found.filter(|_| self.is_erasure()) {
+            self.redacted.get_mut().partition("journal", Columns::of("journal", &row, 0).get()?, true);
+        }
+        Ok(())
     }
 
     fn request_body(&self, position: Position) -> Result<Option<StoredBody>, PgError> {
+        if position > self.ids.position {
+            return Ok(None);
+        }
         self.write_journal()?;
         let sql = "SELECT j.received_at, r.body FROM smscope.journal AS j \
              LEFT JOIN smscope.received AS r ON r.id = j.received AND r.day = j.received_day WHERE j.position = $1";
@@ -174,8 +189,11 @@ impl Journal for PgTx<'_> {
     fn redact_request(&mut self, position: Position, body: Option<&[u8]>) -> Result<(), PgError> {
         self.write_journal()?;
         let sql = "UPDATE smscope.received AS r SET query = NULL, body = $2, decoded = '' FROM smscope.journal AS j \
-             WHERE j.position = $1 AND r.id = j.received AND r.day = j.received_day";
-        self.execute(sql, params![position => INT8, body => BYTEA]).map(drop)
+             WHERE j.position = $1 AND r.id = j.received AND r.day = j.received_day RETURNING r.day";
+        if let Some(row) = self.query_opt(sql, params![position => INT8, body => BYTEA])? {
+            self.redacted.get_mut().partition("received", Columns::of("received", &row, 0).get()?, true);
+        }
+        Ok(())
     }
 
     fn resolve_unrecognized(&mut self, reprocessed: &Reprocessed) -> Result<(), PgError> {
@@ -200,7 +218,7 @@ impl PgTx<'_> {
             *is_stored = true;
             let received = *received;
             if is_redacted {
-                journal.redacted.push(received);
+                journal.redacted.push((received, true));
             }
             return Ok(received);
         }
@@ -212,7 +230,7 @@ impl PgTx<'_> {
              VALUES ($1, nextval('smscope.received_id'), $2, '', $3, $4, $5, $6) RETURNING id",
             params![
                 self.day => INT4,
-                OWN_FORMAT => INT2,
+                FORMAT => INT2,
                 method => TEXT,
                 query => TEXT,
                 content_type => TEXT,
@@ -224,7 +242,7 @@ impl PgTx<'_> {
     }
 
     fn write_journal(&self) -> Result<(), PgError> {
-        self.flush(|writes| self.journal.borrow_mut().write(self.day, writes))
+        self.flush(|writes| self.journal.borrow_mut().write(self.day, &mut self.redacted.borrow_mut(), writes))
     }
 }
 

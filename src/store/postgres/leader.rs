@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio_postgres::error::SqlState;
 
 use super::connect::Connector;
 use super::error::{PgError, Remedy};
@@ -18,11 +19,12 @@ use super::lease::Lease;
 use super::maintenance::Maintenance;
 use super::session::{Pipeline, Session};
 use super::term::{Rules, Term, Work};
-use super::{meta, metrics};
+use super::{meta, metrics, rewrites, stuck, tasks};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
 use crate::store::backlog::Backlog;
-use crate::store::commands::{Alone, Command, Reply};
+use crate::store::commands::{Alone, Command, FleetCommand, Reply};
+use crate::store::ids::DeliveryId;
 use crate::store::publish::Publisher;
 use crate::store::relays::AttemptOutcome;
 use crate::store::shared::Shared;
@@ -65,6 +67,9 @@ impl Leader {
     /// Works until every handle on the store is dropped.
     pub fn run(mut self, queue: &Receiver<Command>) {
         let mut session = None;
+        metrics::leader(false);
+        // Exists at 0 from here on.
+        metrics::inbox_stuck().increment(0);
         loop {
             let term = match self.follow(&mut session, queue) {
                 Ok(term) => term,
@@ -109,6 +114,9 @@ impl Leader {
         }
         let Some(open) = session else { return Ok(None) };
         let acquired = runtime.block_on(async {
+            if !fleet::may_wait_for_standby(open).await? {
+                return Err(PgError::StandbyHangs);
+            }
             fleet::beat(open, &self.replica).await?;
             fleet::show_inbox(open, &self.backlog).await?;
             Lease::acquire(open, self.replica.id).await
@@ -116,7 +124,8 @@ impl Leader {
         if !self.shared.set_healthy(true) {
             tracing::info!("the store can write again");
         }
-        let (Some(lease), Some(session)) = (acquired, session.take_if(|_| acquired.is_some())) else { return Ok(None) };
+        let Some(lease) = acquired else { return Ok(None) };
+        let session = runtime.block_on(self.connector.connect_to_lead())?;
         let (term, ledger, cursor) = Term::begin(session, lease, runtime.clone(), &self.settings)?;
         self.shared.replace(ledger, cursor, term.newest());
         self.shared.opt_outs.send_replace(term.newest_opt_out());
@@ -150,8 +159,7 @@ impl Leader {
             #[cfg(test)]
             crate::tasks::fault::point(crate::tasks::Task::Writer);
             metrics::leader(true);
-            let leads = Leadership::Until { epoch: term.lease.epoch, until: term.lease.shown_until() };
-            self.shared.leadership().send_replace(leads);
+            self.show(term);
             let wait = inbox.next_look().min(maintenance.next()).saturating_duration_since(Instant::now());
             let mut batch = Batch::default();
             let mut next = match queue.recv_timeout(wait) {
@@ -194,7 +202,16 @@ impl Leader {
         loop {
             match self.process(term, inbox.take()) {
                 Ok(taken) => return Ok(inbox.taken(&taken)),
-                Err(error) if error.remedy() == Remedy::Retry && retries < RETRIES => retries += 1,
+                Err(error) if error.remedy() == Remedy::Retry && retries < RETRIES => {
+                    retries += 1;
+                    // The one in the way may hold its lock for longer than a lease.
+                    term.renew()?;
+                }
+                // A partition is missing: of a day that has come too early, or dropped by somebody.
+                Err(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) && retries < RETRIES => {
+                    retries += 1;
+                    term.turn_day()?;
+                }
                 Err(error) if error.remedy() == Remedy::Isolate => return self.isolate(term, inbox, &error),
                 Err(error) => return Err(error),
             }
@@ -206,7 +223,7 @@ impl Leader {
         let work = Work { read: Some(take), shared: &self.shared, settings: &self.settings };
         let (taken, outcome) = term.transaction(work, |rules, rows, own| {
             let requests = inbox::requests(rows)?;
-            rules.storage.prefetch(&requests.submissions, rules.settings(), rules.pseudonymizer())?;
+            rules.storage.prefetch(rules.lookups(&requests.submissions))?;
             for (place, submission) in requests.places.iter().zip(&requests.submissions) {
                 rules.storage.request_in(Some(*place));
                 rules.ingest(submission, None)?;
@@ -227,13 +244,13 @@ impl Leader {
             match self.process(term, inbox::take_one(id)) {
                 Ok(_) => {}
                 Err(error) if error.remedy() == Remedy::Isolate => {
-                    tracing::error!(%error, request = id, "a request cannot be processed; it is in inbox_stuck");
-                    metrics::inbox_stuck().increment(1);
                     let work = Work { read: None, shared: &self.shared, settings: &self.settings };
                     term.transaction(work, |_, _, own| {
                         own.append(inbox::set_aside(id, &error));
                         Ok(())
                     })?;
+                    tracing::error!(%error, request = id, "a request cannot be processed; it is in inbox_stuck");
+                    metrics::inbox_stuck().increment(1);
                 }
                 Err(error) => return Err(error),
             }
@@ -256,9 +273,11 @@ impl Leader {
         let now = self.shared.now();
         let work = Work { read: None, shared: &self.shared, settings: &self.settings };
         let done = term.transaction(work, |rules, _, own| {
+            let deliveries: Vec<DeliveryId> = attempts.iter().map(|(attempt, _)| attempt.delivery).collect();
+            rules.storage.prefetch_deliveries(&deliveries)?;
             attempts.iter().try_for_each(|(attempt, _)| rules.save_attempt(attempt, now))?;
             if let Some(position) = position {
-                meta::save_cursor(position, own);
+                meta::save_cursor(own, position);
             }
             Ok(())
         });
@@ -299,10 +318,8 @@ impl Leader {
                 let _gone = reply.send(time.as_ref().map(|time| *time).map_err(|_| StoreError::CannotWrite));
                 time.map(drop)
             }
-            Alone::CatchUp(reply) => {
-                let _gone = reply.send(Ok(()));
-                Ok(())
-            }
+            Alone::CatchUp(reply) => self.reply(reply, Ok(())),
+            Alone::Fleet(command) => self.serve_fleet(term, command),
             Alone::Resend(step, reply) => self.answer(term, reply, |rules| rules.resend(&step, now)),
             Alone::ChangeOptOuts(changes, reply) => self.answer(term, reply, |rules| {
                 let mut changed = 0;
@@ -314,6 +331,34 @@ impl Leader {
         }
     }
 
+    fn serve_fleet(&mut self, term: &mut Term, command: FleetCommand) -> Result<(), PgError> {
+        match command {
+            FleetCommand::ClaimTasks(reply) => {
+                let claimed = tasks::claim(self, term);
+                self.reply(reply, claimed)
+            }
+            FleetCommand::TellTask(line, reply) => {
+                let told = tasks::tell(self, term, line);
+                self.reply(reply, told)
+            }
+            FleetCommand::EraseStuck(subjects, reply) => {
+                let erased = stuck::erase(self, term, &subjects);
+                self.reply(reply, erased)
+            }
+            FleetCommand::DueRewrites(reply) => self.reply(reply, rewrites::due(term)),
+            FleetCommand::Rewrite(reply) => {
+                let done = rewrites::rewrite_next(self, term, Duration::ZERO);
+                self.reply(reply, done)
+            }
+        }
+    }
+
+    /// That this replica leads, until its lease may have ended.
+    pub fn show(&self, term: &Term) {
+        let leads = Leadership::Until { epoch: term.lease.epoch, until: term.lease.shown_until() };
+        self.shared.leadership().send_replace(leads);
+    }
+
     /// Runs a transaction, and tells the caller what came of it.
     fn answer<T>(
         &mut self,
@@ -321,7 +366,12 @@ impl Leader {
         reply: Reply<T>,
         work: impl FnOnce(&mut Rules<'_>) -> Result<T, PgError>,
     ) -> Result<(), PgError> {
-        match self.write(term, work) {
+        let done = self.write(term, work);
+        self.reply(reply, done)
+    }
+
+    fn reply<T>(&self, reply: Reply<T>, done: Result<T, PgError>) -> Result<(), PgError> {
+        match done {
             Ok(result) => {
                 let _gone = reply.send(Ok(result));
                 Ok(())

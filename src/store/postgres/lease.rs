@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::error::PgError;
-use super::schema;
+use super::fleet;
 use super::session::{Session, columns, params};
 
 /// How long a lease holds that is not renewed.
@@ -14,9 +14,11 @@ pub const TTL: Duration = Duration::from_secs(5);
 /// The leader stops showing the durable series this much earlier, by its own clock.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Of another replica only once it has run out; one's own at once, after an error that has ended its term.
+/// Of another replica only once it has run out; one's own at once, after an error that has ended its term. The newest version leads:
+/// it can read what all of them write.
 const ACQUIRE: &str = "UPDATE smscope.lease SET epoch = epoch + 1, holder = $1, version = $2, until = clock_timestamp() + $3 * interval '1 second' \
-    WHERE name = 'leader' AND (until < clock_timestamp() OR holder = $1) RETURNING epoch";
+    WHERE name = 'leader' AND (until < clock_timestamp() OR holder = $1) AND NOT EXISTS (SELECT 1 FROM smscope.replicas \
+      WHERE version > $2 AND id <> $1 AND seen > clock_timestamp() - $4 * interval '1 second') RETURNING epoch";
 /// First of each transaction of the leader: it locks the row until the commit, so a take-over comes before the whole of it or after.
 pub const FENCE: &str = "UPDATE smscope.lease SET until = clock_timestamp() + $2 * interval '1 second' \
     WHERE name = 'leader' AND epoch = $1 RETURNING epoch";
@@ -39,8 +41,9 @@ impl Lease {
     /// Those of the database.
     pub async fn acquire(session: &Session, replica: Uuid) -> Result<Option<Self>, PgError> {
         let renewed = Instant::now();
-        let (version, ttl) = (schema::VERSION, TTL.as_secs_f64());
-        let row = session.query_opt(ACQUIRE, params![replica => UUID, version => INT4, ttl => FLOAT8]).await?;
+        let (version, ttl) = (fleet::version(), TTL.as_secs_f64());
+        let asked = params![replica => UUID, version => INT4, ttl => FLOAT8, fleet::LIVE => FLOAT8];
+        let row = session.query_opt(ACQUIRE, asked).await?;
         Ok(row.map(|row| Self { epoch: row.get(0), renewed }))
     }
 

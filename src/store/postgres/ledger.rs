@@ -44,7 +44,7 @@ pub async fn load(session: &Session) -> Result<(Ledger, SeriesIds), PgError> {
 
 /// Adds the statements that save the values which a transaction changes, as they are after it. `ids` are those of the ledger before it,
 /// with those of transactions that were not committed, perhaps, and with those of its new series afterwards.
-pub fn save(ledger: &Ledger, updates: &CounterUpdates, ids: &mut SeriesIds, writes: &mut Pipeline) {
+pub fn save(writes: &mut Pipeline, ledger: &Ledger, updates: &CounterUpdates, ids: &mut SeriesIds) {
     ids.ids.truncate(ledger.series_count());
     let (mut series, mut values): (Vec<i64>, Vec<i64>) =
         updates.changed(ledger).map(|(place, value)| (ids.ids[place], value)).unzip();
@@ -101,7 +101,7 @@ pub async fn load_label_values(session: &Session) -> Result<Vec<(String, String)
 }
 
 /// Adds the statement that saves label values which a transaction has admitted.
-pub fn save_label_values(values: &[(Label, String)], writes: &mut Pipeline) {
+pub fn save_label_values(writes: &mut Pipeline, values: &[(Label, String)]) {
     if values.is_empty() {
         return;
     }

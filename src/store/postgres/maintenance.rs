@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use super::error::PgError;
 use super::fleet;
 use super::leader::Leader;
+use super::pruning::Pruning;
 use super::term::{Term, Work};
-use super::{meta, retention};
+use super::{meta, retention, rewrites};
 use crate::store::core::STEP;
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -17,8 +18,12 @@ const EVERY: Duration = Duration::from_millis(500);
 const SOON: Duration = Duration::from_millis(5);
 const BEAT: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-/// How often partitions are made ahead, and dropped.
+/// How long a rollout may take in which replicas have different settings.
+const ROLLOUT: Duration = Duration::from_secs(600);
+/// How often partitions are made ahead.
 const PARTITIONS: Duration = Duration::from_secs(600);
+/// Between two tables that are rewritten after an erasure, which hold up everything else.
+const REWRITES: Duration = Duration::from_secs(10);
 
 pub struct Maintenance {
     next: Instant,
@@ -26,12 +31,25 @@ pub struct Maintenance {
     next_deliveries: Instant,
     next_minute: Instant,
     next_partitions: Instant,
+    pruning: Pruning,
+    next_rewrite: Instant,
+    /// Since when the replicas have different settings, until that has been said.
+    differ_since: Option<Instant>,
 }
 
 impl Maintenance {
     pub fn new() -> Self {
         let now = Instant::now();
-        Self { next: now, next_beat: now, next_deliveries: now, next_minute: now, next_partitions: now }
+        Self {
+            next: now,
+            next_beat: now,
+            next_deliveries: now,
+            next_minute: now,
+            next_partitions: now,
+            pruning: Pruning::new(),
+            next_rewrite: now,
+            differ_since: None,
+        }
     }
 
     pub fn next(&self) -> Instant {
@@ -48,15 +66,21 @@ impl Maintenance {
         if at >= self.next_beat {
             self.next_beat = at + BEAT;
             let rate = term.inbox_rate.changed();
-            let replicas = term.block_on(async {
+            let living = term.block_on(async {
                 fleet::beat(&term.session, &leader.replica).await?;
                 if let Some(rate) = rate {
                     fleet::save_inbox_rate(&term.session, rate).await?;
                 }
                 fleet::show_inbox(&term.session, &leader.backlog).await?;
-                fleet::count(&term.session).await
+                fleet::living(&term.session).await
             })?;
-            leader.live.store(replicas, Ordering::Relaxed);
+            leader.live.store(living.count, Ordering::Relaxed);
+            self.compare_configurations(living.configurations, at);
+            if living.newer > 0 {
+                tracing::info!("a replica of a newer version is there, and is to lead");
+                term.block_on(term.lease.release(&term.session))?;
+                return Err(PgError::Deposed);
+            }
         }
         if at >= self.next_partitions {
             self.next_partitions = at + PARTITIONS;
@@ -66,17 +90,37 @@ impl Maintenance {
             self.next_minute = at + MINUTE;
             let work = Work { read: None, shared: &leader.shared, settings: &leader.settings };
             term.transaction(work, |_, _, own| {
-                meta::save_seen(now, own);
+                meta::save_seen(own, now);
                 Ok(())
             })?;
         }
+        if at >= self.next_rewrite {
+            rewrites::rewrite_next(leader, term, rewrites::AGAIN)?;
+            self.next_rewrite = Instant::now() + REWRITES;
+        }
         let mut more = expire(leader, term, now)?;
+        more |= self.pruning.step(leader, term, now)?;
         if at >= self.next_deliveries {
             self.next_deliveries = at + BEAT;
             more |= expire_deliveries(leader, term, now)?;
         }
         self.next = Instant::now() + if more { SOON } else { EVERY };
         Ok(())
+    }
+}
+
+impl Maintenance {
+    /// Settings that stay different after a rollout are a mistake: those of the leader hold, whichever replica that is.
+    fn compare_configurations(&mut self, configurations: i64, at: Instant) {
+        if configurations < 2 {
+            self.differ_since = None;
+            return;
+        }
+        let since = *self.differ_since.get_or_insert(at);
+        if at.duration_since(since) >= ROLLOUT {
+            self.differ_since = Some(at);
+            tracing::warn!("the replicas of the fleet have different settings; those of the leader hold");
+        }
     }
 }
 
@@ -88,7 +132,10 @@ fn expire(leader: &mut Leader, term: &mut Term, now: Timestamp) -> Result<bool, 
         return Ok(false);
     }
     let is_full = ids.len() >= STEP;
-    leader.write(term, |rules| ids.into_iter().try_for_each(|id| rules.expire(id, now, horizon)))?;
+    leader.write(term, |rules| {
+        rules.storage.prefetch_messages(&ids)?;
+        ids.into_iter().try_for_each(|id| rules.expire(id, now, horizon))
+    })?;
     Ok(is_full)
 }
 

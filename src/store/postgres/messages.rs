@@ -222,7 +222,7 @@ impl Messages for PgTx<'_> {
     }
 
     fn message(&self, id: MessageRowId) -> Result<Option<MessageRow>, PgError> {
-        if !self.messages.borrow().rows.contains_key(&id) {
+        if id <= self.begun.message && !self.messages.borrow().rows.contains_key(&id) {
             let sql = concat!("SELECT ", message_columns!(), " FROM smscope.messages AS m WHERE m.id = $1");
             let found = self.query_opt(sql, params![id => INT8])?;
             let mut messages = self.messages.borrow_mut();
@@ -247,6 +247,9 @@ impl Messages for PgTx<'_> {
             let part = std::mem::take(&mut slot.row.part);
             slot.row = MessageRow { part, ..row.clone() };
         });
+        if self.is_erasure() {
+            self.redacted.get_mut().table("messages");
+        }
         Ok(())
     }
 

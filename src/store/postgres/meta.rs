@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::connect::Connector;
 use super::error::PgError;
 use super::session::{Pipeline, Session, columns, params};
 use super::values::Columns;
 use crate::event::hex_bytes;
 use crate::record::Position;
+use crate::store::OpenError;
 use crate::store::core::Pseudonymizer;
 
 /// The cursor of the OTLP log export.
@@ -20,6 +22,16 @@ pub struct Identity {
     /// When the store was made: the start time of the durable counters.
     pub created_at: Timestamp,
     pub hash_key: [u8; 32],
+}
+
+impl Identity {
+    /// That of the fleet on a database.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or no fleet has used it yet.
+    pub async fn read(connector: &Connector) -> Result<Self, OpenError> {
+        Ok(identity(&connector.connect().await?).await?)
+    }
 }
 
 /// # Errors
@@ -48,8 +60,8 @@ pub async fn seen_at(session: &Session) -> Result<Option<Timestamp>, PgError> {
     seen.map(|text| read_time(&text).ok_or_else(|| unreadable("seen_at"))).transpose()
 }
 
-/// Notes until when the store was in use.
-pub fn save_seen(now: Timestamp, writes: &mut Pipeline) {
+/// Adds the statement that notes until when the store was in use.
+pub fn save_seen(writes: &mut Pipeline, now: Timestamp) {
     writes.add(SET, columns!["seen_at" => TEXT, now.as_millisecond().to_string() => TEXT]);
 }
 
@@ -80,15 +92,27 @@ pub async fn load_cursor(session: &Session, exports: bool, newest: Position) -> 
 }
 
 /// Adds the statement that saves how far the export has come.
-pub fn save_cursor(position: Position, writes: &mut Pipeline) {
+pub fn save_cursor(writes: &mut Pipeline, position: Position) {
     let sql = "UPDATE smscope.cursors SET position = greatest(position, $2) WHERE name = $1";
     writes.add(sql, columns![CURSOR => TEXT, position => INT8]);
+}
+
+/// Notes whether the tables are over their limit: no replica takes a webhook then.
+///
+/// # Errors
+/// Those of the database.
+pub async fn save_over_limit(session: &Session, is_over: bool) -> Result<(), PgError> {
+    let sql = match is_over {
+        true => "INSERT INTO smscope.meta (key, value) VALUES ('over_limit', 'true') ON CONFLICT DO NOTHING",
+        false => "DELETE FROM smscope.meta WHERE key = 'over_limit'",
+    };
+    session.execute(sql, &[]).await.map(drop)
 }
 
 const SET: &str =
     "INSERT INTO smscope.meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
-async fn get(session: &Session, key: &'static str) -> Result<Option<String>, PgError> {
+pub async fn get(session: &Session, key: &'static str) -> Result<Option<String>, PgError> {
     let found = session.query_opt("SELECT value FROM smscope.meta WHERE key = $1", params![key => TEXT]).await?;
     found.map(|row| Columns::of("meta", &row, 0).get()).transpose()
 }
@@ -107,7 +131,7 @@ fn read_time(text: &str) -> Option<Timestamp> {
 }
 
 /// Of any length: that of a store which came from SQLite is its own.
-fn read_salt(text: &str) -> Option<Vec<u8>> {
+pub fn read_salt(text: &str) -> Option<Vec<u8>> {
     let bytes =
         text.as_bytes().chunks(2).map(|pair| hex_bytes::<1>(std::str::from_utf8(pair).ok()?).map(|[byte]| byte));
     bytes.collect()

@@ -20,7 +20,13 @@ const INBOX_OLDEST: ProcessMetric = gauge(
 const INBOX_STUCK: ProcessMetric =
     counter("smscope_inbox_stuck_total", "{request}", "Requests that the leader could not process and has set aside.");
 
-pub static METRICS: &[&ProcessMetric] = &[&LEADER, &INBOX, &INBOX_OLDEST, &INBOX_STUCK];
+const SYNCHRONOUS: ProcessMetric = gauge(
+    "smscope_store_synchronous",
+    Unit::Count("{store}"),
+    "1 if a failover of the database loses nothing that was acknowledged, else 0.",
+);
+
+pub static METRICS: &[&ProcessMetric] = &[&LEADER, &INBOX, &INBOX_OLDEST, &INBOX_STUCK, &SYNCHRONOUS];
 
 /// Sets whether this replica leads.
 pub fn leader(leads: bool) {
@@ -32,6 +38,11 @@ pub fn inbox(requests: i64, oldest: Option<Timestamp>) {
     metrics::gauge!(INBOX.name).set(requests as f64);
     let oldest = oldest.unwrap_or_else(Timestamp::now);
     metrics::gauge!(INBOX_OLDEST.name).set(oldest.as_millisecond() as f64 / 1_000.0);
+}
+
+/// Sets whether a failover loses nothing that was acknowledged.
+pub fn synchronous(is_synchronous: bool) {
+    metrics::gauge!(SYNCHRONOUS.name).set(if is_synchronous { 1.0 } else { 0.0 });
 }
 
 /// The counter of requests that were set aside, at 0 from here on.

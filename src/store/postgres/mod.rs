@@ -34,11 +34,14 @@ use crate::tasks::{Leadership, Task, Thread};
 
 mod connect;
 mod conversations;
+mod copy;
 mod decoded;
 mod dedup;
-mod error;
+pub mod error;
 mod fleet;
 mod front;
+#[cfg(test)]
+pub mod harness;
 mod inbox;
 mod journal;
 mod keys;
@@ -51,17 +54,26 @@ mod meta;
 pub mod metrics;
 mod outbox;
 mod prefetch;
+mod pruning;
 mod read;
 mod resends;
 mod retention;
-mod schema;
-mod session;
+mod rewrites;
+pub mod schema;
+pub mod server_check;
+pub mod session;
+pub mod status;
+mod stuck;
+mod tasks;
 mod term;
 mod texts;
 mod transaction;
+#[cfg(test)]
+mod transaction_tests;
 mod values;
 
 pub use connect::Connector;
+pub use copy::PgEnd;
 use error::PgError;
 use fleet::Replica;
 use front::Front;
@@ -69,7 +81,10 @@ pub use front::Request;
 use leader::Leader;
 pub use meta::Identity;
 pub use read::PgReaders;
+pub use rewrites::{Driver, Due, Rewrite, erase};
 use schema::SchemaError;
+use server_check::Watch;
+pub use tasks::{RemoteTask, Task as ClaimedTask, TaskError, TaskLine};
 
 /// How long a start waits for a database that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -100,14 +115,22 @@ pub fn open(
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("store-io").enable_all().build()?;
     let handle = runtime.handle().clone();
     let replica = Replica::new(&settings);
-    let (identity, seen) = on_a_thread(|| handle.block_on(prepare(&connector)))?;
+    let (identity, seen, watch) = match on_a_thread(|| handle.block_on(prepare(&connector))) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // The caller may be on a runtime itself, where to wait for the end of another one is a panic.
+            runtime.shutdown_background();
+            return Err(error);
+        }
+    };
+    handle.spawn(watch.run(connector.clone()));
     let clock = SteadyClock::from(seen.unwrap_or_else(Timestamp::now), Instant::now());
     let shared = Arc::new(Shared::new(identity.created_at, clock, None, Ledger::default(), Position(0)));
     shared.leadership().send_replace(Leadership::No);
 
     let (front, requests) = tokio::sync::mpsc::channel(capacity);
     let (intake_ends, intake_ended) = mpsc::channel::<()>();
-    let door = Front::new(connector.clone(), replica.id, requests, backlog.clone(), shared.clone());
+    let door = Front::new(connector.clone(), replica.clone(), requests, backlog.clone(), shared.clone());
     let intake = Thread::spawn("intake", {
         let handle = handle.clone();
         move || {
@@ -143,8 +166,8 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Gives what the fleet has once, and until when it was in use.
-async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>), OpenError> {
+/// Gives what the fleet has once, until when it was in use, and what keeps an eye on the server.
+async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>, Watch), OpenError> {
     let patient_until = Instant::now() + PATIENCE;
     let session = loop {
         match connector.connect_for_long().await {
@@ -156,8 +179,20 @@ async fn prepare(connector: &Connector) -> Result<(Identity, Option<Timestamp>),
             Err(error) => return Err(error.into()),
         }
     };
+    // Nothing is written to a server that is not fit. How the role commits is set with the tables, for sessions that begin later.
+    let declared = connector.declared();
+    let checked = declared.check(&session).await?;
+    if let Some(fatal) = checked.fatal().next() {
+        return Err(OpenError::Unsuitable(fatal.line.clone()));
+    }
     schema::migrate(&session).await?;
-    Ok((meta::identity(&session).await?, meta::seen_at(&session).await?))
+    let session = connector.connect().await?;
+    copy::check_complete(&session).await?;
+    let mut watch = Watch::new(declared);
+    if let Some(fatal) = watch.check(&session).await?.fatal().next() {
+        return Err(OpenError::Unsuitable(fatal.line.clone()));
+    }
+    Ok((meta::identity(&session).await?, meta::seen_at(&session).await?, watch))
 }
 
 impl From<PgError> for OpenError {

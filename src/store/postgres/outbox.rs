@@ -99,6 +99,11 @@ impl DeliveryRows {
         }
     }
 
+    /// Does in memory what a statement does to all of a relay.
+    fn change_all(&mut self, relay: &RelayName, change: impl Fn(&mut DeliveryRow)) {
+        self.rows.values_mut().filter_map(|slot| slot.row.as_mut()).filter(|row| row.relay == *relay).for_each(change);
+    }
+
     /// The first that is in one of these states, where all with the ordering key are known.
     fn first(&self, relay: &RelayName, key: OrderingKey, states: &[DeliveryState]) -> Option<Option<DeliveryId>> {
         let is_it = |row: &DeliveryRow| row.relay == *relay && states.contains(&row.state);
@@ -146,6 +151,9 @@ impl Outbox for PgTx<'_> {
     fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRow>, PgError> {
         if let Some(slot) = self.deliveries.borrow().rows.get(&id) {
             return Ok(slot.row.clone());
+        }
+        if id > self.begun.delivery {
+            return Ok(None);
         }
         let ids = [id];
         let found = self.query_opt(FIND, params![&ids[..] => INT8_ARRAY])?;
@@ -217,7 +225,11 @@ impl Outbox for PgTx<'_> {
 
     fn promote(&mut self, relay: &RelayName, now: Timestamp, after: Timestamp) -> Result<usize, PgError> {
         self.write_deliveries()?;
-        *self.deliveries.get_mut() = DeliveryRows::default();
+        self.deliveries.get_mut().change_all(relay, |row| {
+            if row.state == DeliveryState::Due && row.due_at > after {
+                (row.due_at, row.since) = (now, row.since.min(now));
+            }
+        });
         let promoted = self.execute(
             "UPDATE smscope.relay_deliveries SET due_at = $2, since = least(since, $2) \
              WHERE relay = $1 AND state = 'due' AND due_at > $3",
@@ -262,7 +274,11 @@ impl Outbox for PgTx<'_> {
 
     fn bury_deliveries(&mut self, relay: &RelayName, error: &str) -> Result<(), PgError> {
         self.write_deliveries()?;
-        *self.deliveries.get_mut() = DeliveryRows::default();
+        self.deliveries.get_mut().change_all(relay, |row| {
+            if row.state != DeliveryState::Dead {
+                (row.state, row.error) = (DeliveryState::Dead, Some(error.to_owned()));
+            }
+        });
         let sql = "UPDATE smscope.relay_deliveries SET state = 'dead', error = $2 WHERE relay = $1 AND state <> 'dead'";
         self.execute(sql, params![relay.as_str() => TEXT, error => TEXT]).map(drop)
     }
@@ -274,11 +290,13 @@ impl PgTx<'_> {
     /// # Errors
     /// Those of the database.
     pub fn prefetch_deliveries(&self, ids: &[DeliveryId]) -> Result<(), PgError> {
-        self.write_deliveries()?;
+        if ids.is_empty() {
+            return Ok(());
+        }
         let mut asked = Pipeline::default();
         asked.add(FIND, columns![ids.to_vec() => INT8_ARRAY]);
         asked.add(IN_ORDER_WITH, columns![ids.to_vec() => INT8_ARRAY]);
-        let found = self.runtime.block_on(self.session.run(None, &asked, None))?;
+        let found = self.read_ahead(&asked)?;
         let [theirs, in_order] = &found[..] else { return Ok(()) };
         let keys: Vec<OrderingKey> = self.admit_all(theirs)?.into_iter().map(|(_, row)| row.ordering_key).collect();
         let mut deliveries = self.deliveries.borrow_mut();

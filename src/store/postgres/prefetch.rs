@@ -11,11 +11,12 @@ use super::transaction::PgTx;
 use super::values::Columns;
 use super::{conversations, dedup, keys, resends};
 use crate::event::SourceName;
-use crate::store::core::{Lookups, Pseudonymizer};
-use crate::store::ids::{KeyedHash, OrderingKey};
-use crate::store::{Settings, Submission};
+use crate::store::core::Lookups;
+use crate::store::ids::{KeyedHash, MessageRowId, OrderingKey};
 
 const MESSAGES: &str = concat!("SELECT ", message_columns!(), " FROM smscope.messages AS m WHERE m.key = ANY($1)");
+
+const MESSAGES_BY_ID: &str = concat!("SELECT ", message_columns!(), " FROM smscope.messages AS m WHERE m.id = ANY($1)");
 
 /// The last messages under some keys, the key first.
 const CONVERSATIONS: &str = concat!(
@@ -64,17 +65,13 @@ fn once<T: Ord>(keys: impl IntoIterator<Item = T>) -> Vec<T> {
 type Admit<'t> = fn(&PgTx<'t>, &Asked, &[Row]) -> Result<(), PgError>;
 
 impl<'t> PgTx<'t> {
-    /// Reads what the rules are going to ask about `submissions`, before any of them is ingested.
+    /// Reads what the rules are going to ask, before they run.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn prefetch<'s>(
-        &self,
-        submissions: impl IntoIterator<Item = &'s Submission>,
-        settings: &Settings,
-        pseudonymizer: &Pseudonymizer,
-    ) -> Result<(), PgError> {
-        let asked = Asked::of(Lookups::of(submissions, settings, pseudonymizer));
+    pub fn prefetch(&self, lookups: Lookups<'_>) -> Result<(), PgError> {
+        let (has_relays, has_resends) = (lookups.has_relays, lookups.has_resends);
+        let asked = Asked::of(lookups);
         let (mut statements, mut admits) = (Pipeline::default(), Vec::<Admit<'t>>::new());
         if !asked.messages.is_empty() {
             statements.add(MESSAGES, columns![asked.messages.clone() => UUID_ARRAY]);
@@ -98,25 +95,47 @@ impl<'t> PgTx<'t> {
             statements.add(conversations::FIND_OPT_OUTS, columns![sources => TEXT_ARRAY, people => TEXT_ARRAY]);
             admits.push(|tx, asked, rows| tx.opt_outs.borrow_mut().admit(&asked.people, rows));
         }
-        if !settings.resends.is_empty() && !asked.messages.is_empty() {
+        if has_resends && !asked.messages.is_empty() {
             statements.add(resends::EXPECTING, columns![asked.expectations.clone() => INT8_ARRAY]);
             admits.push(Self::admit_expecting);
             statements.add(resends::REPLACED_BY, columns![asked.messages.clone() => UUID_ARRAY]);
             admits.push(Self::admit_replaced);
         }
-        if !settings.relays.is_empty() {
+        if !asked.ordering_keys.is_empty() {
             statements.add(IN_ORDER, columns![asked.ordering_keys.clone() => INT8_ARRAY]);
             admits.push(|tx, asked, rows| tx.deliveries.borrow_mut().admit_orders(&asked.ordering_keys, rows));
-            if !asked.messages.is_empty() {
-                statements.add(IN_ORDER_OF_MESSAGES, columns![asked.messages.clone() => UUID_ARRAY]);
-                admits.push(Self::admit_orders_of_messages);
-            }
+        }
+        if has_relays && !asked.messages.is_empty() {
+            statements.add(IN_ORDER_OF_MESSAGES, columns![asked.messages.clone() => UUID_ARRAY]);
+            admits.push(Self::admit_orders_of_messages);
         }
         if statements.is_empty() {
             return Ok(());
         }
-        let found = self.runtime.block_on(self.session.run(None, &statements, None))?;
+        let found = self.read_ahead(&statements)?;
         admits.iter().zip(&found).try_for_each(|(admit, rows)| admit(self, &asked, rows))
+    }
+
+    /// Reads these messages and what stands for them elsewhere, to be expired or erased, in one round trip.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn prefetch_messages(&self, ids: &[MessageRowId]) -> Result<(), PgError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<OrderingKey> = ids.iter().map(|id| OrderingKey(id.0)).collect();
+        let mut statements = Pipeline::default();
+        for sql in [MESSAGES_BY_ID, resends::OF_MESSAGES, IN_ORDER] {
+            statements.add(sql, columns![keys.clone() => INT8_ARRAY]);
+        }
+        let found = self.read_ahead(&statements)?;
+        let [messages, of_messages, in_order] = &found[..] else { return Ok(()) };
+        messages.iter().try_for_each(|row| self.messages.borrow_mut().admit(row, 0).map(drop))?;
+        let mut resends = self.resends.borrow_mut();
+        resends.ask_for_messages(ids);
+        of_messages.iter().try_for_each(|row| resends.admit(row).map(drop))?;
+        self.deliveries.borrow_mut().admit_orders(&keys, in_order)
     }
 
     fn admit_messages(&self, asked: &Asked, rows: &[Row]) -> Result<(), PgError> {

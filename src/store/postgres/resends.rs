@@ -33,6 +33,9 @@ pub(super) const EXPECTING: &str = select!("WHERE r.expects = ANY($1)");
 pub(super) const REPLACED_BY: &str =
     select!("JOIN smscope.messages AS m ON m.id = r.replacement WHERE m.key = ANY($1)");
 
+/// What some messages have, and what they replaced.
+pub(super) const OF_MESSAGES: &str = select!("WHERE r.message = ANY($1) OR r.replacement = ANY($1)");
+
 /// What is known of the table.
 #[derive(Default)]
 pub(super) struct ResendRows {
@@ -61,12 +64,20 @@ impl ResendRows {
         }
     }
 
+    /// These messages have no resends and have replaced none, unless one is admitted.
+    pub fn ask_for_messages(&mut self, messages: &[MessageRowId]) {
+        self.ask_for_replaced(messages.iter().copied());
+        for message in messages {
+            self.by_message.entry(*message).or_insert(None);
+        }
+    }
+
     /// A row of the table. What memory has is newer.
     pub fn admit(&mut self, row: &Row) -> Result<ResendId, PgError> {
         let (id, row) = read(row)?;
-        if !self.rows.contains_key(&id) {
+        let slot = self.rows.entry(id).or_insert_with(|| Slot::stored(Some(row)));
+        if let Some(row) = slot.row.clone() {
             self.find(id, &row);
-            self.rows.insert(id, Slot::stored(Some(row)));
         }
         Ok(id)
     }
@@ -131,7 +142,7 @@ impl Resends for PgTx<'_> {
     }
 
     fn resend(&self, id: ResendId) -> Result<Option<ResendRow>, PgError> {
-        if !self.resends.borrow().rows.contains_key(&id) {
+        if id <= self.begun.resend && !self.resends.borrow().rows.contains_key(&id) {
             let found = self.query_opt(select!("WHERE r.id = $1"), params![id => INT8])?;
             let mut resends = self.resends.borrow_mut();
             match found {
@@ -175,9 +186,7 @@ impl Resends for PgTx<'_> {
             let found = self.query(EXPECTING, params![&keys[..] => INT8_ARRAY])?;
             let mut resends = self.resends.borrow_mut();
             resends.ask_for(&keys);
-            found.iter().try_for_each(|row| {
-                resends.admit(row).map(|id| drop(resends.expecting.entry(key).or_default().insert(id)))
-            })?;
+            found.iter().try_for_each(|row| resends.admit(row).map(drop))?;
         }
         let (at, skew) = (at.as_millisecond(), skew.as_millis() as i64);
         let is_it = |row: &ResendRow| {

@@ -49,6 +49,9 @@ pub struct Session {
     statements: Mutex<HashMap<&'static str, Statement>>,
     has_warned: Arc<AtomicBool>,
     limit: Duration,
+    /// How often the server was asked, but for statements to be prepared.
+    #[cfg(test)]
+    pub round_trips: std::sync::atomic::AtomicUsize,
 }
 
 /// Statements to be sent together, and answered together, in their order.
@@ -81,7 +84,15 @@ impl Session {
     {
         let has_warned = Arc::new(AtomicBool::new(false));
         tokio::spawn(watch(connection, has_warned.clone()));
-        Self { client, prepares, statements: Mutex::default(), has_warned, limit }
+        Self {
+            client,
+            prepares,
+            statements: Mutex::default(),
+            has_warned,
+            limit,
+            #[cfg(test)]
+            round_trips: Default::default(),
+        }
     }
 
     pub fn is_closed(&self) -> bool {
@@ -202,6 +213,8 @@ impl Session {
     }
 
     async fn timed<T>(&self, work: impl Future<Output = Result<T, PgError>>) -> Result<T, PgError> {
+        #[cfg(test)]
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
         let done = tokio::time::timeout(self.limit, work).await.map_err(|_| PgError::Timeout(self.limit))?;
         if self.has_warned.swap(false, Ordering::AcqRel) {
             return Err(PgError::NotReplicated);

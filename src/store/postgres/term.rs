@@ -25,6 +25,10 @@ use crate::store::core::{Outcome, Pseudonymizer, Tx};
 use crate::store::ids::OptOutSeq;
 use crate::store::shared::Shared;
 
+/// A leader that freezes in a transaction holds the lease's row: the server ends it. The role has the same, but not in sessions that a
+/// pooler has opened before the tables were made.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '2s'; SET LOCAL lock_timeout = '2s'";
+
 pub type Rules<'a> = Tx<'a, PgTx<'a>>;
 
 pub struct Term {
@@ -83,6 +87,11 @@ impl Term {
     /// The newest change of the list of opt-outs.
     pub fn newest_opt_out(&self) -> OptOutSeq {
         self.ids.opt_out
+    }
+
+    /// The day of what is appended to the journal.
+    pub fn day(&self) -> i32 {
+        self.day
     }
 
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
@@ -153,7 +162,7 @@ impl Term {
         if let Some(read) = read {
             first.append(read);
         }
-        let mut found = self.runtime.block_on(self.session.run(Some("BEGIN"), &first, None))?.into_iter();
+        let mut found = self.runtime.block_on(self.session.run(Some(BEGIN), &first, None))?.into_iter();
         if found.next().is_none_or(|fence| fence.is_empty()) {
             return Err(PgError::Deposed);
         }
@@ -167,9 +176,9 @@ impl Term {
         let result = work(&mut rules, found.next().unwrap_or_default(), &mut own)?;
         let (storage, outcome) = rules.finish();
         let (mut writes, ids) = storage.into_writes()?;
-        ledger::save(&durable, &outcome.counters, &mut self.series, &mut writes);
+        ledger::save(&mut writes, &durable, &outcome.counters, &mut self.series);
         drop(durable);
-        ledger::save_label_values(self.caps.uncommitted(), &mut writes);
+        ledger::save_label_values(&mut writes, self.caps.uncommitted());
         writes.append(own);
         self.runtime.block_on(self.session.run(None, &writes, Some("COMMIT")))?;
         self.lease.renewed(sent);

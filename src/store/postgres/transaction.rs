@@ -21,6 +21,7 @@ use super::journal::JournalRows;
 use super::messages::MessageRows;
 use super::outbox::DeliveryRows;
 use super::resends::ResendRows;
+use super::rewrites::Redacted;
 use super::session::{Param, Pipeline, Session, columns};
 use super::values::Columns;
 use crate::record::Position;
@@ -99,6 +100,7 @@ pub struct PgTx<'a> {
     pub(super) resends: RefCell<ResendRows>,
     pub(super) opt_outs: RefCell<OptOutRows>,
     pub(super) conversations: RefCell<ConversationRows>,
+    pub(super) redacted: RefCell<Redacted>,
     erased_at: Option<Timestamp>,
 }
 
@@ -119,6 +121,7 @@ impl<'a> PgTx<'a> {
             resends: RefCell::default(),
             opt_outs: RefCell::default(),
             conversations: RefCell::default(),
+            redacted: RefCell::default(),
             erased_at: None,
         }
     }
@@ -138,15 +141,26 @@ impl<'a> PgTx<'a> {
     pub fn into_writes(mut self) -> Result<(Pipeline, Ids), PgError> {
         self.request_in(None);
         let mut writes = Pipeline::default();
-        self.messages.get_mut().write(&mut writes);
-        self.event_keys.get_mut().write(&mut writes);
-        self.journal.get_mut().write(self.day, &mut writes);
-        self.deliveries.get_mut().write(&mut writes);
-        self.resends.get_mut().write(&mut writes);
-        self.opt_outs.get_mut().write(&mut writes);
-        self.conversations.get_mut().write(&mut writes);
+        self.write(&mut writes);
         self.write_meta(&mut writes);
+        self.redacted.take().write(self.is_erasure(), &mut writes);
         Ok((writes, self.ids))
+    }
+
+    fn write(&self, writes: &mut Pipeline) {
+        self.messages.borrow_mut().write(writes);
+        self.event_keys.borrow_mut().write(writes);
+        self.journal.borrow_mut().write(self.day, &mut self.redacted.borrow_mut(), writes);
+        self.deliveries.borrow_mut().write(writes);
+        self.resends.borrow_mut().write(writes);
+        self.opt_outs.borrow_mut().write(writes);
+        self.conversations.borrow_mut().write(writes);
+    }
+
+    /// Runs queries that see everything that was written, in one round trip.
+    pub(super) fn read_ahead(&self, statements: &Pipeline) -> Result<Vec<Vec<Row>>, PgError> {
+        self.flush(|writes| self.write(writes))?;
+        self.runtime.block_on(self.session.run(None, statements, None))
     }
 
     fn write_meta(&self, writes: &mut Pipeline) {
@@ -164,12 +178,22 @@ impl<'a> PgTx<'a> {
             );
         }
         if let Some(at) = self.erased_at {
-            let (keys, at) = (vec!["erasures", "scrub_due"], at.as_millisecond().to_string());
-            writes.add(
-                "INSERT INTO smscope.meta (key, value) SELECT key, $2 FROM unnest($1::text[]) AS u (key) ON CONFLICT DO NOTHING",
-                columns![keys => TEXT_ARRAY, at => TEXT],
-            );
+            let sql = "INSERT INTO smscope.meta (key, value) VALUES ('erasures', $1) ON CONFLICT DO NOTHING";
+            writes.add(sql, columns![at.as_millisecond().to_string() => TEXT]);
         }
+    }
+
+    /// Statements of the open transaction that concern no row which the rules have read or written.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn run<T>(&self, work: impl AsyncFnOnce(&Session) -> Result<T, PgError>) -> Result<T, PgError> {
+        self.runtime.block_on(work(self.session))
+    }
+
+    /// People are being erased.
+    pub(super) fn is_erasure(&self) -> bool {
+        self.erased_at.is_some()
     }
 
     pub(super) fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {

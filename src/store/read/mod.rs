@@ -1,4 +1,4 @@
-//! Reading the store beside whoever writes it: for background jobs, and for people by commands.
+//! Reading the store beside its writer: for background jobs, and for people by commands.
 //!
 //! [`Reader`] is what a database has to answer, a page at a time: no long view of an old state, which would hold up the write-ahead
 //! log of one database and the vacuum of the other. What is made of the pages is here, once for both.
@@ -7,12 +7,13 @@ pub mod cohorts;
 pub mod query;
 pub mod search;
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::erase::Subjects;
 use super::ids::{DeliveryId, MessageRowId, OptOutSeq};
 use super::opt_outs::OptOut;
 use super::postgres::{Connector, PgReaders};
@@ -26,8 +27,8 @@ use crate::route::RelayName;
 use cohorts::{Cohort, Detail};
 use query::Message;
 
-/// Rows that are read at once.
-const PAGE: usize = 1_000;
+/// Rows that are read at once; few in tests, where there are several pages too.
+pub(super) const PAGE: usize = if cfg!(test) { 3 } else { 1_000 };
 
 /// A store that is only read, in use or not.
 pub struct ReadStore(Box<dyn Reader>);
@@ -80,14 +81,32 @@ pub(super) trait Reader: Send + Sync {
     /// The requests that are stored with these events. Of an event whose request is stored with another, or was erased, none.
     fn requests_of(&self, events: &[Position]) -> Result<HashMap<Position, Raw>, StoreError>;
 
+    /// Up to `limit` events after `position`, as far as they tell of people.
+    fn personal_events_after(&self, position: Position, limit: usize) -> Result<Vec<PersonalEvent>, StoreError>;
+
     /// The event `newest` and those before it of the same message, as far as they are stored, the oldest first.
     fn chain(&self, newest: Position) -> Result<Vec<Entry>, StoreError>;
+
+    /// An event, and the position of the one before it of the same message; `None` where it has expired.
+    fn event_and_previous(&self, position: Position) -> Result<Option<(Entry, Option<Position>)>, StoreError>;
+
+    /// Where the events of a reference or, without one, of people are: the newest events of their messages, whose chains lead to all
+    /// others of theirs, and those that are found alone. `None`: neither is asked for, there is no index of them, or there are so many
+    /// of them that some are among the newest events.
+    fn starts(
+        &self,
+        reference: Option<&str>,
+        subjects: Option<&Subjects>,
+    ) -> Result<Option<BinaryHeap<Start>>, StoreError>;
 
     /// The reply with one of these ids.
     fn reply(&self, ids: [&str; 2]) -> Result<Option<Entry>, StoreError>;
 
     /// Up to `limit` messages after `id`, in the order of first sight.
     fn messages_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Message>, StoreError>;
+
+    /// The same messages, as far as they tell of people.
+    fn recipients_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Recipient>, StoreError>;
 
     /// The messages with this id, of which a legacy id has many, in the order of first sight.
     fn messages_with_id(&self, id: &str) -> Result<Vec<Message>, StoreError>;
@@ -107,6 +126,14 @@ pub(super) trait Reader: Send + Sync {
 
     /// The first row with this id or a higher one: its id, and when it was first seen or arrived, in Unix milliseconds.
     fn first_from(&self, table: Table, id: i64) -> Result<Option<(i64, i64)>, StoreError>;
+}
+
+/// An event that may be meant: of two at a position the one with a chain is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Start {
+    pub position: Position,
+    /// The event before it of the same message may be meant as well.
+    pub chain: bool,
 }
 
 /// A table whose ids grow with the time of arrival.
@@ -135,11 +162,33 @@ impl StoredEvent {
     }
 }
 
+/// An event with the request that is stored with it.
+pub(super) struct PersonalEvent {
+    pub position: Position,
+    pub source: String,
+    pub kind: String,
+    pub message: Option<MessageRowId>,
+    pub raw: Option<Raw>,
+    pub person: Person,
+}
+
+/// Whom a message is to.
+pub(super) struct Recipient {
+    pub id: MessageRowId,
+    pub source: String,
+    pub message_id: String,
+    pub number: Option<String>,
+    /// The recipient of a legacy message, or what stands for an erased one.
+    pub part: String,
+    pub is_erased: bool,
+}
+
 /// What a record says of a person. It can be read of a record that cannot, as a whole: one that a newer version has written.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Person {
     pub number: Option<String>,
+    pub ref_client: Option<String>,
     pub message_id: Option<String>,
     pub erased: bool,
 }

@@ -1,9 +1,11 @@
 //! Searching the journal for users: from its newest event backwards, so that what is asked for is found without reading a long history,
-//! and forwards, to follow what arrives.
+//! and forwards, to follow what arrives. What a number or a reference has is found by their keys, without reading the rest.
+
+use std::collections::BinaryHeap;
 
 use jiff::Timestamp;
 
-use super::{PAGE, ReadStore, Table};
+use super::{PAGE, ReadStore, Start, Table};
 use crate::number::networks;
 use crate::record::{Entry, Kind, Position, Record};
 use crate::store::StoreError;
@@ -70,10 +72,53 @@ impl ReadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn newest_events(&self, filter: &EventFilter, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let first = match filter.since {
-            Some(since) => self.first_since(Table::Events, since)?,
-            None => 0,
-        };
+        match self.0.starts(filter.ref_client.as_deref(), filter.subjects.as_ref())? {
+            Some(starts) => self.follow_chains(starts, filter, limit),
+            None => self.scan(filter, limit),
+        }
+    }
+
+    /// Where a search ends that goes backwards.
+    fn first(&self, filter: &EventFilter) -> Result<Position, StoreError> {
+        let first = filter.since.map(|since| self.first_since(Table::Events, since)).transpose()?;
+        Ok(Position(first.unwrap_or_default()))
+    }
+
+    /// The newest of the events that are meant, by the chains of their messages.
+    fn follow_chains(
+        &self,
+        mut starts: BinaryHeap<Start>,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let first = self.first(filter)?;
+        let mut found = Vec::new();
+        let mut before = Position(i64::MAX);
+        while found.len() < limit
+            && let Some(Start { position, chain }) = starts.pop()
+            && position >= first
+        {
+            // One that is found alone may be in a chain too, which comes first.
+            if position == before {
+                continue;
+            }
+            before = position;
+            // Older ones have expired.
+            let Some((entry, previous)) = self.0.event_and_previous(position)? else { continue };
+            if let Some(position) = previous.filter(|_| chain) {
+                starts.push(Start { position, chain });
+            }
+            if filter.accepts(&entry) {
+                found.push(entry);
+            }
+        }
+        found.reverse();
+        Ok(found)
+    }
+
+    /// The same, whatever is meant, by reading events until there are enough.
+    pub(in crate::store) fn scan(&self, filter: &EventFilter, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let first = self.first(filter)?;
         let needles = filter.needles();
         let mut found = Vec::new();
         // Where all are meant, these are the ones.
@@ -81,7 +126,7 @@ impl ReadStore {
         while found.len() < limit {
             let events = self.0.events_before(before, page)?;
             let (read, last) = (events.len(), events.last().map(|event| event.position));
-            for event in events.into_iter().take_while(|event| event.position.0 >= first) {
+            for event in events.into_iter().take_while(|event| event.position >= first) {
                 if !needles.iter().all(|needle| event.json.contains(needle)) {
                     continue;
                 }
@@ -94,7 +139,7 @@ impl ReadStore {
                 }
             }
             match last {
-                Some(last) if read == page && last.0 > first => before = last,
+                Some(last) if read == page && last > first => before = last,
                 _ => break,
             }
             page = PAGE;

@@ -5,8 +5,10 @@ use rusqlite::{OptionalExtension, params};
 
 use super::transaction::SqliteTx;
 use crate::event::{SourceName, Status};
+use crate::store::copy::hashed_key;
 use crate::store::core::has_receipt_as_written;
 use crate::store::core::storage::{DedupKeys, EventKey, MessageRow};
+use crate::store::hash::event_hash;
 use crate::store::ids::MessageRowId;
 
 impl DedupKeys for SqliteTx<'_> {
@@ -22,8 +24,8 @@ impl DedupKeys for SqliteTx<'_> {
     fn event_key(&self, source: &SourceName, key: &str) -> rusqlite::Result<EventKey> {
         let found: Option<Option<i64>> = self
             .connection
-            .prepare_cached("SELECT erased FROM event_keys WHERE source = ?1 AND key = ?2")?
-            .query_row(params![source.as_str(), key], |row| row.get(0))
+            .prepare_cached("SELECT erased FROM event_keys WHERE source = ?1 AND key IN (?2, ?3)")?
+            .query_row(params![source.as_str(), key, hashed(source, key)], |row| row.get(0))
             .optional()?;
         Ok(match found {
             None => EventKey::Unknown,
@@ -33,6 +35,9 @@ impl DedupKeys for SqliteTx<'_> {
     }
 
     fn take_event_key(&mut self, source: &SourceName, key: &str, arrived_at: Timestamp) -> rusqlite::Result<bool> {
+        if self.event_key(source, key)? != EventKey::Unknown {
+            return Ok(false);
+        }
         self.connection
             .prepare_cached("INSERT OR IGNORE INTO event_keys (received_at, source, key) VALUES (?1, ?2, ?3)")?
             .execute(params![arrived_at.as_millisecond(), source.as_str(), key])
@@ -41,8 +46,8 @@ impl DedupKeys for SqliteTx<'_> {
 
     fn erase_event_key(&mut self, source: &SourceName, key: &str) -> rusqlite::Result<()> {
         self.connection
-            .prepare_cached("UPDATE event_keys SET erased = 1 WHERE source = ?1 AND key = ?2")?
-            .execute(params![source.as_str(), key])
+            .prepare_cached("UPDATE event_keys SET erased = 1 WHERE source = ?1 AND key IN (?2, ?3)")?
+            .execute(params![source.as_str(), key, hashed(source, key)])
             .map(drop)
     }
 
@@ -54,4 +59,9 @@ impl DedupKeys for SqliteTx<'_> {
             .execute(params![source.as_str(), arrived_at.as_millisecond()])
             .map(drop)
     }
+}
+
+/// What stands for a key that came from the database of a fleet, which has its hash alone.
+fn hashed(source: &SourceName, key: &str) -> String {
+    hashed_key(key.starts_with("sha256:"), event_hash(source.as_str(), key))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::types::FromSql;
 
-use super::connection::connect_to_read;
+use super::connection::{DATABASE, connect_to_read};
 use super::ledger::SeriesIds;
 use super::lookup::Lookup;
 use super::transaction::SqliteTx;
@@ -40,9 +40,15 @@ impl State {
     }
 }
 
-impl Harness for OnSqlite {
-    fn new(settings: Settings) -> Self {
-        let mut connection = Connection::open_in_memory().unwrap();
+impl OnSqlite {
+    /// Writes all of it to the database of a folder.
+    pub fn copy_into(&self, folder: &Path) {
+        let path = folder.join(DATABASE);
+        self.connection.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
+    }
+
+    /// On an empty database.
+    pub fn on(mut connection: Connection, settings: Settings) -> Self {
         schema::migrate(&mut connection).unwrap();
         // As the other stores have it, so that what is stored is the same.
         connection.execute("UPDATE meta SET value = ?1 WHERE key = 'erasure_salt'", [b"salt"]).unwrap();
@@ -50,6 +56,18 @@ impl Harness for OnSqlite {
         let mut new = Self { settings, connection, state };
         new.run(&Action::Start, true);
         new
+    }
+
+    /// Does what the rules know nothing of, and starts again.
+    pub fn change(&mut self, change: impl FnOnce(&mut Connection)) {
+        change(&mut self.connection);
+        self.restart();
+    }
+}
+
+impl Harness for OnSqlite {
+    fn new(settings: Settings) -> Self {
+        Self::on(Connection::open_in_memory().unwrap(), settings)
     }
 
     fn run(&mut self, action: &Action, commits: bool) -> Reaction {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::packing;
+use super::search_index::Key;
 use super::transaction::SqliteTx;
 use super::unrecognized;
 use super::values::{timestamp, unreadable, word};
@@ -51,17 +52,19 @@ impl Journal for SqliteTx<'_> {
         let record = event.record;
         let mut shown = to_json(record)?;
         let is_redacted = record.erased || matches!(event.request, EventRequest::Redacted(_));
-        let packed = if record.kind.is_receipt() && !is_redacted { packing::pack(&shown, raw) } else { None };
-        if packed.is_some() {
-            let Record { occurred_at, ref status, ref detail, reason, .. } = *record;
-            shown = to_json(&Shown { occurred_at, status: status.as_deref(), detail: detail.as_deref(), reason })?;
+        let form = if is_redacted { None } else { packed(record, &shown, raw) };
+        let packed = form.map(|(short, packed)| {
+            shown = short;
             (request, raw) = (None, None);
-        }
+            packed
+        });
+        let own = event.needs_own_keys.then_some(record);
         let position = self.next_position;
         self.connection
             .prepare_cached(
                 "INSERT INTO events (id, received_at, source, kind, message, previous, event, packed, request, method, query, \
-                 content_type, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                 content_type, body, number_key, ref_key) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?
             .execute(params![
                 position,
@@ -77,6 +80,8 @@ impl Journal for SqliteTx<'_> {
                 raw.map(|raw| raw.query.as_str()),
                 request.and_then(|raw| raw.content_type.as_deref()),
                 raw.map(|raw| &raw.body[..]),
+                own.and_then(|record| Key::of_number(record.number.as_deref()?)),
+                own.and_then(|record| record.ref_client.as_deref().map(Key::of_reference)),
             ])?;
         self.next_position = position.plus(1);
         Ok(position)
@@ -109,8 +114,8 @@ impl Journal for SqliteTx<'_> {
     fn put_record(&mut self, position: Position, record: &Record) -> rusqlite::Result<()> {
         unpack(self.connection, position)?;
         self.connection
-            .prepare_cached("UPDATE events SET event = ?2 WHERE id = ?1")?
-            .execute(params![position, to_json(record)?])
+            .prepare_cached("UPDATE events SET event = ?2, number_key = iif(?3, number_key, NULL), ref_key = iif(?4, ref_key, NULL) WHERE id = ?1")?
+            .execute(params![position, to_json(record)?, record.number.is_some(), record.ref_client.is_some()])
             .map(drop)
     }
 
@@ -135,6 +140,17 @@ impl Journal for SqliteTx<'_> {
     fn resolve_unrecognized(&mut self, reprocessed: &Reprocessed) -> rusqlite::Result<()> {
         unrecognized::resolve(self.connection, reprocessed)
     }
+}
+
+/// The packed form of an event that has one, with what SQL finds in `event` then. `json`: the record.
+pub fn packed(record: &Record, json: &str, raw: Option<&Raw>) -> Option<(String, Vec<u8>)> {
+    if !record.kind.is_receipt() || record.erased {
+        return None;
+    }
+    let packed = packing::pack(json, raw)?;
+    let Record { occurred_at, ref status, ref detail, reason, .. } = *record;
+    let shown = Shown { occurred_at, status: status.as_deref(), detail: detail.as_deref(), reason };
+    Some((to_json(&shown).ok()?, packed))
 }
 
 /// Stores an event that is packed as it is, so that it can be changed.

@@ -8,8 +8,9 @@ use rusqlite::Connection;
 use super::connection::BUSY_TIMEOUT;
 use super::retention::{self, EventLimits, STEP};
 use super::writer::{Rules, Writer};
-use super::{checkpoint, meta, outbox};
+use super::{checkpoint, meta, outbox, search_index};
 use crate::record::Position;
+use crate::store::core::retention::{before, future, state_retention};
 use crate::store::ids::MessageRowId;
 
 /// How often the oldest messages are checked for ones that may be deleted.
@@ -75,13 +76,13 @@ impl Writer {
             return false;
         }
         let now = self.shared.now();
-        let flushed = self.flush_keys();
+        let (flushes, indexes) = self.write_keys();
         let expired = self.expire(now);
         // A message that is deleted while its key is flushed would leave the key behind.
-        let pruned = !flushed && self.prune(now);
+        let pruned = !flushes && self.prune(now);
         let given_up = self.check_deliveries(now);
         self.shorten_log();
-        flushed || expired || pruned || given_up
+        flushes || indexes || expired || pruned || given_up
     }
 
     /// Checks whether writing works again, also without requests. Until it does, /readyz and the page say that it does not.
@@ -137,15 +138,24 @@ impl Writer {
         }
     }
 
-    fn flush_keys(&mut self) -> bool {
-        if !self.lookup.wants_flush() {
-            return false;
+    /// Writes what is written later than its message: a step of each kind in one transaction. Gives whether each has more.
+    fn write_keys(&mut self) -> (bool, bool) {
+        let flushes = self.lookup.wants_flush();
+        let run = search_index::next_run(&self.connection).unwrap_or_default();
+        if !flushes && run.is_none() {
+            return (false, false);
         }
-        if let Some(end) = self.maintain(|rules| rules.storage.lookup.flush_step(rules.storage.connection)) {
+        let done = self.maintain(|rules| {
+            if let Some(run) = run {
+                search_index::index_run(rules.storage.connection, run)?;
+            }
+            flushes.then(|| rules.storage.lookup.flush_step(rules.storage.connection)).transpose()
+        });
+        if let Some(Some(end)) = done {
             self.lookup.flushed(end);
         }
         self.uncheckpointed += 1;
-        self.lookup.wants_flush()
+        (flushes && self.lookup.wants_flush(), run.is_some() && done.is_some())
     }
 
     fn expire(&mut self, now: Timestamp) -> bool {
@@ -176,23 +186,22 @@ impl Writer {
         let is_due = outbox::oldest_pending(&self.connection, routes).is_ok_and(|oldest| {
             oldest.iter().any(|(relay, since)| {
                 let route = routes.iter().find(|route| route.relay == *relay);
-                route.is_some_and(|route| *since < retention::before(now, route.max_age))
+                route.is_some_and(|route| *since < before(now, route.max_age))
             })
         });
         is_due && self.maintain(|rules| rules.expire_deliveries(now)).unwrap_or(0) as i64 >= STEP
     }
 
     fn prune(&mut self, now: Timestamp) -> bool {
-        let future = retention::future(now);
+        let future = future(now);
         let limits = EventLimits {
-            received_before: retention::before(now, self.settings.retention),
+            received_before: before(now, self.settings.retention),
             exported_to: self.shared.export_cursor(),
             relayed_from: self.relayed_from(),
-            given_up_before: retention::before(now, self.settings.retention.max(self.settings.export_retention)),
+            given_up_before: before(now, self.settings.retention.max(self.settings.export_retention)),
             future,
         };
-        let state_before =
-            retention::before(now, retention::state_retention(self.settings.retention, self.settings.horizon));
+        let state_before = before(now, state_retention(self.settings.retention, self.settings.horizon));
         let from = match self.message_round {
             MessageRound::At(from) => Some(from),
             MessageRound::NextFrom(time) => (time <= Instant::now()).then_some(MessageRowId::default()),

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::lookup::{self, Rekeyed};
+use super::search_index;
 use super::transaction::SqliteTx;
 use super::values::{timestamp, unreadable};
 use crate::event::{Reason, SourceName};
@@ -119,6 +120,10 @@ impl Messages for SqliteTx<'_> {
                 row.newest_event,
             ])
             .map(drop)
+    }
+
+    fn put_search_keys(&mut self, id: MessageRowId, from: &MessageRow, to: &MessageRow) -> rusqlite::Result<()> {
+        search_index::replace(self.connection, id, from, to)
     }
 
     fn set_part(&mut self, id: MessageRowId, row: &MessageRow) -> rusqlite::Result<()> {

@@ -23,6 +23,7 @@ mod checkpoint;
 mod cohorts;
 mod connection;
 mod conversations;
+mod copy;
 mod dedup;
 pub mod erase;
 mod failure;
@@ -37,6 +38,7 @@ pub mod meta;
 mod network_names;
 pub mod outbox;
 mod overdue;
+mod own_keys;
 mod packing;
 mod query;
 mod reader;
@@ -45,6 +47,8 @@ pub mod resends;
 mod retention;
 pub mod schema;
 mod scrub;
+mod search;
+mod search_index;
 mod startup;
 pub mod transaction;
 pub mod unrecognized;
@@ -56,16 +60,18 @@ mod erase_tests;
 #[cfg(test)]
 pub mod harness;
 #[cfg(test)]
+mod search_tests;
+#[cfg(test)]
 mod writer_tests;
 
-pub use erase::ErasureWork;
+pub use copy::SqliteEnd;
+pub use erase::{ErasureWork, erase};
 pub use reader::Readers;
 
 use rusqlite::types::FromSqlError;
 
 use super::backlog::Backlog;
 use super::commands::Command;
-use super::core::erase::Subjects;
 use super::shared::Shared;
 use super::{OpenError, Settings, StoreError, StoreThreads};
 use crate::tasks::{Task, Thread};
@@ -106,19 +112,10 @@ pub fn open(
 
     let (shared, state) = startup::load(&connection, &settings)?;
     let shared = Arc::new(shared);
+    shared.set_log_size(0);
     let (checkpointer, checkpoints) = checkpoint::start(connect(&path)?)?;
     let files = Files::of(&path)?;
     let writer = Writer::new(connection, files, settings, shared.clone(), state, checkpointer)?;
     let writer = Thread::spawn("store", move || writer.run(&queue, &backlog))?;
     Ok((shared, StoreThreads(vec![(Task::Writer, writer), (Task::Checkpointer, checkpoints)])))
-}
-
-/// Erases people in a database that is open: `driver` runs the work.
-pub fn erase(
-    folder: &Path,
-    subjects: Subjects,
-    driver: &mut impl erase::Driver,
-    sink: impl erase::ProgressSink,
-) -> Result<erase::Erased, erase::EraseError> {
-    erase::erase(&connect(&folder.join(DATABASE))?, subjects, driver, sink)
 }

@@ -5,13 +5,21 @@ use std::collections::{BTreeSet, HashMap};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::journal::record_columns;
+use super::search_index::Key;
 use super::values::timestamp;
-use super::{journal, lookup};
+use super::{journal, search_index};
 use crate::record::{Entry, Position};
 use crate::store::Raw;
 use crate::store::ids::MessageRowId;
 use crate::store::query::Message;
-use crate::store::read::{StoredEvent, Table};
+use crate::store::read::{Person, PersonalEvent, Recipient, StoredEvent, Table};
+
+/// By what the messages are found.
+#[derive(Clone, Copy)]
+pub enum SearchedColumn {
+    Id,
+    Reference,
+}
 
 /// A query of messages, as [`message`] takes them.
 macro_rules! messages {
@@ -66,23 +74,53 @@ pub fn requests_of(connection: &Connection, events: &[Position]) -> rusqlite::Re
     Ok(requests)
 }
 
+pub fn personal_events_after(
+    connection: &Connection,
+    position: Position,
+    limit: usize,
+) -> rusqlite::Result<Vec<PersonalEvent>> {
+    let read = |row: &Row<'_>| {
+        Ok(PersonalEvent {
+            position: row.get(0)?,
+            source: row.get(1)?,
+            kind: row.get(2)?,
+            message: row.get(3)?,
+            raw: journal::request(row, 4)?,
+            person: Person::of(&journal::record_json(row, 9)?),
+        })
+    };
+    connection
+        .prepare_cached(concat!(
+            "SELECT id, source, kind, message, coalesce(method, ''), coalesce(query, ''), content_type, body, packed, ",
+            record_columns!(),
+            " FROM events WHERE id > ?1 ORDER BY id LIMIT ?2"
+        ))?
+        .query_map(params![position, limit as i64], read)?
+        .collect()
+}
+
 /// The event `newest` and those before it of the same message, the oldest first.
 pub fn chain(connection: &Connection, newest: Position) -> rusqlite::Result<Vec<Entry>> {
-    let mut statement = connection.prepare_cached(concat!(
-        "SELECT id, received_at, ",
-        record_columns!(),
-        ", previous FROM events WHERE id = ?1"
-    ))?;
     let (mut events, mut next) = (Vec::new(), Some(newest));
     while let Some(position) = next {
-        let event = statement.query_row([position], |row| Ok((journal::entry(row, 0)?, row.get(4)?))).optional()?;
         // Older ones have expired.
-        let Some((entry, previous)) = event else { break };
+        let Some((entry, previous)) = event_and_previous(connection, position)? else { break };
         events.push(entry);
         next = previous;
     }
     events.reverse();
     Ok(events)
+}
+
+/// An event, and the position of the one before it of the same message.
+pub fn event_and_previous(
+    connection: &Connection,
+    position: Position,
+) -> rusqlite::Result<Option<(Entry, Option<Position>)>> {
+    connection
+        .prepare_cached(concat!("SELECT id, received_at, ", record_columns!(), ", previous FROM events WHERE id = ?1"))?
+        .query_row([position], |row| Ok((journal::entry(row, 0)?, row.get(4)?)))
+        .optional()
 }
 
 /// The reply with one of these ids.
@@ -105,39 +143,50 @@ pub fn messages_after(connection: &Connection, id: MessageRowId, limit: usize) -
         .collect()
 }
 
-/// By their keys, and not by an index of ids: that would be written all over by each message.
-pub fn messages_with_id(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Message>> {
-    // Keys move from the newest messages to the table: what moves meanwhile is found in both.
-    let mut found: BTreeSet<MessageRowId> = connection
-        .prepare_cached(
-            "SELECT id FROM messages WHERE id > coalesce((SELECT value FROM meta WHERE key = 'keys_indexed_to'), 0) \
-             AND message_id = ?1",
-        )?
-        .query_map([&id], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut with_key = connection.prepare_cached("SELECT message FROM message_keys WHERE key = ?1")?;
-    for source in sources(connection)? {
-        for key in [lookup::key(&source, id, ""), lookup::id_key(&source, id)] {
-            for message in with_key.query_map([key], |row| row.get(0))? {
-                found.insert(message?);
-            }
-        }
-    }
-    let mut row = connection.prepare_cached(messages!("id = ?1 AND message_id = ?2"))?;
-    let messages = found.into_iter().map(|place| row.query_row(params![place, id], message).optional());
-    messages.filter_map(Result::transpose).collect()
-}
-
-pub fn messages_with_reference(connection: &Connection, reference: &str) -> rusqlite::Result<Vec<Message>> {
-    connection.prepare_cached(messages!("ref_client = ?1 ORDER BY id"))?.query_map([reference], message)?.collect()
-}
-
-/// All sources that ever had a message, configured now or not.
-fn sources(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+pub fn recipients_after(connection: &Connection, id: MessageRowId, limit: usize) -> rusqlite::Result<Vec<Recipient>> {
+    let read = |row: &Row<'_>| {
+        Ok(Recipient {
+            id: row.get(0)?,
+            source: row.get(1)?,
+            message_id: row.get(2)?,
+            number: row.get(3)?,
+            part: row.get(4)?,
+            is_erased: row.get(5)?,
+        })
+    };
     connection
-        .prepare_cached("SELECT DISTINCT labels ->> '$.source' FROM ledger WHERE metric = 'sms_messages_total'")?
-        .query_map([], |row| row.get(0))?
+        .prepare_cached(
+            "SELECT id, source, message_id, number, part, erased_at IS NOT NULL FROM messages WHERE id > ?1 \
+             ORDER BY id LIMIT ?2",
+        )?
+        .query_map(params![id, limit as i64], read)?
         .collect()
+}
+
+/// By their keys, and not by an index of ids: that would be written all over by each message.
+/// The messages with this id, or with this reference.
+pub fn messages_with(connection: &Connection, column: SearchedColumn, value: &str) -> rusqlite::Result<Vec<Message>> {
+    let (key, later, row) = match column {
+        SearchedColumn::Id => (
+            Key::of_id(value),
+            "SELECT id FROM messages WHERE id > ?1 AND message_id = ?2",
+            messages!("id = ?1 AND message_id = ?2"),
+        ),
+        SearchedColumn::Reference => (
+            Key::of_reference(value),
+            "SELECT id FROM messages WHERE id > ?1 AND ref_client = ?2",
+            messages!("id = ?1 AND ref_client = ?2"),
+        ),
+    };
+    // What is indexed meanwhile is found twice.
+    let mut found: BTreeSet<MessageRowId> = connection
+        .prepare_cached(later)?
+        .query_map(params![search_index::searchable_to(connection)?, value], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    found.extend(search_index::find(connection, key)?);
+    let mut row = connection.prepare_cached(row)?;
+    let messages = found.into_iter().map(|id| row.query_row(params![id, value], message).optional());
+    messages.filter_map(Result::transpose).collect()
 }
 
 /// The lowest and the highest id of a table.

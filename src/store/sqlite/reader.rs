@@ -1,6 +1,6 @@
 //! Reading beside the writer, with connections of its own.
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -8,15 +8,19 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::connection::connect_to_read;
-use super::{cohorts, conversations, gauges, journal, meta, outbox, overdue, query, resends, schema, unrecognized};
+use super::query::SearchedColumn;
+use super::{
+    cohorts, conversations, gauges, journal, meta, outbox, overdue, query, resends, schema, search, unrecognized,
+};
 use crate::event::SourceName;
 use crate::record::{Entry, Position};
 use crate::route::RelayName;
 use crate::store::cohorts::{Cohort, Detail};
+use crate::store::erase::Subjects;
 use crate::store::ids::{DeliveryId, MessageRowId, OptOutSeq};
 use crate::store::opt_outs::OptOut;
 use crate::store::query::Message;
-use crate::store::read::{Reader, StoredEvent, Table};
+use crate::store::read::{PersonalEvent, Reader, Recipient, Start, StoredEvent, Table};
 use crate::store::relays::{Due, Undelivered};
 use crate::store::resends::DueResends;
 use crate::store::shared::Gauges;
@@ -126,8 +130,24 @@ impl Reader for Readers {
         self.read(|connection| query::requests_of(connection, events))
     }
 
+    fn personal_events_after(&self, position: Position, limit: usize) -> Result<Vec<PersonalEvent>, StoreError> {
+        self.read(|connection| query::personal_events_after(connection, position, limit))
+    }
+
     fn chain(&self, newest: Position) -> Result<Vec<Entry>, StoreError> {
         self.read(|connection| query::chain(connection, newest))
+    }
+
+    fn event_and_previous(&self, position: Position) -> Result<Option<(Entry, Option<Position>)>, StoreError> {
+        self.read(|connection| query::event_and_previous(connection, position))
+    }
+
+    fn starts(
+        &self,
+        reference: Option<&str>,
+        subjects: Option<&Subjects>,
+    ) -> Result<Option<BinaryHeap<Start>>, StoreError> {
+        self.read(|connection| search::starts(connection, reference, subjects))
     }
 
     fn reply(&self, ids: [&str; 2]) -> Result<Option<Entry>, StoreError> {
@@ -138,12 +158,16 @@ impl Reader for Readers {
         self.read(|connection| query::messages_after(connection, id, limit))
     }
 
+    fn recipients_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Recipient>, StoreError> {
+        self.read(|connection| query::recipients_after(connection, id, limit))
+    }
+
     fn messages_with_id(&self, id: &str) -> Result<Vec<Message>, StoreError> {
-        self.read(|connection| query::messages_with_id(connection, id))
+        self.read(|connection| query::messages_with(connection, SearchedColumn::Id, id))
     }
 
     fn messages_with_reference(&self, reference: &str) -> Result<Vec<Message>, StoreError> {
-        self.read(|connection| query::messages_with_reference(connection, reference))
+        self.read(|connection| query::messages_with(connection, SearchedColumn::Reference, reference))
     }
 
     fn cohorts(&self, first: MessageRowId, since: Timestamp, detail: Detail) -> Result<Vec<(Cohort, u64)>, StoreError> {

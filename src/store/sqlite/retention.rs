@@ -1,11 +1,10 @@
 //! Retention: deletes, step by step, what has passed its time.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::messages::legacy_keys;
+use super::search_index;
 use crate::record::Position;
 use crate::store::core;
 use crate::store::ids::MessageRowId;
@@ -26,11 +25,6 @@ pub struct EventLimits {
     pub given_up_before: i64,
     /// Events that arrived after this were dated by a wrong clock. They are deleted with those that arrived after them.
     pub future: i64,
-}
-
-/// The limit of what [`EventLimits::future`] speaks of, an hour from now.
-pub fn future(now: Timestamp) -> i64 {
-    now.as_millisecond().saturating_add(3_600_000)
 }
 
 /// When the oldest event arrived that was not dated by a wrong clock.
@@ -110,17 +104,19 @@ pub struct PrunedMessages {
     pub reached: Option<MessageRowId>,
 }
 
-/// Walks the messages from the oldest on, a step at a time, and deletes those that are settled and silent since `before`. The newest
-/// message stays, so that no id is used twice.
+/// Walks the messages from the oldest on, a step at a time, and deletes those that are settled and silent since `before` and have no
+/// event any more. The newest message stays, so that no id is used twice.
 pub fn prune_messages(
     connection: &Connection,
     from: MessageRowId,
     before: i64,
     future: i64,
 ) -> rusqlite::Result<PrunedMessages> {
+    // Those that have an event stay: it is found by its message.
     let rows: Vec<(MessageRowId, Vec<i64>, i64, i64, bool)> = connection
         .prepare_cached(
-            "SELECT id, key, first_seen, last_event, state IN ('scheduled', 'enroute'), source, message_id, part <> '' \
+            "SELECT id, key, first_seen, last_event, state IN ('scheduled', 'enroute') \
+             OR coalesce(newest_event >= (SELECT min(id) FROM events), 0), source, message_id, part <> '' \
              FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2",
         )?
         .query_map(params![from, STEP + 1], |row| {
@@ -134,13 +130,15 @@ pub fn prune_messages(
     let full = rows.len() as i64 > STEP;
     let mut pruned = PrunedMessages::default();
     let mut reached = from;
+    let mut deleted = Vec::new();
     let walked = rows.len().saturating_sub(1);
-    for (id, keys, first_seen, last_event, pending) in rows.into_iter().take(walked) {
+    for (id, keys, first_seen, last_event, stays) in rows.into_iter().take(walked) {
         // Ids grow with first sight: what follows is younger still, but for what a wrong clock has dated.
         if (before..=future).contains(&first_seen) {
+            search_index::forget(connection, &deleted)?;
             return Ok(pruned);
         }
-        if !pending && last_event < before {
+        if !stays && last_event < before {
             for key in keys {
                 connection
                     .prepare_cached("DELETE FROM message_keys WHERE key = ?1 AND message = ?2")?
@@ -152,21 +150,13 @@ pub fn prune_messages(
                 .prepare_cached("DELETE FROM resends WHERE message = ?1 AND state IN ('requested', 'ended')")?
                 .execute([id])?;
             connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
+            deleted.push(id);
         }
         reached = id;
     }
+    search_index::forget(connection, &deleted)?;
     pruned.reached = full.then_some(reached);
     Ok(pruned)
-}
-
-/// How long message state and duplicate keys outlive the last event.
-pub fn state_retention(retention: Duration, horizon: Duration) -> Duration {
-    retention.max(horizon + Duration::from_secs(48 * 3600))
-}
-
-/// Milliseconds of `now - age`.
-pub fn before(now: Timestamp, age: Duration) -> i64 {
-    now.as_millisecond().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Counts what the database file holds: bytes in pages that are in use.

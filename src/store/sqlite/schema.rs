@@ -7,6 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::lookup;
 use super::network_names::add_network_names;
+use super::own_keys::add_own_keys;
 use super::receipt_keys::move_to_messages;
 use crate::event::plain_id;
 use crate::number;
@@ -29,12 +30,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/v9.sql"),
     include_str!("schema/v10.sql"),
     include_str!("schema/v11.sql"),
+    include_str!("schema/v12.sql"),
 ];
 
 type Step = fn(&Connection) -> rusqlite::Result<()>;
 
 /// What a migration does besides, where SQL alone cannot: by the version that it leads to.
-const IN_CODE: &[(usize, Step)] = &[(7, add_network_names), (11, move_to_messages)];
+const IN_CODE: &[(usize, Step)] = &[(7, add_network_names), (11, move_to_messages), (12, add_own_keys)];
 
 /// Brings the database to the present version, each step in a transaction of its own.
 ///
@@ -86,7 +88,12 @@ fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
 #[cfg(test)]
 pub fn make_version(connection: &Connection, version: usize) {
     add_functions(connection).unwrap();
-    connection.execute_batch(&MIGRATIONS[..version].concat()).unwrap();
+    for (at, step) in MIGRATIONS[..version].iter().enumerate() {
+        connection.execute_batch(step).unwrap();
+        for (_, run) in IN_CODE.iter().filter(|(to, _)| *to == at + 1) {
+            run(connection).unwrap();
+        }
+    }
     connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
     connection.pragma_update(None, "user_version", version as i64).unwrap();
 }
@@ -111,6 +118,7 @@ pub fn check(connection: &Connection) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packing;
     use super::*;
     use crate::event::hex;
 
@@ -199,6 +207,34 @@ mod tests {
             ["sms_messages_read_total 1", "sms_messages_total 2"]
         );
         assert_eq!(rows("SELECT coalesce(status, '-') FROM event_log WHERE id < 3"), ["ENROUTE", "-"]);
+    }
+
+    #[test]
+    fn events_of_an_earlier_store_that_are_not_found_by_their_message_have_keys() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        make_version(&connection, 11);
+        connection
+            .execute_batch(
+                "INSERT INTO messages (id, key, source, message_id, part, state, channel, flow, country, number, ref_client, \
+                 accepted_at, first_seen, pending_since, last_event) \
+                 VALUES (1, 11, 's', 'a', '', 'read', 'SMS', 'OTP', 'FR', '33612345678', 'order-1', 1, 1, 1, 3); \
+                 INSERT INTO events (id, received_at, source, kind, message, event) VALUES \
+                 (1, 1, 's', 'message.enroute', 1, '{\"number\":\"33612345678\"}'), \
+                 (2, 1, 's', 'message.read', 1, '{\"number\":\"33612345678\",\"ref_client\":\"order-2\"}'), \
+                 (3, 1, 's', 'reply.received', NULL, '{\"number\":\"33612345678\"}'), \
+                 (4, 1, 's', 'message.read', 9, '{\"ref_client\":\"order-9\"}'), \
+                 (5, 1, 's', 'webhook.unrecognized', NULL, '{}'), (6, 1, 's', 'message.read', 1, '{}')",
+            )
+            .unwrap();
+        let packed = packing::pack(r#"{"number":"33687654321","ref_client":"order-1"}"#, None);
+        connection.execute("UPDATE events SET packed = ?1 WHERE id = 6", [packed]).unwrap();
+        migrate(&mut connection).unwrap();
+        let mut statement = connection
+            .prepare("SELECT id, number_key IS NOT NULL, ref_key IS NOT NULL FROM events WHERE number_key OR ref_key")
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        let with_keys: Vec<(i64, bool, bool)> = rows.collect::<Result<_, _>>().unwrap();
+        assert_eq!(with_keys, [(2, true, true), (3, true, false), (4, false, true), (6, true, true)]);
     }
 
     #[test]

@@ -29,6 +29,7 @@ enum Table {
     Events,
     Messages,
     OptOuts,
+    SearchIndex,
 }
 
 impl Table {
@@ -37,6 +38,7 @@ impl Table {
             Table::Events => "events",
             Table::Messages => "messages",
             Table::OptOuts => "opt_outs",
+            Table::SearchIndex => "search_index",
         }
     }
 
@@ -46,6 +48,7 @@ impl Table {
             Table::Events => "event",
             Table::Messages => "message_id",
             Table::OptOuts => "origin",
+            Table::SearchIndex => "entries",
         }
     }
 
@@ -54,7 +57,7 @@ impl Table {
         match self {
             Table::Events => {
                 "length(CAST(event AS BLOB)) + coalesce(length(packed), 0) + coalesce(length(body), 0) \
-                 + coalesce(length(CAST(query AS BLOB)), 0) + coalesce(length(CAST(content_type AS BLOB)), 0) + 180"
+                 + coalesce(length(CAST(query AS BLOB)), 0) + coalesce(length(CAST(content_type AS BLOB)), 0) + 200"
             }
             Table::Messages => {
                 "length(CAST(message_id AS BLOB)) + length(CAST(part AS BLOB)) + length(CAST(channel AS BLOB)) \
@@ -65,6 +68,14 @@ impl Table {
                 "length(CAST(source AS BLOB)) + length(CAST(person AS BLOB)) + length(CAST(sender AS BLOB)) \
                  + coalesce(length(CAST(number AS BLOB)), 0) + 80"
             }
+            Table::SearchIndex => "length(entries) + 20",
+        }
+    }
+
+    fn column_type(self) -> &'static str {
+        match self {
+            Table::Events | Table::Messages | Table::OptOuts => "TEXT",
+            Table::SearchIndex => "BLOB",
         }
     }
 }
@@ -74,7 +85,7 @@ pub fn leaves(connection: &Connection) -> rusqlite::Result<Vec<Leaf>> {
     // One view of both: the pages and the rows on them.
     let view = connection.unchecked_transaction()?;
     let mut found = Vec::new();
-    for table in [Table::Events, Table::Messages, Table::OptOuts] {
+    for table in [Table::Events, Table::Messages, Table::OptOuts, Table::SearchIndex] {
         // In the order of the rows, which is that in which the table is walked.
         let mut pages = view.prepare("SELECT ncell, unused FROM dbstat WHERE name = ?1 AND pagetype = 'leaf'")?;
         let mut pages = pages.query([table.name()])?;
@@ -106,9 +117,9 @@ pub fn overwrite_all(connection: &Connection, leaves: &[Leaf]) -> rusqlite::Resu
 /// Overwrites the free room of a page; `false` when no row of it is short enough for that.
 fn overwrite(connection: &Connection, leaf: &Leaf) -> rusqlite::Result<bool> {
     let (table, column, length) = (leaf.table.name(), leaf.table.column(), leaf.table.length());
-    let shortest: Option<(i64, i64, String)> = connection
+    let shortest: Option<(i64, i64, Vec<u8>)> = connection
         .prepare_cached(&format!(
-            "SELECT id, {length} AS taken, {column} FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY taken LIMIT 1"
+            "SELECT id, {length} AS taken, CAST({column} AS BLOB) FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY taken LIMIT 1"
         ))?
         .query_row([leaf.first, leaf.last], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
@@ -118,8 +129,9 @@ fn overwrite(connection: &Connection, leaf: &Leaf) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     let growth = (leaf.unused - SLACK).min(most - taken);
-    let mut grow = connection.prepare_cached(&format!("UPDATE {table} SET {column} = ?2 WHERE id = ?1"))?;
-    grow.execute(params![id, format!("{value}{}", " ".repeat(growth.unsigned_abs() as usize))])?;
+    let update = format!("UPDATE {table} SET {column} = CAST(?2 AS {}) WHERE id = ?1", leaf.table.column_type());
+    let mut grow = connection.prepare_cached(&update)?;
+    grow.execute(params![id, [&value[..], &b" ".repeat(growth.unsigned_abs() as usize)].concat()])?;
     grow.execute(params![id, value])?;
     Ok(true)
 }

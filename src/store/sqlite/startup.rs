@@ -5,6 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::copy::check_complete;
 use super::ledger::SeriesIds;
 use super::lookup::Lookup;
 use super::values::timestamp;
@@ -27,6 +28,7 @@ pub struct State {
 
 /// Reads both; makes what a new store lacks.
 pub fn load(connection: &Connection, settings: &Settings) -> Result<(Shared, State), OpenError> {
+    check_complete(connection)?;
     connection.execute(
         "INSERT OR IGNORE INTO meta (key, value) VALUES ('created_at', ?1)",
         [Timestamp::now().as_millisecond()],

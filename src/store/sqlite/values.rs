@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 
+use super::search_index::Key;
 use crate::record::Position;
 use crate::store::ids::{DeliveryId, KeyedHash, MessageRowId, OptOutSeq, OrderingKey, ReceiptKey, ResendId};
 
@@ -22,7 +23,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(DeliveryId, KeyedHash, MessageRowId, OptOutSeq, OrderingKey, Position, ReceiptKey, ResendId);
+integers!(DeliveryId, Key, KeyedHash, MessageRowId, OptOutSeq, OrderingKey, Position, ReceiptKey, ResendId);
 
 /// Reads a time column.
 pub fn timestamp(milliseconds: i64) -> rusqlite::Result<Timestamp> {

@@ -232,6 +232,8 @@ impl Writer {
             Alone::CatchUp(reply) => {
                 let _gone = reply.send(Ok(()));
             }
+            // Nobody asks it of this store, and the caller would see that the reply is gone.
+            Alone::Fleet(_) => {}
             Alone::ChangeOptOuts(changes, reply) => self.answer(reply, |rules| {
                 let mut changed = 0;
                 for change in &changes {

@@ -17,6 +17,7 @@ use crate::store::core::erase::{Regions, Subjects, Target};
 use crate::store::core::storage::{DeliveryState, ResendState};
 use crate::store::ids::{DeliveryId, MessageRowId, ResendId};
 use crate::store::opt_outs::Scope;
+use crate::store::postgres::harness::{OnPostgres, has_server};
 use crate::store::relays::{AttemptOutcome, AttemptResult, DeadLetterFilter, Next};
 use crate::store::resends::{ChainOutcome, ResendResult, ResendStep, SendDecision, SendResult};
 use crate::store::sqlite::harness::OnSqlite;
@@ -33,6 +34,13 @@ macro_rules! on_every_store {
             #[test]
             fn in_sqlite() {
                 super::$behavior::<super::OnSqlite>();
+            }
+
+            #[test]
+            fn in_postgres() {
+                if super::has_server() {
+                    super::$behavior::<super::OnPostgres>();
+                }
             }
         }
     )*};

@@ -23,6 +23,9 @@ pub struct Memory {
     event_keys: HashMap<(SourceName, String), (Timestamp, EventKey)>,
     events: BTreeMap<Position, StoredEvent>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+    newest_delivery: DeliveryId,
+    /// The id of the newest delivery is used again once that has been deleted.
+    pub reuses_ids: bool,
     resends: BTreeMap<ResendId, ResendRow>,
     opt_outs: Vec<(String, OptOut)>,
     newest_opt_out: OptOutSeq,
@@ -185,8 +188,11 @@ impl Journal for Memory {
 
 impl Outbox for Memory {
     fn insert_delivery(&mut self, row: &DeliveryRow) -> Done<()> {
-        let last = self.deliveries.keys().next_back().copied().unwrap_or_default();
-        self.deliveries.insert(DeliveryId(last.0 + 1), row.clone());
+        if self.reuses_ids {
+            self.newest_delivery = self.deliveries.keys().next_back().copied().unwrap_or_default();
+        }
+        self.newest_delivery.0 += 1;
+        self.deliveries.insert(self.newest_delivery, row.clone());
         Ok(())
     }
 

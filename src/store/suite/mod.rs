@@ -7,8 +7,10 @@ mod behaviors;
 mod memory;
 mod model;
 mod on_memory;
+mod reads;
 
 pub use actions::{Action, Dump, Reaction};
+pub use model::{event, everything};
 
 use super::Settings;
 

@@ -16,6 +16,7 @@ use crate::route::{Filter, Format, RelayName, ResendRule, Route};
 use crate::store::core::storage::{DeliveryState, ResendState};
 use crate::store::ids::{DeliveryId, MessageRowId, ResendId};
 use crate::store::opt_outs::{OptOutChange, Scope};
+use crate::store::postgres::harness::{OnPostgres, has_server};
 use crate::store::relays::{AttemptOutcome, AttemptResult, DeadLetterFilter, Next};
 use crate::store::resends::{ResendStep, SendResult};
 use crate::store::sqlite::harness::OnSqlite;
@@ -23,11 +24,12 @@ use crate::store::tests::{junk, receipt, reply, settings, source, submission_at}
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn at(hours: u32) -> Timestamp {
+pub(super) fn at(hours: u32) -> Timestamp {
     "2026-02-03T04:05:06Z".parse::<Timestamp>().unwrap() + hours * HOUR
 }
 
-fn everything() -> Settings {
+/// With all features.
+pub fn everything() -> Settings {
     let route = |name: &str, format| Route {
         relay: RelayName::new(name).unwrap(),
         format,
@@ -55,7 +57,8 @@ fn everything() -> Settings {
     }
 }
 
-fn event() -> impl Strategy<Value = Event> {
+/// Any event that changes something.
+pub fn event() -> impl Strategy<Value = Event> {
     let outcomes = [
         ("SCHEDULED", Outcome::Scheduled),
         ("ENROUTE", Outcome::Enroute),
@@ -87,12 +90,12 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Run(Box<Action>, bool),
     Restart,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn action() -> impl Strategy<Value = Action> {
     let hours = 0..12u32;
     let ingest = (hours.clone(), prop::collection::vec(event(), 1..4))
         .prop_map(|(hour, events)| Action::Ingest(submission_at(at(hour), events)));
@@ -125,7 +128,7 @@ fn step() -> impl Strategy<Value = Step> {
         })
     });
     let message = || (1..8i64, 0..20u32);
-    let action = prop_oneof![
+    prop_oneof![
         8 => ingest,
         2 => message().prop_map(|(id, hour)| Action::Expire(MessageRowId(id), at(hour))),
         4 => attempt,
@@ -134,9 +137,12 @@ fn step() -> impl Strategy<Value = Step> {
         4 => resend,
         1 => opt_out,
         1 => message().prop_map(|(id, hour)| Action::EraseMessages(vec![MessageRowId(id)], at(hour))),
-    ];
+    ]
+}
+
+pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        9 => (action, prop::bool::weighted(0.85)).prop_map(|(action, commits)| Step::Run(Box::new(action), commits)),
+        9 => (action(), prop::bool::weighted(0.85)).prop_map(|(action, commits)| Step::Run(Box::new(action), commits)),
         1 => Just(Step::Restart),
     ]
 }
@@ -170,25 +176,61 @@ fn is_true(dump: &Dump) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Two stores do the same, and both are true.
+fn come_to_the_same<A: Harness, B: Harness>(mut one: A, mut other: B, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    for step in steps {
+        match step {
+            Step::Run(action, commits) => {
+                prop_assert_eq!(one.run(&action, commits), other.run(&action, commits));
+            }
+            Step::Restart => {
+                one.restart();
+                other.restart();
+            }
+        }
+        let dump = one.dump();
+        prop_assert_eq!(&dump, &other.dump());
+        is_true(&dump)?;
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn all_stores_come_to_the_same_whatever_happens(steps in prop::collection::vec(step(), 1..40)) {
-        let (mut memory, mut sqlite) = (OnMemory::new(everything()), OnSqlite::new(everything()));
-        for step in steps {
-            match step {
-                Step::Run(action, commits) => {
-                    prop_assert_eq!(memory.run(&action, commits), sqlite.run(&action, commits));
-                }
-                Step::Restart => {
-                    memory.restart();
-                    sqlite.restart();
-                }
+        let mut memory = OnMemory::new(everything());
+        memory.memory.reuses_ids = true;
+        come_to_the_same(memory, OnSqlite::new(everything()), steps)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn so_does_postgres(steps in prop::collection::vec(step(), 1..40), prefetches in any::<bool>()) {
+        if has_server() {
+            let mut postgres = OnPostgres::new(everything());
+            postgres.prefetches = prefetches;
+            come_to_the_same(OnMemory::new(everything()), postgres, steps)?;
+        }
+    }
+
+    #[test]
+    fn requests_in_one_transaction_come_to_the_same_as_one_by_one(
+        batches in prop::collection::vec(prop::collection::vec(action(), 1..12), 1..5),
+    ) {
+        if has_server() {
+            let (mut memory, mut postgres) = (OnMemory::new(everything()), OnPostgres::new(everything()));
+            // The rules know of an erasure from the next transaction on.
+            let erases = |action: &Action| matches!(action, Action::EraseMessages(..));
+            for batch in batches.iter().flat_map(|batch| batch.chunk_by(|one, next| !erases(one) && !erases(next))) {
+                let reactions: Vec<_> = batch.iter().map(|action| memory.run(action, true)).collect();
+                prop_assert_eq!(reactions, postgres.run_all(batch, true));
+                prop_assert_eq!(memory.dump(), postgres.dump());
             }
-            let dump = memory.dump();
-            prop_assert_eq!(&dump, &sqlite.dump());
-            is_true(&dump)?;
         }
     }
 }

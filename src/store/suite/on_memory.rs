@@ -10,7 +10,7 @@ use crate::store::core::{Pseudonymizer, Tx};
 
 pub struct OnMemory {
     settings: Settings,
-    memory: Memory,
+    pub memory: Memory,
     ledger: Ledger,
     caps: LabelCaps,
 }

@@ -101,7 +101,7 @@ impl Bench {
         let store = self.store().clone();
         let regions = Regions::new([], Country::new("FR").unwrap());
         let subjects = Subjects::new(&["+33612345678".to_owned()], regions).unwrap();
-        tokio::task::spawn_blocking(move || store.blocking().erase(subjects, |_| true)).await.unwrap().unwrap();
+        tokio::task::spawn_blocking(move || store.blocking().erase(&subjects, |_| true)).await.unwrap().unwrap();
     }
 
     fn records(&self) -> Vec<Record> {

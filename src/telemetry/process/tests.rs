@@ -122,6 +122,7 @@ pub fn exercise() {
     store::metrics::leader(true);
     store::metrics::inbox(3, None);
     store::metrics::inbox_stuck().increment(1);
+    store::metrics::synchronous(true);
     exercise_parts();
 }
 

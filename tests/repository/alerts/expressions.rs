@@ -14,11 +14,12 @@ use crate::support::read;
 const DASHBOARDS: [&str; 4] = ["smscope-deliverability", "smscope-failures", "smscope-journey", "smscope-self"];
 
 /// Rules that tell instances apart, by labels that a scrape and OTLP both give.
-const BY_INSTANCE: [&str; 7] = [
+const BY_INSTANCE: [&str; 8] = [
     "job:smscope_instances:expected",
     "job:smscope_instances:missing",
     "job:smscope_fleet_leaderless:count",
     "job:smscope_inbox:age_seconds",
+    "job:smscope_inbox_stuck:increase1h",
     "fleet:smscope_fleet_identities:count1h",
     "SmscopeDown",
     "SmscopeStoreWalLarge",

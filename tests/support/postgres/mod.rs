@@ -4,6 +4,7 @@
 //! `tools` beside it, and else only std and dev-dependencies.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -171,6 +172,31 @@ impl Server {
         );
         self.until("the standby streams", || self.sql("postgres", &streams) == "1");
         standby
+    }
+
+    /// From now on the role smscope needs a password, and TLS with this certificate and key, in PEM. With `authority`, its clients need a
+    /// certificate of that one.
+    pub fn require_tls(&self, certificate: &str, key: &str, authority: Option<&str>) {
+        let file = |name: &str, content: &str| {
+            let path = self.data().join(name);
+            fs::write(&path, content).unwrap();
+            // A server does not start with a key that others can read.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        file("server.crt", certificate);
+        file("server.key", key);
+        file("root.crt", authority.unwrap_or(certificate));
+        let clients = if authority.is_some() { " clientcert=verify-ca" } else { "" };
+        let rules = "host all postgres 127.0.0.1/32 trust\n";
+        file("pg_hba.conf", &format!("{rules}hostssl all smscope 127.0.0.1/32 scram-sha-256{clients}\n"));
+        hand_over(&self.data());
+        self.set("ssl_ca_file", "root.crt");
+        self.set("ssl", "on");
+    }
+
+    /// Changes the password of the role smscope.
+    pub fn set_password(&self, password: &str) {
+        self.sql("postgres", &format!("ALTER ROLE smscope PASSWORD '{password}'"));
     }
 
     /// From now on a commit waits until this standby has it.

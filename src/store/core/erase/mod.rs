@@ -96,8 +96,9 @@ impl<S: Storage> Eraser<'_, S> {
     /// `false` when it has been erased before, or has expired.
     fn erase_message(&mut self, id: MessageRowId, now: Timestamp) -> Result<bool, S::Error> {
         let Some(row) = self.storage.message(id)?.filter(|row| row.erased_at.is_none()) else { return Ok(false) };
-        let erased = MessageRow { number: None, ref_client: None, erased_at: Some(now), ..row };
+        let erased = MessageRow { number: None, ref_client: None, erased_at: Some(now), ..row.clone() };
         self.storage.put_message(id, &erased)?;
+        self.storage.put_search_keys(id, &row, &erased)?;
         if !erased.part.is_empty() {
             let part = self.pseudonymizer.part(&erased.part);
             self.storage.set_part(id, &MessageRow { part, ..erased })?;

@@ -42,18 +42,14 @@ struct Given {
 /// How often JSON and parameters may be wrapped into one another.
 const MAX_LEVEL: usize = 6;
 
-/// Digits that all forms of a number share at their end. No country has shorter numbers that are full ones.
-const SHARED: usize = 6;
-
 impl Subjects {
     /// The error says which of them is no phone number.
     pub fn new(numbers: &[String], regions: Regions) -> Result<Self, String> {
         let given = numbers.iter().map(|written| {
             let written = written.trim().to_owned();
-            let digits = digits_of(&written);
-            match number::is_full(&written) && digits.len() >= SHARED {
-                true => Ok(Given { last_digits: digits[digits.len() - SHARED..].to_owned(), written }),
-                false => Err(format!("{written:?} is no phone number; expected one such as +33612345678")),
+            match number::last_digits(&written).filter(|_| number::is_full(&written)) {
+                Some(last_digits) => Ok(Given { last_digits, written }),
+                None => Err(format!("{written:?} is no phone number; expected one such as +33612345678")),
             }
         });
         Ok(Self { given: given.collect::<Result<_, _>>()?, regions })
@@ -62,6 +58,11 @@ impl Subjects {
     /// The digits under which the store has them, for a source of the default region.
     pub fn stored_forms(&self) -> Vec<String> {
         self.given.iter().map(|given| number::read(&given.written, self.regions.fallback).number).collect()
+    }
+
+    /// The last digits of each of their numbers. A number that ends otherwise is none of theirs.
+    pub fn last_digits(&self) -> impl Iterator<Item = &str> {
+        self.given.iter().map(|given| given.last_digits.as_str())
     }
 
     /// Whether a number of `source`, in any form, is theirs.

@@ -11,6 +11,7 @@ use crate::lifecycle::State;
 use crate::record::{Kind, Record, Resend, Through};
 use crate::route::ResendRule;
 use crate::store::core::Tx;
+use crate::store::core::records::needs_own_keys;
 use crate::store::core::storage::{EventRequest, NewEvent, ResendRow, ResendState, Storage};
 use crate::store::ids::{MessageRowId, ResendId};
 use crate::store::opt_outs::Scope;
@@ -169,6 +170,7 @@ impl<S: Storage> Tx<'_, S> {
             previous,
             received_at: now,
             request: EventRequest::None,
+            needs_own_keys: needs_own_keys(&record, Some(&message_row)),
         })?;
         if rule.acts_through() == Through::Relay {
             self.relay(&record, event, message, now, None)?;

@@ -10,7 +10,7 @@ use super::super::session::{Session, params};
 use super::super::values::Columns;
 use crate::event::TraceParent;
 use crate::record::{Entry, Position};
-use crate::store::read::StoredEvent;
+use crate::store::read::{Person, PersonalEvent, StoredEvent};
 use crate::store::{Raw, Unrecognized};
 
 /// Events that one request can have brought: one of a JSON array, and more are never made of one.
@@ -58,6 +58,29 @@ pub async fn requests_of(session: &Session, positions: &[Position]) -> Result<Ha
     Ok(requests)
 }
 
+pub async fn personal_events_after(
+    session: &Session,
+    position: Position,
+    limit: usize,
+) -> Result<Vec<PersonalEvent>, PgError> {
+    let sql = "SELECT j.position, j.source, j.kind, j.message, j.event, coalesce(r.method, ''), coalesce(r.query, ''), r.content_type, \
+         r.body FROM smscope.journal AS j LEFT JOIN smscope.received AS r ON r.id = j.received AND r.day = j.received_day \
+         WHERE j.position > $1 ORDER BY j.position LIMIT $2";
+    let rows = session.query(sql, params![position => INT8, limited(limit) => INT8]).await?;
+    let read = |row: &Row| {
+        let mut columns = columns(row);
+        Ok(PersonalEvent {
+            position: columns.get()?,
+            source: columns.get()?,
+            kind: columns.get()?,
+            message: columns.get()?,
+            person: Person::of(columns.get()?),
+            raw: request(&mut columns)?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
 pub async fn chain(session: &Session, newest: Position) -> Result<Vec<Entry>, PgError> {
     let sql = "WITH RECURSIVE chain AS (\
            SELECT position, received_at, event, previous FROM smscope.journal WHERE position = $1 \
@@ -66,6 +89,19 @@ pub async fn chain(session: &Session, newest: Position) -> Result<Vec<Entry>, Pg
          SELECT position, received_at, event FROM chain ORDER BY position";
     let rows = session.query(sql, params![newest => INT8]).await?;
     rows.iter().map(|row| entry(&mut columns(row))).collect()
+}
+
+pub async fn event_and_previous(
+    session: &Session,
+    position: Position,
+) -> Result<Option<(Entry, Option<Position>)>, PgError> {
+    let sql = "SELECT position, received_at, event, previous FROM smscope.journal WHERE position = $1";
+    let found = session.query_opt(sql, params![position => INT8]).await?;
+    let read = |row: &Row| {
+        let mut columns = columns(row);
+        Ok((entry(&mut columns)?, columns.get()?))
+    };
+    found.as_ref().map(read).transpose()
 }
 
 pub async fn reply(session: &Session, ids: [&str; 2]) -> Result<Option<Entry>, PgError> {

@@ -118,10 +118,11 @@ pub async fn overdue(
     before: Timestamp,
     limit: usize,
 ) -> Result<Vec<Overdue>, PgError> {
-    // A message is pending since its first sight or later.
-    let sql = "SELECT m.message_id, m.channel, m.accepted_at FROM smscope.pending AS p \
-         JOIN smscope.messages AS m ON m.id = p.message WHERE p.source = $1 AND p.state IN ('scheduled', 'enroute') \
-         AND p.first_seen <= $2 AND p.pending_since <= $2 AND m.part = '' ORDER BY p.pending_since, p.message LIMIT $3";
+    // A message is pending since its first sight or later. In order before the join: of many thousands, few messages are read.
+    let sql = "SELECT m.message_id, m.channel, m.accepted_at FROM \
+           (SELECT message, pending_since FROM smscope.pending WHERE source = $1 AND state IN ('scheduled', 'enroute') \
+            AND first_seen <= $2 AND pending_since <= $2 ORDER BY pending_since, message) AS p \
+         JOIN smscope.messages AS m ON m.id = p.message WHERE m.part = '' ORDER BY p.pending_since, p.message LIMIT $3";
     let (before, limit) = (before.as_millisecond(), limited(limit));
     let rows = session.query(sql, params![source.as_str() => TEXT, before => INT8, limit => INT8]).await?;
     let read = |row| {

@@ -15,6 +15,7 @@ use super::events::limited;
 use crate::store::cohorts::{Cohort, Detail, QUARTER};
 use crate::store::ids::MessageRowId;
 use crate::store::query::Message;
+use crate::store::read::Recipient;
 
 /// A query of messages, as [`message`] takes them.
 macro_rules! select {
@@ -32,6 +33,24 @@ pub async fn messages_after(session: &Session, id: MessageRowId, limit: usize) -
     let sql = select!("id > $1 ORDER BY id LIMIT $2");
     let rows = session.query(sql, params![id => INT8, limited(limit) => INT8]).await?;
     rows.iter().map(message).collect()
+}
+
+pub async fn recipients_after(session: &Session, id: MessageRowId, limit: usize) -> Result<Vec<Recipient>, PgError> {
+    let sql = "SELECT id, source, message_id, number, part, erased_at IS NOT NULL FROM smscope.messages WHERE id > $1 \
+         ORDER BY id LIMIT $2";
+    let rows = session.query(sql, params![id => INT8, limited(limit) => INT8]).await?;
+    let read = |row: &Row| {
+        let mut columns = Columns::of("messages", row, 0);
+        Ok(Recipient {
+            id: columns.get()?,
+            source: columns.get()?,
+            message_id: columns.get()?,
+            number: columns.get()?,
+            part: columns.get()?,
+            is_erased: columns.get()?,
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 pub async fn messages_with_id(session: &Session, id: &str) -> Result<Vec<Message>, PgError> {

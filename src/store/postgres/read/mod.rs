@@ -4,11 +4,11 @@
 //! have no index go through the messages range by range.
 
 mod events;
-mod gauges;
+pub(super) mod gauges;
 mod jobs;
 mod messages;
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,16 +19,19 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use self::gauges::Size;
 use super::connect::Connector;
 use super::error::{PgError, Remedy};
+use super::ledger;
 use super::schema;
 use super::session::Session;
 use crate::event::SourceName;
+use crate::ledger::Ledger;
 use crate::record::{Entry, Position};
 use crate::route::RelayName;
 use crate::store::cohorts::{Cohort, Detail};
+use crate::store::erase::Subjects;
 use crate::store::ids::{DeliveryId, MessageRowId, OptOutSeq};
 use crate::store::opt_outs::OptOut;
 use crate::store::query::Message;
-use crate::store::read::{Reader, StoredEvent, Table};
+use crate::store::read::{PersonalEvent, Reader, Recipient, Start, StoredEvent, Table};
 use crate::store::relays::{Due, Undelivered};
 use crate::store::resends::DueResends;
 use crate::store::shared::Gauges;
@@ -37,8 +40,8 @@ use crate::store::{OpenError, Overdue, Raw, Settings, StoreError, Unrecognized};
 /// Connections that stay open between reads.
 const IDLE: usize = 2;
 
-/// Messages that one statement searches without an index.
-const RANGE: i64 = 50_000;
+/// Messages that one statement searches without an index; few in tests, where there are several ranges too.
+const RANGE: i64 = if cfg!(test) { 3 } else { 50_000 };
 
 /// How long a command goes on asking where a partition is locked or the server is gone. A job asks again by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -161,6 +164,14 @@ impl PgReaders {
         Ok(found)
     }
 
+    /// The counters as they are stored, for a replica that does not lead.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn ledger(&self) -> Result<Ledger, StoreError> {
+        self.read(async |session| Ok(ledger::load(session).await?.0))
+    }
+
     /// The bytes of all tables, which take a while to read: as of some time ago.
     fn size(&self) -> Result<i64, StoreError> {
         let mut last = self.size.lock().unwrap_or_else(PoisonError::into_inner);
@@ -266,8 +277,20 @@ impl Reader for PgReaders {
         self.read(async |session| events::requests_of(session, positions).await)
     }
 
+    fn personal_events_after(&self, position: Position, limit: usize) -> Result<Vec<PersonalEvent>, StoreError> {
+        self.read(async |session| events::personal_events_after(session, position, limit).await)
+    }
+
     fn chain(&self, newest: Position) -> Result<Vec<Entry>, StoreError> {
         self.read(async |session| events::chain(session, newest).await)
+    }
+
+    fn event_and_previous(&self, position: Position) -> Result<Option<(Entry, Option<Position>)>, StoreError> {
+        self.read(async |session| events::event_and_previous(session, position).await)
+    }
+
+    fn starts(&self, _: Option<&str>, _: Option<&Subjects>) -> Result<Option<BinaryHeap<Start>>, StoreError> {
+        Ok(None)
     }
 
     fn reply(&self, ids: [&str; 2]) -> Result<Option<Entry>, StoreError> {
@@ -276,6 +299,10 @@ impl Reader for PgReaders {
 
     fn messages_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Message>, StoreError> {
         self.read(async |session| messages::messages_after(session, id, limit).await)
+    }
+
+    fn recipients_after(&self, id: MessageRowId, limit: usize) -> Result<Vec<Recipient>, StoreError> {
+        self.read(async |session| messages::recipients_after(session, id, limit).await)
     }
 
     fn messages_with_id(&self, id: &str) -> Result<Vec<Message>, StoreError> {

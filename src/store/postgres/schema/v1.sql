@@ -1,7 +1,7 @@
 -- Times are Unix milliseconds, days are days since 1970-01-01 by the server's clock, money is in millionths.
 -- A text has no NUL: src/store/postgres/texts.rs replaces it.
 
--- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, scrub_due, seen_at, spelled_to, inbox_rate, and of what may be deleted with
+-- Single values: fleet_id, created_at, hash_key, erasure_salt, erasures, seen_at, spelled_to, inbox_rate, over_limit, and of what may be deleted with
 -- the newest rows of a table the newest ids: journal_head (of the partitions that have been dropped), delivery_head, resend_head.
 CREATE TABLE smscope.meta (
   key   text PRIMARY KEY,
@@ -15,7 +15,7 @@ CREATE TABLE smscope.lease (
   holder  uuid NOT NULL,
   version int NOT NULL,
   until   timestamptz NOT NULL,
-  -- The time of the newest push of metrics: the next one is later, whoever makes it.
+  -- The time of the newest push of metrics: the next one is later, by any leader.
   told_at timestamptz NOT NULL
 ) WITH (fillfactor = 10);
 
@@ -111,7 +111,7 @@ CREATE TABLE smscope.pending (
   first_seen    bigint NOT NULL,
   pending_since bigint NOT NULL
 );
-CREATE INDEX pending_oldest ON smscope.pending (source, state, first_seen);
+CREATE INDEX pending_oldest ON smscope.pending (source, state, first_seen, pending_since);
 
 -- The journal. The request of an event is `received` (with `received_day`), or that of the event `request`.
 CREATE TABLE smscope.journal (
@@ -175,7 +175,8 @@ CREATE TABLE smscope.relay_deliveries (
   attempts     int NOT NULL,
   error        text
 );
-CREATE INDEX relay_deliveries_due ON smscope.relay_deliveries (relay, due_at) WHERE state = 'due';
+-- With the id, in the order in which they are read: a backlog of one moment is not sorted for each.
+CREATE INDEX relay_deliveries_due ON smscope.relay_deliveries (relay, due_at, id) WHERE state = 'due';
 CREATE INDEX relay_deliveries_in_order ON smscope.relay_deliveries (ordering_key, relay, id);
 CREATE INDEX relay_deliveries_oldest ON smscope.relay_deliveries (relay, state, event);
 
@@ -194,7 +195,7 @@ CREATE TABLE smscope.resends (
   replacement  bigint,
   outcome      text
 );
-CREATE INDEX resends_due ON smscope.resends (source, due_at) WHERE state = 'waiting';
+CREATE INDEX resends_due ON smscope.resends (source, due_at, id) WHERE state = 'waiting';
 CREATE INDEX resends_requested ON smscope.resends (rule, requested_at) WHERE requested_at IS NOT NULL;
 CREATE INDEX resends_expecting ON smscope.resends (expects) WHERE expects IS NOT NULL;
 CREATE UNIQUE INDEX resends_by_replacement ON smscope.resends (replacement) WHERE replacement IS NOT NULL;
@@ -218,3 +219,38 @@ CREATE TABLE smscope.conversation_keys (
   message bigint NOT NULL
 );
 CREATE INDEX conversation_keys_of_message ON smscope.conversation_keys (message);
+
+-- Tables of the schema that an UPDATE has redacted, with the transaction: they are rewritten, partitions once their day is over, so that
+-- nothing is left between rows. Those that are not due yet become so by the next erasure.
+CREATE TABLE smscope.rewrites (
+  relation   text PRIMARY KEY,
+  day        int,
+  is_due     boolean NOT NULL,
+  changed_in xid8 NOT NULL,
+  tried_at   timestamptz
+);
+
+-- What is personal is in no statistics, which would repeat it.
+ALTER TABLE smscope.messages ALTER COLUMN part SET STATISTICS 0, ALTER COLUMN number SET STATISTICS 0,
+  ALTER COLUMN ref_client SET STATISTICS 0;
+ALTER TABLE smscope.opt_outs ALTER COLUMN number SET STATISTICS 0;
+ALTER TABLE smscope.received ALTER COLUMN decoded SET STATISTICS 0, ALTER COLUMN query SET STATISTICS 0,
+  ALTER COLUMN body SET STATISTICS 0;
+ALTER TABLE smscope.journal ALTER COLUMN event SET STATISTICS 0;
+ALTER TABLE smscope.inbox_stuck ALTER COLUMN error SET STATISTICS 0;
+
+-- The requests of commands, which the leader executes, and the lines of its responses (JSON, src/control.rs). `begun_by`: the epoch of the
+-- leader that executes it; the next one begins again. A request that is done is deleted, for it may name people.
+CREATE TABLE smscope.tasks (
+  id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  request  text,
+  begun_by bigint,
+  ended_at timestamptz
+);
+CREATE TABLE smscope.task_lines (
+  n    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  task bigint NOT NULL,
+  line text NOT NULL
+);
+ALTER TABLE smscope.tasks ALTER COLUMN request SET STATISTICS 0;
+CREATE INDEX task_lines_of_task ON smscope.task_lines (task, n);

@@ -1,0 +1,75 @@
+//! A webhook waits for one statement, and for one round trip.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::fleet::Fleet;
+use crate::support::postgres::{Proxy, Server, Version};
+use crate::support::provider::receipt;
+use crate::support::{Client, HOOK, post};
+
+/// Of the network, each way: far longer than anything else here takes.
+const DELAY: Duration = Duration::from_millis(150);
+const CLIENTS: usize = 8;
+const WEBHOOKS: usize = 20;
+
+#[test]
+fn a_batch_of_webhooks_is_one_statement() {
+    let Some(server) = Server::start(Version::System) else { return };
+    let database = server.create_database();
+    server.sql("postgres", &format!("ALTER DATABASE {database} SET log_statement = 'all'"));
+    let fleet = Fleet::at(&server.url(&database), 2);
+    let replicas = fleet.start();
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let mut connection = replicas[1].client();
+            scope.spawn(move || {
+                for number in 0..WEBHOOKS {
+                    let body = receipt(&format!("{client}-{number}"), "DELIVERED", json!({}));
+                    assert_eq!(connection.ask(post(HOOK, body.to_string())).result(), "accepted");
+                }
+            });
+        }
+    });
+    let shown = replicas[1].metrics();
+    let batches = shown.sum("smscope_store_commit_duration_seconds_count", &[]);
+    let accepted = shown.sum("smscope_webhook_requests_total", &[("result", "accepted")]);
+    assert_eq!(accepted, (CLIENTS * WEBHOOKS) as f64);
+    assert!(batches < accepted, "{batches} batches of {accepted} webhooks");
+    let log = server.log();
+    let statements = log.matches("INSERT INTO smscope.dedup").count();
+    assert_eq!(statements as f64, batches);
+    assert_eq!(
+        log.matches("INSERT INTO smscope.inbox ").count(),
+        statements,
+        "they store the entries of the inbox too"
+    );
+}
+
+#[test]
+fn a_webhook_waits_for_one_round_trip() {
+    let Some(server) = Server::shared() else { return };
+    let database = server.create_database();
+    let far = Proxy::start(server.port(), Duration::ZERO);
+    let fleet = Fleet::through(&server.url(&database), &[server.url(&database), far.url(&database)]);
+    let replicas = fleet.start();
+    let mut client = replicas[1].client();
+    let mut number = 0;
+    let mut ask = |client: &mut Client| {
+        number += 1;
+        let body = receipt(&format!("far-{number}"), "DELIVERED", json!({}));
+        let asked = Instant::now();
+        assert_eq!(client.ask(post(HOOK, body.to_string())).result(), "accepted");
+        asked.elapsed()
+    };
+    // Both lanes connect, and prepare their statement.
+    for _ in 0..10 {
+        ask(&mut client);
+    }
+    far.delay(DELAY);
+    let took: Vec<Duration> = (0..5).map(|_| ask(&mut client)).collect();
+    assert!(took.iter().all(|took| *took >= 2 * DELAY), "{took:?}");
+    assert!(took.iter().any(|took| *took < 4 * DELAY), "more than one round trip: {took:?}");
+    assert!(took.iter().sum::<Duration>() < 5 * 4 * DELAY, "{took:?}");
+}
