@@ -38,18 +38,19 @@ fn every_event_is_exported_and_relayed_under_one_id_however_often_the_leader_is_
     });
     let (addresses, progress) = (fleet.addresses(), Progress::default());
     let mut replicas = fleet.start();
-    let truth = std::thread::scope(|scope| {
-        let clients = start_clients(scope, &progress, &addresses, 71);
-        for _ in 0..soak("JOB_KILLS").unwrap_or(KILLS) {
+    let mut truth = Truth::default();
+    for kill in 0..soak("JOB_KILLS").unwrap_or(KILLS) {
+        truth.join(std::thread::scope(|scope| {
+            let clients = start_clients(scope, &progress, &addresses, 71 + kill);
             clients.until_acknowledged(40);
             // The target fails now and then as well.
             target.then([Reaction::Status(500), Reaction::Hangup]);
             kill_the_leader(&mut replicas);
-            leader(&replicas);
-        }
-        clients.until_acknowledged(40);
-        clients.finish()
-    });
+            clients.until_acknowledged(40);
+            clients.finish()
+        }));
+        leader(&replicas);
+    }
     println!("{progress}");
     fleet.agrees_with(&truth, &replicas);
     let leading = replicas.remove(leader(&replicas));

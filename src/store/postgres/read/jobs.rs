@@ -44,13 +44,15 @@ pub async fn due(
     limit: usize,
 ) -> Result<Due, PgError> {
     let (relay, now) = (relay.as_str(), now.as_millisecond());
+    // Row by row: of partitions that have not been analyzed yet the planner expects so much that it reads them from their beginning.
     let deliveries = "SELECT d.id, d.attempts, d.since, e.position, e.received_at, e.event, r.method, r.query, r.content_type, r.body \
          FROM (SELECT id, event, due_at, attempts, since FROM smscope.relay_deliveries \
                WHERE relay = $1 AND state = 'due' AND due_at <= $2 AND id <> ALL ($3) ORDER BY due_at, id LIMIT $4) AS d \
-         JOIN smscope.journal AS e ON e.position = d.event \
-         LEFT JOIN smscope.journal AS w ON w.position = e.request \
-         LEFT JOIN smscope.received AS r ON r.id = coalesce(e.received, w.received) \
-               AND r.day = coalesce(e.received_day, w.received_day) ORDER BY d.due_at, d.id";
+         CROSS JOIN LATERAL (SELECT * FROM smscope.journal WHERE position = d.event LIMIT 1) AS e \
+         LEFT JOIN LATERAL (SELECT received, received_day FROM smscope.journal WHERE position = e.request LIMIT 1) AS w ON true \
+         LEFT JOIN LATERAL (SELECT method, query, content_type, body FROM smscope.received \
+               WHERE id = coalesce(e.received, w.received) AND day = coalesce(e.received_day, w.received_day) LIMIT 1) AS r ON true \
+         ORDER BY d.due_at, d.id";
     let next = "SELECT min(due_at) FROM smscope.relay_deliveries WHERE relay = $1 AND state = 'due' AND due_at > $2";
     let limit = limited(limit);
     let params = params![relay => TEXT, now => INT8, in_flight => INT8_ARRAY, limit => INT8];
