@@ -207,7 +207,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn so_does_postgres(steps in prop::collection::vec(step(), 1..40), prefetches in any::<bool>()) {

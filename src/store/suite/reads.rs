@@ -17,6 +17,7 @@ use crate::settings::postgres::{Password, Url};
 use crate::settings::{Durability, Postgres};
 use crate::store::cohorts::Detail;
 use crate::store::core::erase::{Regions, Subjects, Target};
+use crate::store::core::relays::{AttemptOutcome, Due, Undelivered};
 use crate::store::ids::{DeliveryId, MessageRowId, OptOutSeq};
 use crate::store::postgres::PgReaders;
 use crate::store::postgres::harness::{OnPostgres, has_server};
@@ -35,6 +36,14 @@ struct Stores {
     postgres: OnPostgres,
 }
 
+/// An attempt of the n-th delivery that is stored: when the newest one is done, SQLite gives its id to the next.
+fn of_delivery(action: &Action, store: &impl Harness) -> Action {
+    let Action::SaveAttempt(attempt, at) = action else { return action.clone() };
+    let nth = store.dump().deliveries.keys().nth(attempt.delivery.0 as usize - 1).copied();
+    let delivery = nth.unwrap_or(DeliveryId(i64::MAX));
+    Action::SaveAttempt(AttemptOutcome { delivery, ..attempt.clone() }, *at)
+}
+
 /// Readers of both, for jobs and for commands.
 struct Readings {
     jobs: [Box<dyn Reader>; 2],
@@ -48,7 +57,9 @@ impl Stores {
     }
 
     fn run(&mut self, action: &Action, commits: bool) {
-        assert_eq!(self.sqlite.run(action, commits), self.postgres.run(action, commits), "{action:?}");
+        let in_sqlite = self.sqlite.run(&of_delivery(action, &self.sqlite), commits);
+        let in_postgres = self.postgres.run(&of_delivery(action, &self.postgres), commits);
+        assert_eq!(in_sqlite, in_postgres, "{action:?}");
     }
 
     /// The name of the database on the server.
@@ -163,16 +174,28 @@ impl Readings {
     }
 
     fn of_jobs(&self) {
+        // Without ids, which differ.
+        let due = |due: Due| {
+            let all = due.deliveries.into_iter();
+            (all.map(|one| (one.attempts, one.since, one.entry, one.request)).collect::<Vec<_>>(), due.next)
+        };
+        let undelivered = |all: Vec<Undelivered>| {
+            let all = all.into_iter();
+            all.map(|one| Undelivered { id: DeliveryId(0), ..one }).collect::<Vec<_>>()
+        };
         for relay in ["app", "raw", "other"].map(|name| RelayName::new(name).unwrap()) {
             for hour in 0..13 {
-                self.jobs("due", |reader| reader.due(&relay, at(hour), &[], 1_000));
-                let in_flight = [DeliveryId(1), DeliveryId(4)];
-                self.jobs("some due", |reader| reader.due(&relay, at(hour), &in_flight, 2));
+                self.jobs("due", |reader| Ok(due(reader.due(&relay, at(hour), &[], 1_000)?)));
+                self.jobs("some due", |reader| {
+                    let all = reader.due(&relay, at(hour), &[], 1_000)?.deliveries;
+                    let in_flight: Vec<DeliveryId> = all.iter().step_by(3).map(|one| one.id).collect();
+                    Ok(due(reader.due(&relay, at(hour), &in_flight, 2)?))
+                });
             }
-            self.jobs("undelivered", |reader| reader.undelivered(Some(relay.as_str()), false, 3));
+            self.jobs("undelivered", |reader| Ok(undelivered(reader.undelivered(Some(relay.as_str()), false, 3)?)));
         }
         for only_dead in [false, true] {
-            self.jobs("all undelivered", |reader| reader.undelivered(None, only_dead, 1_000));
+            self.jobs("all undelivered", |reader| Ok(undelivered(reader.undelivered(None, only_dead, 1_000)?)));
         }
         for hour in 0..13 {
             self.jobs("due resends", |reader| reader.due_resends(&source(), at(hour), 1_000));
@@ -193,6 +216,7 @@ impl Readings {
         for id in ["m0", " m3 ", "reference 0", "none"] {
             self.commands("journeys", |store| store.journeys(id));
         }
+        // By reading events: halfway through an erasure, the index of one store no longer finds those whose message is erased already.
         let times = [None, Some(at(0)), Some(at(5)), Some(at(11))];
         for (since, until) in times.into_iter().flat_map(|since| times.map(|until| (since, until))) {
             for subjects in [None, Some(subject())] {
@@ -202,17 +226,17 @@ impl Readings {
                 for kinds in [vec![], vec![Kind::Failed]] {
                     let subjects = subjects.clone();
                     let filter = EventFilter { since, until, subjects, kinds, ..EventFilter::default() };
-                    self.commands("newest events of people or a kind", |store| store.newest_events(&filter, 4));
+                    self.commands("newest events of people or a kind", |store| store.scan(&filter, 4));
                 }
             }
             let message_id = Some("m1".to_owned());
             let filter = EventFilter { since, until, message_id, ..EventFilter::default() };
-            self.commands("newest events of a message", |store| store.newest_events(&filter, 4));
+            self.commands("newest events of a message", |store| store.scan(&filter, 4));
             let ref_client = Some("reference 2".to_owned());
             let filter = EventFilter { since, until, ref_client, ..EventFilter::default() };
-            self.commands("newest events of a reference", |store| store.newest_events(&filter, 4));
+            self.commands("newest events of a reference", |store| store.scan(&filter, 4));
             let filter = EventFilter { since, until, ..EventFilter::default() };
-            self.commands("newest events", |store| store.newest_events(&filter, 5));
+            self.commands("newest events", |store| store.scan(&filter, 5));
         }
         for campaign in [false, true] {
             for network in [false, true] {

@@ -32,8 +32,8 @@ CREATE TABLE smscope.replicas (
 
 CREATE SEQUENCE smscope.received_id;
 
--- Each request: decoded (JSON, the type Decoded of src/store/postgres/decoded.rs) and as it came. `decoded` is empty once the leader has
--- processed it, `query` and `body` are NULL where they were erased.
+-- Each request: decoded (JSON, the type Decoded of src/store/postgres/decoded.rs) and as it came. `decoded` is empty where
+-- something of it was erased, and `query` and `body` are NULL where all of them was.
 CREATE TABLE smscope.received (
   day          int NOT NULL,
   id           bigint NOT NULL,
