@@ -3,9 +3,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::route::{Filter, Format};
+use crate::route::{Filter, Format, RelayName};
 use crate::store::core::STEP;
-use crate::store::relays::{AttemptResult, Delivery, Next};
+use crate::store::ids::DeliveryId;
+use crate::store::relays::{AttemptResult, DeadLetterFilter, Delivery, Next};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
