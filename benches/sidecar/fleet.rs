@@ -20,6 +20,10 @@ const ROUND: Duration = Duration::from_secs(3);
 /// Each way, between the replicas and PostgreSQL.
 const DELAY: Duration = Duration::from_micros(500);
 const SAMPLE: Duration = Duration::from_millis(50);
+/// Webhooks per second while something is wrong with a replica that does not take them.
+const CALM: f64 = 1_000.0;
+/// How long a leader is frozen: three leases.
+const FROZEN: Duration = Duration::from_secs(15);
 /// How long the leader may take for what a load has left in the inbox.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -39,15 +43,14 @@ const SEGMENTS: usize = 64;
 const STATE: &str = "SELECT coalesce((SELECT max(position) FROM smscope.journal), 0), 1000 * extract(epoch FROM \
     clock_timestamp() - (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1))::float8";
 
-/// `messages`: how many are stored in the last part of the table.
-pub async fn compare(smscope: &Program, rounds: usize, messages: usize) -> Result<String> {
+/// `messages`: how many are stored in the last parts of the table, growing.
+pub async fn compare(smscope: &Program, rounds: usize, messages: &[usize]) -> Result<String> {
     let bench = Bench { smscope, server: server()?, rounds };
     let mut table = Table::default();
     bench.beside_embedded(&mut table).await?;
     bench.over_a_network(&mut table).await?;
-    if messages > 0 {
-        bench.with_messages(messages, &mut table).await?;
-    }
+    bench.through_faults(&mut table).await?;
+    bench.with_messages(messages, &mut table).await?;
     Ok(table.finish())
 }
 
@@ -115,27 +118,59 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn with_messages(&self, messages: usize, table: &mut Table) -> Result<()> {
+    /// What the clients of one replica notice of another one that is cut off from PostgreSQL, and of a leader that freezes.
+    async fn through_faults(&self, table: &mut Table) -> Result<()> {
+        let (mut cut_off, mut calm_longest, mut frozen_longest) = (Vec::new(), Vec::new(), Vec::new());
+        let proxy = Proxy::start(self.server.port(), Duration::ZERO);
+        for _ in 0..self.rounds {
+            let fleet = self.start(self.server.create_database(), None, 2)?;
+            let through_proxy = data()?;
+            let third = self.smscope.on_database(proxy.url(&fleet.database)).start(through_proxy.path())?;
+            let load = |time| load::open_over(&fleet.replicas[1..], CONNECTIONS, CALM, time);
+            let calm = load(ROUND).await?;
+            proxy.hang();
+            let cut = load(ROUND).await?;
+            proxy.resume();
+            cut_off.push(cut.milliseconds(0.99) / calm.milliseconds(0.99));
+            fleet.replicas[0].signal("-STOP")?;
+            let frozen = load(FROZEN).await?;
+            fleet.replicas[0].signal("-CONT")?;
+            calm_longest.push(calm.milliseconds(1.0));
+            frozen_longest.push(frozen.milliseconds(1.0));
+            third.terminate()?;
+            self.end(fleet)?;
+        }
+        table.row("p99 of a replica's answers while another one is cut off, of that before", spread(&cut_off));
+        let longest = format_args!("{:.0} (before: {:.0})", median(&frozen_longest), median(&calm_longest));
+        table.row("longest answer of a replica while the leader is frozen for three leases, ms", longest);
+        Ok(())
+    }
+
+    async fn with_messages(&self, messages: &[usize], table: &mut Table) -> Result<()> {
         let database = self.server.create_database();
         // It creates the tables.
         for replica in self.start(database.clone(), None, 1)?.replicas {
             replica.terminate()?;
         }
-        fill(&self.server.url(&database), messages).await?;
-        let (mut rates, mut ages) = (Vec::new(), Vec::new());
-        for _ in 0..self.rounds {
-            let embedded = self.embedded().await?;
-            let fleet = self.start(database.clone(), None, 2)?;
-            let full = fleet.full_load().await?;
-            rates.push(full.processed_per_second / embedded);
-            ages.push(full.age(0.99));
-            for replica in fleet.replicas {
-                replica.terminate()?;
+        let mut stored = 0;
+        for &messages in messages {
+            fill(&self.server.url(&database), stored, messages).await?;
+            stored = messages;
+            let (mut rates, mut ages) = (Vec::new(), Vec::new());
+            for _ in 0..self.rounds {
+                let embedded = self.embedded().await?;
+                let fleet = self.start(database.clone(), None, 2)?;
+                let full = fleet.full_load().await?;
+                rates.push(full.processed_per_second / embedded);
+                ages.push(full.age(0.99));
+                for replica in fleet.replicas {
+                    replica.terminate()?;
+                }
             }
+            table.row(&format!("{messages} messages stored: two replicas, of an empty embedded store"), spread(&rates));
+            let what = format!("{messages} messages stored: p99 of the age of the oldest request, ms");
+            table.row(&what, format_args!("{:.0}", median(&ages)));
         }
-        table.row(&format!("{messages} messages stored: two replicas, of an empty embedded store"), spread(&rates));
-        let what = format!("{messages} messages stored: p99 of the age of the oldest request, ms");
-        table.row(&what, format_args!("{:.0}", median(&ages)));
         Ok(())
     }
 
@@ -273,19 +308,20 @@ fn server() -> Result<postgres::Server> {
     Ok(server)
 }
 
-/// Delivered messages, each with the dedup keys of two receipts.
-async fn fill(url: &str, messages: usize) -> Result<()> {
+/// Delivered messages, each with the dedup keys of two receipts, beside the `stored` ones.
+async fn fill(url: &str, stored: usize, messages: usize) -> Result<()> {
     const STEP: usize = 500_000;
     let client = connect(url).await?;
     client.batch_execute("SET synchronous_commit = off").await?;
-    for from in (0..messages).step_by(STEP) {
+    for from in (stored..messages).step_by(STEP) {
         let to = messages.min(from + STEP);
         let inserts = format!(
             "INSERT INTO smscope.messages (id, key, source, message_id, part, state, channel, flow, country, number, ref_client, \
              mccmnc, parts, cost_micros, currency, accepted_at, first_seen, pending_since, last_event, settled_at, receipts) \
-             SELECT n, gen_random_uuid(), 'smsmode', gen_random_uuid(), '', 'delivered', 'SMS', 'TRANSACTIONAL', 'FR', \
+             SELECT newest + n, gen_random_uuid(), 'smsmode', gen_random_uuid(), '', 'delivered', 'SMS', 'TRANSACTIONAL', 'FR', \
              '33612345678', 'order-' || n, '20801', 1, 45000, 'EUR', at, at, at, at, at, '\\x00112233445566778899aabbccddeeff' \
-             FROM generate_series({from} + 1, {to}) AS n, (SELECT (extract(epoch FROM now()) * 1000)::bigint) AS now (at); \
+             FROM generate_series(1, {to} - {from}) AS n, (SELECT coalesce(max(id), 0) FROM smscope.messages) AS ids (newest), \
+             (SELECT (extract(epoch FROM now()) * 1000)::bigint) AS now (at); \
              INSERT INTO smscope.dedup SELECT 0, gen_random_uuid(), 0 FROM generate_series(1, 2 * ({to} - {from}))"
         );
         client.batch_execute(&inserts).await?;

@@ -11,7 +11,7 @@
 //! cargo bench --bench sidecar -- peers                   # writes the table of other programs to docs/performance.md
 //! cargo bench --bench sidecar -- fleet                   # prints the table of a fleet on PostgreSQL
 //! cargo bench --bench sidecar -- fleet write             # and writes it to docs/performance.md
-//! cargo bench --bench sidecar -- fleet <messages> <rounds> # the same with as many messages stored (0: without that part)
+//! cargo bench --bench sidecar -- fleet <rounds> <messages>… # the same with as many messages stored, growing (none: without that part)
 //! ```
 
 use std::error::Error;
@@ -37,6 +37,7 @@ const ROUNDS: usize = 5;
 /// Enough to see what a change brings, in a minute and a half.
 const PAIR_ROUNDS: usize = 2;
 const MILLION: usize = 1_000_000;
+const FLEET_STORED: [usize; 2] = [MILLION, 10 * MILLION];
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -54,10 +55,13 @@ fn main() -> Result<()> {
         ["peers"] => table::write("peers", &runtime.block_on(peers::compare(&smscope))?)?,
         ["pair", a, b] => print!("{}", runtime.block_on(pair::compare(a, b, PAIR_ROUNDS))?),
         ["pair", a, b, rounds] => print!("{}", runtime.block_on(pair::compare(a, b, rounds.parse()?))?),
-        ["fleet"] => print!("{}", runtime.block_on(fleet::compare(&smscope, ROUNDS, MILLION))?),
-        ["fleet", "write"] => table::write("fleet", &runtime.block_on(fleet::compare(&smscope, ROUNDS, MILLION))?)?,
-        ["fleet", messages, rounds] => {
-            print!("{}", runtime.block_on(fleet::compare(&smscope, rounds.parse()?, messages.parse()?))?);
+        ["fleet"] => print!("{}", runtime.block_on(fleet::compare(&smscope, ROUNDS, &FLEET_STORED))?),
+        ["fleet", "write"] => {
+            table::write("fleet", &runtime.block_on(fleet::compare(&smscope, ROUNDS, &FLEET_STORED))?)?;
+        }
+        ["fleet", rounds, ref messages @ ..] => {
+            let messages = messages.iter().map(|messages| Ok(messages.parse()?)).collect::<Result<Vec<_>>>()?;
+            print!("{}", runtime.block_on(fleet::compare(&smscope, rounds.parse()?, &messages))?);
         }
         ["stored", messages] => print!("{}", runtime.block_on(table::stored(&smscope, messages.parse()?))?),
         _ => {

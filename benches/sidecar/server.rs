@@ -174,9 +174,15 @@ impl Server {
         drop(self);
     }
 
+    /// `-STOP`, say.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        Command::new("kill").args([signal, &self.process.id().to_string()]).status()?;
+        Ok(())
+    }
+
     /// Ends it as an operator would.
     pub fn terminate(mut self) -> Result<()> {
-        Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status()?;
+        self.signal("-TERM")?;
         let status = self.process.wait()?;
         status.success().then_some(()).ok_or_else(|| format!("smscope ended with {status}").into())
     }
