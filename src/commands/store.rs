@@ -91,10 +91,9 @@ async fn migrated(postgres: &Postgres, session: &Session) -> Result<String, Exit
 }
 
 async fn status(postgres: &Postgres, session: &Session) -> Result<(Status, Checked), Exit> {
-    let version = database::version(session).await.map_err(|error| unusable(postgres, error))?;
+    let version = database::version(session).await.map_err(|error| mismatch(postgres, error))?;
     match version {
-        Some(found) if found > database::VERSION => Err(mismatch(postgres, SchemaError::Newer { found })),
-        Some(version @ database::VERSION) => {
+        Some(version) if version >= database::VERSION => {
             let status = Status::read(session, version).await.map_err(|error| unusable(postgres, error))?;
             Ok((status, checked(postgres, session).await?))
         }

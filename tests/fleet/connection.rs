@@ -230,6 +230,10 @@ fn a_migration_prints_what_it_would_run_and_status_what_is_there() {
     assert!(text.contains(shown["fleet_id"].as_str().unwrap()) && text.contains("lease until"), "{text}");
 
     server.sql(&database, "UPDATE smscope.schema_version SET version = 99");
+    assert_eq!(store(&["migrate"]).stdout, "the tables are of version 99 already\n");
+    assert_eq!(store(&["migrate", "--dry-run"]).stdout, "-- the tables are of version 99 already\n");
+    assert!(store(&["status"]).stdout.contains("99"));
+    server.sql(&database, "UPDATE smscope.schema_version SET oldest_reader = 99");
     for arguments in [&["status"][..], &["migrate"], &["migrate", "--dry-run"]] {
         let newer = store(arguments);
         assert_eq!(newer.code, Some(78), "{newer:?}");

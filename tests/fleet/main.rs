@@ -21,4 +21,5 @@ mod scraped;
 mod servers;
 mod set_aside;
 mod standby;
+mod upgrades;
 mod versions;

@@ -14,8 +14,9 @@ use uuid::Uuid;
 use super::connect::Connector;
 use super::error::PgError;
 use super::lease::{FENCE, Lease};
+use super::meta;
+use super::schema::{self, SchemaError};
 use super::session::{Pipeline, Session, columns, params};
-use super::{meta, schema};
 use crate::event::hex;
 use crate::store::copy::{CopyError, End, Origin, Page, Table};
 use crate::store::{OpenError, StoreError};
@@ -76,7 +77,11 @@ impl PgEnd {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let (session, lease, renewal) = runtime.block_on(async {
             let session = connector.connect_for_long().await.map_err(OpenError::from)?;
-            schema::migrate(&session).await.map_err(OpenError::from)?;
+            let found = schema::migrate(&session).await.map_err(OpenError::from)?;
+            if found > schema::VERSION {
+                // What this smscope does not know of would be left out.
+                return Err(OpenError::from(SchemaError::Newer { found }).into());
+            }
             // With the settings that the role has now.
             let session = connector.connect_for_long().await.map_err(OpenError::from)?;
             if is_in_use(&session).await? {

@@ -15,6 +15,11 @@ const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql")];
 /// The version that this smscope writes.
 pub const VERSION: i32 = MIGRATIONS.len() as i32;
 
+/// The oldest version whose smscope still works with the tables of this one. A step that only adds (a table, an index, a column that may be
+/// left out) leaves it as it is, so that replicas of both versions serve together. What no replica needs any more is removed by a later step,
+/// which raises it.
+const OLDEST_READER: i32 = 1;
+
 /// Days for which partitions are made ahead.
 const AHEAD: i32 = 3;
 /// How many days of dedup keys are stored: the provider retries for 31 hours.
@@ -34,12 +39,12 @@ const FOUNDATION: [(&str, &str); 2] = [
     ("SELECT to_regnamespace('smscope') IS NOT NULL", "CREATE SCHEMA smscope"),
     (
         "SELECT to_regclass('smscope.schema_version') IS NOT NULL",
-        "CREATE TABLE smscope.schema_version (version int NOT NULL)",
+        "CREATE TABLE smscope.schema_version (version int NOT NULL, oldest_reader int NOT NULL)",
     ),
 ];
-const FOUND: &str = "SELECT version FROM smscope.schema_version";
+const FOUND: &str = "SELECT version, oldest_reader FROM smscope.schema_version";
 const REPLACED: &str = "DELETE FROM smscope.schema_version";
-const REPLACE: &str = "INSERT INTO smscope.schema_version VALUES ($1)";
+const REPLACE: &str = "INSERT INTO smscope.schema_version VALUES ($1, $2)";
 
 /// What a fleet has once, for as long as its database lives: the parameters are made at random.
 const IDENTITY: &str = "INSERT INTO smscope.meta (key, value) VALUES ('fleet_id', $1), ('hash_key', $2), ('erasure_salt', $3), \
@@ -89,11 +94,13 @@ async fn try_migrate(session: &Session) -> Result<i32, SchemaError> {
         }
     }
     let found = found(session).await?;
-    for step in &MIGRATIONS[found as usize..] {
-        session.batch(step).await?;
+    if found < VERSION {
+        for step in &MIGRATIONS[found as usize..] {
+            session.batch(step).await?;
+        }
+        session.batch(REPLACED).await?;
+        session.execute(REPLACE, params![VERSION => INT4, OLDEST_READER => INT4]).await?;
     }
-    session.batch(REPLACED).await?;
-    session.execute(REPLACE, params![VERSION => INT4]).await?;
     if found == 0 {
         make_identity(session).await?;
         session.batch(FIRST_LEASE).await?;
@@ -118,7 +125,7 @@ pub async fn plan(session: &Session) -> Result<(i32, Vec<String>), SchemaError> 
     if found < VERSION {
         statements.extend(MIGRATIONS[found as usize..].iter().map(|step| (*step).to_owned()));
         statements.push(REPLACED.to_owned());
-        statements.push(REPLACE.replace("$1", &VERSION.to_string()));
+        statements.push(REPLACE.replace("$1", &VERSION.to_string()).replace("$2", &OLDEST_READER.to_string()));
     }
     if found == 0 {
         statements.extend([IDENTITY, FIRST_LEASE, OF_THE_ROLE].map(str::to_owned));
@@ -132,21 +139,18 @@ pub async fn plan(session: &Session) -> Result<(i32, Vec<String>), SchemaError> 
 /// The version of the tables; `None`: there are none.
 ///
 /// # Errors
-/// Those of the database.
-pub async fn version(session: &Session) -> Result<Option<i32>, PgError> {
-    let found = session.query_opt("SELECT version FROM smscope.schema_version", &[]).await;
-    match found {
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(None),
-        found => Ok(found?.map(|row| row.get(0))),
+/// A newer smscope has written them, and this one cannot use them, or those of the database.
+pub async fn version(session: &Session) -> Result<Option<i32>, SchemaError> {
+    match found(session).await {
+        Err(SchemaError::Database(error)) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(None),
+        found => Ok(Some(found?).filter(|version| *version > 0)),
     }
 }
 
 async fn found(session: &Session) -> Result<i32, SchemaError> {
-    let found = session.query_opt(FOUND, &[]).await?;
-    match found.map_or(0, |row| row.get(0)) {
-        found if found > VERSION => Err(SchemaError::Newer { found }),
-        found => Ok(found),
-    }
+    let Some(row) = session.query_opt(FOUND, &[]).await? else { return Ok(0) };
+    let (found, oldest_reader): (i32, i32) = (row.get(0), row.get(1));
+    if oldest_reader > VERSION { Err(SchemaError::Newer { found }) } else { Ok(found) }
 }
 
 async fn holds(session: &Session, sql: &'static str) -> Result<bool, PgError> {

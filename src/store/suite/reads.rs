@@ -388,7 +388,7 @@ fn readers_connect_again_when_the_server_has_closed_their_connections() {
 }
 
 #[test]
-fn a_database_without_our_tables_or_with_newer_ones_is_not_read() {
+fn a_database_without_our_tables_or_with_ones_that_only_a_newer_version_can_read_is_not_read() {
     if !has_server() {
         return;
     }
@@ -398,11 +398,13 @@ fn a_database_without_our_tables_or_with_newer_ones_is_not_read() {
     assert!(matches!(connect(&database), Some(OpenError::NotOurs)));
     server.sql(
         &database,
-        "CREATE SCHEMA smscope AUTHORIZATION smscope; CREATE TABLE smscope.schema_version (version int)",
+        "CREATE SCHEMA smscope AUTHORIZATION smscope; CREATE TABLE smscope.schema_version (version int, oldest_reader int)",
     );
     server.sql(&database, "ALTER TABLE smscope.schema_version OWNER TO smscope");
     assert!(matches!(connect(&database), Some(OpenError::NotOurs)));
-    server.sql(&database, "INSERT INTO smscope.schema_version VALUES (1000)");
+    server.sql(&database, "INSERT INTO smscope.schema_version VALUES (1000, 1000)");
     assert!(matches!(connect(&database), Some(OpenError::Newer { found: 1000, .. })));
+    server.sql(&database, "UPDATE smscope.schema_version SET oldest_reader = 1");
+    assert!(connect(&database).is_none());
     assert!(matches!(connect("nowhere"), Some(OpenError::Database(_))));
 }

@@ -80,12 +80,11 @@ impl PgReaders {
             let session = readers.connect().await?;
             let version = schema::version(&session).await?;
             readers.idle().push(session);
-            Ok::<_, PgError>(version)
+            Ok::<_, OpenError>(version)
         });
         let newest = i64::from(schema::VERSION);
-        match checked.map_err(|error| OpenError::Database(error.to_string()))?.map(i64::from) {
+        match checked?.map(i64::from) {
             None => Err(OpenError::NotOurs),
-            Some(found) if found > newest => Err(OpenError::Newer { found, newest }),
             Some(found) if found < newest => Err(OpenError::Older { found, newest }),
             Some(_) => Ok(readers),
         }

@@ -1,0 +1,63 @@
+//! Replicas of this version beside what a newer one has written and made.
+
+use serde_json::json;
+
+use crate::fleet::{Fleet, leads, metrics};
+use crate::support::load::{Progress, start_clients};
+use crate::support::postgres::Server;
+use crate::support::{eventually, holds, provider};
+
+/// As the next version may do at its start: it only adds.
+const EXPANSION: [&str; 3] = [
+    "ALTER TABLE smscope.messages ADD COLUMN later int NOT NULL DEFAULT 7; ALTER TABLE smscope.journal ADD COLUMN later text; \
+     ALTER TABLE smscope.received ADD COLUMN later text; CREATE TABLE smscope.later (id bigint PRIMARY KEY)",
+    "CREATE INDEX CONCURRENTLY messages_later ON smscope.messages (later)",
+    "UPDATE smscope.schema_version SET version = version + 1",
+];
+
+#[test]
+fn replicas_serve_and_start_on_tables_that_the_next_version_has_extended() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    let (addresses, progress) = (fleet.addresses(), Progress::default());
+    let mut replicas = fleet.start();
+    let truth = std::thread::scope(|scope| {
+        let clients = start_clients(scope, &progress, &addresses, 41);
+        clients.until_acknowledged(50);
+        for statements in EXPANSION {
+            fleet.sql(statements);
+            clients.until_acknowledged(50);
+        }
+        for _ in 0..2 {
+            let launch = replicas.remove(0).kill();
+            replicas.push(launch.start());
+            clients.until_acknowledged(50);
+        }
+        clients.finish()
+    });
+    fleet.agrees_with(&truth, &replicas);
+    assert_eq!(fleet.sql("SELECT version FROM smscope.schema_version"), "2", "the older version has written its own");
+}
+
+#[test]
+fn the_newest_version_leads() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    let replicas = fleet.start();
+    fleet.sql(
+        "INSERT INTO smscope.replicas (id, name, version, config_digest, started_at, seen) \
+         SELECT gen_random_uuid(), 'newer', max(version) + 1, '', now(), now() + interval '1 hour' FROM smscope.replicas",
+    );
+    eventually("the older versions give the lead away", || holds(!replicas.iter().any(leads), || replicas[0].stderr()));
+    for (at, replica) in replicas.iter().enumerate() {
+        replica.accept(&provider::receipt(&format!("m{at}"), "DELIVERED", json!({})));
+    }
+    // Longer than a lease holds, and than a follower waits before it asks for one.
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    assert!(!replicas.iter().any(leads));
+    assert_eq!(fleet.sql("SELECT count(*) FROM smscope.inbox"), "2");
+
+    fleet.sql("DELETE FROM smscope.replicas WHERE name = 'newer'");
+    fleet.until_processed();
+    assert_eq!(metrics(&replicas).sum("sms_messages_total", &[]), 2.0);
+}
