@@ -6,7 +6,7 @@ use std::thread::Scope;
 use serde_json::Value;
 
 use crate::support::load::Truth;
-use crate::support::postgres::{Proxy, Server, query};
+use crate::support::postgres::{Server, query};
 use crate::support::{Exposition, Launch, Smscope, eventually, holds};
 
 /// What starts replicas on one database.
@@ -23,13 +23,6 @@ impl Fleet {
 
     pub fn at(url: &str, replicas: usize) -> Self {
         Self::through(url, &vec![url.to_owned(); replicas])
-    }
-
-    /// One replica behind each of these, on a database of its own.
-    pub fn behind(server: &Server, proxies: &[Proxy]) -> Self {
-        let database = server.create_database();
-        let urls: Vec<String> = proxies.iter().map(|proxy| proxy.url(&database)).collect();
-        Self::through(&server.url(&database), &urls)
     }
 
     /// A replica for each of these URLs, all of one database, which statements of the test reach by `direct`.

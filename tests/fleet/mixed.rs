@@ -1,4 +1,4 @@
-//! Faults of all kinds, mixed at random: of replicas, of the network of each, and of the server.
+//! Faults of all kinds, mixed at random: of replicas, of the network of each, and of the server, which has a synchronous standby.
 
 use std::time::Duration;
 
@@ -22,12 +22,14 @@ enum Fault {
     Hang,
     /// The server executes what the replica does not hear the result of.
     LoseAnswers,
-    /// SIGKILL of the server.
+    /// SIGKILL of the server, which starts again.
     ServerCrash,
+    /// SIGKILL of the server, whose standby takes over and gets a standby of its own.
+    Failover,
 }
 
 /// Replicas kill more often than anything else happens to them.
-const KINDS: [Fault; 8] = [
+const KINDS: [Fault; 9] = [
     Fault::Kill,
     Fault::Kill,
     Fault::Kill,
@@ -36,11 +38,13 @@ const KINDS: [Fault; 8] = [
     Fault::Hang,
     Fault::LoseAnswers,
     Fault::ServerCrash,
+    Fault::Failover,
 ];
 
 /// What faults are done to.
 struct Site<'a> {
-    server: &'a Server,
+    server: Server,
+    standby: Server,
     proxies: &'a [Proxy],
     replicas: Vec<Smscope>,
     dice: Dice,
@@ -83,6 +87,17 @@ impl Site<'_> {
                 self.server.kill();
                 self.pause(500);
                 self.server.restart();
+            }
+            Fault::Failover => {
+                self.server.kill();
+                self.pause(500);
+                self.standby.promote();
+                for proxy in self.proxies {
+                    proxy.lead_to(self.standby.port());
+                }
+                let standby = self.standby.standby();
+                self.standby.set_synchronous(&standby);
+                self.server = std::mem::replace(&mut self.standby, standby);
             }
         }
     }
@@ -128,18 +143,22 @@ fn mixed_faults(count: usize, default_seed: u64) {
     let Some(server) = Server::start(Version::System) else { return };
     let (faults, seed) = (soak("FAULTS").unwrap_or(FAULTS), soak("SEED").unwrap_or(default_seed));
     println!("seed {seed}");
+    let standby = server.standby();
+    server.set_synchronous(&standby);
     let proxies: Vec<Proxy> = (0..count).map(|_| Proxy::start(server.port(), Duration::ZERO)).collect();
-    let fleet = Fleet::behind(&server, &proxies);
+    let database = server.create_database();
+    let urls: Vec<String> = proxies.iter().map(|proxy| proxy.url(&database)).collect();
+    let fleet = Fleet::through(&server.url(&database), &urls);
     let (addresses, progress) = (fleet.addresses(), Progress::with_lost_answers());
     let replicas = fleet.start();
-    let mut site = Site { server: &server, proxies: &proxies, replicas, dice: Dice::of(seed), done: Vec::new() };
+    let mut site = Site { server, standby, proxies: &proxies, replicas, dice: Dice::of(seed), done: Vec::new() };
     let truth = std::thread::scope(|scope| {
         let clients = start_clients(scope, &progress, &addresses, seed);
         site.run(faults, &clients);
         clients.finish()
     });
     println!("{count} replicas: {}; {progress}", site.report());
-    fleet.agrees_with(&truth, &site.replicas);
+    Fleet::at(&site.server.url(&database), 0).agrees_with(&truth, &site.replicas);
 }
 
 #[test]

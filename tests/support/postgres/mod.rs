@@ -164,7 +164,9 @@ impl Server {
         command.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &port.to_string(), "-D"]).arg(standby.data());
         // Without `-c fast` it waits for the primary's next checkpoint: minutes.
         run(command.args(["-R", "-X", "stream", "-c", "fast"]));
-        standby.append_settings(&format!("port = {}\ncluster_name = '{}'\n", standby.port, standby.name()));
+        // It asks a primary that has been restarted sooner than it would.
+        let settings = format!("port = {}\ncluster_name = '{}'\n", standby.port, standby.name());
+        standby.append_settings(&(settings + "wal_retrieve_retry_interval = '200ms'\n"));
         standby.restart();
         let streams = format!(
             "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{}' AND state = 'streaming'",

@@ -29,6 +29,7 @@ struct Network {
 
 #[derive(Default)]
 struct State {
+    target: u16,
     delay: Duration,
     hanging: Vec<Direction>,
     refusing: bool,
@@ -43,14 +44,20 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let network = Arc::new(Network::default());
-        network.state.lock().unwrap().delay = delay;
-        let accepting = network.clone();
+        let proxy = Self { port, network: network.clone() };
+        proxy.lead_to(target);
+        proxy.delay(delay);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                accepting.connect(client, target);
+                network.connect(client);
             }
         });
-        Self { port, network }
+        proxy
+    }
+
+    /// New connections go to this port from now on.
+    pub fn lead_to(&self, target: u16) {
+        self.change(|state| state.target = target);
     }
 
     pub fn port(&self) -> u16 {
@@ -104,12 +111,12 @@ impl Proxy {
 
 impl Network {
     /// Forwards a connection in threads of its own; one that cannot be made is closed.
-    fn connect(self: &Arc<Self>, client: TcpStream, target: u16) {
+    fn connect(self: &Arc<Self>, client: TcpStream) {
         let mut state = self.state.lock().unwrap();
         if state.refusing {
             return;
         }
-        let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { return };
+        let Ok(server) = TcpStream::connect(("127.0.0.1", state.target)) else { return };
         let id = state.next_connection;
         state.next_connection += 1;
         let ends = [&client, &server].map(|stream| {
