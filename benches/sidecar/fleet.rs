@@ -22,6 +22,7 @@ const DELAY: Duration = Duration::from_micros(500);
 const SAMPLE: Duration = Duration::from_millis(50);
 /// Webhooks per second while something is wrong with a replica that does not take them.
 const CALM: f64 = 1_000.0;
+const CALM_TIME: Duration = Duration::from_secs(10);
 /// How long a leader is frozen: three leases.
 const FROZEN: Duration = Duration::from_secs(15);
 /// How long the leader may take for what a load has left in the inbox.
@@ -127,9 +128,9 @@ impl Bench<'_> {
             let through_proxy = data()?;
             let third = self.smscope.on_database(proxy.url(&fleet.database)).start(through_proxy.path())?;
             let load = |time| load::open_over(&fleet.replicas[1..], CONNECTIONS, CALM, time);
-            let calm = load(ROUND).await?;
+            let calm = load(CALM_TIME).await?;
             proxy.hang();
-            let cut = load(ROUND).await?;
+            let cut = load(CALM_TIME).await?;
             proxy.resume();
             cut_off.push(cut.milliseconds(0.99) / calm.milliseconds(0.99));
             fleet.replicas[0].signal("-STOP")?;
