@@ -2,6 +2,8 @@
 //!
 //! In memory alone: a window over the recipients of the newest messages, each as a hash with a random key. It holds an hour, or the
 //! newest [`MOST`] messages where there were more, so that its size is bounded; the oldest leave it. A restart begins an empty one.
+//!
+//! Of a hash 32 bits are enough: among 200,000 recipients some five pairs have the same, and are counted as one for an hour.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -14,14 +16,16 @@ use metrics::Counter;
 use crate::event::SourceName;
 use crate::process_metrics;
 
-const HOUR: Duration = Duration::from_secs(3_600);
+/// In seconds.
+const HOUR: u32 = 3_600;
 
 /// From the first flood to the report that counts it, and from one report to the next, at least.
 const GATHERED: Duration = Duration::from_secs(30);
 const QUIET: Duration = Duration::from_secs(300);
 
-/// Messages in the window: some 12 MB when it is full.
-const MOST: usize = 250_000;
+/// Messages in the window: some 9 MB when it is full. Less than half of what a table of 2^19 places takes: with more, a table from which
+/// the oldest leave would double once.
+const MOST: usize = 200_000;
 
 type Report = Arc<dyn Fn(&Flood) + Send + Sync>;
 
@@ -81,13 +85,13 @@ impl Floods {
             .iter()
             .map(|source| (source.clone(), process_metrics::recipients_flooded(source.as_str())))
             .collect();
-        let window = Window { limit: rule.messages, most: MOST, seen: VecDeque::new(), counts: HashMap::new() };
+        let window = Window::new(rule.messages, MOST);
         Self { rule, window, hasher: RandomState::new(), counters, unreported: None, report_at: Instant::now() }
     }
 
     /// Takes note of a message that was seen for the first time.
     pub fn seen(&mut self, message: &FirstSight, now: Instant) {
-        let recipient = self.hasher.hash_one((message.source.as_str(), &*message.number));
+        let recipient = self.hasher.hash_one((message.source.as_str(), &*message.number)) as u32;
         if self.window.reaches_the_limit(recipient, now) {
             if let Some(counter) = self.counters.get(&message.source) {
                 counter.increment(1);
@@ -116,9 +120,10 @@ impl Floods {
 struct Window {
     limit: usize,
     most: usize,
-    /// The recipients of the newest messages, oldest first.
-    seen: VecDeque<(Instant, u64)>,
-    counts: HashMap<u64, Count>,
+    began: Instant,
+    /// The recipients of the newest messages and when each was, in seconds since `began`, oldest first.
+    seen: VecDeque<(u32, u32)>,
+    counts: HashMap<u32, Count>,
 }
 
 /// The messages of one recipient in the window.
@@ -131,10 +136,15 @@ struct Count {
 }
 
 impl Window {
+    fn new(limit: usize, most: usize) -> Self {
+        Self { limit, most, began: Instant::now(), seen: VecDeque::new(), counts: HashMap::new() }
+    }
+
     /// Adds one message; whether it is the one by which its recipient has `limit` of them that were not counted before.
-    fn reaches_the_limit(&mut self, recipient: u64, now: Instant) -> bool {
+    fn reaches_the_limit(&mut self, recipient: u32, now: Instant) -> bool {
+        let now = now.saturating_duration_since(self.began).as_secs() as u32;
         while self.seen.len() >= self.most
-            || self.seen.front().is_some_and(|(time, _)| now.saturating_duration_since(*time) >= HOUR)
+            || self.seen.front().is_some_and(|(time, _)| now.saturating_sub(*time) >= HOUR)
         {
             self.drop_oldest();
         }
@@ -167,12 +177,8 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn window(limit: usize, most: usize) -> Window {
-        Window { limit, most, seen: VecDeque::new(), counts: HashMap::new() }
-    }
-
     /// The minutes at which a recipient's message at each of `minutes` reaches the limit.
-    fn reached(window: &mut Window, recipient: u64, minutes: impl IntoIterator<Item = u64>) -> Vec<u64> {
+    fn reached(window: &mut Window, recipient: u32, minutes: impl IntoIterator<Item = u64>) -> Vec<u64> {
         let start = Instant::now();
         let mut reaches = |minute: &u64| window.reaches_the_limit(recipient, start + Duration::from_secs(60 * minute));
         minutes.into_iter().filter(|minute| reaches(minute)).collect()
@@ -210,21 +216,21 @@ mod tests {
 
     #[test]
     fn the_limit_is_of_any_hour_not_of_the_clocks() {
-        assert_eq!(reached(&mut window(3, 100), 1, [0, 58, 61, 62]), [62]);
-        assert_eq!(reached(&mut window(3, 100), 1, [0, 30, 60, 90, 120]), [] as [u64; 0]);
+        assert_eq!(reached(&mut Window::new(3, 100), 1, [0, 58, 61, 62]), [62]);
+        assert_eq!(reached(&mut Window::new(3, 100), 1, [0, 30, 60, 90, 120]), [] as [u64; 0]);
     }
 
     #[test]
     fn each_time_it_is_reached_counts_once() {
-        assert_eq!(reached(&mut window(3, 100), 1, [0, 1, 2, 3, 4, 5, 6]), [2, 5]);
+        assert_eq!(reached(&mut Window::new(3, 100), 1, [0, 1, 2, 3, 4, 5, 6]), [2, 5]);
         // Ten an hour for three hours: thirty messages, ten times three.
-        let steady = reached(&mut window(3, 100), 1, (0..30).map(|n| 6 * n));
+        let steady = reached(&mut Window::new(3, 100), 1, (0..30).map(|n| 6 * n));
         assert_eq!(steady.len(), 10, "{steady:?}");
     }
 
     #[test]
     fn recipients_do_not_add_up() {
-        let mut window = window(3, 100);
+        let mut window = Window::new(3, 100);
         for recipient in 0..50 {
             assert!(reached(&mut window, recipient, [0, 1]).is_empty());
         }
@@ -233,7 +239,7 @@ mod tests {
 
     #[test]
     fn it_holds_no_more_than_its_bound_and_forgets_the_oldest() {
-        let mut window = window(3, 10);
+        let mut window = Window::new(3, 10);
         reached(&mut window, 0, [0, 0]);
         for recipient in 1..=1_000 {
             reached(&mut window, recipient, [0]);
