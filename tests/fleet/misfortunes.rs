@@ -1,14 +1,18 @@
 //! What an operator, another client of the database or a bug may do to a fleet.
 
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::fleet::{Fleet, leader, leads, metrics};
 use crate::support::load::{Progress, start_clients};
-use crate::support::postgres::Server;
+use crate::support::postgres::{Server, Version};
 use crate::support::provider::receipt;
-use crate::support::{HOOK, Smscope, eventually, holds};
+use crate::support::{HOOK, Mounted, Smscope, eventually, holds};
 
 /// Waits until the leader shows so many deliveries.
 fn until_delivered(fleet: &Fleet, replicas: &[Smscope], messages: f64) {
@@ -150,5 +154,41 @@ fn sessions_that_an_administrator_terminates_are_replaced() {
         clients.finish()
     });
     println!("{progress}");
+    fleet.agrees_with(&truth, &replicas);
+}
+
+/// Takes all the room that a file system has.
+fn fill(file: &Path) {
+    let mut file = File::create(file).unwrap();
+    for size in [1 << 20, 1 << 12] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+#[test]
+fn while_the_disk_of_the_server_is_full_webhooks_are_rejected_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let tables = folder.path().join("tables");
+    let Some(_disk) = Mounted::new(&tables, "size=64m") else { return };
+    // Of its own: it ends before its disk is gone.
+    let Some(server) = Server::start(Version::System) else { return };
+    let apart = tables.join("apart");
+    fs::create_dir(&apart).unwrap();
+    let database = server.create_database_in(&apart);
+    let fleet = Fleet::at(&server.url(&database), 2);
+    let (addresses, progress) = (fleet.addresses(), Progress::default());
+    let replicas = fleet.start();
+    let truth = std::thread::scope(|scope| {
+        let clients = start_clients(scope, &progress, &addresses, 51);
+        clients.until_acknowledged(50);
+        fill(&tables.join("ballast"));
+        eventually("no replica is ready", || holds(!replicas.iter().any(Smscope::is_ready), || replicas[0].stderr()));
+        std::thread::sleep(Duration::from_secs(1));
+        fs::remove_file(tables.join("ballast")).unwrap();
+        clients.until_acknowledged(50);
+        clients.finish()
+    });
+    assert!(replicas.iter().all(|replica| replica.stderr().contains("No space left on device")));
     fleet.agrees_with(&truth, &replicas);
 }

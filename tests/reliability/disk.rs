@@ -1,13 +1,11 @@
 //! The disk fails, fills up, slows down or disappears: 503 while nothing can be stored, and recovery without intervention.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::shim::{Control, EIO, ENOSPC, EROFS, Shim};
-use crate::support::{Client, HOOK, Launch, Smscope, eventually, post, receipt, require_tool};
+use crate::support::{Client, HOOK, Launch, Mounted, Smscope, eventually, post, receipt};
 
 /// A smscope whose disk and clock the test has a hand on.
 fn shimmed() -> (Smscope, Shim) {
@@ -149,8 +147,10 @@ fn a_slow_disk_makes_larger_transactions_and_no_rejections() {
 fn a_checkpoint_that_fails_is_logged_once_and_loses_nothing() {
     let (smscope, shim) = shimmed();
     // Reads of the database and its log fail: commits need none, copying the one into the other does.
-    let acknowledged = send(&smscope, "m", 40);
+    let mut acknowledged = send(&smscope, "m", 40);
     shim.set(Control::ReadError, EIO);
+    // All before may have been copied by now.
+    acknowledged.append(&mut send(&smscope, "meanwhile", 40));
     eventually("it says so", || smscope.stderr().contains("cannot copy the write-ahead log"));
     shim.set(Control::ReadError, 0);
     eventually("it can write", || smscope.is_ready());
@@ -207,32 +207,6 @@ fn of_two_on_one_data_directory_the_second_does_not_start_and_the_first_continue
     assert!(second.stderr.contains("another smscope is using it"), "{second:?}");
     assert_eq!(second.stderr.lines().count(), 1, "{second:?}");
     assert_eq!(send(&smscope, "m", 8).len(), 8);
-}
-
-/// A small file system of its own, unmounted with the test.
-struct Mounted<'a>(&'a Path);
-
-impl<'a> Mounted<'a> {
-    fn new(at: &'a Path, options: &str) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let mounted = mount(&["-t", "tmpfs", "-o", options, "smscope-test", at.to_str().unwrap()]);
-        require_tool("the right to mount", mounted.then(|| at.to_owned()), "run the tests as root")?;
-        Some(Self(at))
-    }
-
-    fn remount(&self, options: &str) {
-        assert!(mount(&["-o", &format!("remount,{options}"), self.0.to_str().unwrap()]));
-    }
-}
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _gone = Command::new("umount").arg("--lazy").arg(self.0).status();
-    }
-}
-
-fn mount(arguments: &[&str]) -> bool {
-    Command::new("mount").args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
 #[test]

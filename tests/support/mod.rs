@@ -8,6 +8,7 @@ pub mod certificates;
 mod client;
 mod exposition;
 pub mod load;
+mod mounted;
 mod otlp_stub;
 pub mod peers;
 mod ports;
@@ -25,6 +26,7 @@ mod traces;
 
 pub use client::{Client, Response, Stream, get, gzip, post, post_json, request};
 pub use exposition::Exposition;
+pub use mounted::Mounted;
 pub use otlp_stub::OtlpStub;
 pub use ports::{free_address, free_port};
 pub use process::{Ended, Process};

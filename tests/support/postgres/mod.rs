@@ -108,6 +108,15 @@ impl Server {
         name
     }
 
+    /// The same with its tables in this folder; the log and all else of the server stay where they are.
+    pub fn create_database_in(&self, folder: &Path) -> String {
+        hand_over(folder);
+        self.sql("postgres", &format!("CREATE TABLESPACE apart LOCATION '{}'", folder.display()));
+        let name = self.create_database();
+        self.sql("postgres", &format!("ALTER DATABASE {name} SET TABLESPACE apart"));
+        name
+    }
+
     /// Runs a statement as the superuser; gives its rows, a line each, columns separated by `|`.
     #[track_caller]
     pub fn sql(&self, database: &str, statement: &str) -> String {
