@@ -95,7 +95,13 @@ fn of_state(state: &SqlState) -> Remedy {
 /// One line, without the statement and its values.
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
-        Some(error) => format!("PostgreSQL: {} ({})", error.message(), error.code().code()),
+        Some(error) => {
+            // Each transaction gets another session, which has other statements.
+            let by_a_pooler =
+                [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT].contains(error.code());
+            let hint = if by_a_pooler { "; behind this pooler, expected store.prepare = false" } else { "" };
+            format!("PostgreSQL: {} ({}){hint}", error.message(), error.code().code())
+        }
         None => format!("PostgreSQL: {}", crate::diagnostics::chain(error)),
     }
 }
@@ -109,6 +115,7 @@ impl From<PgError> for StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::postgres::harness::{connect, has_server};
 
     #[test]
     fn each_error_has_its_remedy() {
@@ -132,5 +139,19 @@ mod tests {
         ] {
             assert_eq!(of_state(&SqlState::from_code(state)), remedy, "{state}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_was_prepared_in_another_session_is_reported_with_what_to_set() {
+        if !has_server() {
+            return;
+        }
+        let session = connect("postgres").await;
+        let sql = "SELECT 1";
+        session.query(sql, &[]).await.unwrap();
+        // As behind a pooler, which has given the session to somebody else meanwhile.
+        session.batch("DEALLOCATE ALL").await.unwrap();
+        let error = session.query(sql, &[]).await.unwrap_err().to_string();
+        assert!(error.ends_with("(26000); behind this pooler, expected store.prepare = false"), "{error}");
     }
 }
