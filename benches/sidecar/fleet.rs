@@ -22,10 +22,11 @@ const DELAY: Duration = Duration::from_micros(500);
 const SAMPLE: Duration = Duration::from_millis(50);
 /// Webhooks per second while something is wrong with a replica that does not take them.
 const CALM: f64 = 1_000.0;
-const MINUTE: Duration = Duration::from_secs(60);
 const CALM_TIME: Duration = Duration::from_secs(10);
 /// How long a leader is frozen: three leases.
 const FROZEN: Duration = Duration::from_secs(15);
+/// From the checkpoint until most pages that a load touches have been written whole.
+const MINUTE: Duration = Duration::from_secs(60);
 /// How long the leader may take for what a load has left in the inbox.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -156,7 +157,7 @@ impl Bench<'_> {
         }
         let mut stored = 0;
         for &messages in messages {
-            fill(&self.server.url(&database), stored, messages).await?;
+            fill(&self.server.url(&database), messages - stored).await?;
             stored = messages;
             let embedded = self.embedded().await?;
             let fleet = self.start(database.clone(), None, 2)?;
@@ -311,21 +312,21 @@ fn server() -> Result<postgres::Server> {
     Ok(server)
 }
 
-/// Delivered messages, each with the dedup keys of two receipts, beside the `stored` ones.
-async fn fill(url: &str, stored: usize, messages: usize) -> Result<()> {
+/// So many delivered messages more, each with the dedup keys of two receipts.
+async fn fill(url: &str, messages: usize) -> Result<()> {
     const STEP: usize = 500_000;
     let client = connect(url).await?;
     client.batch_execute("SET synchronous_commit = off").await?;
-    for from in (stored..messages).step_by(STEP) {
-        let to = messages.min(from + STEP);
+    for from in (0..messages).step_by(STEP) {
+        let count = STEP.min(messages - from);
         let inserts = format!(
             "INSERT INTO smscope.messages (id, key, source, message_id, part, state, channel, flow, country, number, ref_client, \
              mccmnc, parts, cost_micros, currency, accepted_at, first_seen, pending_since, last_event, settled_at, receipts) \
              SELECT newest + n, gen_random_uuid(), 'smsmode', gen_random_uuid(), '', 'delivered', 'SMS', 'TRANSACTIONAL', 'FR', \
              '33612345678', 'order-' || n, '20801', 1, 45000, 'EUR', at, at, at, at, at, '\\x00112233445566778899aabbccddeeff' \
-             FROM generate_series(1, {to} - {from}) AS n, (SELECT coalesce(max(id), 0) FROM smscope.messages) AS ids (newest), \
+             FROM generate_series(1, {count}) AS n, (SELECT coalesce(max(id), 0) FROM smscope.messages) AS ids (newest), \
              (SELECT (extract(epoch FROM now()) * 1000)::bigint) AS now (at); \
-             INSERT INTO smscope.dedup SELECT 0, gen_random_uuid(), 0 FROM generate_series(1, 2 * ({to} - {from}))"
+             INSERT INTO smscope.dedup SELECT 0, gen_random_uuid(), 0 FROM generate_series(1, 2 * {count})"
         );
         client.batch_execute(&inserts).await?;
     }
