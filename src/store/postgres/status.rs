@@ -101,7 +101,7 @@ const TABLES: &str = "SELECT coalesce(parent.relname, c.relname)::text, count(pa
     WHERE n.nspname = 'smscope' AND c.relkind = 'r' GROUP BY 1 ORDER BY 3 DESC, 1";
 
 impl Status {
-    /// Reads all of it. `schema`: the version of the tables, which has to be the one that this smscope knows.
+    /// Reads all of it. `schema`: the version of the tables, which has to be one that this smscope can use.
     ///
     /// # Errors
     /// Those of the database.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::store::OpenError;
 
-/// Page cache of the writer's connection, allocated on demand. Twice of it is no faster, and a third more of the memory at full load.
+/// Page cache of the writer's connection, allocated on demand. Twice of it was a quarter more memory at full load (docs/performance.md).
 const CACHE_KIB: i64 = 8 << 10;
 
 /// Bytes of a page.

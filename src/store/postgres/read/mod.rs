@@ -73,7 +73,7 @@ impl PgReaders {
     /// For a command: connects, on a runtime of its own.
     ///
     /// # Errors
-    /// The server cannot be reached, or has no store of this version.
+    /// The server cannot be reached, or has no store that this version can use.
     pub fn checked(connector: Connector) -> Result<Self, OpenError> {
         let readers = Self::on(connector, Driver::Own(Builder::new_current_thread().enable_all().build()?));
         let checked = readers.block_on(async {
