@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::environment::Environment;
@@ -63,30 +64,32 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// The filter of `rust_log`, or the default and a warning.
-fn filter(rust_log: &str) -> (EnvFilter, Option<String>) {
+fn filter(rust_log: &str) -> (Targets, Option<String>) {
     let rust_log = rust_log.trim();
     let directives = if rust_log.is_empty() { DEFAULT_LEVEL } else { rust_log };
-    match EnvFilter::try_new(directives) {
+    // The later directive wins, so that a library can be listened to by name.
+    let quieter = |directives: &str| format!("{QUIET},{directives}").parse::<Targets>();
+    let parsed = directives.parse::<Targets>();
+    let hint = parsed.as_ref().ok().and_then(Layer::<Registry>::max_level_hint);
+    match parsed {
         // Errors alone, or nothing, is meant for the libraries too.
-        Ok(filter) if filter.max_level_hint().is_some_and(|level| level <= LevelFilter::WARN) => (filter, None),
-        // The later directive wins, so that a library can be listened to by name.
-        Ok(_) => (EnvFilter::new(format!("{QUIET},{directives}")), None),
+        Ok(filter) if hint.is_some_and(|level| level <= LevelFilter::WARN) => (filter, None),
+        Ok(filter) => (quieter(directives).unwrap_or(filter), None),
         Err(_) => {
-            let default = EnvFilter::new(format!("{QUIET},{DEFAULT_LEVEL}"));
             let warning = format!("RUST_LOG = {rust_log:?}: not used; expected levels such as info or smscope=debug");
-            (default, Some(warning))
+            (quieter(DEFAULT_LEVEL).unwrap_or_default(), Some(warning))
         }
     }
 }
 
-fn subscriber<W>(format: Format, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(format: Format, filter: Targets, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
     match format {
-        Format::Text => Box::new(builder.finish()),
-        Format::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
+        Format::Text => Box::new(builder.finish().with(filter)),
+        Format::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish().with(filter)),
     }
 }
 

@@ -25,6 +25,9 @@ const CALM: f64 = 1_000.0;
 const CALM_TIME: Duration = Duration::from_secs(10);
 /// How long a leader is frozen: three leases.
 const FROZEN: Duration = Duration::from_secs(15);
+/// Replicas that are compared with one transaction at a time, and connections to each of them.
+const MANY: usize = 8;
+const BATCH: usize = 16;
 /// From the checkpoint until most pages that a load touches have been written whole.
 const MINUTE: Duration = Duration::from_secs(60);
 /// How long the leader may take for what a load has left in the inbox.
@@ -42,6 +45,13 @@ const SETTINGS: &[(&str, &str)] = &[
 /// Of 16 MB each, before anything is measured.
 const SEGMENTS: usize = 64;
 
+/// A day that is to be deleted.
+const OLD_DAY: &str = "CREATE TABLE smscope.journal_100 PARTITION OF smscope.journal FOR VALUES FROM (100) TO (101); \
+    CREATE TABLE smscope.received_100 PARTITION OF smscope.received FOR VALUES FROM (100) TO (101); \
+    INSERT INTO smscope.journal (day, position, received_at, source, kind, event) \
+      SELECT 100, -n, 0, 'smsmode', 'message.read', repeat('e', 480) FROM generate_series(1, 60000) AS n; \
+    INSERT INTO smscope.received (day, id, format, decoded) SELECT 100, -n, 1, repeat('d', 480) FROM generate_series(1, 60000) AS n";
+
 /// The newest position, and the age in milliseconds of the oldest request in the inbox.
 const STATE: &str = "SELECT coalesce((SELECT max(position) FROM smscope.journal), 0), 1000 * extract(epoch FROM \
     clock_timestamp() - (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1))::float8";
@@ -52,7 +62,9 @@ pub async fn compare(smscope: &Program, rounds: usize, messages: &[usize]) -> Re
     let mut table = Table::default();
     bench.beside_embedded(&mut table).await?;
     bench.over_a_network(&mut table).await?;
+    bench.beside_one_at_a_time(&mut table).await?;
     bench.through_faults(&mut table).await?;
+    bench.through_retention(&mut table).await?;
     bench.with_messages(messages, &mut table).await?;
     Ok(table.finish())
 }
@@ -69,10 +81,10 @@ impl Bench<'_> {
         for _ in 0..self.rounds {
             let rate = self.embedded().await?;
             let fleet = self.start(self.server.create_database(), None, 1)?;
-            one.push(fleet.full_load().await?.processed_per_second / rate);
+            one.push(fleet.full_load(CONNECTIONS).await?.processed_per_second / rate);
             self.end(fleet)?;
             let fleet = self.start(self.server.create_database(), None, 2)?;
-            let full = fleet.full_load().await?;
+            let full = fleet.full_load(CONNECTIONS).await?;
             two.push([full.processed_per_second / rate, full.load.per_second / rate, full.load.milliseconds(0.99)]);
             inbox.push([full.age(0.5), full.age(0.99), full.drained_in]);
             let fleet_at_half =
@@ -103,7 +115,7 @@ impl Bench<'_> {
             let mut round = [(0.0, 0.0); 3];
             for (figures, replicas) in round.iter_mut().zip([1, 2, 4]) {
                 let fleet = self.start(self.server.create_database(), Some(&proxy), replicas)?;
-                let full = fleet.full_load().await?;
+                let full = fleet.full_load(CONNECTIONS).await?;
                 *figures = (full.processed_per_second, full.load.milliseconds(0.99));
                 self.end(fleet)?;
             }
@@ -118,6 +130,25 @@ impl Bench<'_> {
         let [one, two, four] = p99;
         let what = "PostgreSQL 1 ms away: p99 of answers with 1 / 2 / 4 replicas, ms";
         table.row(what, format_args!("{one:.1} / {two:.1} / {four:.1}"));
+        Ok(())
+    }
+
+    /// Beside what a fleet without an inbox could do: one transaction after the other, whichever replica takes the webhook.
+    async fn beside_one_at_a_time(&self, table: &mut Table) -> Result<()> {
+        let proxy = Proxy::start(self.server.port(), DELAY);
+        let mut ratios = Vec::new();
+        for _ in 0..self.rounds {
+            let fleet = self.start(self.server.create_database(), Some(&proxy), MANY)?;
+            let rate = fleet.full_load(MANY * BATCH).await?.processed_per_second;
+            let database = fleet.database.clone();
+            for replica in fleet.replicas {
+                replica.terminate()?;
+            }
+            ratios.push(rate / one_at_a_time(&proxy.url(&database)).await?);
+            self.drop_database(&database);
+        }
+        let what = format!("PostgreSQL 1 ms away: {MANY} replicas, of one transaction of {BATCH} webhooks at a time");
+        table.row(&what, spread(&ratios));
         Ok(())
     }
 
@@ -149,6 +180,39 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// What webhooks notice of a day that is deleted, which a leader does when its term begins.
+    async fn through_retention(&self, table: &mut Table) -> Result<()> {
+        for (while_read, what) in [(false, "deleted"), (true, "deleted while somebody reads it")] {
+            let (mut calm, mut longest) = (Vec::new(), Vec::new());
+            for _ in 0..self.rounds {
+                let fleet = self.start(self.server.create_database(), None, 2)?;
+                let load = || load::open_over(&fleet.replicas, CONNECTIONS, CALM, CALM_TIME);
+                calm.push(load().await?.milliseconds(1.0));
+                let client = connect(&fleet.url).await?;
+                client.batch_execute(OLD_DAY).await?;
+                let reader = connect(&fleet.url).await?;
+                if while_read {
+                    reader.batch_execute("BEGIN; SELECT count(*) FROM smscope.journal").await?;
+                }
+                let begin_a_term = async {
+                    sleep(WARM_UP).await;
+                    client.batch_execute("UPDATE smscope.lease SET epoch = epoch + 1, until = clock_timestamp()").await
+                };
+                let (measured, begun) = tokio::join!(load(), begin_a_term);
+                begun?;
+                longest.push(measured?.milliseconds(1.0));
+                let is_there = client.query_one("SELECT to_regclass('smscope.journal_100') IS NOT NULL", &[]).await?;
+                if is_there.try_get::<_, bool>(0)? != while_read {
+                    return Err("expected the old day to be deleted, unless it is read".into());
+                }
+                self.end(fleet)?;
+            }
+            let what = format!("longest answer while a day of 60,000 requests is {what}, ms");
+            table.row(&what, format_args!("{:.0} (before: {:.0})", median(&longest), median(&calm)));
+        }
+        Ok(())
+    }
+
     async fn with_messages(&self, messages: &[usize], table: &mut Table) -> Result<()> {
         let database = self.server.create_database();
         // It creates the tables.
@@ -161,14 +225,14 @@ impl Bench<'_> {
             stored = messages;
             let embedded = self.embedded().await?;
             let fleet = self.start(database.clone(), None, 2)?;
-            let of_embedded = fleet.full_load().await?.processed_per_second / embedded;
+            let of_embedded = fleet.full_load(CONNECTIONS).await?.processed_per_second / embedded;
             let row = |what| format!("{messages} messages stored: two replicas, of an empty embedded store, {what}");
             table.row(&row("right after a checkpoint"), format_args!("{of_embedded:.2}"));
             load::closed_over(&fleet.replicas, CONNECTIONS, MINUTE).await?;
             let mut rates = Vec::new();
             for _ in 0..self.rounds {
                 let embedded = self.embedded().await?;
-                rates.push(fleet.full_load().await?.processed_per_second / embedded);
+                rates.push(fleet.full_load(CONNECTIONS).await?.processed_per_second / embedded);
             }
             table.row(&row("a minute later"), spread(&rates));
             for replica in fleet.replicas {
@@ -200,8 +264,12 @@ impl Bench<'_> {
         for replica in fleet.replicas {
             replica.terminate()?;
         }
-        self.server.sql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", fleet.database));
+        self.drop_database(&fleet.database);
         Ok(())
+    }
+
+    fn drop_database(&self, database: &str) {
+        self.server.sql("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"));
     }
 }
 
@@ -230,12 +298,12 @@ impl FullLoad {
 }
 
 impl Fleet {
-    async fn full_load(&self) -> Result<FullLoad> {
+    async fn full_load(&self, connections: usize) -> Result<FullLoad> {
         let state = State::of(&self.url).await?;
         // A replica leads by then.
         load::once(&self.replicas[0]).await?;
         state.until_empty().await?;
-        let (load, sampled) = tokio::join!(load::closed_over(&self.replicas, CONNECTIONS, ROUND), state.sample());
+        let (load, sampled) = tokio::join!(load::closed_over(&self.replicas, connections, ROUND), state.sample());
         let ended = Instant::now();
         let (processed_per_second, ages) = sampled?;
         state.until_empty().await?;
@@ -310,6 +378,39 @@ fn server() -> Result<postgres::Server> {
     }
     server.sql("postgres", "CHECKPOINT");
     Ok(server)
+}
+
+/// Webhooks per second of a fleet each of whose transactions locks a row first: each takes two round trips, of a batch of new messages.
+async fn one_at_a_time(url: &str) -> Result<f64> {
+    let mut clients = Vec::new();
+    for _ in 0..MANY {
+        clients.push(connect(url).await?);
+    }
+    let write = format!(
+        "WITH new AS (SELECT nextval('smscope.received_id') AS id, gen_random_uuid() AS key, \
+           (extract(epoch FROM now()) * 1000)::bigint AS at, floor(extract(epoch FROM now()) / 86400)::int AS day \
+           FROM generate_series(1, {BATCH})), \
+         keys AS (INSERT INTO smscope.dedup SELECT day, key, id FROM new), \
+         requests AS (INSERT INTO smscope.received (day, id, format, decoded) SELECT day, id, 1, repeat('d', 480) FROM new), \
+         events AS (INSERT INTO smscope.journal (day, position, received_at, source, kind, event) \
+           SELECT day, id, at, 'smsmode', 'message.enroute', repeat('e', 480) FROM new) \
+         INSERT INTO smscope.messages (id, key, source, message_id, part, state, channel, flow, country, number, accepted_at, \
+           first_seen, pending_since, last_event, receipts) \
+         SELECT id, key, 'smsmode', key::text, '', 'enroute', 'SMS', 'TRANSACTIONAL', 'FR', '33612345678', at, at, at, at, '' FROM new; \
+         COMMIT"
+    );
+    let until = Instant::now() + ROUND;
+    let write_until = async |client: &Client| {
+        let mut written = 0;
+        while Instant::now() < until {
+            client.batch_execute("BEGIN; SELECT FROM smscope.lease WHERE name = 'leader' FOR UPDATE").await?;
+            client.batch_execute(&write).await?;
+            written += BATCH;
+        }
+        Ok::<_, tokio_postgres::Error>(written)
+    };
+    let written = futures_util::future::try_join_all(clients.iter().map(write_until)).await?;
+    Ok(written.iter().sum::<usize>() as f64 / ROUND.as_secs_f64())
 }
 
 /// So many delivered messages more, each with the dedup keys of two receipts.

@@ -12,6 +12,8 @@ use crate::{MILLION, ROUNDS, Result, data, load, median, range};
 
 const ROUND: Duration = Duration::from_secs(3);
 const CONNECTIONS: usize = 512;
+/// After a start, until what runs every few seconds has run.
+const SETTLED: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub struct Table(String);
@@ -84,19 +86,25 @@ async fn stored_rows(smscope: &Program, messages: usize) -> Result<Table> {
     let stored = Stored::fill(smscope, CONNECTIONS, messages).await?;
     let mut table = Table::default();
     let mut row = |what: &str, value: String| table.row(&format!("{messages} messages stored: {what}"), value);
-    row("resident memory, all pending, MB", format!("{:.1}", stored.resident_megabytes));
+    row(
+        "resident memory, all pending, after the load that stored them, MB",
+        format!("{:.1}", stored.resident_megabytes),
+    );
     row("bytes per event", format!("{:.0}", stored.bytes / messages as f64));
-    let (mut ratios, mut starts) = (Vec::new(), Vec::new());
+    let (mut ratios, mut starts, mut resident) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let empty = data()?;
         let alone = load::closed(&smscope.start(empty.path())?, CONNECTIONS, ROUND).await?.per_second;
         let (full, start) = stored.start(smscope).await?;
         starts.push(start);
+        tokio::time::sleep(SETTLED).await;
+        resident.push(full.resident_megabytes().0);
         ratios.push(load::closed(&full, CONNECTIONS, ROUND).await?.per_second / alone);
         full.terminate()?;
     }
     row("webhooks per second, of an empty store's", spread(&ratios));
     row("start to first answer, ms", format!("{:.0}", median(&starts)));
+    row("resident memory after a start, MB", format!("{:.1}", median(&resident)));
     for (what, milliseconds) in stored.search(smscope)? {
         row(what, format!("{milliseconds:.0}"));
     }

@@ -100,6 +100,42 @@ fn locks_of_others_hold_up_the_leader_and_end_no_term() {
 }
 
 #[test]
+fn a_day_that_is_deleted_waits_for_a_reader_and_no_webhook_waits_with_it() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    fleet.start().into_iter().for_each(|replica| drop(replica.stop()));
+    fleet.sql("CREATE TABLE smscope.journal_100 PARTITION OF smscope.journal FOR VALUES FROM (100) TO (101)");
+    let is_there = || fleet.sql("SELECT to_regclass('smscope.journal_100') IS NOT NULL") == "t";
+    let is_waiting = || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'ALTER TABLE%100 CONCURRENTLY' \
+             AND wait_event_type = 'Lock' AND datname = current_database()";
+        fleet.sql(sql) == "1"
+    };
+    let mut accepted_meanwhile = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| fleet.sql("BEGIN; SELECT count(*) FROM smscope.journal; SELECT pg_sleep(4); COMMIT"));
+        let replicas = fleet.start();
+        eventually("the deletion waits", || holds(is_waiting(), || replicas[0].stderr()));
+        loop {
+            for replica in &replicas {
+                accept(replica, &format!("meanwhile-{accepted_meanwhile}"));
+                accepted_meanwhile += 1;
+            }
+            until_delivered(&fleet, &replicas, f64::from(accepted_meanwhile));
+            if !is_waiting() {
+                break;
+            }
+        }
+        // What was taken in the last turn, the deletion may not have waited for.
+        assert!(accepted_meanwhile > 2);
+        assert!(is_there(), "{}", replicas[0].stderr());
+    });
+    let replicas = fleet.start();
+    eventually("the day is deleted", || holds(!is_there(), || replicas[0].stderr()));
+    assert_eq!(metrics(&replicas).sum("sms_messages_delivered_total", &[]), f64::from(accepted_meanwhile));
+}
+
+#[test]
 fn locks_of_others_delay_webhooks_and_lose_none() {
     let Some(server) = Server::shared() else { return };
     let fleet = Fleet::on(server, 2);

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::fleet::{Fleet, leads, metrics};
 use crate::support::load::{Progress, start_clients};
 use crate::support::postgres::Server;
-use crate::support::{eventually, holds, provider};
+use crate::support::{Launch, eventually, holds, provider};
 
 /// As the next version may do at its start: it only adds.
 const EXPANSION: [&str; 3] = [
@@ -60,4 +60,26 @@ fn the_newest_version_leads() {
     fleet.sql("DELETE FROM smscope.replicas WHERE name = 'newer'");
     fleet.until_processed();
     assert_eq!(metrics(&replicas).sum("sms_messages_total", &[]), 2.0);
+}
+
+#[test]
+fn a_store_is_not_copied_from_or_to_tables_of_a_newer_version() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 1);
+    let replicas = fleet.start();
+    replicas[0].accept(&provider::receipt("one", "DELIVERED", json!({})));
+    fleet.until_processed();
+    replicas.into_iter().for_each(|replica| drop(replica.stop()));
+    fleet.sql("UPDATE smscope.schema_version SET version = version + 1");
+    let folder = Launch::new();
+    let [url, path] = [fleet.url().to_owned(), folder.data_dir().to_str().unwrap().to_owned()];
+    let copy = |from: &str, to: &str| Launch::new().args(&["store", "copy", "--from", from, "--to", to]).run();
+    // What this version does not know of would be left out.
+    let refused = copy(&url, &path);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert!(refused.stderr.contains("schema 2, newer than 1"), "{refused:?}");
+    drop(folder.start().stop());
+    let refused = copy(&path, &url);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert!(refused.stderr.contains("schema 2, newer than 1"), "{refused:?}");
 }

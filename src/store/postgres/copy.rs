@@ -17,6 +17,7 @@ use super::lease::{FENCE, Lease};
 use super::meta;
 use super::schema::{self, SchemaError};
 use super::session::{Pipeline, Session, columns, params};
+use super::wait::Wait;
 use crate::event::hex;
 use crate::store::copy::{CopyError, End, Origin, Page, Table};
 use crate::store::{OpenError, StoreError};
@@ -75,7 +76,7 @@ impl PgEnd {
     /// A replica leads or lives, or the database cannot be used.
     pub fn open(connector: Connector) -> Result<Self, CopyError> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let (session, lease, renewal) = runtime.block_on(async {
+        let (session, lease, renewal) = runtime.wait(async {
             let session = connector.connect_for_long().await.map_err(OpenError::from)?;
             let found = schema::migrate(&session).await.map_err(OpenError::from)?;
             if found > schema::VERSION {
@@ -95,7 +96,7 @@ impl PgEnd {
     }
 
     fn query(&self, sql: &'static str, params: &[super::session::Param<'_>]) -> Result<Vec<Row>, CopyError> {
-        Ok(self.runtime.block_on(self.session.query(sql, params))?)
+        Ok(self.runtime.wait(self.session.query(sql, params))?)
     }
 
     fn number(&self, sql: &'static str) -> Result<u64, CopyError> {
@@ -108,7 +109,7 @@ impl PgEnd {
         let mut all = Pipeline::default();
         all.add(FENCE, self.lease.fence());
         all.append(writes);
-        let done = self.runtime.block_on(async {
+        let done = self.runtime.wait(async {
             let results = self.session.run(Some("BEGIN"), &all, None).await;
             match results {
                 Ok(rows) if rows.first().is_some_and(|fence| !fence.is_empty()) => self.session.batch("COMMIT").await,
@@ -125,7 +126,7 @@ impl PgEnd {
 impl Drop for PgEnd {
     fn drop(&mut self) {
         self.renewal.abort();
-        if let Err(error) = self.runtime.block_on(self.lease.release(&self.session)) {
+        if let Err(error) = self.runtime.wait(self.lease.release(&self.session)) {
             tracing::debug!(%error, "the lease was not released; it ends by itself");
         }
     }
@@ -167,7 +168,7 @@ impl End for PgEnd {
         if waiting > 0 {
             return Err(CopyError::Waiting(waiting));
         }
-        self.runtime.block_on(async {
+        self.runtime.wait(async {
             check_complete(&self.session).await?;
             let identity = meta::identity(&self.session).await?;
             let number =
@@ -234,7 +235,7 @@ impl End for PgEnd {
 
     fn begin(&mut self, origin: &Origin) -> Result<(), CopyError> {
         let instance = origin.instance.to_string();
-        let (copied, fleet) = self.runtime.block_on(async {
+        let (copied, fleet) = self.runtime.wait(async {
             let fleet = meta::get(&self.session, "fleet_id").await?;
             Ok::<_, PgError>((meta::get(&self.session, COPIED).await?, fleet))
         })?;
@@ -274,7 +275,7 @@ impl End for PgEnd {
         if table == Table::Events {
             let days: BTreeSet<i32> =
                 page.rows.iter().map(|row| rows::day(&row[1])).filter(|day| !self.days.contains(day)).collect();
-            self.runtime.block_on(schema::make_partitions_of(&self.session, &days))?;
+            self.runtime.wait(schema::make_partitions_of(&self.session, &days))?;
             self.days.extend(days);
         }
         let mut writes = Pipeline::default();
@@ -284,7 +285,7 @@ impl End for PgEnd {
     }
 
     fn check_unused(&mut self) -> Result<(), CopyError> {
-        let is_used = self.renewal.is_finished() || self.runtime.block_on(is_in_use(&self.session))?;
+        let is_used = self.renewal.is_finished() || self.runtime.wait(is_in_use(&self.session))?;
         if is_used { Err(CopyError::InUse) } else { Ok(()) }
     }
 
@@ -295,7 +296,7 @@ impl End for PgEnd {
         }
         self.transaction(writes)?;
         // Without statistics the first plans would be those of empty tables.
-        Ok(self.runtime.block_on(self.session.batch(
+        Ok(self.runtime.wait(self.session.batch(
             "ANALYZE smscope.messages, smscope.pending, smscope.journal, smscope.received, smscope.event_keys",
         ))?)
     }

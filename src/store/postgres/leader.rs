@@ -19,6 +19,7 @@ use super::lease::Lease;
 use super::maintenance::Maintenance;
 use super::session::{Pipeline, Session};
 use super::term::{Rules, Term, Work};
+use super::wait::Wait;
 use super::{meta, metrics, rewrites, stuck, tasks};
 use crate::diagnostics::LogThrottle;
 use crate::record::Position;
@@ -110,10 +111,10 @@ impl Leader {
     fn campaign(&mut self, session: &mut Option<Session>) -> Result<Option<Term>, PgError> {
         let runtime = self.runtime.clone();
         if session.as_ref().is_none_or(Session::is_closed) {
-            *session = Some(runtime.block_on(self.connector.connect())?);
+            *session = Some(runtime.wait(self.connector.connect())?);
         }
         let Some(open) = session else { return Ok(None) };
-        let acquired = runtime.block_on(async {
+        let acquired = runtime.wait(async {
             if !fleet::may_wait_for_standby(open).await? {
                 return Err(PgError::StandbyHangs);
             }
@@ -125,7 +126,7 @@ impl Leader {
             tracing::info!("the store can write again");
         }
         let Some(lease) = acquired else { return Ok(None) };
-        let session = runtime.block_on(self.connector.connect_to_lead())?;
+        let session = runtime.wait(self.connector.connect_to_lead())?;
         let (term, ledger, cursor) = Term::begin(session, lease, runtime.clone(), &self.settings)?;
         self.shared.replace(ledger, cursor, term.newest());
         self.shared.opt_outs.send_replace(term.newest_opt_out());
@@ -143,7 +144,7 @@ impl Leader {
         metrics::leader(false);
         if let Stop::Ended = stopped {
             let Term { session, lease, .. } = term;
-            if let Err(error) = self.runtime.block_on(lease.release(&session)) {
+            if let Err(error) = self.runtime.wait(lease.release(&session)) {
                 tracing::debug!(%error, "the lease was not released; it ends by itself");
             }
         }

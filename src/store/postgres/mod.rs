@@ -71,6 +71,7 @@ mod transaction;
 #[cfg(test)]
 mod transaction_tests;
 mod values;
+mod wait;
 
 pub use connect::Connector;
 pub use copy::PgEnd;
@@ -85,6 +86,7 @@ pub use rewrites::{Driver, Due, Rewrite, erase};
 use schema::SchemaError;
 use server_check::Watch;
 pub use tasks::{RemoteTask, Task as ClaimedTask, TaskError, TaskLine};
+use wait::Wait;
 
 /// How long a start waits for a database that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -115,7 +117,7 @@ pub fn open(
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("store-io").enable_all().build()?;
     let handle = runtime.handle().clone();
     let replica = Replica::new(&settings);
-    let (identity, seen, watch) = match on_a_thread(|| handle.block_on(prepare(&connector))) {
+    let (identity, seen, watch) = match on_a_thread(|| handle.wait(prepare(&connector))) {
         Ok(prepared) => prepared,
         Err(error) => {
             // The caller may be on a runtime itself, where to wait for the end of another one is a panic.
@@ -135,7 +137,7 @@ pub fn open(
         let handle = handle.clone();
         move || {
             let _dropped_at_the_end = intake_ends;
-            handle.block_on(door.run());
+            handle.wait(door.run());
         }
     })?;
     let publisher = Publisher::new(shared.clone(), &settings);

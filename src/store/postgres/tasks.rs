@@ -12,6 +12,7 @@ use super::error::{PgError, Remedy};
 use super::leader::Leader;
 use super::session::{Pipeline, Session, columns, params};
 use super::term::{Term, Work};
+use super::wait::Wait;
 use crate::store::StoreError;
 
 /// How long a command tries to reach the database, and waits while no replica leads.
@@ -124,7 +125,7 @@ impl RemoteTask {
     /// The database cannot be reached, or has no store.
     pub fn submit(connector: Connector, request: &str) -> Result<Self, TaskError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (session, id) = runtime.block_on(async {
+        let (session, id) = runtime.wait(async {
             let session = connector.connect().await?;
             let sql = "INSERT INTO smscope.tasks (request) VALUES ($1) RETURNING id";
             let row = session.query_opt(sql, params![request => TEXT]).await?;
@@ -142,7 +143,7 @@ impl RemoteTask {
     pub fn lines(&mut self) -> Result<Vec<String>, TaskError> {
         let reached = Instant::now();
         loop {
-            match self.runtime.block_on(poll(&self.session, self.id, self.last)) {
+            match self.runtime.wait(poll(&self.session, self.id, self.last)) {
                 Ok(Polled { lines, is_led, is_begun }) => {
                     if let Some((n, _)) = lines.last() {
                         self.last = *n;
@@ -162,7 +163,7 @@ impl RemoteTask {
                     if reached.elapsed() > PATIENCE {
                         return Err(error.into());
                     }
-                    if let Ok(session) = self.runtime.block_on(self.connector.connect()) {
+                    if let Ok(session) = self.runtime.wait(self.connector.connect()) {
                         self.session = session;
                     }
                 }
@@ -175,7 +176,7 @@ impl RemoteTask {
     /// `false`: a leader has begun it meanwhile.
     fn withdraw(&self) -> Result<bool, PgError> {
         let sql = "DELETE FROM smscope.tasks WHERE id = $1 AND begun_by IS NULL";
-        Ok(self.runtime.block_on(self.session.execute(sql, params![self.id => INT8]))? == 1)
+        Ok(self.runtime.wait(self.session.execute(sql, params![self.id => INT8]))? == 1)
     }
 }
 

@@ -16,6 +16,7 @@ use super::meta;
 use super::schema;
 use super::session::{Pipeline, Session};
 use super::transaction::{Ids, PgTx};
+use super::wait::Wait;
 use crate::ledger::Ledger;
 use crate::ledger::caps::LabelCaps;
 use crate::process_metrics;
@@ -44,6 +45,9 @@ pub struct Term {
     day: i32,
 }
 
+/// What a transaction does: with the rules, the rows that were read, and statements of its own.
+type Step<'a> = dyn FnMut(&mut Rules<'_>, Vec<Row>, &mut Pipeline) -> Result<(), PgError> + 'a;
+
 /// What a transaction is asked to do besides running rules.
 pub struct Work<'a> {
     /// The rows that the first round trip is to bring.
@@ -63,7 +67,7 @@ impl Term {
         runtime: Handle,
         settings: &Settings,
     ) -> Result<(Self, Ledger, Option<Position>), PgError> {
-        let loaded = runtime.block_on(async {
+        let loaded = runtime.wait(async {
             let ids = Ids::load(&session).await?;
             let (ledger, series) = ledger::load(&session).await?;
             let label_values = ledger::load_label_values(&session).await?;
@@ -95,7 +99,7 @@ impl Term {
     }
 
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
-        self.runtime.block_on(work)
+        self.runtime.wait(work)
     }
 
     /// Renews the lease where no transaction has lately, and notes a new day.
@@ -104,7 +108,7 @@ impl Term {
     /// Another replica leads, or those of the database.
     pub fn renew(&mut self) -> Result<(), PgError> {
         if self.lease.wants_renewal() {
-            self.runtime.block_on(self.lease.renew(&self.session))?;
+            self.runtime.wait(self.lease.renew(&self.session))?;
         }
         Ok(())
     }
@@ -114,7 +118,7 @@ impl Term {
     /// # Errors
     /// Those of the database.
     pub fn turn_day(&mut self) -> Result<(), PgError> {
-        self.day = self.runtime.block_on(async {
+        self.day = self.runtime.wait(async {
             schema::make_partitions(&self.session).await?;
             schema::today(&self.session).await
         })?;
@@ -128,10 +132,20 @@ impl Term {
     /// [`PgError::Deposed`], and those of the database or of `work`. Nothing was written, or, after [`Remedy::Reconnect`], it is not known.
     pub fn transaction<T>(
         &mut self,
-        Work { read, shared, settings }: Work<'_>,
+        asked: Work<'_>,
         work: impl FnOnce(&mut Rules<'_>, Vec<Row>, &mut Pipeline) -> Result<T, PgError>,
     ) -> Result<(T, Outcome), PgError> {
-        let done = self.try_transaction(read, shared, settings, work);
+        let (mut work, mut given) = (Some(work), None);
+        let outcome = self.run(asked, &mut |rules, rows, own| {
+            given = work.take().map(|work| work(rules, rows, own)).transpose()?;
+            Ok(())
+        })?;
+        Ok((given.expect("it ran"), outcome))
+    }
+
+    /// As [`Term::transaction`], which is compiled for each `work`.
+    fn run(&mut self, asked: Work<'_>, work: &mut Step<'_>) -> Result<Outcome, PgError> {
+        let done = self.try_run(asked, work);
         match &done {
             Ok(_) => {
                 for label in self.caps.commit() {
@@ -142,27 +156,21 @@ impl Term {
                 self.caps.rollback();
                 if error.remedy() != Remedy::Reconnect {
                     // Where this fails, the connection does, and the server rolls back.
-                    let _failed = self.runtime.block_on(self.session.batch("ROLLBACK"));
+                    let _failed = self.runtime.wait(self.session.batch("ROLLBACK"));
                 }
             }
         }
         done
     }
 
-    fn try_transaction<T>(
-        &mut self,
-        read: Option<Pipeline>,
-        shared: &Shared,
-        settings: &Settings,
-        work: impl FnOnce(&mut Rules<'_>, Vec<Row>, &mut Pipeline) -> Result<T, PgError>,
-    ) -> Result<(T, Outcome), PgError> {
+    fn try_run(&mut self, Work { read, shared, settings }: Work<'_>, work: &mut Step<'_>) -> Result<Outcome, PgError> {
         let sent = Instant::now();
         let mut first = Pipeline::default();
         first.add(FENCE, self.lease.fence());
         if let Some(read) = read {
             first.append(read);
         }
-        let mut found = self.runtime.block_on(self.session.run(Some(BEGIN), &first, None))?.into_iter();
+        let mut found = self.runtime.wait(self.session.run(Some(BEGIN), &first, None))?.into_iter();
         if found.next().is_none_or(|fence| fence.is_empty()) {
             return Err(PgError::Deposed);
         }
@@ -173,16 +181,16 @@ impl Term {
             rules.collect_events();
         }
         let mut own = Pipeline::default();
-        let result = work(&mut rules, found.next().unwrap_or_default(), &mut own)?;
+        work(&mut rules, found.next().unwrap_or_default(), &mut own)?;
         let (storage, outcome) = rules.finish();
         let (mut writes, ids) = storage.into_writes()?;
         ledger::save(&mut writes, &durable, &outcome.counters, &mut self.series);
         drop(durable);
         ledger::save_label_values(&mut writes, self.caps.uncommitted());
         writes.append(own);
-        self.runtime.block_on(self.session.run(None, &writes, Some("COMMIT")))?;
+        self.runtime.wait(self.session.run(None, &writes, Some("COMMIT")))?;
         self.lease.renewed(sent);
         self.ids = ids;
-        Ok((result, outcome))
+        Ok(outcome)
     }
 }

@@ -24,6 +24,7 @@ use super::resends::ResendRows;
 use super::rewrites::Redacted;
 use super::session::{Param, Pipeline, Session, columns};
 use super::values::Columns;
+use super::wait::Wait;
 use crate::record::Position;
 use crate::store::core::storage::Transaction;
 use crate::store::ids::{DeliveryId, MessageRowId, OptOutSeq, ResendId};
@@ -160,7 +161,7 @@ impl<'a> PgTx<'a> {
     /// Runs queries that see everything that was written, in one round trip.
     pub(super) fn read_ahead(&self, statements: &Pipeline) -> Result<Vec<Vec<Row>>, PgError> {
         self.flush(|writes| self.write(writes))?;
-        self.runtime.block_on(self.session.run(None, statements, None))
+        self.runtime.wait(self.session.run(None, statements, None))
     }
 
     fn write_meta(&self, writes: &mut Pipeline) {
@@ -188,7 +189,7 @@ impl<'a> PgTx<'a> {
     /// # Errors
     /// Those of `work`.
     pub fn run<T>(&self, work: impl AsyncFnOnce(&Session) -> Result<T, PgError>) -> Result<T, PgError> {
-        self.runtime.block_on(work(self.session))
+        self.runtime.wait(work(self.session))
     }
 
     /// People are being erased.
@@ -197,15 +198,15 @@ impl<'a> PgTx<'a> {
     }
 
     pub(super) fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {
-        self.runtime.block_on(self.session.query(sql, params))
+        self.runtime.wait(self.session.query(sql, params))
     }
 
     pub(super) fn query_opt(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Option<Row>, PgError> {
-        self.runtime.block_on(self.session.query_opt(sql, params))
+        self.runtime.wait(self.session.query_opt(sql, params))
     }
 
     pub(super) fn execute(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, PgError> {
-        self.runtime.block_on(self.session.execute(sql, params))
+        self.runtime.wait(self.session.execute(sql, params))
     }
 
     /// Sends writes now, because something is asked that has to see them.
@@ -215,7 +216,7 @@ impl<'a> PgTx<'a> {
         if writes.is_empty() {
             return Ok(());
         }
-        self.runtime.block_on(self.session.run(None, &writes, None)).map(drop)
+        self.runtime.wait(self.session.run(None, &writes, None)).map(drop)
     }
 }
 

@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -22,6 +23,7 @@ use super::error::{PgError, Remedy};
 use super::ledger;
 use super::schema;
 use super::session::Session;
+use super::wait::Wait;
 use crate::event::SourceName;
 use crate::ledger::Ledger;
 use crate::record::{Entry, Position};
@@ -54,6 +56,25 @@ pub struct PgReaders {
     runtime: Driver,
     idle: Mutex<Vec<Session>>,
     size: Mutex<Option<Size>>,
+}
+
+/// What is read, as a trait object: to connect and to ask again is compiled once and not for each.
+#[async_trait(?Send)]
+trait Attempt {
+    async fn attempt(&mut self, session: &Session) -> Result<(), PgError>;
+}
+
+struct Reading<F, T> {
+    read: F,
+    found: Option<T>,
+}
+
+#[async_trait(?Send)]
+impl<F: AsyncFn(&Session) -> Result<T, PgError>, T> Attempt for Reading<F, T> {
+    async fn attempt(&mut self, session: &Session) -> Result<(), PgError> {
+        self.found = Some((self.read)(session).await?);
+        Ok(())
+    }
 }
 
 /// What drives the connections.
@@ -96,8 +117,8 @@ impl PgReaders {
 
     fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         match &self.runtime {
-            Driver::Shared(runtime) => runtime.block_on(work),
-            Driver::Own(runtime) => runtime.block_on(work),
+            Driver::Shared(runtime) => runtime.wait(work),
+            Driver::Own(runtime) => runtime.wait(work),
         }
     }
 
@@ -121,21 +142,27 @@ impl PgReaders {
 
     /// Reads with a connection of one's own. Asks again where the connection had been idle, and was closed for all it knew.
     fn read<T>(&self, read: impl AsyncFn(&Session) -> Result<T, PgError>) -> Result<T, StoreError> {
+        let mut reading = Reading { read, found: None };
+        self.attempt_until_done(&mut reading)?;
+        Ok(reading.found.expect("a read that succeeds finds something"))
+    }
+
+    fn attempt_until_done(&self, reading: &mut dyn Attempt) -> Result<(), PgError> {
         let patience = match self.runtime {
             Driver::Shared(_) => Duration::ZERO,
             Driver::Own(_) => PATIENCE,
         };
         let began = Instant::now();
-        let done = self.block_on(async {
+        self.block_on(async {
             if let Some(session) = self.pop_idle() {
-                match self.attempt(session, &read).await {
+                match self.attempt(session, reading).await {
                     Err(error) if error.remedy() == Remedy::Reconnect && !is_slow(&error) => {}
                     done => return done,
                 }
             }
             loop {
                 let done = match self.connect().await {
-                    Ok(session) => self.attempt(session, &read).await,
+                    Ok(session) => self.attempt(session, reading).await,
                     Err(error) => Err(error),
                 };
                 match done {
@@ -143,8 +170,7 @@ impl PgReaders {
                     done => return done,
                 }
             }
-        });
-        Ok(done?)
+        })
     }
 
     /// What `read` finds in the messages from `first` on, a range at a time.
@@ -188,12 +214,8 @@ impl PgReaders {
         Ok(bytes)
     }
 
-    async fn attempt<T>(
-        &self,
-        session: Session,
-        read: &impl AsyncFn(&Session) -> Result<T, PgError>,
-    ) -> Result<T, PgError> {
-        let done = read(&session).await;
+    async fn attempt(&self, session: Session, reading: &mut dyn Attempt) -> Result<(), PgError> {
+        let done = reading.attempt(&session).await;
         let is_usable = done.as_ref().err().is_none_or(|error| error.remedy() != Remedy::Reconnect);
         let mut idle = self.idle();
         if is_usable && idle.len() < IDLE {
