@@ -52,6 +52,9 @@ const OLD_DAY: &str = "CREATE TABLE smscope.journal_100 PARTITION OF smscope.jou
       SELECT 100, -n, 0, 'smsmode', 'message.read', repeat('e', 480) FROM generate_series(1, 60000) AS n; \
     INSERT INTO smscope.received (day, id, format, decoded) SELECT 100, -n, 1, repeat('d', 480) FROM generate_series(1, 60000) AS n";
 
+/// Goes on for as long as the connection does: the role would end a transaction that is idle.
+const READ: &str = "SET idle_in_transaction_session_timeout = 0; BEGIN; SELECT count(*) FROM smscope.journal";
+
 /// The newest position, and the age in milliseconds of the oldest request in the inbox.
 const STATE: &str = "SELECT coalesce((SELECT max(position) FROM smscope.journal), 0), 1000 * extract(epoch FROM \
     clock_timestamp() - (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1))::float8";
@@ -192,7 +195,7 @@ impl Bench<'_> {
                 client.batch_execute(OLD_DAY).await?;
                 let reader = connect(&fleet.url).await?;
                 if while_read {
-                    reader.batch_execute("BEGIN; SELECT count(*) FROM smscope.journal").await?;
+                    reader.batch_execute(READ).await?;
                 }
                 let begin_a_term = async {
                     sleep(WARM_UP).await;

@@ -27,8 +27,9 @@ const PEERS: [(&str, Peer, &str); 6] = [
     ("Benthos, in memory, parsed and counted", Peer::Benthos, "memory.yaml"),
 ];
 
-const HEAD: &str = "| | webhooks/s | CPU µs each | p99 ms | CPU µs each at 100/s | idle / peak MB | lost by kill -9 |
-|---|---|---|---|---|---|---|
+const HEAD: &str =
+    "| | webhooks/s | CPU µs each | p99 ms | CPU µs each at 100/s | at 1,000/s | idle / peak MB | lost by kill -9 |
+|---|---|---|---|---|---|---|---|
 ";
 
 pub async fn compare(smscope: &Program) -> Result<String> {
@@ -45,7 +46,7 @@ pub async fn compare(smscope: &Program) -> Result<String> {
         programs.push((name, Program::peer(peer, built.join(program), configuration)));
     }
     let sink = Sink::start().await?;
-    let mut rounds: Vec<Vec<[f64; 6]>> = Vec::new();
+    let mut rounds: Vec<Vec<[f64; 7]>> = Vec::new();
     for _ in 0..ROUNDS {
         let mut round = Vec::new();
         for (name, program) in &programs {
@@ -55,26 +56,27 @@ pub async fn compare(smscope: &Program) -> Result<String> {
     }
     let mut table = HEAD.to_owned();
     for (at, (name, program)) in programs.iter().enumerate() {
-        let [rate, cpu, p99, everyday, idle, peak] =
+        let [rate, cpu, p99, hundred, thousand, idle, peak] =
             std::array::from_fn(|figure| median(&rounds.iter().map(|round| round[at][figure]).collect::<Vec<_>>()));
         let lost = kill(&program.exporting_to(sink.address), &sink).await?;
         table.push_str(&format!(
-            "| {name} | {rate:.0} | {cpu:.0} | {p99:.1} | {everyday:.0} | {idle:.0} / {peak:.0} | {lost} |\n"
+            "| {name} | {rate:.0} | {cpu:.0} | {p99:.1} | {hundred:.0} | {thousand:.0} | {idle:.0} / {peak:.0} | {lost} |\n"
         ));
     }
     Ok(table)
 }
 
-async fn measure(program: &Program) -> Result<[f64; 6]> {
+async fn measure(program: &Program) -> Result<[f64; 7]> {
     let directory = data()?;
     let server = program.start(directory.path())?;
     load::once(&server).await?;
     tokio::time::sleep(SETTLE).await;
     let (idle, _) = server.resident_megabytes();
-    let everyday = load::open(&server, FEW, 100.0, EVERYDAY).await?.cpu_microseconds();
+    let [hundred, thousand] = [100.0, 1_000.0].map(|rate| load::open(&server, FEW, rate, EVERYDAY));
+    let (hundred, thousand) = (hundred.await?.cpu_microseconds(), thousand.await?.cpu_microseconds());
     let full = load::closed(&server, CONNECTIONS, FULL_LOAD).await?;
     let (_, peak) = server.resident_megabytes();
-    Ok([full.per_second, Measured::cpu_microseconds(&full), full.milliseconds(0.99), everyday, idle, peak])
+    Ok([full.per_second, Measured::cpu_microseconds(&full), full.milliseconds(0.99), hundred, thousand, idle, peak])
 }
 
 /// What was acknowledged while the sink was down and has not arrived, once the program was killed and started again.

@@ -202,7 +202,8 @@ fn otlp_log(receipt: String) -> String {
     format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"stringValue":"{text}"}}}}]}}]}}]}}"#)
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// Nobody listens there.
+pub fn free_address() -> Result<SocketAddr> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }
 

@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use crate::load::{self, Message};
-use crate::server::{Program, Server};
+use crate::server::{Program, Server, free_address};
 use crate::{Result, data, median, stored_bytes};
 
 const SEARCHES: usize = 5;
+/// Between two looks at how far the export is.
+const LOOK: Duration = Duration::from_millis(20);
 
 pub struct Stored {
     directory: TempDir,
@@ -18,15 +21,31 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// All of them pending.
+    /// All of them pending, and their log records waiting for a collector.
     pub async fn fill(smscope: &Program, connections: usize, messages: usize) -> Result<Self> {
         let directory = data()?;
-        let server = smscope.start(directory.path())?;
+        let server = smscope.exporting_to(free_address()?).start(directory.path())?;
         let one = load::fill(&server, connections, messages).await?;
         let (resident_megabytes, _) = server.resident_megabytes();
         server.terminate()?;
         let bytes = stored_bytes(directory.path())?;
         Ok(Self { directory, one, resident_megabytes, bytes })
+    }
+
+    /// How many log records per second are exported of those that wait, once, to a collector that takes them.
+    pub async fn export(&self, smscope: &Program, records: usize) -> Result<f64> {
+        let collector = Server::bare("")?;
+        let server = smscope.exporting_to(collector.address).start(self.directory.path())?;
+        let began = Instant::now();
+        let database = self.directory.path().join("private/smscope.db");
+        let database = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut cursor = database.prepare("SELECT position FROM cursors")?;
+        while cursor.query_row([], |row| row.get::<_, i64>(0))? < records as i64 {
+            tokio::time::sleep(LOOK).await;
+        }
+        let rate = records as f64 / began.elapsed().as_secs_f64();
+        server.terminate()?;
+        Ok(rate)
     }
 
     /// A smscope on it, and after how many milliseconds it has answered a webhook.

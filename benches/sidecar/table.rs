@@ -91,6 +91,7 @@ async fn stored_rows(smscope: &Program, messages: usize) -> Result<Table> {
         format!("{:.1}", stored.resident_megabytes),
     );
     row("bytes per event", format!("{:.0}", stored.bytes / messages as f64));
+    row("log records that wait, exported per second", format!("{:.0}", stored.export(smscope, messages).await?));
     let (mut ratios, mut starts, mut resident) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let empty = data()?;
