@@ -61,6 +61,11 @@ impl Backlog {
         admitted
     }
 
+    /// How many wait, with those of a request that the writer has just received.
+    pub fn events(&self) -> usize {
+        self.events.load(Ordering::Relaxed)
+    }
+
     /// The writer has received it, or it was never queued.
     pub fn remove(&self, weight: Weight) {
         self.events.fetch_sub(weight.events, Ordering::Relaxed);

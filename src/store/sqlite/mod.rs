@@ -28,6 +28,7 @@ mod dedup;
 pub mod erase;
 mod failure;
 mod files;
+mod gathering;
 mod gauges;
 pub mod journal;
 pub mod ledger;

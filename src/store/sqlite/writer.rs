@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use super::checkpoint::Checkpointer;
 use super::failure::{Failure, Recovery, is_damage, is_of_the_environment};
 use super::files::Files;
+use super::gathering::Gathering;
 use super::ledger::SeriesIds;
 use super::lookup::Lookup;
 use super::maintenance::MessageRound;
@@ -49,6 +50,7 @@ pub struct Writer {
     pub(super) recovery: Recovery,
     /// How long after it has been found damaged that is.
     check_after: Duration,
+    gathering: Gathering,
     /// Time spent on the present batch, syncs aside.
     worked: Duration,
     failures: LogThrottle,
@@ -131,6 +133,7 @@ impl Writer {
             damaged: None,
             recovery: Recovery::default(),
             check_after: FIRST_CHECK,
+            gathering: Gathering::default(),
             worked: Duration::ZERO,
             failures: LogThrottle::default(),
             settings,
@@ -162,7 +165,14 @@ impl Writer {
             crate::tasks::fault::point(crate::tasks::Task::Writer);
             let wait = next_maintenance.saturating_duration_since(Instant::now());
             match queue.recv_timeout(wait) {
-                Ok(first) => self.serve(first, queue, backlog),
+                Ok(first) => {
+                    if matches!(first, Command::Ingest(..))
+                        && let Some(wait) = self.gathering.wait(backlog.events(), Instant::now())
+                    {
+                        std::thread::sleep(wait);
+                    }
+                    self.serve(first, queue, backlog);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -204,6 +214,7 @@ impl Writer {
                 let _gone = reply.send(Err(StoreError::SizeLimit));
             }
         }
+        self.gathering.gathered(events);
         self.worked = Duration::ZERO;
         self.commit_batch(batch);
         backlog.worked(events, self.worked);
