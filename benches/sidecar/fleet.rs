@@ -45,12 +45,14 @@ const SETTINGS: &[(&str, &str)] = &[
 /// Of 16 MB each, before anything is measured.
 const SEGMENTS: usize = 64;
 
-/// A day that is to be deleted.
-const OLD_DAY: &str = "CREATE TABLE smscope.journal_100 PARTITION OF smscope.journal FOR VALUES FROM (100) TO (101); \
-    CREATE TABLE smscope.received_100 PARTITION OF smscope.received FOR VALUES FROM (100) TO (101); \
-    INSERT INTO smscope.journal (day, position, received_at, source, kind, event) \
-      SELECT 100, -n, 0, 'smsmode', 'message.read', repeat('e', 480) FROM generate_series(1, 60000) AS n; \
-    INSERT INTO smscope.received (day, id, format, decoded) SELECT 100, -n, 1, repeat('d', 480) FROM generate_series(1, 60000) AS n";
+/// A day that is to be deleted: a transaction each, for they lock what the load writes to.
+const OLD_DAY: [&str; 3] = [
+    "CREATE TABLE smscope.journal_100 PARTITION OF smscope.journal FOR VALUES FROM (100) TO (101)",
+    "CREATE TABLE smscope.received_100 PARTITION OF smscope.received FOR VALUES FROM (100) TO (101)",
+    "INSERT INTO smscope.journal (day, position, received_at, source, kind, event) \
+       SELECT 100, -n, 0, 'smsmode', 'message.read', repeat('e', 480) FROM generate_series(1, 60000) AS n; \
+     INSERT INTO smscope.received (day, id, format, decoded) SELECT 100, -n, 1, repeat('d', 480) FROM generate_series(1, 60000) AS n",
+];
 
 /// Goes on for as long as the connection does: the role would end a transaction that is idle.
 const READ: &str = "SET idle_in_transaction_session_timeout = 0; BEGIN; SELECT count(*) FROM smscope.journal";
@@ -192,7 +194,9 @@ impl Bench<'_> {
                 let load = || load::open_over(&fleet.replicas, CONNECTIONS, CALM, CALM_TIME);
                 calm.push(load().await?.milliseconds(1.0));
                 let client = connect(&fleet.url).await?;
-                client.batch_execute(OLD_DAY).await?;
+                for statements in OLD_DAY {
+                    client.batch_execute(statements).await?;
+                }
                 let reader = connect(&fleet.url).await?;
                 if while_read {
                     reader.batch_execute(READ).await?;
