@@ -11,6 +11,7 @@ use tokio_postgres::{Client, NoTls, Statement};
 
 use crate::load::{Measured, WARM_UP};
 use crate::server::{Program, Server};
+use crate::stores::{self, OpenStore};
 use crate::support::postgres::{self, Proxy, Version};
 use crate::table::{Table, spread};
 use crate::{Result, data, load, median};
@@ -25,9 +26,11 @@ const CALM: f64 = 1_000.0;
 const CALM_TIME: Duration = Duration::from_secs(10);
 /// How long a leader is frozen: three leases.
 const FROZEN: Duration = Duration::from_secs(15);
-/// Replicas that are compared with one transaction at a time, and connections to each of them.
+/// Replicas that are compared with one transaction at a time, and webhooks in flight at each of them.
 const MANY: usize = 8;
 const BATCH: usize = 16;
+/// In flight at each of two stores without HTTP.
+const IN_FLIGHT: usize = 64;
 /// From the checkpoint until most pages that a load touches have been written whole.
 const MINUTE: Duration = Duration::from_secs(60);
 /// How long the leader may take for what a load has left in the inbox.
@@ -67,7 +70,7 @@ pub async fn compare(smscope: &Program, rounds: usize, messages: &[usize]) -> Re
     let mut table = Table::default();
     bench.beside_embedded(&mut table).await?;
     bench.over_a_network(&mut table).await?;
-    bench.beside_one_at_a_time(&mut table).await?;
+    bench.stores_alone(&mut table).await?;
     bench.through_faults(&mut table).await?;
     bench.through_retention(&mut table).await?;
     bench.with_messages(messages, &mut table).await?;
@@ -86,10 +89,10 @@ impl Bench<'_> {
         for _ in 0..self.rounds {
             let rate = self.embedded().await?;
             let fleet = self.start(self.server.create_database(), None, 1)?;
-            one.push(fleet.full_load(CONNECTIONS).await?.processed_per_second / rate);
+            one.push(fleet.full_load().await?.processed_per_second / rate);
             self.end(fleet)?;
             let fleet = self.start(self.server.create_database(), None, 2)?;
-            let full = fleet.full_load(CONNECTIONS).await?;
+            let full = fleet.full_load().await?;
             two.push([full.processed_per_second / rate, full.load.per_second / rate, full.load.milliseconds(0.99)]);
             inbox.push([full.age(0.5), full.age(0.99), full.drained_in]);
             let fleet_at_half =
@@ -120,7 +123,7 @@ impl Bench<'_> {
             let mut round = [(0.0, 0.0); 3];
             for (figures, replicas) in round.iter_mut().zip([1, 2, 4]) {
                 let fleet = self.start(self.server.create_database(), Some(&proxy), replicas)?;
-                let full = fleet.full_load(CONNECTIONS).await?;
+                let full = fleet.full_load().await?;
                 *figures = (full.processed_per_second, full.load.milliseconds(0.99));
                 self.end(fleet)?;
             }
@@ -138,22 +141,33 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Beside what a fleet without an inbox could do: one transaction after the other, whichever replica takes the webhook.
-    async fn beside_one_at_a_time(&self, table: &mut Table) -> Result<()> {
+    /// Without HTTP: two replicas beside the embedded store, and many beside a fleet without an inbox, which would commit one transaction
+    /// after the other, whichever replica takes the webhook.
+    async fn stores_alone(&self, table: &mut Table) -> Result<()> {
         let proxy = Proxy::start(self.server.port(), DELAY);
-        let mut ratios = Vec::new();
+        let (mut of_embedded, mut of_one_at_a_time) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
-            let fleet = self.start(self.server.create_database(), Some(&proxy), MANY)?;
-            let rate = fleet.full_load(MANY * BATCH).await?.processed_per_second;
-            let database = fleet.database.clone();
-            for replica in fleet.replicas {
-                replica.terminate()?;
-            }
-            ratios.push(rate / one_at_a_time(&proxy.url(&database)).await?);
+            let folder = data()?;
+            let embedded = OpenStore::embedded(folder.path()).await?;
+            let rate = stores::committed(std::slice::from_ref(&embedded), 2 * IN_FLIGHT, ROUND).await?;
+            embedded.close().await?;
+            let database = self.server.create_database();
+            let url = self.server.url(&database);
+            of_embedded.push(processed_by_stores(&url, url.clone(), 2, IN_FLIGHT).await? / rate);
+            self.drop_database(&database);
+            let database = self.server.create_database();
+            let far = proxy.url(&database);
+            let rate = processed_by_stores(&self.server.url(&database), far.clone(), MANY, BATCH).await?;
+            of_one_at_a_time.push(rate / one_at_a_time(&far).await?);
             self.drop_database(&database);
         }
-        let what = format!("PostgreSQL 1 ms away: {MANY} replicas, of one transaction of {BATCH} webhooks at a time");
-        table.row(&what, spread(&ratios));
+        let what =
+            format!("without HTTP, {IN_FLIGHT} webhooks in flight at each of two replicas, of the embedded store");
+        table.row(&what, spread(&of_embedded));
+        let what = format!(
+            "without HTTP, PostgreSQL 1 ms away: {MANY} replicas, of one transaction of {BATCH} webhooks at a time"
+        );
+        table.row(&what, spread(&of_one_at_a_time));
         Ok(())
     }
 
@@ -232,14 +246,14 @@ impl Bench<'_> {
             stored = messages;
             let embedded = self.embedded().await?;
             let fleet = self.start(database.clone(), None, 2)?;
-            let of_embedded = fleet.full_load(CONNECTIONS).await?.processed_per_second / embedded;
+            let of_embedded = fleet.full_load().await?.processed_per_second / embedded;
             let row = |what| format!("{messages} messages stored: two replicas, of an empty embedded store, {what}");
             table.row(&row("right after a checkpoint"), format_args!("{of_embedded:.2}"));
             load::closed_over(&fleet.replicas, CONNECTIONS, MINUTE).await?;
             let mut rates = Vec::new();
             for _ in 0..self.rounds {
                 let embedded = self.embedded().await?;
-                rates.push(fleet.full_load(CONNECTIONS).await?.processed_per_second / embedded);
+                rates.push(fleet.full_load().await?.processed_per_second / embedded);
             }
             table.row(&row("a minute later"), spread(&rates));
             for replica in fleet.replicas {
@@ -305,12 +319,12 @@ impl FullLoad {
 }
 
 impl Fleet {
-    async fn full_load(&self, connections: usize) -> Result<FullLoad> {
+    async fn full_load(&self) -> Result<FullLoad> {
         let state = State::of(&self.url).await?;
         // A replica leads by then.
         load::once(&self.replicas[0]).await?;
         state.until_empty().await?;
-        let (load, sampled) = tokio::join!(load::closed_over(&self.replicas, connections, ROUND), state.sample());
+        let (load, sampled) = tokio::join!(load::closed_over(&self.replicas, CONNECTIONS, ROUND), state.sample());
         let ended = Instant::now();
         let (processed_per_second, ages) = sampled?;
         state.until_empty().await?;
@@ -387,37 +401,77 @@ fn server() -> Result<postgres::Server> {
     Ok(server)
 }
 
-/// Webhooks per second of a fleet each of whose transactions locks a row first: each takes two round trips, of a batch of new messages.
+/// Webhooks per second that the leader of some stores processes. `near`: the same database, not through a network.
+async fn processed_by_stores(near: &str, url: String, replicas: usize, in_flight: usize) -> Result<f64> {
+    let mut replicas_opened = Vec::new();
+    for _ in 0..replicas {
+        replicas_opened.push(OpenStore::on_database(url.clone()).await?);
+    }
+    let state = State::of(near).await?;
+    // Until one leads.
+    stores::committed(&replicas_opened[..1], 1, Duration::ZERO).await?;
+    state.until_empty().await?;
+    let (committed, sampled) = tokio::join!(stores::committed(&replicas_opened, in_flight, ROUND), state.sample());
+    committed?;
+    state.until_empty().await?;
+    for replica in replicas_opened {
+        replica.close().await?;
+    }
+    Ok(sampled?.0)
+}
+
+/// Webhooks per second of a fleet each of whose transactions locks a row first. Each takes two round trips: the lock and the messages of
+/// its receipts; the rows of a batch, half of them of new messages, and the commit.
 async fn one_at_a_time(url: &str) -> Result<f64> {
     let mut clients = Vec::new();
     for _ in 0..MANY {
         clients.push(connect(url).await?);
     }
-    let write = format!(
-        "WITH new AS (SELECT nextval('smscope.received_id') AS id, gen_random_uuid() AS key, \
-           (extract(epoch FROM now()) * 1000)::bigint AS at, floor(extract(epoch FROM now()) / 86400)::int AS day \
-           FROM generate_series(1, {BATCH})), \
-         keys AS (INSERT INTO smscope.dedup SELECT day, key, id FROM new), \
-         requests AS (INSERT INTO smscope.received (day, id, format, decoded) SELECT day, id, 1, repeat('d', 480) FROM new), \
-         events AS (INSERT INTO smscope.journal (day, position, received_at, source, kind, event) \
-           SELECT day, id, at, 'smsmode', 'message.enroute', repeat('e', 480) FROM new) \
-         INSERT INTO smscope.messages (id, key, source, message_id, part, state, channel, flow, country, number, accepted_at, \
-           first_seen, pending_since, last_event, receipts) \
-         SELECT id, key, 'smsmode', key::text, '', 'enroute', 'SMS', 'TRANSACTIONAL', 'FR', '33612345678', at, at, at, at, '' FROM new; \
-         COMMIT"
-    );
     let until = Instant::now() + ROUND;
     let write_until = async |client: &Client| {
-        let mut written = 0;
+        let (mut written, mut known) = (0, String::new());
         while Instant::now() < until {
-            client.batch_execute("BEGIN; SELECT FROM smscope.lease WHERE name = 'leader' FOR UPDATE").await?;
-            client.batch_execute(&write).await?;
+            let keys: Vec<String> = (0..BATCH / 2).map(|_| format!("'{}'", uuid::Uuid::new_v4())).collect();
+            let new = keys.join(", ");
+            let known_or_new = if known.is_empty() { &new } else { &known };
+            let read = format!(
+                "BEGIN; SELECT FROM smscope.lease WHERE name = 'leader' FOR UPDATE; \
+                 SELECT * FROM smscope.messages WHERE key = ANY (ARRAY[{known_or_new}, {new}]::uuid[])"
+            );
+            client.batch_execute(&read).await?;
+            client.batch_execute(&one_batch(&new, known_or_new)).await?;
             written += BATCH;
+            known = new;
         }
         Ok::<_, tokio_postgres::Error>(written)
     };
     let written = futures_util::future::try_join_all(clients.iter().map(write_until)).await?;
     Ok(written.iter().sum::<usize>() as f64 / ROUND.as_secs_f64())
+}
+
+/// What two receipts for each of some messages write: the first of `new` ones, the second of `known` ones.
+fn one_batch(new: &str, known: &str) -> String {
+    format!(
+        "WITH new AS MATERIALIZED (SELECT nextval('smscope.received_id') AS id, key, \
+           (extract(epoch FROM now()) * 1000)::bigint AS at, floor(extract(epoch FROM now()) / 86400)::int AS day \
+           FROM unnest(ARRAY[{new}]::uuid[]) AS key), \
+         events AS MATERIALIZED (SELECT * FROM new UNION ALL \
+           SELECT nextval('smscope.received_id'), gen_random_uuid(), at, day FROM new), \
+         first AS (INSERT INTO smscope.messages (id, key, source, message_id, part, state, channel, flow, country, number, accepted_at, \
+           first_seen, pending_since, last_event, receipts) \
+           SELECT id, key, 'smsmode', key::text, '', 'enroute', 'SMS', 'TRANSACTIONAL', 'FR', '33612345678', at, at, at, at, '' FROM new), \
+         second AS (UPDATE smscope.messages SET state = 'delivered', settled_at = last_event \
+           WHERE key = ANY (ARRAY[{known}]::uuid[]) RETURNING id), \
+         begun AS (INSERT INTO smscope.pending SELECT id, 'smsmode', 'enroute', at, at FROM new), \
+         ended AS (DELETE FROM smscope.pending WHERE message IN (SELECT id FROM second)), \
+         keys AS (INSERT INTO smscope.dedup SELECT day, key, id FROM events), \
+         requests AS (INSERT INTO smscope.received (day, id, format, decoded, method, content_type, body) \
+           SELECT day, id, 1, repeat('d', 480), 'POST', 'application/json', convert_to(repeat('b', 700), 'UTF8') FROM events) \
+         INSERT INTO smscope.journal (day, position, received_at, source, kind, event) \
+         SELECT day, id, at, 'smsmode', 'message.enroute', repeat('e', 480) FROM events; \
+         UPDATE smscope.counters SET value = value + {BATCH} WHERE series IN (SELECT id FROM smscope.series ORDER BY id LIMIT 8); \
+         COMMIT"
+    )
 }
 
 /// So many delivered messages more, each with the dedup keys of two receipts.

@@ -24,6 +24,10 @@ pub const ID_LENGTH: usize = 36;
 /// Makes message ids that no other load on the same store has made.
 static RUN: AtomicU64 = AtomicU64::new(0);
 
+pub fn new_run() -> u64 {
+    RUN.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What a load has shown of its servers.
 pub struct Measured {
     pub per_second: f64,
@@ -190,7 +194,7 @@ struct Connection {
 
 impl Connection {
     async fn open_all(servers: &[Server], connections: usize) -> Result<Vec<Self>> {
-        let run = RUN.fetch_add(1, Ordering::Relaxed);
+        let run = new_run();
         let mut opened = Vec::new();
         for (number, server) in (0..connections).zip(servers.iter().cycle()) {
             let stream = TcpStream::connect(server.address).await?;
@@ -231,7 +235,7 @@ pub struct Message {
 }
 
 impl Message {
-    fn new(run: u64, connection: usize, number: usize) -> Self {
+    pub fn new(run: u64, connection: usize, number: usize) -> Self {
         Self {
             id: format!("{ID_PREFIX}{run:04x}-{connection:04x}-4d3b-8f17-{number:012x}"),
             recipient: format!("336{:08}", (connection * 100_000 + number) % 100_000_000),
@@ -239,7 +243,7 @@ impl Message {
         }
     }
 
-    fn receipt(&self, status: &str) -> String {
+    pub fn receipt(&self, status: &str) -> String {
         let Self { id, recipient, reference } = self;
         format!(
             r#"{{"messageId":"{id}","acceptedAt":"2026-04-01T16:00:08","sentDate":"2026-04-01T16:00:08","channel":{{"channelId":"9a6f0e56-5b0a-4d4c-b0c5-6f5d29f4b6f1","name":"main","type":"SMS","flow":"TRANSACTIONAL"}},"type":"SMS","direction":"MT","recipient":{{"to":"{recipient}"}},"from":"ACME","body":{{"text":"Your order is ready for pick-up.","encoding":"GSM7","messagePartCount":1,"length":32}},"price":{{"amount":"0.045","currency":"EUR"}},"status":{{"deliveryDate":"2026-04-01T16:00:11","value":"{status}","lookup":{{"mccMnc":"20801","country":"France","network":"Orange"}}}},"refClient":"{reference}","campaignId":null,"href":"https://rest.example.com/sms/v1/messages/5f0c6a52"}}"#,

@@ -29,6 +29,7 @@ mod peers;
 mod server;
 mod sink;
 mod stored;
+mod stores;
 mod support;
 mod table;
 mod usage;

@@ -24,7 +24,7 @@ use crate::usage::{self, Usage};
 pub const ACCEPTED: &str = r#"{"result":"accepted"}"#;
 const OK: &str = "HTTP/1.1 200";
 const PEER_START: Duration = Duration::from_secs(20);
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 #[derive(Clone, Copy)]
 pub enum Peer {
