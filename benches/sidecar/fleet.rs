@@ -14,7 +14,7 @@ use crate::server::{Program, Server};
 use crate::stores::{self, OpenStore};
 use crate::support::postgres::{self, Proxy, Version};
 use crate::table::{Table, spread};
-use crate::{Result, data, load, median};
+use crate::{Result, data, load, median, one_at_a_time};
 
 const CONNECTIONS: usize = 64;
 const ROUND: Duration = Duration::from_secs(3);
@@ -158,7 +158,7 @@ impl Bench<'_> {
             let database = self.server.create_database();
             let far = proxy.url(&database);
             let rate = processed_by_stores(&self.server.url(&database), far.clone(), MANY, BATCH).await?;
-            of_one_at_a_time.push(rate / one_at_a_time(&far).await?);
+            of_one_at_a_time.push(rate / one_at_a_time::written(&far, MANY, BATCH, ROUND).await?);
             self.drop_database(&database);
         }
         let what =
@@ -303,8 +303,8 @@ struct Fleet {
 }
 
 /// What a fleet does with as much as some connections can send.
-struct FullLoad {
-    load: Measured,
+struct FullLoad<L> {
+    load: L,
     processed_per_second: f64,
     /// Of the oldest request in the inbox, in milliseconds, sorted.
     ages: Vec<f64>,
@@ -312,24 +312,33 @@ struct FullLoad {
     drained_in: f64,
 }
 
-impl FullLoad {
+impl<L> FullLoad<L> {
+    /// `first`: something that is to be processed, so that a replica leads when the load begins. `load`: of [`ROUND`], after a warm-up.
+    async fn of(
+        url: &str,
+        first: impl Future<Output = Result<()>>,
+        load: impl Future<Output = Result<L>>,
+    ) -> Result<Self> {
+        let state = State::of(url).await?;
+        first.await?;
+        state.until_empty().await?;
+        let (load, sampled) = tokio::join!(load, state.sample());
+        let ended = Instant::now();
+        let (processed_per_second, ages) = sampled?;
+        state.until_empty().await?;
+        let drained_in = ended.elapsed().as_secs_f64() * 1e3;
+        Ok(Self { load: load?, processed_per_second, ages, drained_in })
+    }
+
     fn age(&self, share: f64) -> f64 {
         self.ages[((self.ages.len() - 1) as f64 * share) as usize]
     }
 }
 
 impl Fleet {
-    async fn full_load(&self) -> Result<FullLoad> {
-        let state = State::of(&self.url).await?;
-        // A replica leads by then.
-        load::once(&self.replicas[0]).await?;
-        state.until_empty().await?;
-        let (load, sampled) = tokio::join!(load::closed_over(&self.replicas, CONNECTIONS, ROUND), state.sample());
-        let ended = Instant::now();
-        let (processed_per_second, ages) = sampled?;
-        state.until_empty().await?;
-        let drained_in = ended.elapsed().as_secs_f64() * 1e3;
-        Ok(FullLoad { load: load?, processed_per_second, ages, drained_in })
+    async fn full_load(&self) -> Result<FullLoad<Measured>> {
+        let load = load::closed_over(&self.replicas, CONNECTIONS, ROUND);
+        FullLoad::of(&self.url, load::once(&self.replicas[0]), load).await
     }
 }
 
@@ -377,7 +386,7 @@ impl State {
     }
 }
 
-async fn connect(url: &str) -> Result<Client> {
+pub async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
@@ -403,75 +412,16 @@ fn server() -> Result<postgres::Server> {
 
 /// Webhooks per second that the leader of some stores processes. `near`: the same database, not through a network.
 async fn processed_by_stores(near: &str, url: String, replicas: usize, in_flight: usize) -> Result<f64> {
-    let mut replicas_opened = Vec::new();
+    let mut opened = Vec::new();
     for _ in 0..replicas {
-        replicas_opened.push(OpenStore::on_database(url.clone()).await?);
+        opened.push(OpenStore::on_database(url.clone()).await?);
     }
-    let state = State::of(near).await?;
-    // Until one leads.
-    stores::committed(&replicas_opened[..1], 1, Duration::ZERO).await?;
-    state.until_empty().await?;
-    let (committed, sampled) = tokio::join!(stores::committed(&replicas_opened, in_flight, ROUND), state.sample());
-    committed?;
-    state.until_empty().await?;
-    for replica in replicas_opened {
+    let first = async { stores::committed(&opened[..1], 1, Duration::ZERO).await.map(drop) };
+    let full = FullLoad::of(near, first, stores::committed(&opened, in_flight, ROUND)).await?;
+    for replica in opened {
         replica.close().await?;
     }
-    Ok(sampled?.0)
-}
-
-/// Webhooks per second of a fleet each of whose transactions locks a row first. Each takes two round trips: the lock and the messages of
-/// its receipts; the rows of a batch, half of them of new messages, and the commit.
-async fn one_at_a_time(url: &str) -> Result<f64> {
-    let mut clients = Vec::new();
-    for _ in 0..MANY {
-        clients.push(connect(url).await?);
-    }
-    let until = Instant::now() + ROUND;
-    let write_until = async |client: &Client| {
-        let (mut written, mut known) = (0, String::new());
-        while Instant::now() < until {
-            let keys: Vec<String> = (0..BATCH / 2).map(|_| format!("'{}'", uuid::Uuid::new_v4())).collect();
-            let new = keys.join(", ");
-            let known_or_new = if known.is_empty() { &new } else { &known };
-            let read = format!(
-                "BEGIN; SELECT FROM smscope.lease WHERE name = 'leader' FOR UPDATE; \
-                 SELECT * FROM smscope.messages WHERE key = ANY (ARRAY[{known_or_new}, {new}]::uuid[])"
-            );
-            client.batch_execute(&read).await?;
-            client.batch_execute(&one_batch(&new, known_or_new)).await?;
-            written += BATCH;
-            known = new;
-        }
-        Ok::<_, tokio_postgres::Error>(written)
-    };
-    let written = futures_util::future::try_join_all(clients.iter().map(write_until)).await?;
-    Ok(written.iter().sum::<usize>() as f64 / ROUND.as_secs_f64())
-}
-
-/// What two receipts for each of some messages write: the first of `new` ones, the second of `known` ones.
-fn one_batch(new: &str, known: &str) -> String {
-    format!(
-        "WITH new AS MATERIALIZED (SELECT nextval('smscope.received_id') AS id, key, \
-           (extract(epoch FROM now()) * 1000)::bigint AS at, floor(extract(epoch FROM now()) / 86400)::int AS day \
-           FROM unnest(ARRAY[{new}]::uuid[]) AS key), \
-         events AS MATERIALIZED (SELECT * FROM new UNION ALL \
-           SELECT nextval('smscope.received_id'), gen_random_uuid(), at, day FROM new), \
-         first AS (INSERT INTO smscope.messages (id, key, source, message_id, part, state, channel, flow, country, number, accepted_at, \
-           first_seen, pending_since, last_event, receipts) \
-           SELECT id, key, 'smsmode', key::text, '', 'enroute', 'SMS', 'TRANSACTIONAL', 'FR', '33612345678', at, at, at, at, '' FROM new), \
-         second AS (UPDATE smscope.messages SET state = 'delivered', settled_at = last_event \
-           WHERE key = ANY (ARRAY[{known}]::uuid[]) RETURNING id), \
-         begun AS (INSERT INTO smscope.pending SELECT id, 'smsmode', 'enroute', at, at FROM new), \
-         ended AS (DELETE FROM smscope.pending WHERE message IN (SELECT id FROM second)), \
-         keys AS (INSERT INTO smscope.dedup SELECT day, key, id FROM events), \
-         requests AS (INSERT INTO smscope.received (day, id, format, decoded, method, content_type, body) \
-           SELECT day, id, 1, repeat('d', 480), 'POST', 'application/json', convert_to(repeat('b', 700), 'UTF8') FROM events) \
-         INSERT INTO smscope.journal (day, position, received_at, source, kind, event) \
-         SELECT day, id, at, 'smsmode', 'message.enroute', repeat('e', 480) FROM events; \
-         UPDATE smscope.counters SET value = value + {BATCH} WHERE series IN (SELECT id FROM smscope.series ORDER BY id LIMIT 8); \
-         COMMIT"
-    )
+    Ok(full.processed_per_second)
 }
 
 /// So many delivered messages more, each with the dedup keys of two receipts.

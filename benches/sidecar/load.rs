@@ -206,11 +206,10 @@ impl Connection {
         Ok(opened)
     }
 
-    /// The next receipt: the first of a message, then its second, then the first of another message.
     async fn send(&mut self) -> Result<()> {
-        let status = if self.sent.is_multiple_of(2) { "ENROUTE" } else { "DELIVERED" };
+        let (status, message) = nth_receipt(self.sent);
         self.sent += 1;
-        self.post(status, self.sent.div_ceil(2)).await
+        self.post(status, message).await
     }
 
     async fn post(&mut self, status: &str, message: usize) -> Result<()> {
@@ -225,6 +224,11 @@ impl Connection {
         self.accepted.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Status and message of a receipt of a connection: the first of a message, then its second, then the first of another message.
+pub fn nth_receipt(n: usize) -> (&'static str, usize) {
+    (if n.is_multiple_of(2) { "ENROUTE" } else { "DELIVERED" }, n / 2)
 }
 
 /// What identifies a message.

@@ -16,7 +16,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use server::Program;
 use tempfile::TempDir;
@@ -24,6 +24,7 @@ use tempfile::TempDir;
 mod everyday;
 mod fleet;
 mod load;
+mod one_at_a_time;
 mod pair;
 mod peers;
 mod server;
@@ -77,9 +78,14 @@ fn data() -> Result<TempDir> {
     Ok(TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?)
 }
 
+/// The embedded store of a data directory.
+fn database(data: &Path) -> PathBuf {
+    data.join("private/smscope.db")
+}
+
 /// What the store takes that an ended smscope has left.
 fn stored_bytes(data: &Path) -> Result<f64> {
-    Ok(fs::metadata(data.join("private/smscope.db"))?.len() as f64)
+    Ok(fs::metadata(database(data))?.len() as f64)
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::load::{self, Message};
 use crate::server::{Program, Server, free_address};
-use crate::{Result, data, median, stored_bytes};
+use crate::{Result, data, database, median, stored_bytes};
 
 const SEARCHES: usize = 5;
 /// Between two looks at how far the export is.
@@ -37,7 +37,7 @@ impl Stored {
         let collector = Server::bare("")?;
         let server = smscope.exporting_to(collector.address).start(self.directory.path())?;
         let began = Instant::now();
-        let database = self.directory.path().join("private/smscope.db");
+        let database = database(self.directory.path());
         let database = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let mut cursor = database.prepare("SELECT position FROM cursors")?;
         while cursor.query_row([], |row| row.get::<_, i64>(0))? < records as i64 {

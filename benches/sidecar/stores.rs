@@ -71,10 +71,10 @@ pub async fn committed(stores: &[OpenStore], in_flight: usize, time: Duration) -
         let (store, config) = (store.clone(), config.clone());
         tasks.spawn(async move {
             let source = config.sources.first().ok_or("a source")?;
-            let (mut sent, mut committed) = (0_usize, 0);
+            let (mut sent, mut committed) = (0, 0);
             while Instant::now() < end {
-                let status = if sent.is_multiple_of(2) { "ENROUTE" } else { "DELIVERED" };
-                let body = Message::new(run, number, sent / 2).receipt(status).into();
+                let (status, message) = load::nth_receipt(sent);
+                let body = Message::new(run, number, message).receipt(status).into();
                 let content_type = Some("application/json");
                 let request = InboundRequest { method: "POST", query: "".into(), content_type, body };
                 let submission = request.decode(source).into_submission(Timestamp::now(), None, Origin::Webhook);
