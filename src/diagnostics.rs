@@ -68,18 +68,14 @@ fn filter(rust_log: &str) -> (Targets, Option<String>) {
     let rust_log = rust_log.trim();
     let directives = if rust_log.is_empty() { DEFAULT_LEVEL } else { rust_log };
     // The later directive wins, so that a library can be listened to by name.
-    let quieter = |directives: &str| format!("{QUIET},{directives}").parse::<Targets>();
-    let parsed = directives.parse::<Targets>();
-    let hint = parsed.as_ref().ok().and_then(Layer::<Registry>::max_level_hint);
-    match parsed {
-        // Errors alone, or nothing, is meant for the libraries too.
-        Ok(filter) if hint.is_some_and(|level| level <= LevelFilter::WARN) => (filter, None),
-        Ok(filter) => (quieter(directives).unwrap_or(filter), None),
-        Err(_) => {
-            let warning = format!("RUST_LOG = {rust_log:?}: not used; expected levels such as info or smscope=debug");
-            (quieter(DEFAULT_LEVEL).unwrap_or_default(), Some(warning))
-        }
-    }
+    let quieter = |valid: &str| format!("{QUIET},{valid}").parse::<Targets>().expect("valid lists make a valid list");
+    let Ok(filter) = directives.parse::<Targets>() else {
+        let warning = format!("RUST_LOG = {rust_log:?}: not used; expected levels such as info or smscope=debug");
+        return (quieter(DEFAULT_LEVEL), Some(warning));
+    };
+    // Errors alone, or nothing, is meant for the libraries too.
+    let is_meant_for_all = Layer::<Registry>::max_level_hint(&filter).is_some_and(|level| level <= LevelFilter::WARN);
+    (if is_meant_for_all { filter } else { quieter(directives) }, None)
 }
 
 fn subscriber<W>(format: Format, filter: Targets, writer: W) -> Box<dyn Subscriber + Send + Sync>
