@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains a dictionary for src/store/sqlite/packing.rs on receipts of `smscope simulate`, in the order of members that the simulator
+# Trains a dictionary for src/store/packing.rs on receipts of `smscope simulate`, in the order of members that the simulator
 # writes and in that of the provider's documentation. Usage: scripts/train-dictionary.sh <smscope> <file to write>
 # A dictionary that has been released never changes: another one has the next number. Needs jq and zstd.
 set -eu

@@ -34,6 +34,7 @@ mod erasure;
 mod floods;
 mod hash;
 pub mod ids;
+mod packing;
 mod postgres;
 mod publish;
 mod read;

@@ -4,33 +4,13 @@
 //! a fifth of their bytes, in some microseconds. Everything else (replies, unrecognized requests, what has been erased) is stored
 //! as it is, for SQL to read.
 //!
-//! The first byte is the dictionary's number, the rest a frame of zstd. Its content is the record as JSON and, where the request is
-//! stored with this event, method, content type, query and body, each after a line feed: none but the body has one.
-
-use std::cell::RefCell;
-use std::sync::LazyLock;
+//! The text is the record as JSON and, where the request is stored with this event, method, content type, query and body, each after
+//! a line feed: none but the body has one.
 
 use rusqlite::types::FromSqlError;
-use zstd::bulk::{Compressor, Decompressor};
-use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 use crate::store::Raw;
-
-/// Trained by scripts/train-dictionary.sh on receipts of `smscope simulate`. Events are unreadable with any other one, so it never
-/// changes; a better one would be the dictionary 2.
-const DICTIONARY: &[u8] = include_bytes!("packing/dictionary-1.zstd");
-const NUMBER: u8 = 1;
-
-/// The fastest level that searches the dictionary.
-const LEVEL: i32 = 1;
-
-static ENCODER: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
-static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
-
-thread_local! {
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-}
+use crate::store::packing::{compress, decompress};
 
 /// `None` where the form has no room for the request, which is stored as it is then.
 pub fn pack(record: &str, raw: Option<&Raw>) -> Option<Vec<u8>> {
@@ -49,24 +29,7 @@ pub fn pack(record: &str, raw: Option<&Raw>) -> Option<Vec<u8>> {
         text.push(b'\n');
         text.extend_from_slice(&raw.body);
     }
-    let compressed = COMPRESSOR.with_borrow_mut(|compressor| {
-        let compressor = match compressor {
-            Some(compressor) => compressor,
-            None => compressor.insert(new_compressor()?),
-        };
-        compressor.compress(&text)
-    });
-    let mut packed = Vec::with_capacity(256);
-    packed.push(NUMBER);
-    packed.extend_from_slice(&compressed.ok()?);
-    Some(packed)
-}
-
-fn new_compressor() -> std::io::Result<Compressor<'static>> {
-    let mut compressor = Compressor::with_prepared_dictionary(&ENCODER)?;
-    compressor.include_dictid(false)?;
-    compressor.include_checksum(false)?;
-    Ok(compressor)
+    compress(&text).ok()
 }
 
 /// What was packed.
@@ -99,38 +62,10 @@ impl Unpacked {
     }
 }
 
-fn decompress(packed: &[u8]) -> std::io::Result<Vec<u8>> {
-    let damaged = |what: String| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
-    let (number, frame) = packed.split_first().ok_or_else(|| damaged("an empty packed event".to_owned()))?;
-    if *number != NUMBER {
-        return Err(damaged(format!("packed with dictionary {number}, which this version does not have")));
-    }
-    let length = match zstd::zstd_safe::get_frame_content_size(frame) {
-        Ok(Some(length)) => length as usize,
-        _ => return Err(damaged("a packed event without its length".to_owned())),
-    };
-    DECOMPRESSOR.with_borrow_mut(|decompressor| {
-        let decompressor = match decompressor {
-            Some(decompressor) => decompressor,
-            None => decompressor.insert(Decompressor::with_prepared_dictionary(&DECODER)?),
-        };
-        decompressor.decompress(frame, length)
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use sha2::{Digest, Sha256};
-
     use super::*;
-    use crate::event::hex;
-
-    #[test]
-    fn the_dictionary_is_the_one_that_stored_events_were_packed_with() {
-        let digest: [u8; 32] = Sha256::digest(DICTIONARY).into();
-        assert_eq!(hex(&digest), "e404914d7ec3af90b7dd2a87f503051e0ac76392d3724005e2696e10ab197705");
-    }
+    use proptest::prelude::*;
 
     fn raw(method: &str, query: &str, content_type: Option<&str>, body: &[u8]) -> Raw {
         Raw {
@@ -148,14 +83,6 @@ mod tests {
         let raw = raw("POST", "", Some("application/json"), body);
         let packed = pack(record, Some(&raw)).unwrap();
         assert!(packed.len() * 4 < record.len() + body.len(), "{}", packed.len());
-    }
-
-    #[test]
-    fn what_is_damaged_or_of_a_newer_version_is_an_error() {
-        let packed = pack("{}", None).unwrap();
-        for wrong in [&[][..], &[NUMBER], &packed[..packed.len() - 1], &[&[2], &packed[1..]].concat()] {
-            assert!(unpack(wrong).is_err(), "{wrong:?}");
-        }
     }
 
     proptest! {
