@@ -54,7 +54,8 @@ const OLD_DAY: [&str; 3] = [
     "CREATE TABLE smscope.received_100 PARTITION OF smscope.received FOR VALUES FROM (100) TO (101)",
     "INSERT INTO smscope.journal (day, position, received_at, source, kind, event) \
        SELECT 100, -n, 0, 'smsmode', 'message.read', repeat('e', 480) FROM generate_series(1, 60000) AS n; \
-     INSERT INTO smscope.received (day, id, format, decoded) SELECT 100, -n, 1, repeat('d', 480) FROM generate_series(1, 60000) AS n",
+     INSERT INTO smscope.received (day, id, format, requests) \
+       SELECT 100, -n, 1, ARRAY[decode(repeat('ab', 100), 'hex')] FROM generate_series(1, 60000) AS n",
 ];
 
 /// Goes on for as long as the connection does: the role would end a transaction that is idle.

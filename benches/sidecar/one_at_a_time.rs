@@ -8,6 +8,9 @@ use tokio_postgres::Client;
 use crate::Result;
 use crate::fleet::connect;
 
+/// Above the ids that the replicas have given before.
+const FIRST: i64 = 1_000_000_000;
+
 /// Webhooks per second of a fleet each of whose transactions locks a row first. Each takes two round trips: the lock and the messages of
 /// its receipts; the rows of a batch, half of them of new messages, and the commit.
 pub async fn written(url: &str, clients: usize, batch: usize, time: Duration) -> Result<f64> {
@@ -40,11 +43,11 @@ pub async fn written(url: &str, clients: usize, batch: usize, time: Duration) ->
 /// What two receipts for each of some messages write: the first of `new` ones, the second of `known` ones.
 fn one_batch(new: &str, known: &str, batch: usize) -> String {
     format!(
-        "WITH new AS MATERIALIZED (SELECT nextval('smscope.received_id') AS id, key, \
+        "WITH new AS MATERIALIZED (SELECT {FIRST} + nextval('smscope.received_id') AS id, key, \
            (extract(epoch FROM now()) * 1000)::bigint AS at, floor(extract(epoch FROM now()) / 86400)::int AS day \
            FROM unnest(ARRAY[{new}]::uuid[]) AS key), \
          events AS MATERIALIZED (SELECT * FROM new UNION ALL \
-           SELECT nextval('smscope.received_id'), gen_random_uuid(), at, day FROM new), \
+           SELECT {FIRST} + nextval('smscope.received_id'), gen_random_uuid(), at, day FROM new), \
          first AS (INSERT INTO smscope.messages (id, key, source, message_id, part, state, channel, flow, country, number, accepted_at, \
            first_seen, pending_since, last_event, receipts) \
            SELECT id, key, 'smsmode', key::text, '', 'enroute', 'SMS', 'TRANSACTIONAL', 'FR', '33612345678', at, at, at, at, '' FROM new), \
@@ -53,8 +56,8 @@ fn one_batch(new: &str, known: &str, batch: usize) -> String {
          begun AS (INSERT INTO smscope.pending SELECT id, 'smsmode', 'enroute', at, at FROM new), \
          ended AS (DELETE FROM smscope.pending WHERE message IN (SELECT id FROM second)), \
          keys AS (INSERT INTO smscope.dedup SELECT day, key, id FROM events), \
-         requests AS (INSERT INTO smscope.received (day, id, format, decoded, method, content_type, body) \
-           SELECT day, id, 1, repeat('d', 480), 'POST', 'application/json', convert_to(repeat('b', 700), 'UTF8') FROM events) \
+         requests AS (INSERT INTO smscope.received (day, id, format, requests) \
+           SELECT min(day), nextval('smscope.received_id'), 1, array_agg(decode(repeat('ab', 100), 'hex')) FROM events) \
          INSERT INTO smscope.journal (day, position, received_at, source, kind, event) \
          SELECT day, id, at, 'smsmode', 'message.enroute', repeat('e', 480) FROM events; \
          UPDATE smscope.counters SET value = value + {batch} WHERE series IN (SELECT id FROM smscope.series ORDER BY id LIMIT 8); \

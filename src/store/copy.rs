@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::postgres::{Connector, PgEnd};
 use super::sqlite::SqliteEnd;
-use super::{OpenError, StoreError};
+use super::{OpenError, Raw, StoreError};
 
 /// Rows that are read and written at once.
 const PAGE: usize = if cfg!(test) { 3 } else { 2_000 };
@@ -31,7 +31,7 @@ pub enum Table {
     /// source, key (see [`hashed_key`]), time of arrival, whether of an unrecognized request, whether erased
     EventKeys,
     /// position, time of arrival, source, kind, message, event before it, record, event with its request; and of its own request
-    /// method, query, content type and body. An erased request has a method alone.
+    /// method, query, content type and body. Of an erased request there is no query, and no body where all of it was erased.
     Events,
     /// id, relay, event, ordering_key, state, due_at, since, attempts, error
     RelayDeliveries,
@@ -64,6 +64,25 @@ pub enum Value {
 }
 
 pub type Row = Vec<Value>;
+
+/// The columns of a request in [`Table::Events`]. `is_whole`: nothing of it was erased.
+pub fn request_values(raw: Raw, is_whole: bool) -> [Value; 4] {
+    let Raw { method, query, content_type, body } = raw;
+    let text = |text: Option<String>| text.map_or(Value::Null, Value::Text);
+    [Value::Text(method), text(is_whole.then_some(query)), text(content_type), Value::Bytes(body.into())]
+}
+
+/// The request of these columns, and whether that is all of it; `None` where there is none, or all of it was erased.
+pub fn request(columns: &[Value]) -> Option<(Raw, bool)> {
+    let [Value::Text(method), query, content_type, Value::Bytes(body)] = columns else { return None };
+    let text = |value: &Value| if let Value::Text(text) = value { Some(text.clone()) } else { None };
+    let (query, content_type) = (text(query), text(content_type));
+    let is_whole = query.is_some();
+    Some((
+        Raw { method: method.clone(), query: query.unwrap_or_default(), content_type, body: body.clone().into() },
+        is_whole,
+    ))
+}
 
 /// Rows of a table, and the place of the last one in it.
 pub struct Page {

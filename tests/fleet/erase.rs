@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, metrics};
+use crate::packed;
 use crate::support::postgres::{Server, Version};
 use crate::support::{HOOK, Smscope, eventually, holds, request};
 
@@ -67,7 +68,7 @@ impl Bench {
     }
 
     /// What is found of these in the files of the server but the write-ahead log.
-    fn found(&self, secrets: &[&str]) -> Vec<String> {
+    fn found(&self, secrets: &[impl AsRef<str>]) -> Vec<String> {
         self.server.sql("postgres", "CHECKPOINT");
         let folder = PathBuf::from(self.server.sql("postgres", "SHOW data_directory"));
         let mut found = Vec::new();
@@ -75,10 +76,31 @@ impl Bench {
             // Faster than a search in bytes.
             let Ok(bytes) = fs::read(&path) else { continue };
             let text = String::from_utf8_lossy(&bytes);
-            let there = secrets.iter().filter(|secret| text.contains(**secret));
+            let there = secrets.iter().map(AsRef::as_ref).filter(|secret| text.contains(secret));
             found.extend(there.map(|secret| format!("{secret} in {}", path.display())));
         }
         found
+    }
+
+    /// The requests that have something of the person, packed, as they are found in files.
+    fn requests(&self) -> Vec<String> {
+        let is_of_the_person = |request: &&Vec<u8>| {
+            let text = packed::unpack(request);
+            SECRETS.iter().any(|secret| text.contains(secret))
+        };
+        packed::stored(&self.fleet).iter().filter(is_of_the_person).map(|request| packed::in_a_file(request)).collect()
+    }
+
+    /// The rows that may name somebody, and the requests, unpacked.
+    fn dump(&self) -> String {
+        let rows = self.fleet.sql(
+            "SELECT * FROM smscope.messages; SELECT * FROM smscope.journal; SELECT * FROM smscope.opt_outs; \
+            SELECT * FROM smscope.inbox_stuck; SELECT * FROM smscope.tasks; \
+            SELECT * FROM pg_stats WHERE schemaname = 'smscope'",
+        );
+        let requests = packed::stored(&self.fleet);
+        let lines: Vec<String> = std::iter::once(rows).chain(requests.iter().map(|it| packed::unpack(it))).collect();
+        lines.join("\n")
     }
 
     /// Statistics of the rows as autovacuum gathers them.
@@ -125,11 +147,12 @@ fn an_erased_person_is_in_no_row_and_once_the_day_is_over_in_no_file() {
     }
     bench.fleet.until_processed();
     // One that the leader cannot process.
+    let request = packed::pack(&json!({"source": "smsmode", "text": format!("marked-text for {NUMBER}")}).to_string());
     bench.fleet.sql(&format!(
-        "INSERT INTO smscope.received (day, id, format, decoded, method, query, body) \
-         SELECT max(day), nextval('smscope.received_id'), 1, '{{\"source\":\"smsmode\",\"text\":\"marked-text for {NUMBER}\"}}', 'GET', '', '' \
-         FROM smscope.received; \
-         INSERT INTO smscope.inbox (id, day, received_at) SELECT id, day, now() FROM smscope.received ORDER BY id DESC LIMIT 1"
+        "INSERT INTO smscope.received (day, id, format, requests) \
+         SELECT max(day), nextval('smscope.received_id'), 1, ARRAY[decode('{request}', 'hex')] FROM smscope.received; \
+         INSERT INTO smscope.inbox (id, day, received_at, requests) \
+         SELECT id, day, now(), '{{1}}' FROM smscope.received ORDER BY id DESC LIMIT 1"
     ));
     eventually("it is out of the way", || {
         let stuck = bench.fleet.sql("SELECT count(*) FROM smscope.inbox_stuck");
@@ -137,16 +160,15 @@ fn an_erased_person_is_in_no_row_and_once_the_day_is_over_in_no_file() {
     });
     bench.analyze();
     let counted = metrics(&replicas);
+    let requests = bench.requests();
+    assert_eq!(requests.len(), webhooks().len() + 1);
     assert!(!bench.found(&SECRETS).is_empty());
+    assert!(bench.found(&requests).len() >= requests.len());
 
     let said = bench.erase();
     assert!(said.contains("of messages: 4, of events: 9"), "{said}");
     assert!(said.contains("after midnight UTC"), "{said}");
-    let dump = bench.fleet.sql(
-        "SELECT * FROM smscope.messages; SELECT * FROM smscope.journal; SELECT * FROM smscope.opt_outs; \
-        SELECT id, decoded, query, encode(body, 'escape') FROM smscope.received; SELECT * FROM smscope.inbox_stuck; \
-        SELECT * FROM smscope.tasks; SELECT * FROM pg_stats WHERE schemaname = 'smscope'",
-    );
+    let dump = bench.dump();
     for secret in SECRETS {
         let row = dump.lines().find(|row| row.contains(secret));
         assert_eq!(row, None, "{secret}");
@@ -167,6 +189,7 @@ fn an_erased_person_is_in_no_row_and_once_the_day_is_over_in_no_file() {
     bench.pass_midnight();
     bench.until_rewritten();
     assert_eq!(bench.found(&SECRETS), [""; 0]);
+    assert_eq!(bench.found(&requests), [""; 0]);
     for secret in OTHERS {
         assert!(!bench.found(&[secret]).is_empty(), "{secret} of another person has gone as well");
     }
@@ -178,6 +201,8 @@ fn a_table_is_rewritten_again_as_long_as_an_old_transaction_could_see_what_was_e
     let replicas = bench.fleet.start();
     replicas[0].accept(&receipt("v1", NUMBER, "DELIVERED", "marked"));
     bench.fleet.until_processed();
+    let requests = bench.requests();
+    assert_ne!(bench.found(&requests), [""; 0]);
     let url = bench.server.url(&bench.database);
     let sleeping =
         "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM smscope.lease; SELECT pg_sleep(8); COMMIT";
@@ -195,4 +220,5 @@ fn a_table_is_rewritten_again_as_long_as_an_old_transaction_could_see_what_was_e
     bench.fleet.sql("UPDATE smscope.rewrites SET tried_at = NULL");
     bench.until_rewritten();
     assert_eq!(bench.found(&SECRETS), [""; 0]);
+    assert_eq!(bench.found(&requests), [""; 0]);
 }

@@ -111,11 +111,16 @@ impl Fleet {
         assert_eq!(self.sql("SELECT id, error FROM smscope.inbox_stuck"), "");
     }
 
+    /// How many requests the leader has not processed yet.
+    pub fn waiting(&self) -> String {
+        self.sql("SELECT coalesce(sum(cardinality(requests)), 0) FROM smscope.inbox")
+    }
+
     /// Waits until nothing waits to be counted.
     pub fn until_processed(&self) {
         eventually("the inbox is empty", || {
             let waiting = self.sql("SELECT count(*) FROM smscope.inbox");
-            holds(waiting == "0", || format!("{waiting} requests wait"))
+            holds(waiting == "0", || format!("{waiting} batches wait"))
         });
     }
 }

@@ -13,6 +13,7 @@ mod freezing;
 mod jobs;
 mod misfortunes;
 mod mixed;
+mod packed;
 mod pooler;
 mod pushed;
 mod replicas;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::fleet::{Fleet, leader, leads, metrics};
+use crate::packed;
 use crate::support::load::{Progress, start_clients};
 use crate::support::postgres::{Server, Version};
 use crate::support::provider::receipt;
@@ -33,19 +34,29 @@ fn a_request_that_cannot_be_processed_is_set_aside_and_the_others_are_not() {
     let fleet = Fleet::on(server, 2);
     let replicas = fleet.start();
     std::thread::scope(|scope| {
-        // All of them in one batch, the broken one in its middle.
+        // The leader takes all of them at once.
         fleet.lock(scope, "messages", 0.5);
         accept(&replicas[1], "before");
-        fleet.sql(
-            "WITH broken AS (INSERT INTO smscope.received (day, id, format, decoded) \
-             SELECT floor(extract(epoch FROM now()) / 86400)::int, nextval('smscope.received_id'), 1, '{' RETURNING id, day) \
-             INSERT INTO smscope.inbox (id, day, received_at) SELECT id, day, now() FROM broken",
-        );
+        let delivered = |id: &str| {
+            let status = json!({"value": "DELIVERED", "outcome": "delivered"});
+            let receipt = json!({"receipt": {"message_id": id, "status": status}});
+            packed::pack(
+                &json!({"source": "smsmode", "arrived_at": "2026-04-01T10:00:00Z", "events": [receipt]}).to_string(),
+            )
+        };
+        fleet.sql(&format!(
+            "WITH batch AS (INSERT INTO smscope.received (day, id, format, requests) \
+             SELECT floor(extract(epoch FROM now()) / 86400)::int, nextval('smscope.received_id'), 1, \
+               ARRAY[decode('{}', 'hex'), '\\x01', decode('{}', 'hex')] RETURNING id, day) \
+             INSERT INTO smscope.inbox (id, day, received_at, requests) SELECT id, day, now(), '{{1,2,3}}' FROM batch",
+            delivered("beside-1"),
+            delivered("beside-2"),
+        ));
         (0..5).for_each(|number| accept(&replicas[1], &format!("after-{number}")));
     });
-    until_delivered(&fleet, &replicas, 6.0);
-    let stuck = fleet.sql("SELECT count(*), min(error) FROM smscope.inbox_stuck");
-    assert!(stuck.starts_with("1|a row of received cannot be read"), "{stuck}");
+    until_delivered(&fleet, &replicas, 8.0);
+    let stuck = fleet.sql("SELECT request, error FROM smscope.inbox_stuck");
+    assert!(stuck.starts_with("2|a row of received cannot be read") && stuck.lines().count() == 1, "{stuck}");
     assert_eq!(replicas[0].metrics().sum("smscope_inbox_stuck_total", &[]), 1.0);
     fleet.until_processed();
     fleet.has_a_dense_journal();

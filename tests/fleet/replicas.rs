@@ -94,7 +94,7 @@ fn webhooks_are_answered_503_while_the_leader_is_a_minute_behind() {
     let replicas = fleet.start();
     fleet.sql("INSERT INTO smscope.meta (key, value) VALUES ('inbox_rate', '200')");
     // The leader never processes them: they have no request.
-    fleet.sql("INSERT INTO smscope.inbox SELECT -n, 0, now() FROM generate_series(1, 12000) AS n");
+    fleet.sql("INSERT INTO smscope.inbox SELECT -n, 0, now(), '{1}' FROM generate_series(1, 12000) AS n");
     let body = receipt("one", "DELIVERED", json!({})).to_string();
     for replica in &replicas {
         eventually("a webhook is rejected", || {

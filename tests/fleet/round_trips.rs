@@ -48,6 +48,34 @@ fn a_batch_of_webhooks_is_one_statement() {
 }
 
 #[test]
+fn of_a_batch_only_what_is_new_is_stored() {
+    let Some(server) = Server::shared() else { return };
+    let fleet = Fleet::on(server, 2);
+    let replicas = fleet.start();
+    // Each receipt comes twice at about the same time, and so beside another one's first.
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let mut connection = replicas[1].client();
+            scope.spawn(move || {
+                for number in 0..WEBHOOKS {
+                    let body = receipt(&format!("{}-{number}", client / 2), "DELIVERED", json!({}));
+                    connection.ask(post(HOOK, body.to_string()));
+                }
+            });
+        }
+    });
+    fleet.until_processed();
+    let receipts = CLIENTS / 2 * WEBHOOKS;
+    let accepted = replicas[1].metrics().sum("smscope_webhook_requests_total", &[("result", "accepted")]);
+    assert_eq!(accepted, receipts as f64);
+    assert_eq!(fleet.sql("SELECT count(*) FROM smscope.journal"), receipts.to_string());
+    let stored = fleet.sql("SELECT count(request), count(*) FROM smscope.received, unnest(requests) AS request");
+    let (requests, elements) = stored.split_once('|').unwrap();
+    assert_eq!(requests, receipts.to_string());
+    assert!(elements.parse::<usize>().unwrap() > receipts, "no batch had a retry beside what was new");
+}
+
+#[test]
 fn a_webhook_waits_for_one_round_trip() {
     let Some(server) = Server::shared() else { return };
     let database = server.create_database();

@@ -83,7 +83,7 @@ fn replicas(status: &Status) -> Option<Table> {
 fn stuck(status: &Status) -> Option<Table> {
     let mut table = Table::new([Column::right("stuck request"), Column::left("error")]);
     for stuck in &status.stuck {
-        table.row([stuck.id.to_string(), stuck.error.clone()]);
+        table.row([format!("{}/{}", stuck.id, stuck.request), stuck.error.clone()]);
     }
     (!status.stuck.is_empty()).then_some(table)
 }
@@ -142,7 +142,7 @@ mod tests {
                 seen_seconds: 0.5,
             }],
             inbox: Inbox { requests: 3, age_seconds: Some(1.5) },
-            stuck: vec![Stuck { id: 9, day: 20_000, error: "why".into() }],
+            stuck: vec![Stuck { id: 9, day: 20_000, request: 1, error: "why".into() }],
             journal: Journal { oldest: Some(2), newest: Some(12) },
             cursors: vec![Cursor { name: "otlp-logs".into(), position: 10 }],
             tables: vec![TableSize { name: "journal".into(), partitions: 5, bytes: 3 << 20 }],
@@ -174,7 +174,7 @@ pod-a    a         1  2026-04-01T10:00:05Z  0.5 s ago
             expected.split_whitespace().collect::<Vec<_>>(),
             "{text}"
         );
-        for line in ["9  why", "journal           5  3.0 MiB", "warning: the clock"] {
+        for line in ["9/1  why", "journal           5  3.0 MiB", "warning: the clock"] {
             assert!(rest.contains(line), "{line} in {rest}");
         }
     }

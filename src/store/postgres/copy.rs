@@ -208,9 +208,12 @@ impl End for PgEnd {
             Table::EventKeys => last.get::<_, Uuid>(0).to_string(),
             _ => last.get::<_, i64>(0).to_string(),
         };
-        let rows =
-            rows.iter().map(|row| if table == Table::EventKeys { rows::event_key(row) } else { rows::values(row) });
-        Ok(Some(Page { rows: rows.collect::<Result<_, PgError>>()?, reached }))
+        let read = match table {
+            Table::EventKeys => rows::event_key,
+            Table::Events => rows::event,
+            _ => rows::values,
+        };
+        Ok(Some(Page { rows: rows.iter().map(read).collect::<Result<_, PgError>>()?, reached }))
     }
 
     fn count(&mut self, table: Table) -> Result<u64, CopyError> {
@@ -279,7 +282,7 @@ impl End for PgEnd {
             self.days.extend(days);
         }
         let mut writes = Pipeline::default();
-        rows::write(table, page.rows, &mut writes);
+        rows::write(table, page.rows, &mut writes)?;
         writes.add(SET, columns![vec![place_key(table)] => TEXT_ARRAY, vec![page.reached] => TEXT_ARRAY]);
         self.transaction(writes)
     }

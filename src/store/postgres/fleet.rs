@@ -30,7 +30,8 @@ const INBOX: &str = "WITH bound AS (SELECT (SELECT greatest(60 * value::bigint, 
     SELECT least(waiting.n, 100000), \
       (extract(epoch FROM (SELECT received_at FROM smscope.inbox ORDER BY id LIMIT 1)) * 1000)::bigint, \
       coalesce(waiting.n >= bound.n, false), EXISTS (SELECT FROM smscope.meta WHERE key = 'over_limit') \
-    FROM bound, LATERAL (SELECT count(*) AS n FROM (SELECT 1 FROM smscope.inbox LIMIT greatest(bound.n, 100000)) AS counted) AS waiting";
+    FROM bound, LATERAL (SELECT coalesce(sum(cardinality(requests)), 0) AS n \
+      FROM (SELECT requests FROM smscope.inbox LIMIT greatest(bound.n, 100000)) AS counted) AS waiting";
 const SAVE_RATE: &str = "INSERT INTO smscope.meta (key, value) VALUES ('inbox_rate', $1) \
     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 

@@ -28,6 +28,7 @@ use super::decoded::{self, Decoded};
 use super::error::{PgError, Remedy};
 use super::fleet::{self, Replica};
 use super::keys;
+use super::packed;
 use super::schema;
 use super::session::{Session, params};
 use crate::diagnostics::LogThrottle;
@@ -37,9 +38,9 @@ use crate::store::backlog::Backlog;
 use crate::store::commands::Reply;
 use crate::store::core::{receipt_key, reply_key, unrecognized_key};
 use crate::store::shared::Shared;
-use crate::store::{IngestOutcome, Raw, StoreError, Submission};
+use crate::store::{IngestOutcome, StoreError, Submission};
 
-/// Events of one statement, give or take the last request's.
+/// Events of one statement, give or take the last request's, and requests.
 const BATCH: usize = 1_024;
 const LANES: usize = 2;
 /// Events for which a statement is worthwhile while another one is under way, and how long fewer wait for it.
@@ -54,20 +55,20 @@ const RETRIES: u32 = 3;
 const MILLISECONDS_OF_A_DAY: i64 = 86_400_000;
 
 const STORE: &str = "
-WITH t AS (SELECT floor(extract(epoch FROM clock_timestamp()) / 86400)::int AS today),
- ids AS MATERIALIZED (SELECT array(SELECT nextval('smscope.received_id') FROM generate_series(1, $1)) AS of),
- u AS MATERIALIZED (SELECT ids.of[r.n] AS id, r.* FROM ids, unnest($2, $3, $4, $5, $6)
-   WITH ORDINALITY AS r (decoded, method, query, content_type, body, n)),
- k AS MATERIALIZED (SELECT CASE WHEN e.day BETWEEN t.today - 3 AND t.today THEN e.day ELSE 0 END AS bucket, e.key, ids.of[e.n] AS received
-   FROM t, ids, unnest($7, $8, $9) AS e (day, key, n)),
- fresh AS (INSERT INTO smscope.dedup (bucket, key, received) SELECT bucket, key, received FROM k ORDER BY bucket, key
-   ON CONFLICT DO NOTHING RETURNING key, received),
- stored AS (INSERT INTO smscope.received (day, id, format, decoded, method, query, content_type, body)
-   SELECT t.today, u.id, $10, u.decoded, u.method, u.query, u.content_type, u.body FROM u, t
-   WHERE (u.id IN (SELECT received FROM fresh)) IS TRUE),
- queued AS (INSERT INTO smscope.inbox (id, day, received_at) SELECT u.id, t.today, clock_timestamp() FROM u, t
-   WHERE (u.id IN (SELECT received FROM fresh)) IS TRUE),
- beat AS (UPDATE smscope.replicas SET seen = clock_timestamp() WHERE id = $11 AND NOT EXISTS (SELECT FROM fresh) RETURNING id)
+WITH t AS MATERIALIZED (SELECT floor(extract(epoch FROM clock_timestamp()) / 86400)::int AS today, nextval('smscope.received_id') AS id),
+ k AS MATERIALIZED (SELECT CASE WHEN e.day BETWEEN t.today - 3 AND t.today THEN e.day ELSE 0 END AS bucket, e.key, e.request
+   FROM t, unnest($2, $3, $4) AS e (day, key, request)),
+ fresh AS (INSERT INTO smscope.dedup (bucket, key, received) SELECT k.bucket, k.key, t.id FROM k, t ORDER BY bucket, key
+   ON CONFLICT DO NOTHING RETURNING key),
+ new AS MATERIALIZED (SELECT array(SELECT DISTINCT request FROM k WHERE (key IN (SELECT key FROM fresh)) IS TRUE) AS requests),
+ stored AS (INSERT INTO smscope.received (day, id, format, requests)
+   SELECT t.today, t.id, $5, CASE WHEN cardinality(new.requests) = cardinality($1) THEN $1
+     ELSE array(SELECT CASE WHEN u.index = ANY (new.requests) THEN u.request END
+       FROM unnest($1) WITH ORDINALITY AS u (request, index) ORDER BY u.index) END
+   FROM t, new WHERE new.requests <> '{}'),
+ queued AS (INSERT INTO smscope.inbox (id, day, received_at, requests) SELECT t.id, t.today, clock_timestamp(), new.requests
+   FROM t, new WHERE new.requests <> '{}'),
+ beat AS (UPDATE smscope.replicas SET seen = clock_timestamp() WHERE id = $6 AND NOT EXISTS (SELECT FROM fresh) RETURNING id)
 SELECT key, false AS is_beat FROM k WHERE (key IN (SELECT key FROM fresh)) IS NOT TRUE UNION ALL SELECT id, true FROM beat";
 
 /// A submission to be stored.
@@ -136,7 +137,7 @@ impl Front {
             self.backlog.remove(request.submission.weight());
             events += request.submission.events.len();
             batch.push(request);
-            if events >= BATCH {
+            if events.max(batch.len()) >= BATCH {
                 break;
             }
             next = match queue.try_recv() {
@@ -268,23 +269,18 @@ impl Lane {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.is_slow = false;
-        let keys = || (1i64..).zip(rows).flat_map(|(n, row)| row.keys.iter().map(move |key| (n, key)));
-        let (count, format) = (rows.len() as i32, decoded::FORMAT);
-        let decoded: Vec<&str> = rows.iter().map(|row| row.decoded.as_str()).collect();
-        let methods: Vec<&str> = rows.iter().map(|row| row.raw.method.as_str()).collect();
-        let queries: Vec<&str> = rows.iter().map(|row| row.raw.query.as_str()).collect();
-        let content_types: Vec<Option<&str>> = rows.iter().map(|row| row.raw.content_type.as_deref()).collect();
-        let bodies: Vec<&[u8]> = rows.iter().map(|row| &row.raw.body[..]).collect();
+        let keys = || (1i16..).zip(rows).flat_map(|(request, row)| row.keys.iter().map(move |key| (request, key)));
+        let packed: Vec<&[u8]> = rows.iter().map(|row| &row.packed[..]).collect();
         let days: Vec<i32> = keys().map(|(_, key)| key.day).collect();
         let all: Vec<Uuid> = keys().map(|(_, key)| key.key).collect();
-        let of: Vec<i64> = keys().map(|(n, _)| n).collect();
+        let of: Vec<i16> = keys().map(|(request, _)| request).collect();
+        let (format, replica) = (decoded::FORMAT, self.front.replica.id);
         let found = session
             .query(
                 STORE,
                 params![
-                    count => INT4, decoded => TEXT_ARRAY, methods => TEXT_ARRAY, queries => TEXT_ARRAY,
-                    content_types => TEXT_ARRAY, bodies => BYTEA_ARRAY, days => INT4_ARRAY, all => UUID_ARRAY,
-                    of => INT8_ARRAY, format => INT2, self.front.replica.id => UUID,
+                    packed => BYTEA_ARRAY, days => INT4_ARRAY, all => UUID_ARRAY, of => INT2_ARRAY, format => INT2,
+                    replica => UUID,
                 ],
             )
             .await?;
@@ -299,8 +295,7 @@ impl Lane {
 
 /// A request to be stored.
 struct Row {
-    decoded: String,
-    raw: Raw,
+    packed: Vec<u8>,
     /// Those of its events that no earlier request of the batch has.
     keys: Vec<Key>,
     /// The others.
@@ -315,7 +310,7 @@ impl Row {
         let (keys, repeated) = keys.partition(|key| seen.insert(key.key));
         let (decoded, raw) = Decoded::split(submission);
         let decoded = decoded.to_json().map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Self { decoded, raw, keys, repeated })
+        Ok(Self { packed: packed::pack(&decoded, &raw)?, keys, repeated })
     }
 
     /// Outside its batch: the request whose events it repeats may not be stored.

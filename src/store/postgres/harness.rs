@@ -9,6 +9,7 @@ use tokio_postgres::{Config, NoTls};
 
 use super::error::PgError;
 use super::ledger::SeriesIds;
+use super::packed::{self, RequestId};
 use super::session::{Session, params};
 use super::transaction::{Ids, PgTx};
 use super::{ledger, meta, schema};
@@ -163,21 +164,13 @@ impl OnPostgres {
     }
 
     /// Stores the request of a submission, as a front door does.
-    fn receive(&self, action: &Action) -> Option<(i64, i32)> {
-        let raw = &submission(action)?.raw;
-        let sql = "INSERT INTO smscope.received (day, id, format, decoded, method, query, content_type, body) \
-             VALUES ($1, nextval('smscope.received_id'), 1, '', $2, $3, $4, $5) RETURNING id";
-        let inserted = RUNTIME.block_on(self.session.query_opt(
-            sql,
-            params![
-                self.day => INT4,
-                raw.method => TEXT,
-                raw.query => TEXT,
-                raw.content_type => TEXT,
-                &raw.body[..] => BYTEA,
-            ],
-        ));
-        Some((inserted.unwrap().unwrap().get(0), self.day))
+    fn receive(&self, action: &Action) -> Option<RequestId> {
+        let packed = packed::pack("", &submission(action)?.raw).unwrap();
+        // Not the first one of its batch.
+        let sql = "INSERT INTO smscope.received (day, id, format, requests) \
+             VALUES ($1, nextval('smscope.received_id'), 1, ARRAY[NULL, $2]) RETURNING id";
+        let inserted = RUNTIME.block_on(self.session.query_opt(sql, params![self.day => INT4, packed => BYTEA]));
+        Some(RequestId { batch: inserted.unwrap().unwrap().get(0), day: self.day, index: 2 })
     }
 
     fn block_on_batch(&self, sql: &str) {

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio_postgres::Row;
-use tokio_postgres::types::{ToSql, Type};
 
 use super::decoded::{self, Decoded};
 use super::error::PgError;
+use super::packed::{self, RequestId};
 use super::session::{Pipeline, Session, columns, params};
+use super::values::Columns;
 use crate::store::{Raw, Submission};
 
-/// Requests that one transaction takes.
+/// Requests that one transaction takes, and the rest of the last one's batch.
 const TAKEN: i64 = 512;
 /// Events at which it stops: a request may have a thousand.
 const EVENTS: usize = 2_048;
@@ -30,14 +31,17 @@ const LATE: Duration = Duration::from_secs(60);
 const WHOLE: Duration = Duration::from_secs(30);
 const SAMPLE: Duration = Duration::from_secs(10);
 
-const TAKE: &str = "SELECT r.id, r.day, r.decoded FROM (SELECT id, day FROM smscope.inbox WHERE id > $1 ORDER BY id LIMIT $2) AS i \
-    JOIN smscope.received AS r ON r.id = i.id AND r.day = i.day WHERE r.format <= $3 ORDER BY r.id";
-pub const DONE: &str = "DELETE FROM smscope.inbox WHERE id = ANY($1)";
-const SET_ASIDE: &str = "WITH stuck AS (DELETE FROM smscope.inbox WHERE id = $1 RETURNING id, day) \
-    INSERT INTO smscope.inbox_stuck (id, day, error) SELECT id, day, $2 FROM stuck";
-
-/// Where a request is stored: the id and the day of its row.
-pub type Place = (i64, i32);
+const TAKE: &str = "SELECT r.id, r.day, i.requests, r.requests FROM (SELECT id, day, requests, \
+      sum(cardinality(requests)) OVER (ORDER BY id) - cardinality(requests) AS before \
+      FROM (SELECT id, day, requests FROM smscope.inbox WHERE id > $1 ORDER BY id LIMIT $2) AS oldest) AS i \
+    JOIN smscope.received AS r ON r.id = i.id AND r.day = i.day WHERE i.before < $2 AND r.format <= $3 ORDER BY r.id";
+const TAKE_ONE: &str =
+    "SELECT id, day, ARRAY[$3], requests FROM smscope.received WHERE id = $1 AND day = $2 AND format <= $4";
+const DONE: &str = "DELETE FROM smscope.inbox WHERE id = ANY($1)";
+const ONE_DONE: &str = "UPDATE smscope.inbox SET requests = array_remove(requests, $2) WHERE id = $1";
+const ALL_DONE: &str = "DELETE FROM smscope.inbox WHERE id = $1 AND requests = '{}'";
+const SET_ASIDE: &str =
+    "INSERT INTO smscope.inbox_stuck (id, day, request, error, content) VALUES ($1, $2, $3, $4, $5)";
 
 /// Where the leader stands in the inbox.
 pub struct Inbox {
@@ -114,10 +118,13 @@ impl Inbox {
         taken.is_full
     }
 
-    /// The ids of the oldest requests.
-    pub async fn waiting(&self, session: &Session) -> Result<Vec<i64>, PgError> {
-        let rows = session.query("SELECT id FROM smscope.inbox ORDER BY id LIMIT $1", params![TAKEN => INT8]).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+    /// The oldest requests.
+    pub async fn waiting(&self, session: &Session) -> Result<Vec<RequestId>, PgError> {
+        let sql =
+            "SELECT id, day, request FROM smscope.inbox, unnest(requests) AS request ORDER BY id, request LIMIT $1";
+        let rows = session.query(sql, params![TAKEN => INT8]).await?;
+        let read = |row: &Row| RequestId { batch: row.get(0), day: row.get(1), index: row.get(2) };
+        Ok(rows.iter().map(read).collect())
     }
 
     /// The id above which it looks: of the whole, when that is due.
@@ -183,35 +190,63 @@ impl Rate {
 }
 
 /// Takes one request.
-pub fn take_one(id: i64) -> Pipeline {
+pub fn take_one(request: RequestId) -> Pipeline {
+    let RequestId { batch, day, index } = request;
     let mut take = Pipeline::default();
-    take.add(TAKE, columns![id - 1 => INT8, 1i64 => INT8, decoded::FORMAT => INT2]);
+    take.add(TAKE_ONE, columns![batch => INT8, day => INT4, index => INT2, decoded::FORMAT => INT2]);
     take
 }
 
-/// Moves a request out of the way.
-pub fn set_aside(id: i64, error: &PgError) -> Pipeline {
-    let mut moved = Pipeline::default();
-    moved.add(SET_ASIDE, columns![id => INT8, error.to_string() => TEXT]);
-    moved
+/// Moves a request out of the way, with what can be read of it.
+pub async fn set_aside(session: &Session, request: RequestId, error: &PgError) -> Result<Pipeline, PgError> {
+    let RequestId { batch, day, index } = request;
+    let sql = "SELECT requests[$3] FROM smscope.received WHERE id = $1 AND day = $2";
+    let row = session.query_opt(sql, params![batch => INT8, day => INT4, index => INT2]).await?;
+    let packed: Option<&[u8]> = row.as_ref().and_then(|row| row.get(0));
+    let content = packed.and_then(|packed| packed::unpack(packed).ok()).map(|unpacked| unpacked.readable());
+    let mut moved = one_done(request);
+    moved.add(
+        SET_ASIDE,
+        columns![batch => INT8, day => INT4, index => INT2, error.to_string() => TEXT, content => TEXT],
+    );
+    Ok(moved)
 }
 
-/// The parameters of [`DONE`].
-pub fn ids(places: &[Place]) -> Vec<(Box<dyn ToSql + Sync + Send>, Type)> {
-    columns![places.iter().map(|(id, _)| *id).collect::<Vec<i64>>() => INT8_ARRAY]
+fn one_done(request: RequestId) -> Pipeline {
+    let RequestId { batch, index, .. } = request;
+    let mut done = Pipeline::default();
+    done.add(ONE_DONE, columns![batch => INT8, index => INT2]);
+    done.add(ALL_DONE, columns![batch => INT8]);
+    done
 }
 
 /// Requests that were taken, and where each is stored.
 pub struct Requests {
-    pub places: Vec<Place>,
+    pub ids: Vec<RequestId>,
     pub submissions: Vec<Submission>,
     is_full: bool,
 }
 
 impl Requests {
     pub fn taken(&self) -> Taken {
-        let newest = self.places.last().map_or(0, |(id, _)| *id);
-        Taken { newest, requests: self.places.len(), is_full: self.is_full }
+        let newest = self.ids.last().map_or(0, |id| id.batch);
+        Taken { newest, requests: self.ids.len(), is_full: self.is_full }
+    }
+
+    /// Deletes their batches, of which they are all that was left.
+    pub fn batches_done(&self) -> Pipeline {
+        let mut batches: Vec<i64> = self.ids.iter().map(|id| id.batch).collect();
+        batches.dedup();
+        let mut done = Pipeline::default();
+        done.add(DONE, columns![batches => INT8_ARRAY]);
+        done
+    }
+
+    /// Deletes each from its batch.
+    pub fn each_done(&self) -> Pipeline {
+        let mut done = Pipeline::default();
+        self.ids.iter().for_each(|id| done.append(one_done(*id)));
+        done
     }
 }
 
@@ -220,23 +255,30 @@ impl Requests {
 /// # Errors
 /// One cannot be read.
 pub fn requests(rows: Vec<Row>) -> Result<Requests, PgError> {
-    let mut is_full = rows.len() as i64 == TAKEN;
-    let (mut places, mut submissions, mut events) = (Vec::new(), Vec::new(), 0);
+    let (mut is_full, mut ids, mut submissions, mut events) = (false, Vec::new(), Vec::new(), 0);
+    let unreadable = |why: String| PgError::Unreadable { table: "received", why };
     for row in rows {
         if events >= EVENTS {
             is_full = true;
             break;
         }
-        let decoded: &str = row.get(2);
-        let unreadable = |error: serde_json::Error| PgError::Unreadable { table: "received", why: error.to_string() };
-        // The request itself is stored already.
-        let none = Raw { method: String::new(), query: String::new(), content_type: None, body: Bytes::new() };
-        let submission = Decoded::from_json(decoded).map_err(unreadable)?.into_submission(none);
-        events += submission.events.len();
-        places.push((row.get(0), row.get(1)));
-        submissions.push(submission);
+        let mut columns = Columns::of("received", &row, 0);
+        let (batch, day) = (columns.get()?, columns.get()?);
+        let (indexes, packed): (Vec<i16>, Vec<Option<&[u8]>>) = (columns.get()?, columns.get()?);
+        for index in indexes {
+            let packed = usize::from(index.unsigned_abs()).checked_sub(1).and_then(|at| *packed.get(at)?);
+            let unpacked = packed::unpack(packed.ok_or_else(|| unreadable("the request is not stored".to_owned()))?)?;
+            // The request itself is stored already.
+            let none = Raw { method: String::new(), query: String::new(), content_type: None, body: Bytes::new() };
+            let decoded = Decoded::from_json(unpacked.decoded()?).map_err(|error| unreadable(error.to_string()))?;
+            let submission = decoded.into_submission(none);
+            events += submission.events.len();
+            ids.push(RequestId { batch, day, index });
+            submissions.push(submission);
+        }
     }
-    Ok(Requests { places, submissions, is_full })
+    is_full |= ids.len() as i64 >= TAKEN;
+    Ok(Requests { ids, submissions, is_full })
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! The table `journal`, and the requests of its events in `received`.
 
+use bytes::Bytes;
 use tokio_postgres::Row;
 
 use super::decoded::FORMAT;
 use super::error::PgError;
+use super::packed::{self, RequestId};
 use super::rewrites::Redacted;
 use super::session::{Pipeline, columns, params};
-use super::texts::{json_without_nul, without_nul};
+use super::texts::json_without_nul;
 use super::transaction::PgTx;
 use super::values::Columns;
 use crate::event::SourceName;
@@ -15,17 +17,14 @@ use crate::store::core::storage::{EventRequest, EventRow, Journal, NewEvent, Sto
 use crate::store::ids::MessageRowId;
 use crate::store::{Raw, Reprocessed};
 
-/// A row of `received`: its id and day.
-type Received = (i64, i32);
-
 /// What is to be written.
 #[derive(Default)]
 pub(super) struct JournalRows {
     appended: Vec<Appended>,
     /// The request of what is ingested now, and whether an event refers to it.
-    request: Option<(Received, bool)>,
-    /// Requests of which query and body are deleted, and whether because a person in them is erased.
-    redacted: Vec<(Received, bool)>,
+    request: Option<(RequestId, bool)>,
+    /// Requests that are deleted, and whether because a person in them is erased.
+    redacted: Vec<(RequestId, bool)>,
 }
 
 struct Appended {
@@ -37,11 +36,11 @@ struct Appended {
     previous: Option<Position>,
     event: String,
     request: Option<Position>,
-    received: Option<Received>,
+    received: Option<RequestId>,
 }
 
 impl JournalRows {
-    pub fn request_in(&mut self, received: Option<Received>) {
+    pub fn request_in(&mut self, received: Option<RequestId>) {
         let before = std::mem::replace(&mut self.request, received.map(|received| (received, false)));
         if let Some((received, false)) = before {
             self.redacted.push((received, false));
@@ -53,19 +52,14 @@ impl JournalRows {
         self.appended.get(usize::try_from(position.0 - first.0).ok()?)
     }
 
-    /// Adds the statements that write the rows and redact the requests.
+    /// Adds the statements that write the rows and delete the requests.
     pub fn write(&mut self, day: i32, tables: &mut Redacted, writes: &mut Pipeline) {
         let redacted = std::mem::take(&mut self.redacted);
         if !redacted.is_empty() {
-            for ((_, day), is_erased) in &redacted {
-                tables.partition("received", *day, *is_erased);
+            for (request, is_erased) in &redacted {
+                tables.partition("received", request.day, *is_erased);
             }
-            let (ids, days): (Vec<_>, Vec<_>) = redacted.into_iter().map(|(received, _)| received).unzip();
-            writes.add(
-                "UPDATE smscope.received AS r SET query = NULL, body = NULL, decoded = '' \
-                 FROM unnest($1::bigint[], $2::int[]) AS u (id, day) WHERE r.id = u.id AND r.day = u.day",
-                columns![ids => INT8_ARRAY, days => INT4_ARRAY],
-            );
+            writes.append(packed::delete(redacted.into_iter().map(|(request, _)| request)));
         }
         let rows = std::mem::take(&mut self.appended);
         if rows.is_empty() {
@@ -73,8 +67,8 @@ impl JournalRows {
         }
         writes.add(
             "INSERT INTO smscope.journal (day, position, received_at, source, kind, message, previous, request, received, \
-             received_day, event) SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], \
-             $7::bigint[], $8::bigint[], $9::bigint[], $10::int[], $11::text[])",
+             received_day, received_index, event) SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], \
+             $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::int[], $11::smallint[], $12::text[])",
             columns![
                 day => INT4,
                 rows.iter().map(|row| row.position).collect::<Vec<_>>() => INT8_ARRAY,
@@ -84,8 +78,9 @@ impl JournalRows {
                 rows.iter().map(|row| row.message).collect::<Vec<_>>() => INT8_ARRAY,
                 rows.iter().map(|row| row.previous).collect::<Vec<_>>() => INT8_ARRAY,
                 rows.iter().map(|row| row.request).collect::<Vec<_>>() => INT8_ARRAY,
-                rows.iter().map(|row| row.received.map(|(id, _)| id)).collect::<Vec<_>>() => INT8_ARRAY,
-                rows.iter().map(|row| row.received.map(|(_, day)| day)).collect::<Vec<_>>() => INT4_ARRAY,
+                rows.iter().map(|row| row.received.map(|request| request.batch)).collect::<Vec<_>>() => INT8_ARRAY,
+                rows.iter().map(|row| row.received.map(|request| request.day)).collect::<Vec<_>>() => INT4_ARRAY,
+                rows.iter().map(|row| row.received.map(|request| request.index)).collect::<Vec<_>>() => INT2_ARRAY,
                 rows.into_iter().map(|row| row.event).collect::<Vec<_>>() => TEXT_ARRAY,
             ],
         );
@@ -101,8 +96,8 @@ impl Journal for PgTx<'_> {
         let (received, request) = match event.request {
             EventRequest::None => (None, None),
             EventRequest::StoredWith(position) => (None, Some(position)),
-            EventRequest::Own(raw) => (Some(self.request_of(raw, false)?), None),
-            EventRequest::Redacted(raw) => (Some(self.request_of(raw, true)?), None),
+            EventRequest::Own(raw) => (Some(self.request_of(raw)?), None),
+            EventRequest::Redacted(_) => (self.deleted_request(), None),
         };
         let position = self.next_position();
         let record = event.record;
@@ -177,21 +172,24 @@ impl Journal for PgTx<'_> {
             return Ok(None);
         }
         self.write_journal()?;
-        let sql = "SELECT j.received_at, r.body FROM smscope.journal AS j \
+        let sql = "SELECT j.received_at, r.requests[j.received_index] FROM smscope.journal AS j \
              LEFT JOIN smscope.received AS r ON r.id = j.received AND r.day = j.received_day WHERE j.position = $1";
         let read = |row: Row| {
             let mut columns = Columns::of("journal", &row, 0);
-            Ok((columns.time()?, columns.get()?))
+            Ok((columns.time()?, packed::raw(columns.get()?)?.map(|(raw, _)| raw.body.to_vec())))
         };
         self.query_opt(sql, params![position => INT8])?.map(read).transpose()
     }
 
     fn redact_request(&mut self, position: Position, body: Option<&[u8]>) -> Result<(), PgError> {
-        self.write_journal()?;
-        let sql = "UPDATE smscope.received AS r SET query = NULL, body = $2, decoded = '' FROM smscope.journal AS j \
-             WHERE j.position = $1 AND r.id = j.received AND r.day = j.received_day RETURNING r.day";
-        if let Some(row) = self.query_opt(sql, params![position => INT8, body => BYTEA])? {
-            self.redacted.get_mut().partition("received", Columns::of("received", &row, 0).get()?, true);
+        let body = body.map(Bytes::copy_from_slice);
+        let rewritten = self.rewrite_request(position, |packed| {
+            let Some(body) = body else { return Ok(None) };
+            let (raw, _) = packed::unpack(packed)?.raw()?;
+            packed::pack_redacted(&Raw { body, ..raw }).map(Some)
+        })?;
+        if let Some(day) = rewritten {
+            self.redacted.get_mut().partition("received", day, true);
         }
         Ok(())
     }
@@ -201,44 +199,58 @@ impl Journal for PgTx<'_> {
         let sql = "UPDATE smscope.journal SET event = (event::jsonb || '{\"reprocessed\": true}')::text WHERE position = ANY($1)";
         self.execute(sql, params![&reprocessed.resolves[..] => INT8_ARRAY])?;
         if let Some((query, body)) = &reprocessed.redacted {
-            let query = without_nul(query);
-            let sql = "UPDATE smscope.received AS r SET query = $2, body = $3, decoded = '' FROM smscope.journal AS j \
-                 WHERE j.position = $1 AND r.id = j.received AND r.day = j.received_day AND r.body IS NOT NULL";
-            self.execute(sql, params![reprocessed.request => INT8, query => TEXT, body => BYTEA])?;
+            self.rewrite_request(reprocessed.request, |packed| {
+                let (raw, _) = packed::unpack(packed)?.raw()?;
+                let raw = Raw { query: query.clone(), body: Bytes::copy_from_slice(body), ..raw };
+                packed::pack("", &raw).map(Some)
+            })?;
         }
         Ok(())
     }
 }
 
 impl PgTx<'_> {
-    /// The row that holds a request: the front door's, or a new one.
-    fn request_of(&mut self, raw: &Raw, is_redacted: bool) -> Result<Received, PgError> {
-        let journal = self.journal.get_mut();
-        if let Some((received, is_stored)) = &mut journal.request {
-            *is_stored = true;
-            let received = *received;
-            if is_redacted {
-                journal.redacted.push((received, true));
-            }
-            return Ok(received);
+    /// Where a request is stored: by the front door, or now.
+    fn request_of(&mut self, raw: &Raw) -> Result<RequestId, PgError> {
+        if let Some((request, is_referred_to)) = &mut self.journal.get_mut().request {
+            *is_referred_to = true;
+            return Ok(*request);
         }
-        let (method, content_type) = (without_nul(&raw.method), raw.content_type.as_deref().map(without_nul));
-        let query = (!is_redacted).then(|| without_nul(&raw.query));
-        let body = (!is_redacted).then_some(&raw.body[..]);
         let inserted = self.query_opt(
-            "INSERT INTO smscope.received (day, id, format, decoded, method, query, content_type, body) \
-             VALUES ($1, nextval('smscope.received_id'), $2, '', $3, $4, $5, $6) RETURNING id",
-            params![
-                self.day => INT4,
-                FORMAT => INT2,
-                method => TEXT,
-                query => TEXT,
-                content_type => TEXT,
-                body => BYTEA,
-            ],
+            "INSERT INTO smscope.received (day, id, format, requests) \
+             VALUES ($1, nextval('smscope.received_id'), $2, ARRAY[$3]) RETURNING id",
+            params![self.day => INT4, FORMAT => INT2, packed::pack("", raw)? => BYTEA],
         )?;
         let row = inserted.ok_or(PgError::Unreadable { table: "received", why: "it took no row".to_owned() })?;
-        Ok((Columns::of("received", &row, 0).get()?, self.day))
+        Ok(RequestId { batch: Columns::of("received", &row, 0).get()?, day: self.day, index: 1 })
+    }
+
+    /// Where the request is that the front door has stored and of which nothing may stay.
+    fn deleted_request(&mut self) -> Option<RequestId> {
+        let journal = self.journal.get_mut();
+        let (request, is_referred_to) = journal.request.as_mut()?;
+        *is_referred_to = true;
+        journal.redacted.push((*request, true));
+        Some(*request)
+    }
+
+    /// Replaces the request of an event by what `rewrite` makes of it; `None` deletes it. Gives its day, or `None` if there is no request.
+    fn rewrite_request(
+        &mut self,
+        event: Position,
+        rewrite: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, PgError>,
+    ) -> Result<Option<i32>, PgError> {
+        self.write_journal()?;
+        let sql = "SELECT r.id, r.day, j.received_index, r.requests[j.received_index] FROM smscope.journal AS j \
+             JOIN smscope.received AS r ON r.id = j.received AND r.day = j.received_day WHERE j.position = $1";
+        let Some(row) = self.query_opt(sql, params![event => INT8])? else { return Ok(None) };
+        let mut columns = Columns::of("received", &row, 0);
+        let (batch, day, index): (i64, i32, i16) = (columns.get()?, columns.get()?, columns.get()?);
+        let Some(packed) = columns.get()? else { return Ok(None) };
+        let rewritten = rewrite(packed)?;
+        let sql = "UPDATE smscope.received SET requests[$3] = $4 WHERE id = $1 AND day = $2";
+        self.execute(sql, params![batch => INT8, day => INT4, index => INT2, rewritten => BYTEA])?;
+        Ok(Some(day))
     }
 
     fn write_journal(&self) -> Result<(), PgError> {

@@ -14,7 +14,7 @@ use tokio_postgres::error::SqlState;
 use super::connect::Connector;
 use super::error::{PgError, Remedy};
 use super::fleet::{self, Replica};
-use super::inbox::{self, Inbox, Taken};
+use super::inbox::{self, Inbox, Requests, Taken};
 use super::lease::Lease;
 use super::maintenance::Maintenance;
 use super::session::{Pipeline, Session};
@@ -201,7 +201,7 @@ impl Leader {
         }
         let mut retries = 0;
         loop {
-            match self.process(term, inbox.take()) {
+            match self.process(term, inbox.take(), Requests::batches_done) {
                 Ok(taken) => return Ok(inbox.taken(&taken)),
                 Err(error) if error.remedy() == Remedy::Retry && retries < RETRIES => {
                     retries += 1;
@@ -219,17 +219,17 @@ impl Leader {
         }
     }
 
-    fn process(&mut self, term: &mut Term, take: Pipeline) -> Result<Taken, PgError> {
+    fn process(&mut self, term: &mut Term, take: Pipeline, done: fn(&Requests) -> Pipeline) -> Result<Taken, PgError> {
         let began = Instant::now();
         let work = Work { read: Some(take), shared: &self.shared, settings: &self.settings };
         let (taken, outcome) = term.transaction(work, |rules, rows, own| {
             let requests = inbox::requests(rows)?;
             rules.storage.prefetch(rules.lookups(&requests.submissions))?;
-            for (place, submission) in requests.places.iter().zip(&requests.submissions) {
-                rules.storage.request_in(Some(*place));
+            for (id, submission) in requests.ids.iter().zip(&requests.submissions) {
+                rules.storage.request_in(Some(*id));
                 rules.ingest(submission, None)?;
             }
-            own.add(inbox::DONE, inbox::ids(&requests.places));
+            own.append(done(&requests));
             Ok(requests.taken())
         })?;
         term.inbox_rate.processed(taken.requests, began.elapsed());
@@ -240,17 +240,18 @@ impl Leader {
     /// One request of a batch cannot be processed: each by itself, and the one to blame out of the way of the others.
     fn isolate(&mut self, term: &mut Term, inbox: &mut Inbox, error: &PgError) -> Result<bool, PgError> {
         tracing::debug!(%error, "a request of the inbox cannot be processed");
-        let ids = term.block_on(inbox.waiting(&term.session))?;
-        for id in ids {
-            match self.process(term, inbox::take_one(id)) {
+        let waiting = term.block_on(inbox.waiting(&term.session))?;
+        for request in waiting {
+            match self.process(term, inbox::take_one(request), Requests::each_done) {
                 Ok(_) => {}
                 Err(error) if error.remedy() == Remedy::Isolate => {
+                    let moved = term.block_on(inbox::set_aside(&term.session, request, &error))?;
                     let work = Work { read: None, shared: &self.shared, settings: &self.settings };
                     term.transaction(work, |_, _, own| {
-                        own.append(inbox::set_aside(id, &error));
+                        own.append(moved);
                         Ok(())
                     })?;
-                    tracing::error!(%error, request = id, "a request cannot be processed; it is in inbox_stuck");
+                    tracing::error!(%error, batch = request.batch, request = request.index, "a request cannot be processed; it is in inbox_stuck");
                     metrics::inbox_stuck().increment(1);
                 }
                 Err(error) => return Err(error),

@@ -53,6 +53,7 @@ mod messages;
 mod meta;
 pub mod metrics;
 mod outbox;
+mod packed;
 mod prefetch;
 mod pruning;
 mod read;

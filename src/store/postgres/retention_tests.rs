@@ -81,7 +81,7 @@ fn a_request_stays_a_day_longer_than_its_event_and_until_it_is_processed() {
         for day in 100..=105 {
             add_day(&session, day, i64::from(day)..i64::from(day) + 1).await;
         }
-        session.batch("INSERT INTO smscope.inbox VALUES (1, 102, clock_timestamp())").await.unwrap();
+        session.batch("INSERT INTO smscope.inbox VALUES (1, 102, clock_timestamp(), '{1}')").await.unwrap();
         drop_partitions(&session, limits()).await.unwrap();
         assert_eq!(days(&session, "journal").await, [105]);
         assert_eq!(days(&session, "received").await, [102, 103, 104, 105]);
@@ -208,7 +208,7 @@ fn keys_of_events_go_with_their_time_and_those_of_retries_after_some_days() {
             .await
             .unwrap();
         let today = schema::today(&session).await.unwrap();
-        let received = "INSERT INTO smscope.received (day, id, format, decoded) VALUES ($1, 2, 1, '')";
+        let received = "INSERT INTO smscope.received (day, id, format, requests) VALUES ($1, 2, 1, '{}')";
         session.execute(received, params![today => INT4]).await.unwrap();
         assert_eq!(prune_event_keys(&session, 500).await.unwrap(), 1);
         assert_eq!(prune_dedup_keys(&session).await.unwrap(), 1);

@@ -181,8 +181,13 @@ impl Partition {
         let Self { table, day, bound } = self;
         let personal = self.personal().iter();
         let personal: Vec<String> = personal.map(|column| format!("ALTER COLUMN {column} SET STATISTICS 0")).collect();
-        let mut statements =
-            vec![format!("CREATE TABLE smscope.{table}_{day} (LIKE smscope.{table} INCLUDING DEFAULTS)")];
+        let mut statements = vec![format!(
+            "CREATE TABLE smscope.{table}_{day} (LIKE smscope.{table} INCLUDING DEFAULTS INCLUDING STORAGE)"
+        )];
+        if *table == "received" {
+            // In the page with the row, as long as that has room.
+            statements.push(format!("ALTER TABLE smscope.{table}_{day} SET (toast_tuple_target = 8160)"));
+        }
         if !personal.is_empty() {
             statements.push(format!("ALTER TABLE smscope.{table}_{day} {}", personal.join(", ")));
         }
@@ -194,7 +199,7 @@ impl Partition {
     /// Columns that are in no statistics, which would repeat what is in them.
     fn personal(&self) -> &'static [&'static str] {
         match self.table {
-            "received" => &["decoded", "query", "body"],
+            "received" => &["requests"],
             "journal" => &["event"],
             _ => &[],
         }

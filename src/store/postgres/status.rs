@@ -58,8 +58,11 @@ pub struct Inbox {
 /// A request that could not be processed.
 #[derive(Debug, Serialize)]
 pub struct Stuck {
+    /// Of its batch.
     pub id: i64,
     pub day: i32,
+    /// Its number in the batch.
+    pub request: i16,
     pub error: String,
 }
 
@@ -90,9 +93,8 @@ const LEADER: &str = "SELECT l.holder, r.name, l.version, l.epoch, (extract(epoc
     WHERE l.name = 'leader' AND l.epoch > 0";
 const REPLICAS: &str = "SELECT id, name, version, (extract(epoch FROM started_at) * 1000)::bigint, \
     extract(epoch FROM clock_timestamp() - seen)::float8 FROM smscope.replicas ORDER BY seen DESC";
-const INBOX: &str =
-    "SELECT count(*), extract(epoch FROM clock_timestamp() - min(received_at))::float8 FROM smscope.inbox";
-const STUCK: &str = "SELECT id, day, error FROM smscope.inbox_stuck ORDER BY id";
+const INBOX: &str = "SELECT coalesce(sum(cardinality(requests)), 0), extract(epoch FROM clock_timestamp() - min(received_at))::float8 FROM smscope.inbox";
+const STUCK: &str = "SELECT id, day, request, error FROM smscope.inbox_stuck ORDER BY id, request";
 const JOURNAL: &str = "SELECT min(position), max(position) FROM smscope.journal";
 const CURSORS: &str = "SELECT name, position FROM smscope.cursors ORDER BY name";
 const TABLES: &str = "SELECT coalesce(parent.relname, c.relname)::text, count(parent.oid), \
@@ -136,7 +138,12 @@ impl Status {
                 requests: row.get(0),
                 age_seconds: row.get(1),
             }),
-            stuck: Vec::from_iter(stuck.iter().map(|row| Stuck { id: row.get(0), day: row.get(1), error: row.get(2) })),
+            stuck: Vec::from_iter(stuck.iter().map(|row| Stuck {
+                id: row.get(0),
+                day: row.get(1),
+                request: row.get(2),
+                error: row.get(3),
+            })),
             journal: journal.map_or(Journal { oldest: None, newest: None }, |row| Journal {
                 oldest: row.get(0),
                 newest: row.get(1),

@@ -20,6 +20,7 @@ use super::error::PgError;
 use super::journal::JournalRows;
 use super::messages::MessageRows;
 use super::outbox::DeliveryRows;
+use super::packed::RequestId;
 use super::resends::ResendRows;
 use super::rewrites::Redacted;
 use super::session::{Param, Pipeline, Session, columns};
@@ -127,11 +128,10 @@ impl<'a> PgTx<'a> {
         }
     }
 
-    /// The row of `received` (id and day) that holds the request of what is ingested next; `None`: it has none yet, since no front door
-    /// took it.
+    /// Where the request of what is ingested next is stored; `None`: nowhere yet, since it came by no front door.
     ///
-    /// Query and body of a row from which no event was stored are deleted: nothing refers to it.
-    pub fn request_in(&mut self, received: Option<(i64, i32)>) {
+    /// One from which no event was stored is deleted: nothing refers to it.
+    pub fn request_in(&mut self, received: Option<RequestId>) {
         self.journal.get_mut().request_in(received);
     }
 

@@ -13,7 +13,7 @@ use super::own_keys::add_own_keys;
 use super::{checkpoint, journal, lookup, meta, schema};
 use crate::record::Record;
 use crate::store::copy::{self, CopyError, End, MESSAGE, Origin, Page, Reader, Table, Value};
-use crate::store::{OpenError, Raw, StoreError};
+use crate::store::{OpenError, StoreError};
 
 /// The connection's cache while it writes: the keys of a million messages are sorted in it.
 const CACHE_KIB: i64 = 256 << 10;
@@ -256,14 +256,9 @@ fn event(row: &Row<'_>) -> rusqlite::Result<copy::Row> {
     values.push(Value::Text(journal::record_json(row, 12)?.into_owned()));
     values.push(value(row, 6)?);
     match journal::request(row, 7)? {
-        Some(Raw { method, query, content_type, body }) => values.extend([
-            Value::Text(method),
-            Value::Text(query),
-            content_type.map_or(Value::Null, Value::Text),
-            Value::Bytes(body.into()),
-        ]),
-        // Its method is left of one that was erased.
-        None => values.extend([value(row, 7)?, Value::Null, value(row, 9)?, Value::Null]),
+        Some(raw) => values.extend(copy::request_values(raw, true)),
+        // Of one that was erased there is what is left of it.
+        None => values.extend((7..11).map(|column| value(row, column)).collect::<Result<Vec<_>, _>>()?),
     }
     Ok(values)
 }
@@ -349,18 +344,14 @@ fn packed(mut row: copy::Row) -> copy::Row {
     let Value::Text(json) = &row[6] else { return row };
     // A record of a newer version stays as it is.
     let Ok(record) = serde_json::from_str::<Record>(json) else { return row };
-    let raw = match (&row[8], &row[9], &row[10], &row[11]) {
-        (Value::Null, ..) => None,
-        (Value::Text(method), Value::Text(query), content_type, Value::Bytes(body)) => Some(Raw {
-            method: method.clone(),
-            query: query.clone(),
-            content_type: if let Value::Text(text) = content_type { Some(text.clone()) } else { None },
-            body: body.clone().into(),
-        }),
-        // It was erased.
+    let request = copy::request(&row[8..12]);
+    let raw = match &request {
+        Some((raw, true)) => Some(raw),
+        None if row[8] == Value::Null => None,
+        // Something of it was erased.
         _ => return row,
     };
-    if let Some((shown, packed)) = journal::packed(&record, json, raw.as_ref()) {
+    if let Some((shown, packed)) = journal::packed(&record, json, raw) {
         row[6] = Value::Text(shown);
         row[8..12].fill(Value::Null);
         row[12] = Value::Bytes(packed);

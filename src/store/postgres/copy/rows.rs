@@ -4,8 +4,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
 
+use crate::store::Raw;
 use crate::store::copy::{self, Reader, Table, Value, hash_in, hashed_key};
 use crate::store::postgres::error::PgError;
+use crate::store::postgres::packed;
 use crate::store::postgres::session::{Pipeline, columns};
 use crate::store::postgres::texts::{json_without_nul, owned_without_nul};
 use crate::store::postgres::{decoded, keys};
@@ -29,8 +31,8 @@ pub fn select(table: Table) -> &'static str {
             "SELECT key, source, received_at, is_unrecognized, is_erased FROM smscope.event_keys WHERE key > $1 ORDER BY key LIMIT $2"
         }
         Table::Events => {
-            "SELECT j.position, j.received_at, j.source, j.kind, j.message, j.previous, j.event, j.request, r.method, \
-             CASE WHEN r.body IS NOT NULL THEN coalesce(r.query, '') END, r.content_type, r.body \
+            "SELECT j.position, j.received_at, j.source, j.kind, j.message, j.previous, j.event, j.request, \
+             r.requests[j.received_index] \
              FROM smscope.journal AS j LEFT JOIN smscope.received AS r ON r.id = j.received AND r.day = j.received_day \
              WHERE j.position > $1 ORDER BY j.position LIMIT $2"
         }
@@ -64,6 +66,20 @@ pub fn values(row: &Row) -> Result<copy::Row, PgError> {
         _ => get(row, at, Value::Text),
     };
     (0..row.len()).map(of_column).collect()
+}
+
+/// An event, of which the last column is its request, packed.
+pub fn event(row: &Row) -> Result<copy::Row, PgError> {
+    let mut values = values(row)?;
+    let request = match values.pop() {
+        Some(Value::Bytes(packed)) => {
+            let (raw, is_whole) = packed::unpack(&packed)?.raw()?;
+            copy::request_values(raw, is_whole)
+        }
+        _ => [const { Value::Null }; 4],
+    };
+    values.extend(request);
+    Ok(values)
 }
 
 pub fn event_key(row: &Row) -> Result<copy::Row, PgError> {
@@ -122,7 +138,10 @@ fn text(value: &Value) -> Option<&str> {
 }
 
 /// Adds the statements that write the rows of a page. Those that are there were written by a commit whose answer was lost.
-pub fn write(table: Table, rows: Vec<copy::Row>, writes: &mut Pipeline) {
+///
+/// # Errors
+/// A request cannot be packed, for want of memory.
+pub fn write(table: Table, rows: Vec<copy::Row>, writes: &mut Pipeline) -> Result<(), PgError> {
     let c = Columns { rows };
     match table {
         Table::LabelValues => writes.add(
@@ -142,7 +161,7 @@ pub fn write(table: Table, rows: Vec<copy::Row>, writes: &mut Pipeline) {
         }
         Table::Messages => write_messages(&c, writes),
         Table::EventKeys => write_event_keys(c, writes),
-        Table::Events => write_events(&c, writes),
+        Table::Events => return write_events(&c, writes),
         Table::RelayDeliveries => writes.add(
             "INSERT INTO smscope.relay_deliveries (id, relay, event, ordering_key, state, due_at, since, attempts, error) \
              SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], \
@@ -187,6 +206,7 @@ pub fn write(table: Table, rows: Vec<copy::Row>, writes: &mut Pipeline) {
             columns![c.texts(0) => TEXT_ARRAY, c.integers(1) => INT8_ARRAY],
         ),
     }
+    Ok(())
 }
 
 fn write_messages(c: &Columns, writes: &mut Pipeline) {
@@ -244,33 +264,38 @@ fn write_event_keys(c: Columns, writes: &mut Pipeline) {
     );
 }
 
-/// A request has the number of its event.
-fn write_events(c: &Columns, writes: &mut Pipeline) {
-    let has_request = |row: &copy::Row| row[8] != Value::Null;
-    let requests = Columns { rows: c.rows.iter().filter(|row| has_request(row)).cloned().collect() };
+/// A request is a batch of its own that has the number of its event.
+fn write_events(c: &Columns, writes: &mut Pipeline) -> Result<(), PgError> {
+    let pack =
+        |(raw, is_whole): (Raw, bool)| if is_whole { packed::pack("", &raw) } else { packed::pack_redacted(&raw) };
+    let packed = c.rows.iter().map(|row| copy::request(&row[8..12]).map(pack).transpose());
+    let packed = packed.collect::<Result<Vec<_>, _>>()?;
     writes.add(
-        "INSERT INTO smscope.received (day, id, format, decoded, method, query, content_type, body) \
-         SELECT u.day, u.id, $3, '', u.method, u.query, u.content_type, u.body \
-         FROM unnest($1::int[], $2::bigint[], $4::text[], $5::text[], $6::text[], $7::bytea[]) \
-         AS u (day, id, method, query, content_type, body) ON CONFLICT DO NOTHING",
+        "INSERT INTO smscope.received (day, id, format, requests) SELECT u.day, u.id, $3, ARRAY[u.request] \
+         FROM unnest($1::int[], $2::bigint[], $4::bytea[]) AS u (day, id, request) WHERE u.request IS NOT NULL \
+         ON CONFLICT DO NOTHING",
         columns![
-            requests.each(|row| day(&row[1])) => INT4_ARRAY, requests.integers(0) => INT8_ARRAY, decoded::FORMAT => INT2,
-            requests.texts(8) => TEXT_ARRAY, requests.texts(9) => TEXT_ARRAY, requests.texts(10) => TEXT_ARRAY,
-            requests.bytes(11) => BYTEA_ARRAY,
+            c.each(|row| day(&row[1])) => INT4_ARRAY, c.integers(0) => INT8_ARRAY, decoded::FORMAT => INT2,
+            packed.clone() => BYTEA_ARRAY,
         ],
     );
+    let (mut batches, mut days, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
+    for (row, request) in c.rows.iter().zip(&packed) {
+        batches.push(integer(&row[0]).filter(|_| request.is_some()));
+        days.push(request.as_ref().map(|_| day(&row[1])));
+        indexes.push(request.as_ref().map(|_| 1i16));
+    }
     let record = |row: &copy::Row| json_without_nul(text(&row[6]).unwrap_or_default().to_owned());
-    let received = |row: &copy::Row| integer(&row[0]).filter(|_| has_request(row));
-    let received_day = |row: &copy::Row| has_request(row).then(|| day(&row[1]));
     writes.add(
         "INSERT INTO smscope.journal (day, position, received_at, source, kind, message, previous, event, request, received, \
-         received_day) SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], \
-         $7::bigint[], $8::text[], $9::bigint[], $10::bigint[], $11::int[]) ON CONFLICT DO NOTHING",
+         received_day, received_index) SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], \
+         $6::bigint[], $7::bigint[], $8::text[], $9::bigint[], $10::bigint[], $11::int[], $12::smallint[]) ON CONFLICT DO NOTHING",
         columns![
             c.each(|row| day(&row[1])) => INT4_ARRAY, c.integers(0) => INT8_ARRAY, c.integers(1) => INT8_ARRAY,
             c.texts(2) => TEXT_ARRAY, c.texts(3) => TEXT_ARRAY, c.integers(4) => INT8_ARRAY, c.integers(5) => INT8_ARRAY,
-            c.each(record) => TEXT_ARRAY, c.integers(7) => INT8_ARRAY, c.each(received) => INT8_ARRAY,
-            c.each(received_day) => INT4_ARRAY,
+            c.each(record) => TEXT_ARRAY, c.integers(7) => INT8_ARRAY, batches => INT8_ARRAY, days => INT4_ARRAY,
+            indexes => INT2_ARRAY,
         ],
     );
+    Ok(())
 }

@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 
 use super::super::error::PgError;
 use super::super::journal::from_json;
+use super::super::packed;
 use super::super::session::{Session, params};
 use super::super::values::Columns;
 use crate::event::TraceParent;
@@ -45,15 +46,15 @@ pub async fn events_before(session: &Session, position: Position, limit: usize) 
 pub async fn requests_of(session: &Session, positions: &[Position]) -> Result<HashMap<Position, Raw>, PgError> {
     let (Some(first), Some(last)) = (positions.iter().min(), positions.iter().max()) else { return Ok(HashMap::new()) };
     // By their range, and which of it as a filter: as a condition of an index each would be sought in each partition.
-    let sql = "SELECT j.position, coalesce(r.method, ''), coalesce(r.query, ''), r.content_type, r.body \
+    let sql = "SELECT j.position, r.requests[j.received_index] \
          FROM smscope.journal AS j JOIN smscope.received AS r ON r.id = j.received AND r.day = j.received_day \
-         WHERE j.position BETWEEN $1 AND $2 AND j.position + 0 = ANY($3) AND r.body IS NOT NULL";
+         WHERE j.position BETWEEN $1 AND $2 AND j.position + 0 = ANY($3)";
     let rows = session.query(sql, params![first => INT8, last => INT8, positions => INT8_ARRAY]).await?;
     let mut requests = HashMap::new();
     for row in &rows {
         let mut columns = columns(row);
         let position = columns.get()?;
-        requests.extend(request(&mut columns)?.map(|raw| (position, raw)));
+        requests.extend(packed::raw(columns.get()?)?.map(|(raw, _)| (position, raw)));
     }
     Ok(requests)
 }
@@ -63,8 +64,8 @@ pub async fn personal_events_after(
     position: Position,
     limit: usize,
 ) -> Result<Vec<PersonalEvent>, PgError> {
-    let sql = "SELECT j.position, j.source, j.kind, j.message, j.event, coalesce(r.method, ''), coalesce(r.query, ''), r.content_type, \
-         r.body FROM smscope.journal AS j LEFT JOIN smscope.received AS r ON r.id = j.received AND r.day = j.received_day \
+    let sql = "SELECT j.position, j.source, j.kind, j.message, j.event, r.requests[j.received_index] \
+         FROM smscope.journal AS j LEFT JOIN smscope.received AS r ON r.id = j.received AND r.day = j.received_day \
          WHERE j.position > $1 ORDER BY j.position LIMIT $2";
     let rows = session.query(sql, params![position => INT8, limited(limit) => INT8]).await?;
     let read = |row: &Row| {
@@ -75,7 +76,7 @@ pub async fn personal_events_after(
             kind: columns.get()?,
             message: columns.get()?,
             person: Person::of(columns.get()?),
-            raw: request(&mut columns)?,
+            raw: packed::raw(columns.get()?)?.map(|(raw, _)| raw),
         })
     };
     rows.iter().map(read).collect()
@@ -179,14 +180,6 @@ pub async fn first_from(session: &Session, position: i64) -> Result<Option<(i64,
 /// An entry of the next columns: position, time and record.
 pub fn entry(columns: &mut Columns<'_>) -> Result<Entry, PgError> {
     Ok(Entry { position: columns.get()?, received_at: columns.time()?, record: from_json(columns.get()?)? })
-}
-
-/// A request of the next columns: method, query, content type and body; `None` where there is none, or it was erased.
-pub fn request(columns: &mut Columns<'_>) -> Result<Option<Raw>, PgError> {
-    let (method, query): (Option<String>, Option<String>) = (columns.get()?, columns.get()?);
-    let (content_type, body): (_, Option<Vec<u8>>) = (columns.get()?, columns.get()?);
-    let (Some(method), Some(query), Some(body)) = (method, query, body) else { return Ok(None) };
-    Ok(Some(Raw { method, query, content_type, body: body.into() }))
 }
 
 fn stored(row: &Row) -> Result<StoredEvent, PgError> {

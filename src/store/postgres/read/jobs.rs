@@ -6,8 +6,8 @@ use tokio_postgres::Row;
 use super::super::error::PgError;
 use super::super::session::{Session, params};
 use super::super::values::Columns;
-use super::super::{conversations, meta};
-use super::events::{entry, limited, request};
+use super::super::{conversations, meta, packed};
+use super::events::{entry, limited};
 use crate::event::SourceName;
 use crate::route::RelayName;
 use crate::store::Overdue;
@@ -45,12 +45,12 @@ pub async fn due(
 ) -> Result<Due, PgError> {
     let (relay, now) = (relay.as_str(), now.as_millisecond());
     // Row by row: of partitions that have not been analyzed yet the planner expects so much that it reads them from their beginning.
-    let deliveries = "SELECT d.id, d.attempts, d.since, e.position, e.received_at, e.event, r.method, r.query, r.content_type, r.body \
+    let deliveries = "SELECT d.id, d.attempts, d.since, e.position, e.received_at, e.event, r.request \
          FROM (SELECT id, event, due_at, attempts, since FROM smscope.relay_deliveries \
                WHERE relay = $1 AND state = 'due' AND due_at <= $2 AND id <> ALL ($3) ORDER BY due_at, id LIMIT $4) AS d \
          CROSS JOIN LATERAL (SELECT * FROM smscope.journal WHERE position = d.event LIMIT 1) AS e \
-         LEFT JOIN LATERAL (SELECT received, received_day FROM smscope.journal WHERE position = e.request LIMIT 1) AS w ON true \
-         LEFT JOIN LATERAL (SELECT method, query, content_type, body FROM smscope.received \
+         LEFT JOIN LATERAL (SELECT received, received_day, received_index FROM smscope.journal WHERE position = e.request LIMIT 1) AS w ON true \
+         LEFT JOIN LATERAL (SELECT requests[coalesce(e.received_index, w.received_index)] AS request FROM smscope.received \
                WHERE id = coalesce(e.received, w.received) AND day = coalesce(e.received_day, w.received_day) LIMIT 1) AS r ON true \
          ORDER BY d.due_at, d.id";
     let next = "SELECT min(due_at) FROM smscope.relay_deliveries WHERE relay = $1 AND state = 'due' AND due_at > $2";
@@ -64,7 +64,7 @@ pub async fn due(
             attempts: columns.count()?,
             since: columns.time()?,
             entry: entry(&mut columns)?,
-            request: request(&mut columns)?,
+            request: packed::raw(columns.get()?)?.filter(|(_, is_whole)| *is_whole).map(|(raw, _)| raw),
         })
     };
     let deliveries: Result<_, PgError> = rows.iter().map(read).collect();

@@ -32,19 +32,17 @@ CREATE TABLE smscope.replicas (
 
 CREATE SEQUENCE smscope.received_id;
 
--- Each request: decoded (JSON, the type Decoded of src/store/postgres/decoded.rs) and as it came. `decoded` is empty where
--- something of it was erased, and `query` and `body` are NULL where all of them was.
+-- Each batch of a front door: its requests, packed (src/store/postgres/packed.rs). An element is NULL where all of the request was
+-- erased, or nothing in it was new.
 CREATE TABLE smscope.received (
-  day          int NOT NULL,
-  id           bigint NOT NULL,
-  format       smallint NOT NULL,
-  decoded      text NOT NULL,
-  method       text,
-  query        text,
-  content_type text,
-  body         bytea,
+  day      int NOT NULL,
+  id       bigint NOT NULL,
+  format   smallint NOT NULL,
+  requests bytea[] NOT NULL,
   PRIMARY KEY (id, day)
 ) PARTITION BY RANGE (day);
+-- It is compressed already.
+ALTER TABLE smscope.received ALTER COLUMN requests SET STORAGE EXTERNAL;
 
 -- The dedup keys that answer a retry. `bucket`: the day of the status where that is within the last days, else 0.
 CREATE TABLE smscope.dedup (
@@ -55,19 +53,23 @@ CREATE TABLE smscope.dedup (
 ) PARTITION BY LIST (bucket);
 CREATE TABLE smscope.dedup_0 PARTITION OF smscope.dedup FOR VALUES IN (0);
 
--- Requests that the leader has not processed yet.
+-- Batches of which the leader has not processed all: `requests` are the subscripts of those that it has not.
 CREATE TABLE smscope.inbox (
   id          bigint PRIMARY KEY,
   day         int NOT NULL,
-  received_at timestamptz NOT NULL
+  received_at timestamptz NOT NULL,
+  requests    smallint[] NOT NULL
 );
 ALTER TABLE smscope.inbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 
--- Requests that the leader could not process, taken out of its way, and why.
+-- Requests that the leader could not process, out of its way, and why. `content` is what can be read of it, as it was unpacked.
 CREATE TABLE smscope.inbox_stuck (
-  id    bigint PRIMARY KEY,
-  day   int NOT NULL,
-  error text NOT NULL
+  id      bigint NOT NULL,
+  day     int NOT NULL,
+  request smallint NOT NULL,
+  error   text NOT NULL,
+  content text,
+  PRIMARY KEY (id, request)
 );
 
 -- What the leader alone writes.
@@ -113,19 +115,20 @@ CREATE TABLE smscope.pending (
 );
 CREATE INDEX pending_oldest ON smscope.pending (source, state, first_seen, pending_since);
 
--- The journal. The request of an event is `received` (with `received_day`), or that of the event `request`.
+-- The journal. The request of an event is element `received_index` of the batch `received` (of `received_day`), or that of the event `request`.
 CREATE TABLE smscope.journal (
-  day          int NOT NULL,
-  position     bigint NOT NULL,
-  received_at  bigint NOT NULL,
-  source       text NOT NULL,
-  kind         text NOT NULL,
-  message      bigint,
-  previous     bigint,
-  event        text NOT NULL,
-  request      bigint,
-  received     bigint,
-  received_day int,
+  day            int NOT NULL,
+  position       bigint NOT NULL,
+  received_at    bigint NOT NULL,
+  source         text NOT NULL,
+  kind           text NOT NULL,
+  message        bigint,
+  previous       bigint,
+  event          text NOT NULL,
+  request        bigint,
+  received       bigint,
+  received_day   int,
+  received_index smallint,
   PRIMARY KEY (position, day)
 ) PARTITION BY RANGE (day);
 CREATE INDEX journal_unrecognized ON smscope.journal (position) WHERE kind = 'webhook.unrecognized';
@@ -234,10 +237,9 @@ CREATE TABLE smscope.rewrites (
 ALTER TABLE smscope.messages ALTER COLUMN part SET STATISTICS 0, ALTER COLUMN number SET STATISTICS 0,
   ALTER COLUMN ref_client SET STATISTICS 0;
 ALTER TABLE smscope.opt_outs ALTER COLUMN number SET STATISTICS 0;
-ALTER TABLE smscope.received ALTER COLUMN decoded SET STATISTICS 0, ALTER COLUMN query SET STATISTICS 0,
-  ALTER COLUMN body SET STATISTICS 0;
+ALTER TABLE smscope.received ALTER COLUMN requests SET STATISTICS 0;
 ALTER TABLE smscope.journal ALTER COLUMN event SET STATISTICS 0;
-ALTER TABLE smscope.inbox_stuck ALTER COLUMN error SET STATISTICS 0;
+ALTER TABLE smscope.inbox_stuck ALTER COLUMN error SET STATISTICS 0, ALTER COLUMN content SET STATISTICS 0;
 
 -- The requests of commands, which the leader executes, and the lines of its responses (JSON, src/control.rs). `begun_by`: the epoch of the
 -- leader that executes it; the next one begins again. A request that is done is deleted, for it may name people.
