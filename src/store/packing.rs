@@ -11,7 +11,8 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 /// Trained by scripts/train-dictionary.sh on receipts of `smscope simulate`. Texts are unreadable with any other one, so it never
-/// changes; a better one would be the dictionary 2.
+/// changes; a better one would be the dictionary 2, with a new format of a fleet's
+/// requests (src/store/postgres/decoded.rs).
 const DICTIONARY: &[u8] = include_bytes!("packing/dictionary-1.zstd");
 const NUMBER: u8 = 1;
 
@@ -53,20 +54,24 @@ fn new_compressor() -> io::Result<Compressor<'static>> {
 /// It was compressed by a newer version, or is damaged.
 pub fn decompress(packed: &[u8]) -> io::Result<Vec<u8>> {
     let damaged = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    let (number, frame) = packed.split_first().ok_or_else(|| damaged("an empty packed event".to_owned()))?;
+    let (number, frame) = packed.split_first().ok_or_else(|| damaged("an empty packed text".to_owned()))?;
     if *number != NUMBER {
         return Err(damaged(format!("packed with dictionary {number}, which this version does not have")));
     }
     let length = match zstd::zstd_safe::get_frame_content_size(frame) {
         Ok(Some(length)) => length as usize,
-        _ => return Err(damaged("a packed event without its length".to_owned())),
+        _ => return Err(damaged("a packed text without its length".to_owned())),
     };
     DECOMPRESSOR.with_borrow_mut(|decompressor| {
         let decompressor = match decompressor {
             Some(decompressor) => decompressor,
             None => decompressor.insert(Decompressor::with_prepared_dictionary(&DECODER)?),
         };
-        decompressor.decompress(frame, length)
+        // A length that is damaged is an error, and not the end of the process.
+        let mut text = Vec::new();
+        text.try_reserve_exact(length)?;
+        decompressor.decompress_to_buffer(frame, &mut text)?;
+        Ok(text)
     })
 }
 

@@ -201,6 +201,11 @@ fn a_table_is_rewritten_again_as_long_as_an_old_transaction_could_see_what_was_e
     let replicas = bench.fleet.start();
     replicas[0].accept(&receipt("v1", NUMBER, "DELIVERED", "marked"));
     bench.fleet.until_processed();
+    // One that was put back: its content is left between rows.
+    bench.fleet.sql(&format!(
+        "INSERT INTO smscope.inbox_stuck (id, day, request, error, content) VALUES (-1, 0, 1, 'why', 'marked-text for {NUMBER}'); \
+         DELETE FROM smscope.inbox_stuck"
+    ));
     let requests = bench.requests();
     assert_ne!(bench.found(&requests), [""; 0]);
     let url = bench.server.url(&bench.database);

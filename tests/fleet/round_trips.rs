@@ -48,7 +48,7 @@ fn a_batch_of_webhooks_is_one_statement() {
 }
 
 #[test]
-fn of_a_batch_only_what_is_new_is_stored() {
+fn of_a_batch_only_what_is_new_is_stored_and_processed_in_its_order() {
     let Some(server) = Server::shared() else { return };
     let fleet = Fleet::on(server, 2);
     let replicas = fleet.start();
@@ -69,6 +69,9 @@ fn of_a_batch_only_what_is_new_is_stored() {
     let accepted = replicas[1].metrics().sum("smscope_webhook_requests_total", &[("result", "accepted")]);
     assert_eq!(accepted, receipts as f64);
     assert_eq!(fleet.sql("SELECT count(*) FROM smscope.journal"), receipts.to_string());
+    let steps = "SELECT count(*) FROM (SELECT received_index - lag(received_index) OVER (PARTITION BY received ORDER BY position) AS step \
+         FROM smscope.journal) AS steps WHERE step <= 0";
+    assert_eq!(fleet.sql(steps), "0", "requests were processed in another order than they came in");
     let stored = fleet.sql("SELECT count(request), count(*) FROM smscope.received, unnest(requests) AS request");
     let (requests, elements) = stored.split_once('|').unwrap();
     assert_eq!(requests, receipts.to_string());

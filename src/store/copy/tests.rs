@@ -1,5 +1,6 @@
 //! Copies that are broken off after every page, in both directions.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
@@ -133,4 +134,17 @@ fn a_database_is_copied_by_one_at_a_time() {
     assert!(matches!(second.err(), Some(CopyError::InUse)));
     drop(first);
     drop(fleet(&url));
+}
+
+#[test]
+fn a_request_of_which_something_was_erased_is_copied_without_what_is_gone() {
+    let body = Bytes::from_static(b"[{}]");
+    let raw = Raw { method: "POST".into(), query: "a=b".into(), content_type: None, body };
+    for is_whole in [true, false] {
+        let query = if is_whole { raw.query.clone() } else { String::new() };
+        let columns = request_values(raw.clone(), is_whole);
+        assert_eq!(request(&columns), Some((Raw { query, ..raw.clone() }, is_whole)));
+    }
+    // Of one that was erased whole.
+    assert_eq!(request(&[Value::Text("POST".into()), Value::Null, Value::Null, Value::Null]), None);
 }

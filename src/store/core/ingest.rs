@@ -22,7 +22,7 @@ use crate::store::{IngestOutcome, Submission};
 /// A request that is being ingested.
 pub(super) struct RequestContext<'a> {
     pub(super) submission: &'a Submission,
-    /// An erased person is in it, so nothing but its method and content type is stored.
+    /// An erased person is in it, so nothing but its method and content type is stored, at most.
     is_redacted: bool,
     /// The event that it is stored with, once there is one.
     stored_with: Option<Position>,

@@ -276,7 +276,7 @@ pub enum EventRequest<'a> {
     None,
     /// This is stored with the event.
     Own(&'a Raw),
-    /// Method and content type alone are stored: an erased person is in it.
+    /// An erased person is in it: method and content type are stored at most.
     Redacted(&'a Raw),
     /// It is stored with an earlier event.
     StoredWith(Position),

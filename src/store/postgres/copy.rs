@@ -159,7 +159,7 @@ impl From<PgError> for CopyError {
 impl End for PgEnd {
     fn origin(&mut self) -> Result<Origin, CopyError> {
         let (waiting, stuck) = (
-            self.number("SELECT count(*) FROM smscope.inbox")?,
+            self.number("SELECT coalesce(sum(cardinality(requests)), 0) FROM smscope.inbox")?,
             self.number("SELECT count(*) FROM smscope.inbox_stuck")?,
         );
         if stuck > 0 {

@@ -7,8 +7,8 @@ use super::texts::json_without_nul;
 use crate::event::{Event, SourceName, TraceParent};
 use crate::store::{Raw, Submission};
 
-/// `received.format`: the version of [`Decoded`] that this smscope writes, and the newest that it reads. Another one where a field is
-/// not merely added.
+/// `received.format`: the version of packed requests, with [`Decoded`] and the dictionary, that this smscope writes, and the newest that
+/// it reads. Another one where a field is not merely added, and with another dictionary.
 pub const FORMAT: i16 = 1;
 
 /// A submission without the request as it came, which is beside it.

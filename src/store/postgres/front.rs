@@ -60,7 +60,7 @@ WITH t AS MATERIALIZED (SELECT floor(extract(epoch FROM clock_timestamp()) / 864
    FROM t, unnest($2, $3, $4) AS e (day, key, request)),
  fresh AS (INSERT INTO smscope.dedup (bucket, key, received) SELECT k.bucket, k.key, t.id FROM k, t ORDER BY bucket, key
    ON CONFLICT DO NOTHING RETURNING key),
- new AS MATERIALIZED (SELECT array(SELECT DISTINCT request FROM k WHERE (key IN (SELECT key FROM fresh)) IS TRUE) AS requests),
+ new AS MATERIALIZED (SELECT array(SELECT DISTINCT request FROM k WHERE (key IN (SELECT key FROM fresh)) IS TRUE ORDER BY request) AS requests),
  stored AS (INSERT INTO smscope.received (day, id, format, requests)
    SELECT t.today, t.id, $5, CASE WHEN cardinality(new.requests) = cardinality($1) THEN $1
      ELSE array(SELECT CASE WHEN u.index = ANY (new.requests) THEN u.request END
@@ -306,11 +306,13 @@ impl Row {
     /// `seen`: the keys of the batch so far.
     fn of(submission: Submission, seen: &mut HashSet<Uuid>) -> Result<Self, StoreError> {
         let source = submission.source.as_str();
-        let keys = submission.events.iter().map(|event| key(source, event));
-        let (keys, repeated) = keys.partition(|key| seen.insert(key.key));
+        let keys: Vec<Key> = submission.events.iter().map(|event| key(source, event)).collect();
         let (decoded, raw) = Decoded::split(submission);
         let decoded = decoded.to_json().map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Self { packed: packed::pack(&decoded, &raw)?, keys, repeated })
+        let packed = packed::pack(&decoded, &raw, true)?;
+        // Only now, for a request that repeats another one's events is answered as that one is.
+        let (keys, repeated) = keys.into_iter().partition(|key| seen.insert(key.key));
+        Ok(Self { packed, keys, repeated })
     }
 
     /// Outside its batch: the request whose events it repeats may not be stored.

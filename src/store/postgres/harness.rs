@@ -165,7 +165,7 @@ impl OnPostgres {
 
     /// Stores the request of a submission, as a front door does.
     fn receive(&self, action: &Action) -> Option<RequestId> {
-        let packed = packed::pack("", &submission(action)?.raw).unwrap();
+        let packed = packed::pack("", &submission(action)?.raw, true).unwrap();
         // Not the first one of its batch.
         let sql = "INSERT INTO smscope.received (day, id, format, requests) \
              VALUES ($1, nextval('smscope.received_id'), 1, ARRAY[NULL, $2]) RETURNING id";

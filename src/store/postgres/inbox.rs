@@ -18,6 +18,8 @@ use crate::store::{Raw, Submission};
 
 /// Requests that one transaction takes, and the rest of the last one's batch.
 const TAKEN: i64 = 512;
+/// Bytes of packed requests, and again the rest of a batch.
+const BYTES: i64 = 16 << 20;
 /// Events at which it stops: a request may have a thousand.
 const EVENTS: usize = 2_048;
 /// Requests of a transaction by which its rate is measured.
@@ -31,10 +33,12 @@ const LATE: Duration = Duration::from_secs(60);
 const WHOLE: Duration = Duration::from_secs(30);
 const SAMPLE: Duration = Duration::from_secs(10);
 
-const TAKE: &str = "SELECT r.id, r.day, i.requests, r.requests FROM (SELECT id, day, requests, \
-      sum(cardinality(requests)) OVER (ORDER BY id) - cardinality(requests) AS before \
-      FROM (SELECT id, day, requests FROM smscope.inbox WHERE id > $1 ORDER BY id LIMIT $2) AS oldest) AS i \
-    JOIN smscope.received AS r ON r.id = i.id AND r.day = i.day WHERE i.before < $2 AND r.format <= $3 ORDER BY r.id";
+const TAKE: &str = "SELECT id, day, indexes, requests FROM (SELECT r.id, r.day, i.requests AS indexes, r.requests, \
+      sum(pg_column_size(r.requests)) OVER (ORDER BY r.id) - pg_column_size(r.requests) AS bytes_before \
+      FROM (SELECT id, day, requests, sum(cardinality(requests)) OVER (ORDER BY id) - cardinality(requests) AS before \
+        FROM (SELECT id, day, requests FROM smscope.inbox WHERE id > $1 ORDER BY id LIMIT $2) AS oldest) AS i \
+      JOIN smscope.received AS r ON r.id = i.id AND r.day = i.day WHERE i.before < $2 AND r.format <= $3) AS batches \
+    WHERE bytes_before < $4 ORDER BY id";
 const TAKE_ONE: &str =
     "SELECT id, day, ARRAY[$3], requests FROM smscope.received WHERE id = $1 AND day = $2 AND format <= $4";
 const DONE: &str = "DELETE FROM smscope.inbox WHERE id = ANY($1)";
@@ -107,7 +111,7 @@ impl Inbox {
         let from = self.from();
         self.looked(from);
         let mut take = Pipeline::default();
-        take.add(TAKE, columns![from => INT8, TAKEN => INT8, decoded::FORMAT => INT2]);
+        take.add(TAKE, columns![from => INT8, TAKEN => INT8, decoded::FORMAT => INT2, BYTES => INT8]);
         take
     }
 
@@ -266,7 +270,7 @@ pub fn requests(rows: Vec<Row>) -> Result<Requests, PgError> {
         let (batch, day) = (columns.get()?, columns.get()?);
         let (indexes, packed): (Vec<i16>, Vec<Option<&[u8]>>) = (columns.get()?, columns.get()?);
         for index in indexes {
-            let packed = usize::from(index.unsigned_abs()).checked_sub(1).and_then(|at| *packed.get(at)?);
+            let packed = usize::try_from(index - 1).ok().and_then(|at| *packed.get(at)?);
             let unpacked = packed::unpack(packed.ok_or_else(|| unreadable("the request is not stored".to_owned()))?)?;
             // The request itself is stored already.
             let none = Raw { method: String::new(), query: String::new(), content_type: None, body: Bytes::new() };

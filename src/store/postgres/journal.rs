@@ -186,7 +186,7 @@ impl Journal for PgTx<'_> {
         let rewritten = self.rewrite_request(position, |packed| {
             let Some(body) = body else { return Ok(None) };
             let (raw, _) = packed::unpack(packed)?.raw()?;
-            packed::pack_redacted(&Raw { body, ..raw }).map(Some)
+            packed::pack("", &Raw { body, ..raw }, false).map(Some)
         })?;
         if let Some(day) = rewritten {
             self.redacted.get_mut().partition("received", day, true);
@@ -202,7 +202,7 @@ impl Journal for PgTx<'_> {
             self.rewrite_request(reprocessed.request, |packed| {
                 let (raw, _) = packed::unpack(packed)?.raw()?;
                 let raw = Raw { query: query.clone(), body: Bytes::copy_from_slice(body), ..raw };
-                packed::pack("", &raw).map(Some)
+                packed::pack("", &raw, true).map(Some)
             })?;
         }
         Ok(())
@@ -219,7 +219,7 @@ impl PgTx<'_> {
         let inserted = self.query_opt(
             "INSERT INTO smscope.received (day, id, format, requests) \
              VALUES ($1, nextval('smscope.received_id'), $2, ARRAY[$3]) RETURNING id",
-            params![self.day => INT4, FORMAT => INT2, packed::pack("", raw)? => BYTEA],
+            params![self.day => INT4, FORMAT => INT2, packed::pack("", raw, true)? => BYTEA],
         )?;
         let row = inserted.ok_or(PgError::Unreadable { table: "received", why: "it took no row".to_owned() })?;
         Ok(RequestId { batch: Columns::of("received", &row, 0).get()?, day: self.day, index: 1 })

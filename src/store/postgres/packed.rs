@@ -17,21 +17,12 @@ pub struct RequestId {
     pub index: i16,
 }
 
-/// # Errors
-/// Those of zstd, for want of memory.
-pub fn pack(decoded: &str, raw: &Raw) -> Result<Vec<u8>, PgError> {
-    pack_with(decoded, Some(&raw.query), raw)
-}
-
-/// A request of which something was erased. Its query is not stored.
+/// `is_whole`: nothing of the request was erased. Else its query is not stored.
 ///
 /// # Errors
-/// As [`pack`].
-pub fn pack_redacted(raw: &Raw) -> Result<Vec<u8>, PgError> {
-    pack_with("", None, raw)
-}
-
-fn pack_with(decoded: &str, query: Option<&str>, raw: &Raw) -> Result<Vec<u8>, PgError> {
+/// Those of zstd, for want of memory.
+pub fn pack(decoded: &str, raw: &Raw, is_whole: bool) -> Result<Vec<u8>, PgError> {
+    let query = is_whole.then_some(&raw.query);
     let mut text = Vec::with_capacity(decoded.len() + raw.query.len() + raw.body.len() + 64);
     text.extend_from_slice(decoded.as_bytes());
     text.push(b'\n');
@@ -43,6 +34,13 @@ fn pack_with(decoded: &str, query: Option<&str>, raw: &Raw) -> Result<Vec<u8>, P
 
 /// A request that was packed.
 pub struct Unpacked(Vec<u8>);
+
+/// What was [`readable`](Unpacked::readable).
+impl From<&str> for Unpacked {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
 
 /// # Errors
 /// It was packed by a newer version, or is damaged.
@@ -128,10 +126,10 @@ mod tests {
             body in prop::collection::vec(any::<u8>(), 0..2000),
         ) {
             let raw = Raw { method, query, content_type, body: body.into() };
-            let unpacked = unpack(&pack(&decoded, &raw).unwrap()).unwrap();
+            let unpacked = unpack(&pack(&decoded, &raw, true).unwrap()).unwrap();
             prop_assert_eq!(unpacked.decoded().unwrap(), decoded);
             prop_assert_eq!(unpacked.raw().unwrap(), (raw.clone(), true));
-            let redacted = unpack(&pack_redacted(&raw).unwrap()).unwrap();
+            let redacted = unpack(&pack("", &raw, false).unwrap()).unwrap();
             prop_assert_eq!(redacted.decoded().unwrap(), "");
             prop_assert_eq!(redacted.raw().unwrap(), (Raw { query: String::new(), ..raw }, false));
         }

@@ -2,7 +2,7 @@
 
 use super::error::PgError;
 use super::leader::Leader;
-use super::packed::{self, RequestId};
+use super::packed::{self, RequestId, Unpacked};
 use super::session::{columns, params};
 use super::term::{Term, Work};
 use super::values::Columns;
@@ -14,8 +14,9 @@ use crate::store::core::erase::Subjects;
 /// # Errors
 /// Those of the database.
 pub fn erase(leader: &mut Leader, term: &mut Term, subjects: &Subjects) -> Result<u64, PgError> {
-    let sql = "SELECT id, day, request, coalesce(content, '') FROM smscope.inbox_stuck WHERE (id, request) > ($1, $2) \
-         ORDER BY id, request LIMIT $3";
+    let sql = "SELECT s.id, s.day, s.request, r.requests[s.request], s.content FROM smscope.inbox_stuck AS s \
+         LEFT JOIN smscope.received AS r ON r.id = s.id AND r.day = s.day WHERE (s.id, s.request) > ($1, $2) \
+         ORDER BY s.id, s.request LIMIT $3";
     let (mut erased, mut last) = (0, (0, 0));
     loop {
         let (batch, index) = last;
@@ -26,34 +27,43 @@ pub fn erase(leader: &mut Leader, term: &mut Term, subjects: &Subjects) -> Resul
             let mut columns = Columns::of("inbox_stuck", row, 0);
             let request = RequestId { batch: columns.get()?, day: columns.get()?, index: columns.get()? };
             last = (request.batch, request.index);
-            let content: &str = columns.get()?;
-            // What is the reason that it is here may be that it cannot be read.
-            let json: serde_json::Value =
-                serde_json::from_str(content.lines().next().unwrap_or("")).unwrap_or_default();
-            let source = json["source"].as_str().unwrap_or_default();
-            if subjects.are_in(source, content.as_bytes()) {
-                found.push(request);
+            let (packed, content): (Option<&[u8]>, Option<&str>) = (columns.get()?, columns.get()?);
+            let unpacked = packed.and_then(|packed| packed::unpack(packed).ok());
+            match unpacked.or_else(|| content.map(Unpacked::from)) {
+                Some(text) if is_in(&text, subjects) => found.push(request),
+                Some(_) => {}
+                None => {
+                    tracing::warn!(batch, request = index, "a stuck request cannot be read, so nobody is found in it")
+                }
             }
         }
-        if !found.is_empty() {
-            erased += found.len() as u64;
-            let work = Work { read: None, shared: &leader.shared, settings: &leader.settings };
-            term.transaction(work, |rules, _, own| {
-                let tables = rules.storage.redacted.get_mut();
-                tables.table("inbox_stuck");
-                for request in &found {
-                    tables.partition("received", request.day, true);
-                    own.add(
-                        "DELETE FROM smscope.inbox_stuck WHERE id = $1 AND request = $2",
-                        columns![request.batch => INT8, request.index => INT2],
-                    );
-                }
-                own.append(packed::delete(found));
-                Ok(())
-            })?;
-        }
+        erased += found.len() as u64;
+        let work = Work { read: None, shared: &leader.shared, settings: &leader.settings };
+        term.transaction(work, |rules, _, own| {
+            let tables = rules.storage.redacted.get_mut();
+            // Rows that were put back have left their contents in it.
+            tables.table("inbox_stuck");
+            for request in &found {
+                tables.partition("received", request.day, true);
+                own.add(
+                    "DELETE FROM smscope.inbox_stuck WHERE id = $1 AND request = $2",
+                    columns![request.batch => INT8, request.index => INT2],
+                );
+            }
+            own.append(packed::delete(found));
+            Ok(())
+        })?;
         if rows.len() < STEP {
             return Ok(erased);
         }
     }
+}
+
+/// What is the reason that a request is here may be that it is no request.
+fn is_in(request: &Unpacked, subjects: &Subjects) -> bool {
+    let decoded = request.decoded().unwrap_or_default();
+    let json: serde_json::Value = serde_json::from_str(decoded).unwrap_or_default();
+    let source = json["source"].as_str().unwrap_or_default();
+    let is_in = |text: &[u8]| subjects.are_in(source, text);
+    is_in(decoded.as_bytes()) || request.raw().is_ok_and(|(raw, _)| is_in(raw.query.as_bytes()) || is_in(&raw.body))
 }

@@ -71,14 +71,9 @@ pub fn values(row: &Row) -> Result<copy::Row, PgError> {
 /// An event, of which the last column is its request, packed.
 pub fn event(row: &Row) -> Result<copy::Row, PgError> {
     let mut values = values(row)?;
-    let request = match values.pop() {
-        Some(Value::Bytes(packed)) => {
-            let (raw, is_whole) = packed::unpack(&packed)?.raw()?;
-            copy::request_values(raw, is_whole)
-        }
-        _ => [const { Value::Null }; 4],
-    };
-    values.extend(request);
+    values.pop();
+    let request = packed::raw(row.get(row.len() - 1))?;
+    values.extend(request.map_or([const { Value::Null }; 4], |(raw, is_whole)| copy::request_values(raw, is_whole)));
     Ok(values)
 }
 
@@ -266,8 +261,7 @@ fn write_event_keys(c: Columns, writes: &mut Pipeline) {
 
 /// A request is a batch of its own that has the number of its event.
 fn write_events(c: &Columns, writes: &mut Pipeline) -> Result<(), PgError> {
-    let pack =
-        |(raw, is_whole): (Raw, bool)| if is_whole { packed::pack("", &raw) } else { packed::pack_redacted(&raw) };
+    let pack = |(raw, is_whole): (Raw, bool)| packed::pack("", &raw, is_whole);
     let packed = c.rows.iter().map(|row| copy::request(&row[8..12]).map(pack).transpose());
     let packed = packed.collect::<Result<Vec<_>, _>>()?;
     writes.add(
