@@ -65,5 +65,31 @@ fn is_in(request: &Unpacked, subjects: &Subjects) -> bool {
     let json: serde_json::Value = serde_json::from_str(decoded).unwrap_or_default();
     let source = json["source"].as_str().unwrap_or_default();
     let is_in = |text: &[u8]| subjects.are_in(source, text);
-    is_in(decoded.as_bytes()) || request.raw().is_ok_and(|(raw, _)| is_in(raw.query.as_bytes()) || is_in(&raw.body))
+    match request.raw() {
+        Ok((raw, _)) => is_in(decoded.as_bytes()) || is_in(raw.query.as_bytes()) || is_in(&raw.body),
+        Err(_) => request.readable().lines().any(|line| is_in(line.as_bytes())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Country;
+    use crate::store::core::erase::Regions;
+
+    #[test]
+    fn a_person_is_found_in_each_part_of_a_request_and_in_what_is_no_request() {
+        let regions = Regions::new([], Country::new("FR").unwrap());
+        let subjects = Subjects::new(&["+33612345678".to_owned()], regions).unwrap();
+        for (text, expected) in [
+            ("{\"to\":\"33612345678\"}\n[\"GET\",\"\",null]\n", true),
+            ("{}\n[\"GET\",\"to=%2B33612345678\",null]\n", true),
+            ("{}\n[\"POST\",\"\",null]\nto=33612345678", true),
+            ("{}\n[\"POST\",\"\",null]\nto=33612345679", false),
+            ("{}\n[\"POST\",\"\",null,7]\nto=33612345678", true),
+            ("{}\n[\"POST\",\"\",null,7]\nto=33612345679", false),
+        ] {
+            assert_eq!(is_in(&Unpacked::from(text), &subjects), expected, "{text}");
+        }
+    }
 }
