@@ -11,8 +11,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 /// Trained by scripts/train-dictionary.sh on receipts of `smscope simulate`. Texts are unreadable with any other one, so it never
-/// changes; a better one would be the dictionary 2, with a new format of a fleet's
-/// requests (src/store/postgres/decoded.rs).
+/// changes; a better one would be the dictionary 2, with a new format of a fleet's requests (src/store/postgres/decoded.rs).
 const DICTIONARY: &[u8] = include_bytes!("packing/dictionary-1.zstd");
 const NUMBER: u8 = 1;
 

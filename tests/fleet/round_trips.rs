@@ -7,12 +7,29 @@ use serde_json::json;
 use crate::fleet::Fleet;
 use crate::support::postgres::{Proxy, Server, Version};
 use crate::support::provider::receipt;
-use crate::support::{Client, HOOK, post};
+use crate::support::{Client, HOOK, Smscope, post};
 
 /// Of the network, each way: far longer than anything else here takes.
 const DELAY: Duration = Duration::from_millis(150);
 const CLIENTS: usize = 8;
 const WEBHOOKS: usize = 20;
+
+/// Posts receipts of several clients at once, each with the id that `message` gives to its client and number. Gives the results.
+fn post_all(replica: &Smscope, message: impl Fn(usize, usize) -> String + Sync) -> Vec<String> {
+    let post_each = |client: usize| {
+        let mut connection = replica.client();
+        let ask = |number: usize| {
+            let body = receipt(&message(client, number), "DELIVERED", json!({}));
+            connection.ask(post(HOOK, body.to_string())).result()
+        };
+        (0..WEBHOOKS).map(ask).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let post_each = &post_each;
+        let clients: Vec<_> = (0..CLIENTS).map(|client| scope.spawn(move || post_each(client))).collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    })
+}
 
 #[test]
 fn a_batch_of_webhooks_is_one_statement() {
@@ -21,17 +38,8 @@ fn a_batch_of_webhooks_is_one_statement() {
     server.sql("postgres", &format!("ALTER DATABASE {database} SET log_statement = 'all'"));
     let fleet = Fleet::at(&server.url(&database), 2);
     let replicas = fleet.start();
-    std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let mut connection = replicas[1].client();
-            scope.spawn(move || {
-                for number in 0..WEBHOOKS {
-                    let body = receipt(&format!("{client}-{number}"), "DELIVERED", json!({}));
-                    assert_eq!(connection.ask(post(HOOK, body.to_string())).result(), "accepted");
-                }
-            });
-        }
-    });
+    let results = post_all(&replicas[1], |client, number| format!("{client}-{number}"));
+    assert_eq!(results, ["accepted"; CLIENTS * WEBHOOKS]);
     let shown = replicas[1].metrics();
     let batches = shown.sum("smscope_store_commit_duration_seconds_count", &[]);
     let accepted = shown.sum("smscope_webhook_requests_total", &[("result", "accepted")]);
@@ -53,17 +61,7 @@ fn of_a_batch_only_what_is_new_is_stored_and_processed_in_its_order() {
     let fleet = Fleet::on(server, 2);
     let replicas = fleet.start();
     // Each receipt comes twice at about the same time, and so beside another one's first.
-    std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let mut connection = replicas[1].client();
-            scope.spawn(move || {
-                for number in 0..WEBHOOKS {
-                    let body = receipt(&format!("{}-{number}", client / 2), "DELIVERED", json!({}));
-                    connection.ask(post(HOOK, body.to_string()));
-                }
-            });
-        }
-    });
+    post_all(&replicas[1], |client, number| format!("{}-{number}", client / 2));
     fleet.until_processed();
     let receipts = CLIENTS / 2 * WEBHOOKS;
     let accepted = replicas[1].metrics().sum("smscope_webhook_requests_total", &[("result", "accepted")]);

@@ -110,9 +110,7 @@ impl Inbox {
     pub fn take(&mut self) -> Pipeline {
         let from = self.from();
         self.looked(from);
-        let mut take = Pipeline::default();
-        take.add(TAKE, columns![from => INT8, TAKEN => INT8, decoded::FORMAT => INT2, BYTES => INT8]);
-        take
+        Pipeline::of(TAKE, columns![from => INT8, TAKEN => INT8, decoded::FORMAT => INT2, BYTES => INT8])
     }
 
     /// A take has committed. `true`: there may be more.
@@ -196,9 +194,7 @@ impl Rate {
 /// Takes one request.
 pub fn take_one(request: RequestId) -> Pipeline {
     let RequestId { batch, day, index } = request;
-    let mut take = Pipeline::default();
-    take.add(TAKE_ONE, columns![batch => INT8, day => INT4, index => INT2, decoded::FORMAT => INT2]);
-    take
+    Pipeline::of(TAKE_ONE, columns![batch => INT8, day => INT4, index => INT2, decoded::FORMAT => INT2])
 }
 
 /// Moves a request out of the way, with what can be read of it.
@@ -218,8 +214,7 @@ pub async fn set_aside(session: &Session, request: RequestId, error: &PgError) -
 
 fn one_done(request: RequestId) -> Pipeline {
     let RequestId { batch, index, .. } = request;
-    let mut done = Pipeline::default();
-    done.add(ONE_DONE, columns![batch => INT8, index => INT2]);
+    let mut done = Pipeline::of(ONE_DONE, columns![batch => INT8, index => INT2]);
     done.add(ALL_DONE, columns![batch => INT8]);
     done
 }
@@ -241,9 +236,7 @@ impl Requests {
     pub fn batches_done(&self) -> Pipeline {
         let mut batches: Vec<i64> = self.ids.iter().map(|id| id.batch).collect();
         batches.dedup();
-        let mut done = Pipeline::default();
-        done.add(DONE, columns![batches => INT8_ARRAY]);
-        done
+        Pipeline::of(DONE, columns![batches => INT8_ARRAY])
     }
 
     /// Deletes each from its batch.
@@ -260,7 +253,6 @@ impl Requests {
 /// One cannot be read.
 pub fn requests(rows: Vec<Row>) -> Result<Requests, PgError> {
     let (mut is_full, mut ids, mut submissions, mut events) = (false, Vec::new(), Vec::new(), 0);
-    let unreadable = |why: String| PgError::Unreadable { table: "received", why };
     for row in rows {
         if events >= EVENTS {
             is_full = true;
@@ -270,11 +262,11 @@ pub fn requests(rows: Vec<Row>) -> Result<Requests, PgError> {
         let (batch, day) = (columns.get()?, columns.get()?);
         let (indexes, packed): (Vec<i16>, Vec<Option<&[u8]>>) = (columns.get()?, columns.get()?);
         for index in indexes {
-            let packed = usize::try_from(index - 1).ok().and_then(|at| *packed.get(at)?);
-            let unpacked = packed::unpack(packed.ok_or_else(|| unreadable("the request is not stored".to_owned()))?)?;
+            let request = usize::try_from(index - 1).ok().and_then(|at| *packed.get(at)?);
+            let unpacked = packed::unpack(request.ok_or_else(|| packed::unreadable("the request is not stored"))?)?;
             // The request itself is stored already.
             let none = Raw { method: String::new(), query: String::new(), content_type: None, body: Bytes::new() };
-            let decoded = Decoded::from_json(unpacked.decoded()?).map_err(|error| unreadable(error.to_string()))?;
+            let decoded = Decoded::from_json(unpacked.decoded()?).map_err(packed::unreadable)?;
             let submission = decoded.into_submission(none);
             events += submission.events.len();
             ids.push(RequestId { batch, day, index });

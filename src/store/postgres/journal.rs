@@ -221,7 +221,7 @@ impl PgTx<'_> {
              VALUES ($1, nextval('smscope.received_id'), $2, ARRAY[$3]) RETURNING id",
             params![self.day => INT4, FORMAT => INT2, packed::pack("", raw, true)? => BYTEA],
         )?;
-        let row = inserted.ok_or(PgError::Unreadable { table: "received", why: "it took no row".to_owned() })?;
+        let row = inserted.ok_or_else(|| packed::unreadable("it took no row"))?;
         Ok(RequestId { batch: Columns::of("received", &row, 0).get()?, day: self.day, index: 1 })
     }
 

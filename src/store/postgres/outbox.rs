@@ -293,8 +293,7 @@ impl PgTx<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        let mut asked = Pipeline::default();
-        asked.add(FIND, columns![ids.to_vec() => INT8_ARRAY]);
+        let mut asked = Pipeline::of(FIND, columns![ids.to_vec() => INT8_ARRAY]);
         asked.add(IN_ORDER_WITH, columns![ids.to_vec() => INT8_ARRAY]);
         let found = self.read_ahead(&asked)?;
         let [theirs, in_order] = &found[..] else { return Ok(()) };

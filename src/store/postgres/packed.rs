@@ -95,19 +95,17 @@ pub fn delete(requests: impl IntoIterator<Item = RequestId>) -> Pipeline {
         days.push(day);
         indexes.push(index);
     }
-    let mut deletion = Pipeline::default();
-    deletion.add(
+    Pipeline::of(
         "UPDATE smscope.received AS r SET requests = (\
            SELECT array_agg(CASE WHEN e.index <> ALL (d.indexes) THEN e.request END ORDER BY e.index) \
            FROM unnest(r.requests) WITH ORDINALITY AS e (request, index)) \
          FROM (SELECT id, day, array_agg(index) AS indexes FROM unnest($1::bigint[], $2::int[], $3::smallint[]) AS u (id, day, index) \
            GROUP BY id, day) AS d WHERE r.id = d.id AND r.day = d.day",
         columns![batches => INT8_ARRAY, days => INT4_ARRAY, indexes => INT2_ARRAY],
-    );
-    deletion
+    )
 }
 
-fn unreadable(error: impl std::fmt::Display) -> PgError {
+pub fn unreadable(error: impl std::fmt::Display) -> PgError {
     PgError::Unreadable { table: "received", why: error.to_string() }
 }
 

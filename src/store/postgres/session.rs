@@ -61,6 +61,10 @@ pub struct Pipeline(Vec<(&'static str, Columns)>);
 type Columns = Vec<(Box<dyn ToSql + Sync + Send>, Type)>;
 
 impl Pipeline {
+    pub fn of(sql: &'static str, columns: Columns) -> Self {
+        Self(vec![(sql, columns)])
+    }
+
     pub fn add(&mut self, sql: &'static str, columns: Columns) {
         self.0.push((sql, columns));
     }

@@ -59,8 +59,7 @@ pub fn claim(leader: &mut Leader, term: &mut Term) -> Result<Vec<Task>, PgError>
     if term.block_on(term.session.query_opt(unclaimed, params![epoch => INT8]))?.is_none() {
         return Ok(Vec::new());
     }
-    let mut claim = Pipeline::default();
-    claim.add(CLAIM, columns![epoch => INT8]);
+    let claim = Pipeline::of(CLAIM, columns![epoch => INT8]);
     let work = Work { read: Some(claim), shared: &leader.shared, settings: &leader.settings };
     let (tasks, _) = term.transaction(work, |_, rows, own| {
         own.add(FORGET, Vec::new());

@@ -165,8 +165,7 @@ impl Term {
 
     fn try_run(&mut self, Work { read, shared, settings }: Work<'_>, work: &mut Step<'_>) -> Result<Outcome, PgError> {
         let sent = Instant::now();
-        let mut first = Pipeline::default();
-        first.add(FENCE, self.lease.fence());
+        let mut first = Pipeline::of(FENCE, self.lease.fence());
         if let Some(read) = read {
             first.append(read);
         }

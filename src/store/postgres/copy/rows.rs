@@ -54,6 +54,10 @@ pub fn select(table: Table) -> &'static str {
 }
 
 pub fn values(row: &Row) -> Result<copy::Row, PgError> {
+    first_values(row, row.len())
+}
+
+fn first_values(row: &Row, count: usize) -> Result<copy::Row, PgError> {
     fn get<'a, T: FromSql<'a>>(row: &'a Row, at: usize, into: fn(T) -> Value) -> Result<Value, PgError> {
         let value: Option<T> =
             row.try_get(at).map_err(|error| PgError::Unreadable { table: "a copy", why: error.to_string() })?;
@@ -65,14 +69,14 @@ pub fn values(row: &Row) -> Result<copy::Row, PgError> {
         Type::BYTEA => get(row, at, Value::Bytes),
         _ => get(row, at, Value::Text),
     };
-    (0..row.len()).map(of_column).collect()
+    (0..count).map(of_column).collect()
 }
 
 /// An event, of which the last column is its request, packed.
 pub fn event(row: &Row) -> Result<copy::Row, PgError> {
-    let mut values = values(row)?;
-    values.pop();
-    let request = packed::raw(row.get(row.len() - 1))?;
+    let last = row.len() - 1;
+    let mut values = first_values(row, last)?;
+    let request = packed::raw(row.get(last))?;
     values.extend(request.map_or([const { Value::Null }; 4], |(raw, is_whole)| copy::request_values(raw, is_whole)));
     Ok(values)
 }
@@ -264,21 +268,21 @@ fn write_events(c: &Columns, writes: &mut Pipeline) -> Result<(), PgError> {
     let pack = |(raw, is_whole): (Raw, bool)| packed::pack("", &raw, is_whole);
     let packed = c.rows.iter().map(|row| copy::request(&row[8..12]).map(pack).transpose());
     let packed = packed.collect::<Result<Vec<_>, _>>()?;
-    writes.add(
-        "INSERT INTO smscope.received (day, id, format, requests) SELECT u.day, u.id, $3, ARRAY[u.request] \
-         FROM unnest($1::int[], $2::bigint[], $4::bytea[]) AS u (day, id, request) WHERE u.request IS NOT NULL \
-         ON CONFLICT DO NOTHING",
-        columns![
-            c.each(|row| day(&row[1])) => INT4_ARRAY, c.integers(0) => INT8_ARRAY, decoded::FORMAT => INT2,
-            packed.clone() => BYTEA_ARRAY,
-        ],
-    );
     let (mut batches, mut days, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
     for (row, request) in c.rows.iter().zip(&packed) {
         batches.push(integer(&row[0]).filter(|_| request.is_some()));
         days.push(request.as_ref().map(|_| day(&row[1])));
         indexes.push(request.as_ref().map(|_| 1i16));
     }
+    writes.add(
+        "INSERT INTO smscope.received (day, id, format, requests) SELECT u.day, u.id, $3, ARRAY[u.request] \
+         FROM unnest($1::int[], $2::bigint[], $4::bytea[]) AS u (day, id, request) WHERE u.request IS NOT NULL \
+         ON CONFLICT DO NOTHING",
+        columns![
+            c.each(|row| day(&row[1])) => INT4_ARRAY, c.integers(0) => INT8_ARRAY, decoded::FORMAT => INT2,
+            packed => BYTEA_ARRAY,
+        ],
+    );
     let record = |row: &copy::Row| json_without_nul(text(&row[6]).unwrap_or_default().to_owned());
     writes.add(
         "INSERT INTO smscope.journal (day, position, received_at, source, kind, message, previous, event, request, received, \
