@@ -66,7 +66,7 @@ pub async fn run(listener: TcpListener, admin: Admin, tls: Option<Handshakes>, s
         drain_timeout: Duration::ZERO,
         http: http1::Builder::new(),
     };
-    listener::serve(listener, admin, &limits, tls, shutdown).await;
+    listener::serve(listener, admin, &limits, None, tls, shutdown).await;
 }
 
 impl Service for Admin {

@@ -90,7 +90,9 @@ impl From<StartError> for Exit {
     fn from(error: StartError) -> Self {
         match error {
             // It may be restarted, or fail over.
-            StartError::Database { error: OpenError::Database(_), .. } | StartError::Metrics(_) => Exit::failure(error),
+            StartError::Database { error: OpenError::Database(_), .. }
+            | StartError::Metrics(_)
+            | StartError::Threads(_) => Exit::failure(error),
             _ => Exit::configuration(error),
         }
     }

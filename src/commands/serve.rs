@@ -33,7 +33,9 @@ pub fn run(loaded: Loaded) -> Result<ExitCode, Exit> {
     }
     let mut config = loaded.config;
     config.http.max_connections = connections_within_file_limit(config.http.max_connections);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failure)?;
+    // Connections have threads of their own, and what blocks has others: one does for the rest.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Exit::failure)?;
     let manager = Arc::new(ServiceManager::new(&Process));
     let served = runtime.block_on(async {
         // First: without a handler, the signal would end the process.

@@ -4,7 +4,7 @@ use hyper::server::conn::http1;
 use tokio::net::TcpListener;
 
 use crate::listener::tls::Handshakes;
-use crate::listener::{self, Limits};
+use crate::listener::{self, Limits, Threads};
 use crate::settings::Http;
 
 mod auth;
@@ -30,6 +30,7 @@ pub async fn run(
     listener: TcpListener,
     handler: Handler,
     limits: Http,
+    threads: Option<Threads>,
     tls: Option<Handshakes>,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -48,5 +49,5 @@ pub async fn run(
         drain_timeout: limits.shutdown_timeout,
         http,
     };
-    listener::serve(listener, handler, &limits, tls, shutdown).await;
+    listener::serve(listener, handler, &limits, threads, tls, shutdown).await;
 }

@@ -92,7 +92,7 @@ async fn a_provider_verifies_what_was_sent_and_responds_in_its_own_form() {
     let handler = Handler::new(authenticator, store, config.http, ChallengeKey::new(&[0; 32]), Health::good());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(super::run(listener, handler, config.http, None, std::future::pending()));
+    tokio::spawn(super::run(listener, handler, config.http, None, None, std::future::pending()));
 
     let trace = "traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     for (request, signature, body, begin, end) in [

@@ -5,6 +5,7 @@
 //! also catches a silent or idle client), the body, and the client's reading of the response.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
@@ -31,9 +33,11 @@ use crate::tasks::{Task, join_logged};
 mod bind;
 mod connection_limit;
 pub mod credentials;
+mod threads;
 pub mod tls;
 
 pub use bind::bind;
+pub use threads::Threads;
 
 use connection_limit::{ConnectionSlots, Slot};
 use tls::Handshakes;
@@ -103,19 +107,23 @@ pub fn expected_get() -> Response<Full<Bytes>> {
 /// A connection on which nothing can be written for longer than the write time-out fails.
 type Socket = Pin<Box<TimeoutStream<TcpStream>>>;
 
-/// The client of a connection, since when it is connected, and the slot of the connection.
+/// The client of a connection, since when it is connected, the slot of the connection, and where it is served.
 struct Connection {
     peer: SocketAddr,
     since: Instant,
     slot: Arc<Slot>,
+    /// `None`: on the runtime that accepts.
+    runtime: Option<Handle>,
 }
 
 /// Accepts connections until `shutdown` resolves, then lets requests in flight finish within the drain time-out. When it returns, all
-/// connections are closed and the service is dropped. With `tls`, nothing but TLS is accepted.
+/// connections are closed and the service is dropped. With `tls`, nothing but TLS is accepted; with `threads`, they serve the
+/// connections, in turns.
 pub async fn serve<S: Service>(
     listener: TcpListener,
     service: S,
     limits: &Limits,
+    threads: Option<Threads>,
     tls: Option<Handshakes>,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -129,7 +137,8 @@ pub async fn serve<S: Service>(
     tokio::pin!(shutdown);
     // Survives the rounds of the loop: a connection that has been accepted may be waiting for its slot.
     let throttle = LogThrottle::new(ACCEPT_ERROR_INTERVAL);
-    let accept = || accept(&listener, &slots, limits, &throttle);
+    let mut turns = threads.iter().flat_map(Threads::handles).cycle();
+    let mut accept = || accept(&listener, turns.next(), &slots, limits, &throttle);
     let mut next = Box::pin(accept());
     loop {
         tokio::select! {
@@ -137,7 +146,7 @@ pub async fn serve<S: Service>(
             () = &mut shutdown => break,
             Some(secured) = handshakes.join_next() => {
                 if let Some(Some((stream, connection))) = join_logged(S::CONNECTION, secured) {
-                    tasks.spawn(serve_connection(stream, connection, &connections, &service, limits));
+                    serve_connection(stream, connection, &mut tasks, &connections, &service, limits);
                 }
             }
             accepted = &mut next => {
@@ -145,17 +154,19 @@ pub async fn serve<S: Service>(
                 match (accepted, &tls) {
                     (None, _) => {}
                     (Some((socket, connection)), None) => {
-                        tasks.spawn(serve_connection(socket, connection, &connections, &service, limits));
+                        serve_connection(socket, connection, &mut tasks, &connections, &service, limits);
                     }
                     (Some((socket, connection)), Some(tls)) => {
                         let handshake = tls.begin(socket, limits.handshake_timeout.unwrap_or(limits.header_timeout));
-                        handshakes.spawn(async {
+                        let runtime = connection.runtime.clone();
+                        let secured = async {
                             let stream = tokio::select! {
                                 stream = handshake => stream?,
                                 () = connection.slot.evicted() => return None,
                             };
                             Some((stream, connection))
-                        });
+                        };
+                        spawn(&mut handshakes, secured, runtime.as_ref());
                     }
                 }
             }
@@ -178,17 +189,17 @@ pub async fn serve<S: Service>(
 /// wait in the kernel's queue.
 async fn accept(
     listener: &TcpListener,
+    runtime: Option<&Handle>,
     slots: &ConnectionSlots,
     limits: &Limits,
     throttle: &LogThrottle,
 ) -> Option<(Socket, Connection)> {
-    match listener.accept().await {
-        Ok((stream, peer)) => {
-            let _best_effort = stream.set_nodelay(true);
-            let mut socket = TimeoutStream::new(stream);
-            socket.set_write_timeout(Some(limits.write_timeout));
+    let accepted = listener.accept().await;
+    match accepted.and_then(|(stream, peer)| Ok((socket(stream, runtime, limits)?, peer))) {
+        Ok((socket, peer)) => {
             let slot = Arc::new(slots.acquire().await);
-            Some((Box::pin(socket), Connection { peer, since: Instant::now(), slot }))
+            let connection = Connection { peer, since: Instant::now(), slot, runtime: runtime.cloned() };
+            Some((socket, connection))
         }
         Err(error) => {
             // Out of file descriptors, most likely: they are free again when connections end.
@@ -201,19 +212,31 @@ async fn accept(
     }
 }
 
-/// One connection from its first request to its end.
+/// What reads and writes `stream`, driven by `runtime`.
+fn socket(mut stream: TcpStream, runtime: Option<&Handle>, limits: &Limits) -> io::Result<Socket> {
+    let _best_effort = stream.set_nodelay(true);
+    let _entered = runtime.map(Handle::enter);
+    if runtime.is_some() {
+        stream = TcpStream::from_std(stream.into_std()?)?;
+    }
+    let mut socket = TimeoutStream::new(stream);
+    socket.set_write_timeout(Some(limits.write_timeout));
+    Ok(Box::pin(socket))
+}
+
+/// Serves one connection from its first request to its end, as one of `tasks`.
 fn serve_connection<S, T>(
     stream: T,
     connection: Connection,
+    tasks: &mut JoinSet<()>,
     connections: &GracefulShutdown,
     service: &Arc<S>,
     limits: &Limits,
-) -> impl Future<Output = ()> + Send + use<S, T>
-where
+) where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Connection { peer, since, slot } = connection;
+    let Connection { peer, since, slot, runtime } = connection;
     let (service, requests) = (service.clone(), service.clone());
     let slot_of_requests = slot.clone();
     let respond = service_fn(move |request| {
@@ -231,7 +254,7 @@ where
         .header_read_timeout(limits.header_timeout.saturating_sub(handshake))
         .serve_connection(TokioIo::new(stream), respond);
     let connection = connections.watch(connection);
-    async move {
+    let served = async move {
         tokio::select! {
             // Time-outs, resets and what is not HTTP: nothing unusual on an open port.
             ended = connection => if let Err(error) = ended {
@@ -244,5 +267,17 @@ where
                 tracing::debug!(%peer, task = S::CONNECTION.into_str(), "connection closed, its slot was needed");
             }
         }
-    }
+    };
+    spawn(tasks, served, runtime.as_ref());
+}
+
+fn spawn<T: Send + 'static>(
+    tasks: &mut JoinSet<T>,
+    task: impl Future<Output = T> + Send + 'static,
+    runtime: Option<&Handle>,
+) {
+    match runtime {
+        Some(runtime) => tasks.spawn_on(task, runtime),
+        None => tasks.spawn(task),
+    };
 }

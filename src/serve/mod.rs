@@ -60,6 +60,8 @@ pub enum StartError {
     Database { setting: String, url: String, error: store::OpenError },
     #[error(transparent)]
     Metrics(#[from] InstallError),
+    #[error("cannot start the threads of the webhook listener: {0}; expected room for one per core (ulimit -u)")]
+    Threads(std::io::Error),
 }
 
 impl StartError {
@@ -181,7 +183,7 @@ fn start(
     if context.store.fleet().is_some() {
         fleet_commands::start(&context, &mut supervisor);
     }
-    webhook_listener::start(&context, &health, listeners.webhook, &mut supervisor);
+    webhook_listener::start(&context, &health, listeners.webhook, &mut supervisor)?;
     Ok((supervisor, context.tokens, health))
 }
 
