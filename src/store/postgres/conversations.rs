@@ -144,7 +144,7 @@ impl ConversationRows {
         let (keys, messages): (Vec<_>, Vec<_>) = self.changed.drain().unzip();
         if !keys.is_empty() {
             writes.add(
-                "INSERT INTO smscope.conversation_keys (key, message) SELECT * FROM unnest($1::bigint[], $2::bigint[]) \
+                "INSERT INTO smscope.conversation_keys (key, message) SELECT unnest($1::bigint[]), unnest($2::bigint[]) \
                  ON CONFLICT (key) DO UPDATE SET message = excluded.message",
                 columns![keys => INT8_ARRAY, messages => INT8_ARRAY],
             );

@@ -57,7 +57,7 @@ const MILLISECONDS_OF_A_DAY: i64 = 86_400_000;
 const STORE: &str = "
 WITH t AS MATERIALIZED (SELECT floor(extract(epoch FROM clock_timestamp()) / 86400)::int AS today, nextval('smscope.received_id') AS id),
  k AS MATERIALIZED (SELECT CASE WHEN e.day BETWEEN t.today - 3 AND t.today THEN e.day ELSE 0 END AS bucket, e.key, e.request
-   FROM t, unnest($2, $3, $4) AS e (day, key, request)),
+   FROM t, (SELECT unnest($2) AS day, unnest($3) AS key, unnest($4) AS request) AS e),
  fresh AS (INSERT INTO smscope.dedup (bucket, key, received) SELECT k.bucket, k.key, t.id FROM k, t ORDER BY bucket, key
    ON CONFLICT DO NOTHING RETURNING key),
  new AS MATERIALIZED (SELECT array(SELECT DISTINCT request FROM k WHERE (key IN (SELECT key FROM fresh)) IS TRUE ORDER BY request) AS requests),

@@ -67,8 +67,9 @@ impl JournalRows {
         }
         writes.add(
             "INSERT INTO smscope.journal (day, position, received_at, source, kind, message, previous, request, received, \
-             received_day, received_index, event) SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], \
-             $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::int[], $11::smallint[], $12::text[])",
+             received_day, received_index, event) SELECT $1, unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), \
+             unnest($5::text[]), unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::bigint[]), \
+             unnest($10::int[]), unnest($11::smallint[]), unnest($12::text[])",
             columns![
                 day => INT4,
                 rows.iter().map(|row| row.position).collect::<Vec<_>>() => INT8_ARRAY,

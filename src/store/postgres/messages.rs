@@ -308,10 +308,12 @@ fn insert_all(new: &[(MessageRowId, &Slot)], writes: &mut Pipeline) {
         "INSERT INTO smscope.messages (id, key, id_key, source, message_id, part, state, reason, channel, flow, country, number, \
          ref_client, campaign_id, mccmnc, parts, cost_micros, currency, accepted_at, first_seen, pending_since, last_event, \
          settled_at, erased_at, newest_event, receipts) \
-         SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], \
-         $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::int[], $17::bigint[], \
-         $18::text[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], \
-         $26::bytea[])",
+         SELECT unnest($1::bigint[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::text[]), unnest($5::text[]), \
+         unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]), \
+         unnest($11::text[]), unnest($12::text[]), unnest($13::text[]), unnest($14::text[]), unnest($15::text[]), \
+         unnest($16::int[]), unnest($17::bigint[]), unnest($18::text[]), unnest($19::bigint[]), unnest($20::bigint[]), \
+         unnest($21::bigint[]), unnest($22::bigint[]), unnest($23::bigint[]), unnest($24::bigint[]), unnest($25::bigint[]), \
+         unnest($26::bytea[])",
         columns![
             each(new, |id, _| id) => INT8_ARRAY,
             each(new, |_, slot| slot.key) => UUID_ARRAY,
@@ -352,10 +354,12 @@ fn update_all(stored: &[(MessageRowId, &Slot)], writes: &mut Pipeline) {
          campaign_id = u.campaign_id, mccmnc = u.mccmnc, parts = u.parts, cost_micros = u.cost_micros, currency = u.currency, \
          pending_since = u.pending_since, last_event = u.last_event, settled_at = u.settled_at, erased_at = u.erased_at, \
          newest_event = u.newest_event, receipts = u.receipts \
-         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], \
-         $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bytea[]) \
-         AS u (id, state, reason, number, ref_client, campaign_id, mccmnc, parts, cost_micros, currency, pending_since, last_event, \
-         settled_at, erased_at, newest_event, receipts) WHERE m.id = u.id",
+         FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS state, unnest($3::text[]) AS reason, \
+           unnest($4::text[]) AS number, unnest($5::text[]) AS ref_client, unnest($6::text[]) AS campaign_id, \
+           unnest($7::text[]) AS mccmnc, unnest($8::int[]) AS parts, unnest($9::bigint[]) AS cost_micros, \
+           unnest($10::text[]) AS currency, unnest($11::bigint[]) AS pending_since, unnest($12::bigint[]) AS last_event, \
+           unnest($13::bigint[]) AS settled_at, unnest($14::bigint[]) AS erased_at, unnest($15::bigint[]) AS newest_event, \
+           unnest($16::bytea[]) AS receipts) AS u WHERE m.id = u.id",
         columns![
             each(stored, |id, _| id) => INT8_ARRAY,
             each(stored, |_, slot| slot.row.message.state.as_str()) => TEXT_ARRAY,
@@ -395,7 +399,7 @@ fn write_pending(slots: &[(MessageRowId, &Slot)], writes: &mut Pipeline) {
     }
     writes.add(
         "INSERT INTO smscope.pending (message, source, state, first_seen, pending_since) \
-         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[]) \
+         SELECT unnest($1::bigint[]), unnest($2::text[]), unnest($3::text[]), unnest($4::bigint[]), unnest($5::bigint[]) \
          ON CONFLICT (message) DO UPDATE SET state = excluded.state, pending_since = excluded.pending_since",
         columns![
             entered.iter().map(|(id, ..)| *id).collect::<Vec<_>>() => INT8_ARRAY,

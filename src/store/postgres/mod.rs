@@ -11,6 +11,8 @@
 //! - What the leader knows (counters, label values, ids) is read at the start of its term and belongs to it.
 //! - A commit whose answer was lost has an unknown outcome. The front door asks the same again, and finds its keys; the leader ends its
 //!   term and reads everything again.
+//! - What is written for each event is sent as arrays, one per column, with an `unnest` each in the SELECT. In FROM, PostgreSQL would
+//!   write out each array first and read it back.
 //! - No statement depends on a session: a pooler in transaction mode is fine.
 
 use std::sync::atomic::AtomicI64;

@@ -355,8 +355,8 @@ fn insert_all(new: Vec<(DeliveryId, DeliveryRow)>, writes: &mut Pipeline) {
     }
     writes.add(
         "INSERT INTO smscope.relay_deliveries (id, relay, event, ordering_key, state, due_at, since, attempts, error) \
-         SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], \
-         $8::int[], $9::text[])",
+         SELECT unnest($1::bigint[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::text[]), \
+         unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::int[]), unnest($9::text[])",
         columns![
             new.iter().map(|(id, _)| *id).collect::<Vec<_>>() => INT8_ARRAY,
             new.iter().map(|(_, row)| row.relay.as_str().to_owned()).collect::<Vec<_>>() => TEXT_ARRAY,
@@ -377,8 +377,8 @@ fn update_all(stored: Vec<(DeliveryId, DeliveryRow)>, writes: &mut Pipeline) {
     }
     writes.add(
         "UPDATE smscope.relay_deliveries AS d SET state = u.state, due_at = u.due_at, since = u.since, attempts = u.attempts, \
-         error = u.error FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::int[], $6::text[]) \
-         AS u (id, state, due_at, since, attempts, error) WHERE d.id = u.id",
+         error = u.error FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS state, unnest($3::bigint[]) AS due_at, \
+         unnest($4::bigint[]) AS since, unnest($5::int[]) AS attempts, unnest($6::text[]) AS error) AS u WHERE d.id = u.id",
         columns![
             stored.iter().map(|(id, _)| *id).collect::<Vec<_>>() => INT8_ARRAY,
             stored.iter().map(|(_, row)| row.state.as_str()).collect::<Vec<_>>() => TEXT_ARRAY,
