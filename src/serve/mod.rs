@@ -60,7 +60,9 @@ pub enum StartError {
     Database { setting: String, url: String, error: store::OpenError },
     #[error(transparent)]
     Metrics(#[from] InstallError),
-    #[error("cannot start the threads of the webhook listener: {0}; expected room for one per core (ulimit -u)")]
+    #[error(
+        "cannot start the threads of the webhook listener: {0}; expected room for one per core, four at most (ulimit -u)"
+    )]
     Threads(std::io::Error),
 }
 

@@ -1,5 +1,6 @@
 //! The webhook listener.
 
+use std::num::NonZero;
 use std::thread;
 
 use tokio::net::TcpListener;
@@ -15,6 +16,9 @@ use crate::settings::Source;
 use crate::tasks::Task;
 use crate::tasks::supervisor::Supervisor;
 
+/// Of those that serve connections. The store's thread is busy before as many are.
+const MOST_THREADS: NonZero<usize> = NonZero::new(4).unwrap();
+
 /// # Errors
 /// A thread cannot be started.
 pub(super) fn start(
@@ -28,7 +32,8 @@ pub(super) fn start(
     let authenticator = authenticator(config, tokens);
     let handler = Handler::new(authenticator, store.clone(), config.http, challenge_key.clone(), health.clone());
     let limits = config.http;
-    let threads = thread::available_parallelism().and_then(Threads::start).map_err(StartError::Threads)?;
+    let threads = thread::available_parallelism().and_then(|cores| Threads::start(cores.min(MOST_THREADS)));
+    let threads = threads.map_err(StartError::Threads)?;
     supervisor.spawn(Task::WebhookListener, |shutdown| {
         ingest::run(listener, handler, limits, Some(threads), handshakes, shutdown.wait())
     });
