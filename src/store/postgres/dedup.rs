@@ -56,7 +56,7 @@ impl EventKeyRows {
         }
         writes.add(
             "INSERT INTO smscope.event_keys (key, source, received_at, is_unrecognized) \
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bool[])",
+             SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::bool[])",
             columns![
                 new.iter().map(|new| new.key).collect::<Vec<_>>() => UUID_ARRAY,
                 new.iter().map(|new| new.source.as_str().to_owned()).collect::<Vec<_>>() => TEXT_ARRAY,
